@@ -1,0 +1,67 @@
+"""Alignment data maps for Argilla: find the wrong labels in preference data.
+
+>>> import argilla_admap as admap
+>>> preferences = admap.read("ultrafeedback.jsonl")
+>>> scored = admap.score(preferences, model="gpt-4o", max_cost=25)
+>>> data_map = admap.build_map(scored)
+>>> admap.push(data_map, dataset="uf")
+>>> corrected = admap.pull("uf")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argilla_admap.errors import AdmapError, ArgillaError, InputError, ScoringError, ServerError
+    from argilla_admap.mapping.data_map import DataMap, build_map
+    from argilla_admap.pipeline import pull, push, read, run, score
+    from argilla_admap.review.queues import QUEUES
+
+__version__ = "0.1.0"
+
+# Nothing is imported before it is asked for: `admap --help` answers in a third of a second.
+_HOMES = {
+    "AdmapError": "errors",
+    "ArgillaError": "errors",
+    "DataMap": "mapping.data_map",
+    "InputError": "errors",
+    "QUEUES": "review.queues",
+    "ScoringError": "errors",
+    "ServerError": "errors",
+    "build_map": "mapping.data_map",
+    "pull": "pipeline",
+    "push": "pipeline",
+    "read": "pipeline",
+    "run": "pipeline",
+    "score": "pipeline",
+}
+
+__all__ = [
+    "QUEUES",
+    "AdmapError",
+    "ArgillaError",
+    "DataMap",
+    "InputError",
+    "ScoringError",
+    "ServerError",
+    "build_map",
+    "pull",
+    "push",
+    "read",
+    "run",
+    "score",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,102 @@
+"""The command line: words to calls. A file for each command, imported when that command is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from argilla_admap.errors import AdmapError
+
+__all__ = ["main"]
+
+# The command's name, and what `admap --help` says of it (so that no command's module is imported to print it).
+COMMANDS = {
+    "demo": "Server, example data, map, push, links: the first three minutes.",
+    "run": "The main job in one line: score, map, push.",
+    "score": "Score every completion with a judge.",
+    "map": "Place each record on the map; how likely is its label wrong?",
+    "push": "Make the Argilla data set, or enrich the one that is there.",
+    "queues": "The review queues, with counts and links.",
+    "pull": "Bring corrected labels back.",
+    "server": "An Argilla of your own: start, stop, status, env.",
+}
+
+
+class _Commands(click.Group):
+    """Finds a command's module by its name when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"argilla_admap.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if near and "No such command" in error.message:
+                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from error
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands, in the order of the data"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="argilla-admap")
+@click.option("--debug", is_flag=True, envvar="ADMAP_DEBUG", help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Find the wrong labels in preference data, and review them in Argilla.
+
+    The way of the data: read, score, map, push, (people review), pull.
+
+    Example: admap demo
+    """
+
+
+def main(args: list[str] | None = None) -> Any:
+    """The entry point: runs a command, and turns what goes wrong into a message and an exit code."""
+    words = list(sys.argv[1:] if args is None else args)
+    # `--debug` is taken anywhere in the line: it is typed after a failure, at the line's end.
+    debug = "--debug" in words or bool(os.environ.get("ADMAP_DEBUG"))
+    words = [word for word in words if word != "--debug"]
+    try:
+        code = cli.main(args=words, prog_name="admap", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        click.echo("\nadmap: stopped; run the same command again to go on.", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except AdmapError as error:
+        if debug:
+            raise
+        click.echo(f"admap: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone: not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(
+            f"admap: unexpected {type(error).__name__}: {error}\n"
+            "This is a defect of argilla-admap; run the command again with --debug and report what it prints.",
+            err=True,
+        )
+        sys.exit(1)

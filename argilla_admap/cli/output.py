@@ -1,0 +1,54 @@
+"""What a command prints: data on stdout (a table, or one JSON object), all else on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+
+__all__ = ["dry_run_option", "emit", "fail_partly", "json_option", "note", "table"]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; spend and write nothing.")
+
+#: Done, but some records stayed unscored or unmatched.
+PARTLY = 3
+
+
+def note(message: str) -> None:
+    """A line for the person, on stderr."""
+    click.echo(message, err=True)
+
+
+def emit(answer: Mapping[str, Any], as_json: bool, show: Callable[[], None]) -> None:
+    """The command's answer: as JSON, or as `show` prints it for a person."""
+    if as_json:
+        click.echo(json.dumps(answer, ensure_ascii=False, allow_nan=False))
+    else:
+        show()
+
+
+def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on stdout; numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for position, name in enumerate(columns):
+        numbers = bool(rows) and all(isinstance(row[position], (int, float)) for row in rows)
+        drawn.add_column(name, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        # Text, not markup: a data set's words must not be read as a style.
+        drawn.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+    console = Console(soft_wrap=False)
+    if not console.is_terminal:
+        console.width = 250
+    console.print(drawn)
+
+
+def fail_partly() -> None:
+    """Ends the command with exit code 3."""
+    raise click.exceptions.Exit(PARTLY)

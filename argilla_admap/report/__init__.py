@@ -1,0 +1,1 @@
+"""The map to look at, outside Argilla."""

@@ -1,0 +1,1 @@
+"""Money: the only room that speaks to a judge."""

@@ -1,0 +1,1 @@
+"""An Argilla of one's own, without docker."""
