@@ -1,0 +1,7 @@
+"""The shared parts of the tests: a real Argilla, a judge's double in a process of its own, a real browser."""
+
+pytest_plugins = [
+    "tests.doubles.argilla_server",
+    "tests.doubles.judge_server",
+    "tests.doubles.browser",
+]

@@ -1,0 +1,1 @@
+"""The real Argilla of the tests: one, started once for the whole run."""
