@@ -1,25 +1,32 @@
 #!/usr/bin/env bash
 # Sets up all that the tests need on a Debian-like machine, then passes them: ruff, mypy, pytest.
-# Usage: bash tests/run.sh [pytest arguments]
+# Usage: bash tests/run.sh [options of pytest]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-sudo=""
-[ "$(id -u)" = 0 ] || sudo="sudo"
 missing=""
-for pair in java:default-jdk-headless javac:default-jdk-headless mvn:maven redis-server:redis-server chromium:chromium; do
-    command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
-done
+need() { command -v "$1" >/dev/null || missing="$missing $2"; }
+need java default-jdk-headless
+need javac default-jdk-headless
+need mvn maven
+need redis-server redis-server
+need chromium chromium
+need git git
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
-if [ -n "$missing" ]; then
-    echo "Installing system packages:$missing" >&2
-    $sudo apt-get update -q
+fc-list 2>/dev/null | grep -qi cjk || missing="$missing fonts-noto-cjk"
+missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
+
+if [ -n "${missing// /}" ]; then
+    as_root=""
+    [ "$(id -u)" = 0 ] || as_root="sudo"
+    echo "Installing system packages: $missing" >&2
+    $as_root apt-get update -q >&2
     # shellcheck disable=SC2086  # a list of packages
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q --no-install-recommends $missing
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >&2
 fi
 
-[ -x .venv/bin/python ] || python3 -m venv .venv
-.venv/bin/pip install -q --disable-pip-version-check -e '.[test]'
+.venv/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv
+.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[test]'
 .venv/bin/ruff check
 .venv/bin/ruff format --check
 .venv/bin/mypy
