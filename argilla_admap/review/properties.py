@@ -1,0 +1,63 @@
+"""What a record carries on Argilla beside its texts: each metadata property and the vector, defined once.
+
+The layout makes them, push fills them, queues filter on them; a name, a type or a title of one of them stands nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["BY_COLUMN", "POSITION", "POSITION_TITLE", "PROPERTIES", "Kind", "Property"]
+
+Kind = Literal["float", "integer", "terms"]
+
+#: The vector of a record's place on the map, for "find similar".
+POSITION = "admap_position"
+POSITION_TITLE = "Place on the map"
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A metadata property on Argilla.
+
+    Attributes:
+        column: the map's column (or what push, pull or watch compute) that it holds.
+        kind: Argilla's type. Argilla's index keeps a float as float32.
+        title: as the page's filter list shows it.
+        low, high: where its values lie, ends included. A link into the page needs both ends of a range.
+        always: made with every data set; the others only where they are used.
+        public: shown to annotators in the blind layout too.
+    """
+
+    column: str
+    kind: Kind
+    title: str
+    low: float = 0.0
+    high: float = 1.0
+    always: bool = True
+    public: bool = False
+
+    @property
+    def name(self) -> str:
+        """The property's name on Argilla."""
+        return f"admap_{self.column}"
+
+
+#: All of them. Each value costs the server about a millisecond a record, so there are few.
+PROPERTIES: tuple[Property, ...] = (
+    Property("mean", "float", "Mean score", -1e9, 1e9),
+    Property("variance", "float", "Variance of the scores", 0.0, 1e15),
+    Property("p_wrong", "float", "P(label is wrong)"),
+    Property("agreement", "float", "Agreement of label and judge", -1.0, 1.0),
+    Property("region", "terms", "Region of the map"),
+    Property("flags", "terms", "Flags"),
+    Property("duplicates", "integer", "Near-duplicates with the opposite label", 1, 1_000_000, always=False),
+    # The label as JSON, where the record's fields must not or cannot show it: pull compares an answer with it.
+    Property("label", "terms", "Label before the review", always=False),
+    Property("sample", "terms", "Part of the mixed sample", always=False),
+    Property("reviewer", "terms", "Assigned to", always=False, public=True),
+    Property("review", "terms", "Outcome of the review", always=False),
+)
+
+BY_COLUMN: dict[str, Property] = {prop.column: prop for prop in PROPERTIES}

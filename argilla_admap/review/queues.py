@@ -1,0 +1,236 @@
+"""The review queues. Each is defined once and rendered three ways that select the same records.
+
+A :class:`Queue` is a name, a title, the reason to look, conditions and an order. ``mask(frame)`` renders it for the map's
+DataFrame, ``query()`` for Argilla's SDK, ``url(dataset)`` for the page. A new queue is one entry in ``QUEUES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from argilla_admap.errors import InputError
+from argilla_admap.review.conditions import Condition, Order, parse_order, parse_where
+from argilla_admap.review.properties import BY_COLUMN, POSITION
+
+if TYPE_CHECKING:
+    import argilla as rg
+    import pandas as pd
+
+__all__ = ["CONTRACT", "QUEUES", "Queue", "adhoc_queue", "reviewer_queue", "similar_url", "usable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Records worth a look, for one reason.
+
+    Attributes:
+        name: as the command line and the JSON say it.
+        title: as a person reads it.
+        why: the reason to look at these records, one sentence.
+        conditions: all must hold. A record without a value is outside every condition.
+        order: what comes first; the most errors a minute.
+    """
+
+    name: str
+    title: str
+    why: str
+    conditions: tuple[Condition, ...] = ()
+    order: tuple[Order, ...] = (Order("p_wrong", "desc"),)
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that the conditions and the order need."""
+        return frozenset(c.column for c in self.conditions) | frozenset(o.column for o in self.order)
+
+    def mask(self, frame: pd.DataFrame) -> pd.Series[bool]:
+        """True for each row of `frame` that is in the queue; `frame` is a map's, or has some of its columns."""
+        import numpy as np
+        import pandas as pd
+
+        inside = np.ones(len(frame), dtype=bool)
+        for condition in self.conditions:
+            inside &= condition.mask(frame)
+        mask: pd.Series[bool] = pd.Series(inside, index=frame.index, name=self.name, dtype=bool)
+        return mask
+
+    def select(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the queue in its order; rows without a value to order by come last."""
+        chosen: pd.DataFrame = frame[self.mask(frame)]
+        known = [order for order in self.order if order.column in frame.columns]
+        if not known:
+            return chosen
+        ordered: pd.DataFrame = chosen.sort_values(
+            [order.column for order in known],
+            ascending=[order.direction == "asc" for order in known],
+            kind="stable",
+            na_position="last",
+        )
+        return ordered
+
+    def query(self) -> rg.Query:
+        """The SDK's query: ``dataset.records(queue.query())``. The SDK cannot sort; `body` and `url` do."""
+        import argilla as rg
+
+        filters = [part for condition in self.conditions for part in condition.sdk()]
+        return rg.Query(filter=rg.Filter(filters) if filters else None)
+
+    def body(self, *more: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON body of Argilla's record search; `more` are filters to add.
+
+        The order ends with the record's age, because without a sort the pages of a search may overlap.
+        """
+        filters = [*(condition.rest() for condition in self.conditions), *more]
+        sort = [
+            *(order.rest() for order in self.order),
+            {"scope": {"entity": "record", "property": "inserted_at"}, "order": "asc"},
+        ]
+        return {"filters": {"and": filters}, "sort": sort} if filters else {"sort": sort}
+
+    def url(self, dataset: Any, *, status: str = "pending", bulk: int | None = None) -> str:
+        """The link that opens the queue in Argilla's page.
+
+        Args:
+            dataset: an ``rg.Dataset`` on the server.
+            status: pending, draft, submitted or discarded; of the person who opens it.
+            bulk: records a page of the bulk view (10, 25, 50 or 100); None for one record at a time.
+        """
+        parts = [("page", f"1~{bulk}" if bulk else "1"), ("status", status)]
+        if self.conditions:
+            parts.append(("metadata", "~".join(condition.link() for condition in self.conditions)))
+        if self.order:
+            parts.append(("sort", "~".join(order.link() for order in self.order)))
+        return f"{_page(dataset)}?{'&'.join(f'{key}={quote(value, safe=_LINK_SAFE)}' for key, value in parts)}"
+
+
+_LINK_SAFE = "~.-_"
+
+
+def _page(dataset: Any) -> str:
+    return f"{str(dataset._client.api_url).rstrip('/')}/dataset/{dataset.id}/annotation-mode"
+
+
+def similar_url(dataset: Any, server_id: str, *, limit: int = 50) -> str:
+    """The link to the records nearest on the map to one record, free of any queue's filters.
+
+    Args:
+        dataset: an ``rg.Dataset`` on the server.
+        server_id: the record's id on the server (a UUID), not its own id.
+        limit: how many; Argilla fails on 101 to 199.
+    """
+    similarity = f"record.{server_id}.vector.{POSITION}.limit.{limit}.order.most"
+    return f"{_page(dataset)}?page=1&status=pending&similarity={quote(similarity, safe=_LINK_SAFE)}"
+
+
+def _flag(value: str) -> tuple[Condition, ...]:
+    return (Condition("flags", values=(value,)),)
+
+
+_ALL = (
+    Queue(
+        "likely-wrong",
+        "Likely wrong",
+        "The judge's scores speak clearly against the label: most errors are found here, the surest first.",
+        _flag("likely_wrong"),
+    ),
+    Queue(
+        "contested",
+        "Contested",
+        "Judge or people are split: often taste rather than error, so a second opinion is worth more than a correction.",
+        _flag("contested"),
+    ),
+    Queue(
+        "low-mean",
+        "Low mean",
+        "All completions are poor: whichever is preferred teaches little, and both may be bad.",
+        _flag("low_mean"),
+        (Order("mean", "asc"),),
+    ),
+    Queue(
+        "high-variance",
+        "High variance",
+        "Very good and very bad completions of one prompt: a wrong label costs most here.",
+        _flag("high_variance"),
+        (Order("p_wrong", "desc"), Order("variance", "desc")),
+    ),
+    Queue(
+        "boundary",
+        "On a boundary",
+        "So near a line of the map that another sample of the judge could move the record to another region.",
+        _flag("boundary"),
+    ),
+    Queue("all", "All records", "Everything, the likeliest errors first."),
+    Queue(
+        "judge-disagrees",
+        "Judge and label disagree",
+        "The judge orders the completions the other way round than the label does, however faintly.",
+        (Condition("agreement", high=-0.01),),
+        (Order("p_wrong", "desc"), Order("agreement", "asc")),
+    ),
+    Queue(
+        "reviewers-disagree",
+        "Reviewers disagree",
+        "The submitted answers contradict each other; a further answer decides.",
+        (Condition("review", values=("conflict",)),),
+    ),
+    Queue(
+        "opposite-duplicates",
+        "Duplicates with opposite labels",
+        "The same prompt and completions stand elsewhere with the opposite label: one of the two is wrong.",
+        (Condition("duplicates", low=1),),
+    ),
+    Queue(
+        "not-scored",
+        "Not yet scored",
+        "The judge's answer is missing, so nothing is known about the label.",
+        _flag("unscored"),
+        (),
+    ),
+    Queue(
+        "mixed",
+        "Mixed sample",
+        "Suspects, unflagged records and controls with known answers, shuffled: the link tells nothing about a record.",
+        (Condition("sample", values=("suspect", "unflagged", "control")),),
+        (),
+    ),
+)
+
+#: Every queue by its name.
+QUEUES: dict[str, Queue] = {queue.name: queue for queue in _ALL}
+
+#: The queues of every data set; the others are offered where their metadata are.
+CONTRACT = ("likely-wrong", "contested", "low-mean", "high-variance", "boundary", "all")
+
+
+def reviewer_queue(reviewer: str) -> Queue:
+    """The records assigned to one reviewer."""
+    return Queue(
+        f"reviewer-{reviewer}",
+        f"For {reviewer}",
+        f"The records assigned to {reviewer}.",
+        (Condition("reviewer", values=(reviewer,)),),
+        (),
+    )
+
+
+def adhoc_queue(where: str | None, sort: str | Sequence[str] | None = None) -> Queue:
+    """A queue made on the spot, as of ``--where 'mean<2 and variance>=1' --sort p_wrong:desc``.
+
+    Raises:
+        InputError: the words cannot be read; the message names the position and the known names.
+    """
+    conditions = parse_where(where) if where else ()
+    sorts: Iterable[str] = [sort] if isinstance(sort, str) else sort or ()
+    order = tuple(parse_order(word) for words in sorts for word in words.split(",") if word.strip())
+    if len(order) > 9:
+        raise InputError(f"--sort: {len(order)} columns; Argilla sorts by ten at most, and the last is ours")
+    title = where or "All records"
+    return Queue("where", title, "Asked for on the spot.", conditions, order or (Order("p_wrong", "desc"),))
+
+
+def usable(queue: Queue, properties: Iterable[str]) -> bool:
+    """Whether a data set with these metadata properties can show the queue."""
+    names = set(properties)
+    return all(BY_COLUMN[column].name in names for column in queue.columns)
