@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -122,9 +123,7 @@ def _has_term(column: pd.Series[Any], values: tuple[str, ...]) -> npt.NDArray[np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    array = pa.Array.from_pandas(column)
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
+    array: Any = pa.array(column, from_pandas=True)
     wanted = pa.array(list(values), pa.string())
     found = np.zeros(len(column), dtype=bool)
     if pa.types.is_null(array.type):
@@ -163,10 +162,10 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tokens = list(self._split())
+        self.tokens: list[_Token] = list(self._split())
         self.next = 0
 
-    def _split(self) -> Any:
+    def _split(self) -> Iterator[_Token]:
         position = 0
         while self.text[position:].strip():
             match = _TOKEN.match(self.text, position)
