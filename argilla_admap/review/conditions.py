@@ -123,17 +123,18 @@ def _has_term(column: pd.Series[Any], values: tuple[str, ...]) -> npt.NDArray[np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    array: Any = pa.array(column, from_pandas=True)
+    filled = column.dropna()
+    lists = len(filled) > 0 and not isinstance(filled.iloc[0], str)
+    # The type is said, because an empty list of numpy's is one of floats.
+    array: Any = pa.array(column, type=pa.list_(pa.string()) if lists else pa.string(), from_pandas=True)
     wanted = pa.array(list(values), pa.string())
     found = np.zeros(len(column), dtype=bool)
-    if pa.types.is_null(array.type):
-        return found
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+    if lists:
         parents = pc.list_parent_indices(array).to_numpy()
-        hits = pc.is_in(pc.list_flatten(array).cast(pa.string()), value_set=wanted).to_numpy(zero_copy_only=False)
+        hits = pc.is_in(pc.list_flatten(array), value_set=wanted).to_numpy(zero_copy_only=False)
         found[parents[hits]] = True
         return found
-    return np.asarray(pc.is_in(array.cast(pa.string()), value_set=wanted).to_numpy(zero_copy_only=False))
+    return np.asarray(pc.is_in(array, value_set=wanted).to_numpy(zero_copy_only=False))
 
 
 # --- reading `--where` and `--sort` ---------------------------------------------------------------------------------------
