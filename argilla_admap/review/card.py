@@ -1,0 +1,225 @@
+"""The review card: what it is given, and the encoding that keeps a data set's text harmless on the page.
+
+Argilla pastes a record, unescaped, into a script of its own origin, and runs three text replacements over it. A closing
+script tag in any text would run there, and dollar signs would be eaten. So no text of the data set travels as it is:
+:func:`encode` replaces all that a parser could stumble over, the card decodes it and draws it as text, never as markup.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from argilla_admap.records import Record, Turn
+
+__all__ = ["FIELD", "card_value", "decode", "encode", "map_info", "template"]
+
+#: The name of the card's field. A field of this name in a data set that we did not make is left alone.
+FIELD = "admap"
+
+# The escape is a printable symbol, not a private-use character: Argilla indexes the value as Python prints it, and Python
+# prints what is not printable as letters, which would swallow the first letters of the next word and hide it from a search.
+_ESCAPE = "\u241b"
+_DIGITS = 0x2800  # 256 Braille patterns: one for each byte, printable, and no part of a word
+_UNSAFE = re.compile(
+    "["
+    "\x00-\x1f\x7f-\x9f"  # control characters: PostgreSQL refuses NUL, and Python prints a line's end as a letter
+    '<>&$#{}"\\\\`'  # markup, replacement patterns, template marks, what JSON and Python would escape
+    "\u2028\u2029\ufeff"  # ends of lines to some parsers; a mark that others drop
+    "\ud800-\udfff"  # lone surrogates, which UTF-8 cannot carry
+    "\ue000-\uf8ff"  # private use: not printable, so an index would read letters
+    "\u241b"  # the escape itself
+    "]"
+)
+_RUN = re.compile("\u241b{3}([\u2800-\u28ff]{3})|\u241b{2}([\u2800-\u28ff]{2})|\u241b([\u2800-\u28ff])")
+
+
+def encode(text: str, *, opaque: bool = False) -> str:
+    """The same text with nothing in it that markup, a script, a text replacement, JSON or UTF-8 could stumble over.
+
+    Plain words stay as they are, so that Argilla's search finds them; :func:`decode` gives back exactly the text, whatever it
+    holds, the characters of this encoding included.
+
+    Args:
+        text: any string, lone surrogates included.
+        opaque: encode every character: for our own sentences, whose words no search should find.
+    """
+    if opaque:
+        return "".join(map(_escape, text))
+    return _UNSAFE.sub(lambda match: _escape(match.group()), text)
+
+
+def decode(text: str) -> str:
+    """The text that :func:`encode` was given. The card holds the same function in JavaScript."""
+
+    def restore(match: re.Match[str]) -> str:
+        code = 0
+        for digit in match[match.lastindex or 0]:
+            code = code * 256 + ord(digit) - _DIGITS
+        return chr(code)
+
+    return _RUN.sub(restore, text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    width = 1 if code < 0x100 else 2 if code < 0x10000 else 3
+    return _ESCAPE * width + "".join(chr(_DIGITS + byte) for byte in code.to_bytes(width, "big"))
+
+
+def card_value(
+    record: Record,
+    row: Mapping[str, Any],
+    order: Sequence[int],
+    *,
+    revealed: bool,
+    link_id: str | None = None,
+) -> dict[str, Any]:
+    """What the card of one record is given: the texts, and, where `revealed`, the label, the scores and the reasons.
+
+    Args:
+        record: the texts.
+        row: the record's columns of the map.
+        order: the completions as shown; a permutation of ``range(k)``.
+        revealed: False in a blind review: then the value holds texts only, for a reviewer can read all that is in it.
+        link_id: unused characters of an id are never shown raw; the id to print, the record's own by default.
+
+    Returns:
+        a JSON object whose texts are encoded. Its keys are odd on purpose: Argilla searches them too.
+    """
+    turns = record.turns or (Turn("user", record.prompt),)
+    value: dict[str, Any] = {
+        "_v": 1,
+        "_p": [[encode(t.role, opaque=True), encode(t.content)] for t in turns],
+        "_c": [encode(record.completions[i]) for i in order],
+    }
+    if not revealed:
+        return value
+
+    def numbers(name: str) -> list[float | None]:
+        column = row.get(name)
+        return [_number(column[i]) if column is not None and i < len(column) else None for i in order]
+
+    value |= {
+        "_i": encode(link_id or record.id),
+        "_o": [int(i) for i in order],
+        "_m": [_encoded(record.models[i]) for i in order],
+        "_r": [_number(record.ratings[i]) for i in order],
+        "_s": numbers("scores"),
+        "_w": numbers("score_variances"),
+        "_n": numbers("score_counts"),
+        "_t": [_encoded(record.reasons[i]) for i in order],
+        "_x": [_encoded(_at(row.get("errors"), i), opaque=True) for i in order],
+        "_d": {short: _number(row.get(name)) for short, name in _NUMBERS.items()},
+        "_g": _REGIONS.get(row.get("region") or ""),
+        "_f": [encode(str(flag), opaque=True) for flag in _listed(row.get("flags"))],
+        "_e": [encode(str(sentence), opaque=True) for sentence in _listed(row.get("evidence"))],
+        "_j": _encoded(row.get("judges") or row.get("judge")),
+    }
+    return value
+
+
+#: Numbers of a record that the card prints, by their short keys.
+_NUMBERS = {
+    "_a": "mean",
+    "_b": "variance",
+    "_c": "p_wrong",
+    "_d": "contested",
+    "_e": "agreement",
+    "_f": "region_confidence",
+}
+_REGIONS = {"high_avg": 1, "low_avg": 2, "high_var": 3}
+
+
+def map_info(
+    mean: npt.ArrayLike,
+    variance: npt.ArrayLike,
+    *,
+    thresholds: Mapping[str, float | None] | None = None,
+    columns: int = 26,
+    rows: int = 16,
+) -> dict[str, Any]:
+    """The small map of all cards: how many records lie where.
+
+    Args:
+        mean: shape (n_records,), score points; NaN where a record has no place.
+        variance: shape (n_records,), squared score points.
+        thresholds: ``variance`` and ``mean``, where the regions part; absent where the map was made within strata.
+        columns: cells along the spread, which is drawn as a standard deviation and cut at the 99th percentile.
+        rows: cells along the mean.
+
+    Returns:
+        JSON values: the axes' ends, the counts (row by row from the lowest mean), the thresholds and the number of records.
+    """
+    y = np.asarray(mean, dtype=np.float64)
+    x = np.sqrt(np.clip(np.asarray(variance, dtype=np.float64), 0, None))
+    placed = np.isfinite(x) & np.isfinite(y)
+    x, y = x[placed], y[placed]
+    limits = {name: _number((thresholds or {}).get(name)) for name in ("variance", "mean")}
+    if not x.size:
+        return {"n": 0, "nx": columns, "ny": rows, "x1": 1.0, "xm": 1.0, "y0": 0.0, "y1": 1.0, "cells": [], **limits}
+    right = float(np.quantile(x, 0.99)) or 1.0
+    if limits["variance"] is not None:
+        right = max(right, math.sqrt(max(limits["variance"], 0)) * 1.15)
+    low, high = float(y.min()), float(y.max())
+    if high - low < 1e-9:
+        low, high = low - 0.5, high + 0.5
+    column = np.clip((x / right * columns).astype(np.int64), 0, columns - 1)
+    line = np.clip(((y - low) / (high - low) * rows).astype(np.int64), 0, rows - 1)
+    counts = np.bincount(line * columns + column, minlength=columns * rows)
+    return {
+        "n": int(x.size),
+        "nx": columns,
+        "ny": rows,
+        "x1": round(right, 6),
+        "xm": round(float(x.max()), 6),
+        "y0": round(low, 6),
+        "y1": round(high, 6),
+        "cells": [int(c) for c in counts],
+        **limits,
+    }
+
+
+def template(info: Mapping[str, Any] | None = None, *, blind: bool = False) -> str:
+    """The card's template with the small map of `info` (see :func:`map_info`) in it: the value of the field's setting.
+
+    It asks for nothing from outside, and holds nothing that Argilla's own text replacements would touch.
+    """
+    facts = {"map": dict(info) if info else None, "blind": blind}
+    text = json.dumps(facts, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    # A JSON string may hold any of these; none of our facts does, and the page is shown to people with write access.
+    for character in "<>&$#":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return _source().replace("/*FACTS*/null", text)
+
+
+@cache
+def _source() -> str:
+    return resources.files("argilla_admap.review").joinpath("card.html").read_text(encoding="utf-8")
+
+
+def _encoded(text: str | None, *, opaque: bool = False) -> str | None:
+    return encode(str(text), opaque=opaque) if text else None
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    number = float(value)
+    return round(number, 6) if math.isfinite(number) else None
+
+
+def _at(column: Sequence[Any] | None, index: int) -> Any:
+    return column[index] if column is not None and index < len(column) else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else [item for item in value if item]
