@@ -106,6 +106,7 @@ def rating_scale(ratings: Iterable[float | None]) -> tuple[int, ...]:
 def build_settings(
     layout: Layout,
     *,
+    client: rg.Argilla | None = None,
     map_info: Mapping[str, Any] | None = None,
     guidelines: str | None = None,
     metadata: Sequence[Any] = (),
@@ -116,6 +117,7 @@ def build_settings(
 
     Args:
         layout: what to ask.
+        client: the connection that the settings belong to; without one Argilla opens its default.
         map_info: the small map in the card, of :func:`argilla_admap.review.card.map_info`; left out of a blind review.
         guidelines: the home page, of :mod:`argilla_admap.review.guidelines`.
         metadata, vectors: properties and vector fields to add.
@@ -133,16 +135,17 @@ def build_settings(
     return rg.Settings(
         guidelines=guidelines,
         fields=[
-            rg.TextField(TITLE, title="Record", use_markdown=False, required=True),
+            rg.TextField(TITLE, title="Record", use_markdown=False, required=True, client=client),
             rg.CustomField(
                 card.FIELD,
                 title="Blind review" if layout.blind else "Review",
                 template=card.template(None if layout.blind else map_info, blind=layout.blind),
                 advanced_mode=True,
                 required=True,
+                _client=client,
             ),
         ],
-        questions=list(_questions(layout)),
+        questions=list(_questions(layout, client)),
         metadata=list(metadata),
         vectors=list(vectors),
         allow_extra_metadata=True,
@@ -150,12 +153,12 @@ def build_settings(
     )
 
 
-def _questions(layout: Layout) -> Iterable[Any]:
+def _questions(layout: Layout, client: rg.Argilla | None) -> Iterable[Any]:
     import argilla as rg
 
     if layout.kind == "pair":
         options = {"a": "A", "b": "B", "tie": "Tie", "both_bad": "Both bad"}
-        yield rg.LabelQuestion(BETTER, labels=options, title="Which completion is better?", required=True)
+        yield rg.LabelQuestion(BETTER, labels=options, title="Which completion is better?", required=True, client=client)
     else:
         for index in range(layout.k[1]):
             name = letter(index)
@@ -164,11 +167,14 @@ def _questions(layout: Layout) -> Iterable[Any]:
                 values=list(layout.scale or _DEFAULT_SCALE),
                 title=f"How good is {name}?" if index < layout.k[0] else f"How good is {name}, if there is one?",
                 required=index < layout.k[0],
+                client=client,
             )
     if not layout.blind:
         verdicts = {"wrong": "Wrong", "right": "Right", "unsure": "Can't tell"}
-        yield rg.LabelQuestion(LABEL_WRONG, labels=verdicts, title="Is the data set's label wrong?", required=False)
-    yield rg.TextQuestion(NOTE, title="Note", required=False)
+        yield rg.LabelQuestion(
+            LABEL_WRONG, labels=verdicts, title="Is the data set's label wrong?", required=False, client=client
+        )
+    yield rg.TextQuestion(NOTE, title="Note", required=False, client=client)
 
 
 def recognise(questions: Collection[str], scale: Sequence[int] = ()) -> Layout | None:
