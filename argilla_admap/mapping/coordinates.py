@@ -1,0 +1,218 @@
+"""Where a record stands on the map: mean, variance, the two thresholds, the three regions, and how sure a region is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import chndtr, ndtr
+
+from argilla_admap.errors import InputError
+from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
+
+__all__ = [
+    "HIGH_AVG",
+    "HIGH_VAR",
+    "LOW_AVG",
+    "NO_REGION",
+    "REGIONS",
+    "Coordinates",
+    "Split",
+    "Thresholds",
+    "assign_regions",
+    "compute_coordinates",
+    "cut_above",
+    "fit_thresholds",
+    "region_confidence",
+]
+
+#: Region codes index this tuple; `NO_REGION` is the code of a record with fewer than two scores.
+REGIONS = ("high_var", "high_avg", "low_avg")
+HIGH_VAR, HIGH_AVG, LOW_AVG, NO_REGION = 0, 1, 2, -1
+
+#: The judge's standard deviation where nothing tells it, as a share of the scale's range: GPT-4's own over three true
+#: repeats on a scale of 1 to 5 (.44 of 4).
+ASSUMED_NOISE = 0.11
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """Each record's place. All of shape (n_records,), NaN where fewer than two completions are scored.
+
+    Attributes:
+        scored: how many completions have a score.
+        mean: of the scores, score points.
+        total: population variance of the scores, squared score points.
+        noise: the judge's variance that is in `total`, squared score points; 0 where it is not known.
+        variance: `total` less `noise`, never below 0.
+    """
+
+    scored: Ints
+    mean: Floats
+    total: Floats
+    noise: Floats
+    variance: Floats
+
+
+def compute_coordinates(offsets: Ints, scores: Floats, error_variances: Floats) -> Coordinates:
+    """Mean and between-completion variance of each record.
+
+    A score is the mean of some samples, so that it carries an error of variance e_i. The population variance of K such scores
+    is on average that of the true ones plus (K - 1) / K times the mean of e_i (one part in K is lost to the shared mean);
+    that is taken off.
+
+    Args:
+        offsets: shape (n + 1,).
+        scores: flat, judge scale; NaN where unscored.
+        error_variances: flat, squared score points: variance of a score's error, i.e. the judge's variance of one sample
+            over the number of samples; NaN where unknown.
+    Source: Lee et al., arXiv 2505.23114 (mean, population variance); the correction is the method of moments for a one-way
+        random effects model (Searle, Casella & McCulloch, Variance Components, 1992, ch. 3).
+    """
+    n = len(offsets) - 1
+    counts = np.zeros(n, np.int64)
+    mean, total, noise = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n)
+    present = np.isfinite(scores)
+    for group in groups_by_size(offsets, present):
+        counts[group.rows] = group.k
+        if group.k < 2:
+            continue
+        # Sorted first: the sum of floats depends on their order, and a record's place must not depend on its completions'.
+        values = np.sort(scores[group.items], axis=1)
+        centre = values.mean(axis=1)
+        mean[group.rows] = centre
+        total[group.rows] = np.square(values - centre[:, None]).mean(axis=1)
+        errors = np.sort(np.nan_to_num(error_variances[group.items], nan=0.0), axis=1)
+        noise[group.rows] = errors.mean(axis=1) * (group.k - 1) / group.k
+    # The last bits of a variance are the arithmetic's, not the judge's: equal records must compare equal.
+    mean, total, noise = np.round(mean, 10), np.round(total, 10), np.round(noise, 10)
+    return Coordinates(counts, mean, total, noise, np.maximum(np.round(total - noise, 10), 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """The two values that split the map: `variance` or more is high_var; of the rest, `mean` or more is high_avg."""
+
+    variance: float
+    mean: float
+
+    def __getitem__(self, name: str) -> float:
+        """The value by its name in JSON."""
+        return self.as_json()[name]
+
+    def as_json(self) -> dict[str, float]:
+        """The two values by name."""
+        return {"variance": self.variance, "mean": self.mean}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Thresholds:
+        """The two values from their JSON.
+
+        Raises:
+            InputError: a number is absent or not finite.
+        """
+        try:
+            pair = float(value["variance"]), float(value["mean"])
+        except (KeyError, TypeError, ValueError) as exc:
+            raise InputError(f"thresholds {value!r}: needs the numbers 'variance' and 'mean'") from exc
+        if not np.isfinite(pair).all():
+            raise InputError(f"thresholds {value!r}: 'variance' and 'mean' must be finite")
+        return cls(*pair)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A cut of values that separates no ties.
+
+    Attributes:
+        threshold: values of this or more are above.
+        tied: how many values equal the one that a cut by position would have gone through; 0 when it falls between two.
+        tie: that value; NaN when `tied` is 0.
+    """
+
+    threshold: float
+    tied: int
+    tie: float
+
+
+def cut_above(values: Floats, above: int) -> Split:
+    """The threshold that puts as nearly `above` of the values above it as ties allow.
+
+    It lies half way between two neighbouring values, so that rounding cannot carry a record across.
+
+    Args:
+        values: shape (n,), n >= 1, finite.
+        above: wanted, 0..n.
+    """
+    ordered = np.sort(values)
+    n = len(ordered)
+    above = min(max(above, 0), n)
+    margin = max(1.0, abs(float(ordered[-1]))) * 1e-6
+    if above == 0:
+        return Split(float(ordered[-1]) + margin, 0, np.nan)
+    if above == n:
+        return Split(float(ordered[0]), 0, np.nan)
+    value = float(ordered[n - above])
+    first, end = int(np.searchsorted(ordered, value, "left")), int(np.searchsorted(ordered, value, "right"))
+    if first == n - above:
+        return Split((float(ordered[first - 1]) + value) / 2, 0, np.nan)
+    # The tie goes, whole, to the side that leaves the count nearest to what was asked (up, when it makes no difference).
+    if (n - first) - above <= above - (n - end):
+        threshold = float(ordered[first - 1] + value) / 2 if first > 0 else value
+    else:
+        threshold = float(ordered[end] + value) / 2 if end < n else value + margin
+    return Split(threshold, end - first, value)
+
+
+def fit_thresholds(variance: Floats, mean: Floats) -> tuple[Thresholds, Bools]:
+    """The authors' split as two values, and which records tie with a cut.
+
+    Of n records, n - floor(2n / 3) with the highest variance are high_var; the rest are halved by their mean. Ties go together.
+
+    Args:
+        variance, mean: shape (n,), n >= 1, finite.
+    Source: Lee et al., arXiv 2505.23114, and the authors' code, which splits by position.
+    """
+    n = len(variance)
+    by_variance = cut_above(variance, n - 2 * n // 3)
+    rest = variance < by_variance.threshold
+    boundary = np.equal(variance, by_variance.tie)
+    if not rest.any():
+        return Thresholds(by_variance.threshold, float(np.median(mean))), boundary
+    remaining = int(rest.sum())
+    by_mean = cut_above(mean[rest], remaining - remaining // 2)
+    return Thresholds(by_variance.threshold, by_mean.threshold), boundary | (rest & np.equal(mean, by_mean.tie))
+
+
+def assign_regions(variance: Floats, mean: Floats, thresholds: Thresholds) -> Ints:
+    """Each record's region code, `NO_REGION` where it has no coordinates; shape (n,)."""
+    region = np.where(mean >= thresholds.mean, HIGH_AVG, LOW_AVG)
+    region[variance >= thresholds.variance] = HIGH_VAR
+    region[~np.isfinite(variance)] = NO_REGION
+    return region
+
+
+def region_confidence(place: Coordinates, region: Ints, error_variance: Floats, thresholds: Thresholds) -> Floats:
+    """How probably the record would be in the same region if the judge's noise were gone; shape (n,), 0..1.
+
+    With an error of variance e in each of the K scores, K times the population variance over e is noncentral chi-squared with
+    K - 1 degrees of freedom around the between-completion variance, and the mean is normal with variance e / K, independent
+    of it (Cochran's theorem). The threshold is moved up by the noise that the variance was relieved of.
+
+    Args:
+        error_variance: shape (n,), squared score points: mean error variance of the record's scores.
+    """
+    known = region != NO_REGION
+    confidence = np.full(len(region), np.nan)
+    k, variance, mean = place.scored[known], place.variance[known], place.mean[known]
+    error = np.maximum(error_variance[known], 1e-12)
+    cut = np.maximum(thresholds.variance + error * (k - 1) / k, 0.0)
+    below = chndtr(k * cut / error, k - 1.0, np.minimum(k * variance / error, 1e6))
+    sharp = k * np.maximum(variance, cut) / error > 1e4
+    below = np.where(sharp, variance < thresholds.variance, below)
+    upper = ndtr((mean - thresholds.mean) / np.sqrt(error / k))
+    chances = np.stack([1 - below, below * upper, below * (1 - upper)])
+    confidence[known] = chances[region[known], np.arange(known.sum())]
+    return np.asarray(np.clip(confidence, 0.0, 1.0))

@@ -1,0 +1,208 @@
+"""Pass one over a stream: the numbers that the map needs, in compact arrays. No text is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from argilla_admap.mapping.arrays import Floats, Ints, offsets_of
+from argilla_admap.tables import RecordStream
+
+__all__ = ["Observations", "observe"]
+
+#: With several judges the columns of judge NAME stand beside the first judge's as `scores.NAME`.
+OTHER_JUDGE = "scores."
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """What is known of each record and each completion, as arrays.
+
+    Attributes:
+        ids: of the records.
+        offsets: shape (n + 1,): the completions of record i are offsets[i]..offsets[i + 1] in every flat array.
+        ratings, scores: flat; NaN where absent.
+        sample_variances: flat, the judge's variance of one sample; NaN where unknown.
+        sample_counts: flat, samples behind a score; 0 where unscored or unknown.
+        other_scores: by judge's name, flat.
+        models: flat codes into `model_names`; -1 where unknown.
+        sources: shape (n,), codes into `source_names`; -1 where unknown.
+    """
+
+    ids: pa.ChunkedArray[Any]
+    offsets: Ints
+    ratings: Floats
+    scores: Floats
+    sample_variances: Floats
+    sample_counts: Ints
+    other_scores: Mapping[str, Floats]
+    models: Ints
+    model_names: tuple[str, ...]
+    sources: Ints
+    source_names: tuple[str, ...]
+    judges: str | None = None
+    has_scores: bool = True
+
+    @property
+    def n(self) -> int:
+        """How many records."""
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> Ints:
+        """K of each record, shape (n,)."""
+        return np.diff(self.offsets)
+
+    def error_variances(self) -> Floats:
+        """The variance of a score's own error: that of one sample over the samples; flat, NaN where unknown."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.sample_counts > 0, self.sample_variances / self.sample_counts, np.nan)
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Collects the pieces of every batch."""
+
+    ids: list[pa.Array[Any]] = field(default_factory=list)
+    sizes: list[Ints] = field(default_factory=list)
+    flat: dict[str, list[Floats]] = field(default_factory=dict)
+    models: list[pa.Array[Any]] = field(default_factory=list)
+    sources: list[pa.Array[Any]] = field(default_factory=list)
+
+    def add(self, name: str, values: Floats) -> None:
+        self.flat.setdefault(name, []).append(values)
+
+    def joined(self, name: str, length: int) -> Floats:
+        pieces = self.flat.get(name)
+        return np.concatenate(pieces) if pieces else np.full(length, np.nan)
+
+
+def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
+    """Goes through the stream once and keeps its numbers.
+
+    A stream of `PREFERENCE_SCHEMA`, not scored yet, is taken too: the judge's samples that the data carry themselves count as
+    its scores.
+
+    Args:
+        stratum: the column that becomes `sources`; ``source`` when None.
+    """
+    names = set(stream.schema.names)
+    scored = "scores" in names
+    columns = _Columns()
+    others = sorted(n for n in names if n.startswith(OTHER_JUDGE))
+    for batch in stream.batches():
+        if not batch.num_rows:
+            continue
+        sizes = _sizes(batch.column("completions"))
+        total = int(sizes.sum())
+        columns.ids.append(batch.column("id"))
+        columns.sizes.append(sizes)
+        for name in ("ratings", "scores", "score_variances", "score_counts", *others):
+            if name in names:
+                columns.add(name, _flat(batch.column(name), sizes, total))
+        if "samples" in names and not scored:
+            for name, values in _from_samples(batch.column("samples"), sizes, total).items():
+                columns.add(name, values)
+        columns.models.append(
+            _flat_strings(batch.column("models"), sizes, total) if "models" in names else pa.nulls(total, pa.string())
+        )
+        source = stratum or "source"
+        columns.sources.append(
+            batch.column(source).cast(pa.string()) if source in names else pa.nulls(batch.num_rows, pa.string())
+        )
+    sizes = np.concatenate(columns.sizes) if columns.sizes else np.zeros(0, np.int64)
+    offsets = offsets_of(sizes)
+    length = int(offsets[-1])
+    models, model_names = _codes(columns.models)
+    sources, source_names = _codes(columns.sources)
+    scores = columns.joined("scores", length)
+    counts = np.nan_to_num(columns.joined("score_counts", length), nan=0.0).astype(np.int64)
+    return Observations(
+        ids=pa.chunked_array(columns.ids, pa.string()),
+        offsets=offsets,
+        ratings=columns.joined("ratings", length),
+        scores=scores,
+        sample_variances=columns.joined("score_variances", length),
+        sample_counts=np.where(np.isfinite(scores), counts, 0),
+        other_scores={name[len(OTHER_JUDGE) :]: columns.joined(name, length) for name in others},
+        models=models,
+        model_names=model_names,
+        sources=sources,
+        source_names=source_names,
+        has_scores=bool(np.isfinite(scores).any()),
+    )
+
+
+def _sizes(column: Any) -> Ints:
+    sizes: Ints = np.asarray(pc.fill_null(pc.list_value_length(column), 0)).astype(np.int64)
+    return sizes
+
+
+def _aligned(column: Any, sizes: Ints) -> bool:
+    """Whether a list column has, row by row, the lengths of the completions (and no null rows)."""
+    return column.null_count == 0 and bool(np.array_equal(_sizes(column), sizes))
+
+
+def _flat(column: Any, sizes: Ints, total: int) -> Floats:
+    """The numbers of a list column, one for each completion; NaN for nulls, null rows and values that are not finite."""
+    if _aligned(column, sizes):
+        values = column.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
+    else:
+        # Rows that are null or of another length: item by item, and what is missing stays missing.
+        values = np.full(total, np.nan)
+        starts = offsets_of(sizes)
+        own = _sizes(column)
+        shared = np.minimum(own, sizes)
+        source = offsets_of(own)
+        rows = np.repeat(np.arange(len(sizes)), shared)
+        within = np.arange(len(rows)) - np.repeat(offsets_of(shared)[:-1], shared)
+        flat = column.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
+        values[starts[rows] + within] = flat[source[rows] + within]
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _flat_strings(column: Any, sizes: Ints, total: int) -> pa.Array[Any]:
+    flat: pa.Array[Any] = column.flatten() if _aligned(column, sizes) else pa.nulls(total, pa.string())
+    return flat
+
+
+def _from_samples(column: Any, sizes: Ints, total: int) -> dict[str, Floats]:
+    """Mean, variance of one sample (ddof=1) and count of the samples that stand behind each completion."""
+    empty = {"scores": np.full(total, np.nan), "score_variances": np.full(total, np.nan), "score_counts": np.zeros(total)}
+    if not _aligned(column, sizes):
+        return empty
+    lists = column.flatten()
+    counts = _sizes(lists)
+    values = lists.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
+    owner = np.repeat(np.arange(total), counts)
+    good = np.isfinite(values)
+    owner, values = owner[good], values[good]
+    count = np.bincount(owner, minlength=total).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.bincount(owner, values, minlength=total) / count
+        variance = np.bincount(owner, np.square(values - mean[owner]), minlength=total) / (count - 1)
+    return {
+        "scores": np.where(count > 0, mean, np.nan),
+        "score_variances": np.where(count > 1, variance, np.nan),
+        "score_counts": count,
+    }
+
+
+def _codes(pieces: list[pa.Array[Any]]) -> tuple[Ints, tuple[str, ...]]:
+    """Strings as codes into their sorted names (sorted, so that the order of the rows does not count); -1 for null."""
+    joined = pa.chunked_array(pieces, pa.string()).combine_chunks()
+    if not len(joined):
+        return np.zeros(0, np.int64), ()
+    encoded: Any = pc.dictionary_encode(joined)
+    names = encoded.dictionary.to_pylist()
+    order = sorted(range(len(names)), key=names.__getitem__)
+    rank = np.empty(len(names) + 1, np.int64)
+    rank[order] = np.arange(len(names))
+    rank[-1] = -1
+    codes = np.asarray(pc.fill_null(encoded.indices, len(names))).astype(np.int64)
+    return rank[codes], tuple(names[i] for i in order)
