@@ -1,0 +1,425 @@
+"""Every call that we make to an Argilla server, and what each one does to people's work.
+
+The SDK has no lossless update, no sorted search and no access to when an answer was given, so we speak to its REST interface
+through the SDK's own HTTP client. Nothing here deletes; answers are only read.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import orjson
+
+from argilla_admap.errors import ArgillaError, InputError
+
+if TYPE_CHECKING:
+    import argilla as rg
+    import httpx
+
+__all__ = ["Address", "Api", "RemoteDataset", "connect", "parse_address"]
+
+#: Records a request; the server takes 1,000 when reading.
+PAGE = 1000
+_TRANSIENT = (500, 502, 503, 504)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a data set lies: ``[WORKSPACE/]NAME``."""
+
+    name: str
+    workspace: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.workspace}/{self.name}" if self.workspace else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteDataset:
+    """A data set on the server, as it stood when it was asked for. Lists hold the server's own JSON."""
+
+    id: str
+    name: str
+    workspace: str
+    workspace_id: str
+    ready: bool
+    guidelines: str | None
+    info: Mapping[str, Any]
+    min_submitted: int
+    allow_extra_metadata: bool
+    api_url: str
+    fields: Sequence[Mapping[str, Any]] = ()
+    questions: Sequence[Mapping[str, Any]] = ()
+    properties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    vectors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def full_name(self) -> str:
+        """``WORKSPACE/NAME``."""
+        return f"{self.workspace}/{self.name}"
+
+    def kind(self, prop: str) -> str | None:
+        """The type of a metadata property, None where there is no such property."""
+        found = self.properties.get(prop)
+        return str(found["settings"]["type"]) if found else None
+
+
+def parse_address(text: str, workspace: str | None = None) -> Address:
+    """The address that ``[WORKSPACE/]NAME`` means.
+
+    Raises:
+        InputError: an empty name, one over 200 characters, or one with a control character.
+    """
+    head, slash, name = text.rpartition("/")
+    if slash and workspace is not None and head != workspace:
+        raise InputError(f"data set {text!r}: its workspace {head!r} and the given workspace {workspace!r} differ; give one")
+    for what, value in (("name", name), *((("workspace", head),) if slash else ())):
+        if not value.strip() or value != value.strip():
+            raise InputError(f"data set {text!r}: the {what} is empty or begins or ends with a space; write [WORKSPACE/]NAME")
+        if len(value) > 200 or not value.isprintable():
+            raise InputError(f"data set {text!r}: the {what} is longer than 200 characters or holds one that cannot be printed")
+    return Address(name, head if slash else workspace)
+
+
+def connect(url: str, api_key: str) -> rg.Argilla:
+    """A client of the server at `url`. The process's default client stays what it was.
+
+    Raises:
+        ArgillaError: nothing answers there, or the key is not known there.
+    """
+    import argilla as rg
+    import httpx
+
+    before = rg.Argilla._default_client
+    try:
+        return rg.Argilla(api_url=url, api_key=api_key)
+    except httpx.HTTPError as exc:
+        raise _unreachable(url, exc) from exc
+    except rg._exceptions.ArgillaError as exc:
+        raise ArgillaError(
+            f"{_plain_url(url)}: the server does not accept the API key ({_short(str(exc))}); "
+            'set ARGILLA_API_KEY, or for a server of our own: eval "$(admap server env)"'
+        ) from exc
+    except ValueError as exc:
+        raise ArgillaError(f"{_plain_url(url)}: what answers there is not an Argilla server ({_short(str(exc))})") from exc
+    finally:
+        rg.Argilla._default_client = before
+
+
+def _plain_url(url: str) -> str:
+    """The URL without a user and a password in it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/") if parts.netloc else url
+
+
+def _unreachable(url: str, exc: Exception) -> ArgillaError:
+    return ArgillaError(
+        f"{_plain_url(url)}: no Argilla server answers ({type(exc).__name__}); start one with `admap server start`, "
+        "or set ARGILLA_API_URL"
+    )
+
+
+def _short(text: str, length: int = 300) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Api:
+    """The calls. One HTTP client, the SDK's, is kept for all of them.
+
+    Args:
+        client: from `connect`, or the user's own.
+    """
+
+    def __init__(self, client: rg.Argilla) -> None:
+        self.client = client
+        self.url = str(client.api_url).rstrip("/")
+        self._http: httpx.Client = client.http_client
+
+    def request(self, method: str, path: str, *, json: Any = None, params: Any = None) -> Any:
+        """One request; its JSON answer. All calls below go through here; a repeated one must do no harm.
+
+        A request that finds a broken connection, or the server's 5xx, is sent once more: after its own 500 the server closes
+        the connection without saying so, and the next request runs into that.
+
+        Raises:
+            ArgillaError: what the server said, and what to do.
+        """
+        import httpx
+        import stamina
+
+        headers = {"accept-encoding": "identity"} if _loopback(self.url) else {}
+        content = None
+        if json is not None:
+            content = orjson.dumps(json)
+            headers["content-type"] = "application/json"
+        try:
+            for attempt in stamina.retry_context(on=_worth_a_retry, attempts=3, wait_initial=0.2, wait_max=3.0, timeout=None):
+                with attempt:
+                    answer = self._http.request(method, path, content=content, params=params, headers=headers)
+                    if answer.status_code in _TRANSIENT:
+                        answer.raise_for_status()
+        except httpx.HTTPStatusError as exc:
+            answer = exc.response
+        except httpx.HTTPError as exc:
+            raise _unreachable(self.url, exc) from exc
+        if answer.is_success:
+            return orjson.loads(answer.content) if answer.content else None
+        raise _refused(self.url, method, path, answer)
+
+    # --- reading ---------------------------------------------------------------------------------------------------------
+
+    def me(self) -> dict[str, Any]:
+        """Who the key belongs to. Reads."""
+        found: dict[str, Any] = self.request("GET", "/api/v1/me")
+        return found
+
+    def workspaces(self) -> dict[str, str]:
+        """Name -> id of the workspaces of the key's owner. Reads."""
+        return {item["name"]: item["id"] for item in self.request("GET", "/api/v1/me/workspaces")["items"]}
+
+    def create_workspace(self, name: str) -> str:
+        """Makes a workspace; needs the owner role. Touches nobody's work. Returns its id."""
+        return str(self.request("POST", "/api/v1/workspaces", json={"name": name})["id"])
+
+    def usernames(self, workspace_id: str) -> dict[str, str]:
+        """User id -> name, of all users where the key may see them, else of the workspace's. Reads."""
+        for path in ("/api/v1/users", f"/api/v1/workspaces/{quote(workspace_id)}/users"):
+            try:
+                return {item["id"]: item["username"] for item in self.request("GET", path)["items"]}
+            except ArgillaError as error:
+                if not isinstance(error, Refused) or error.status != 403:
+                    raise
+        return {}
+
+    def datasets(self) -> list[tuple[Address, dict[str, Any]]]:
+        """Every data set that the key sees. Reads. (The SDK's own listing fails on some names of other people's settings.)"""
+        names = {identity: name for name, identity in self.workspaces().items()}
+        items = self.request("GET", "/api/v1/me/datasets")["items"]
+        return [(Address(item["name"], names.get(item["workspace_id"], item["workspace_id"])), item) for item in items]
+
+    def find(self, address: Address) -> RemoteDataset | None:
+        """The data set at the address, None where there is none. Reads.
+
+        Raises:
+            ArgillaError: several workspaces hold the name and the address says none.
+        """
+        whole = str(address)
+        found = [
+            (place, item)
+            for place, item in self.datasets()
+            if (item["name"] == address.name and address.workspace in (None, place.workspace))
+            # A name that the SDK allowed may hold a slash itself.
+            or item["name"] == whole
+        ]
+        if not found:
+            return None
+        if len(found) > 1:
+            places = ", ".join(sorted(str(place) for place, _ in found))
+            raise ArgillaError(f"data set {whole!r} is in several workspaces; name one of {places}")
+        place, item = found[0]
+        return self._describe(item, str(place.workspace))
+
+    def dataset(self, address: Address) -> RemoteDataset:
+        """The data set at the address. Reads.
+
+        Raises:
+            ArgillaError: there is none; the message lists those that there are.
+        """
+        found = self.find(address)
+        if found is not None:
+            return found
+        known = sorted(str(place) for place, _ in self.datasets())
+        listed = ", ".join(known[:12]) + (f", and {len(known) - 12} more" if len(known) > 12 else "")
+        raise ArgillaError(
+            f"{self.url}: there is no data set {str(address)!r}; "
+            + (f"there are {listed}" if known else "there is none at all; make one with `admap push`")
+        )
+
+    def refresh(self, dataset: RemoteDataset) -> RemoteDataset:
+        """The same data set as it stands now. Reads."""
+        return self._describe(self.request("GET", f"/api/v1/datasets/{dataset.id}"), dataset.workspace)
+
+    def _describe(self, item: Mapping[str, Any], workspace: str) -> RemoteDataset:
+        base = f"/api/v1/datasets/{item['id']}"
+        return RemoteDataset(
+            id=str(item["id"]),
+            name=str(item["name"]),
+            workspace=workspace,
+            workspace_id=str(item["workspace_id"]),
+            ready=item["status"] == "ready",
+            guidelines=item.get("guidelines"),
+            info=item.get("metadata") or {},
+            min_submitted=int((item.get("distribution") or {}).get("min_submitted", 1)),
+            allow_extra_metadata=bool(item.get("allow_extra_metadata", True)),
+            api_url=self.url,
+            fields=self.request("GET", f"{base}/fields")["items"],
+            questions=self.request("GET", f"{base}/questions")["items"],
+            properties={
+                p["name"]: p for p in self.request("GET", f"/api/v1/me/datasets/{item['id']}/metadata-properties")["items"]
+            },
+            vectors={v["name"]: v for v in self.request("GET", f"{base}/vectors-settings")["items"]},
+        )
+
+    def pages(self, dataset: RemoteDataset, include: Sequence[str] = (), size: int = PAGE) -> Iterator[list[dict[str, Any]]]:
+        """All records, a page after the other, each once. Reads; in the order in which they were made, which updates keep.
+
+        Args:
+            dataset: which.
+            include: "responses", "suggestions", "vectors" or "vectors:NAME".
+            size: records a page, 1,000 at most.
+
+        Raises:
+            ArgillaError: records were deleted or added while we read, again and again.
+        """
+        seen: set[bytes] = set()
+        for _ in range(3):
+            offset, total = 0, 0
+            while True:
+                params = [("offset", str(offset)), ("limit", str(size)), *(("include", word) for word in include)]
+                answer = self.request("GET", f"/api/v1/datasets/{dataset.id}/records", params=params)
+                items, total = answer["items"], answer["total"]
+                fresh = []
+                for item in items:
+                    key = bytes.fromhex(item["id"].replace("-", ""))
+                    if key not in seen:
+                        seen.add(key)
+                        fresh.append(item)
+                if fresh:
+                    yield fresh
+                offset += len(items)
+                if len(items) < size:
+                    break
+            # Records of one instant may change places between two pages, and a deleted one moves the others up.
+            if len(seen) >= total:
+                return
+        raise ArgillaError(
+            f"{dataset.full_name}: {total} records, of which {len(seen)} could be read; try again when nobody deletes"
+        )
+
+    def search(
+        self,
+        dataset: RemoteDataset,
+        body: Mapping[str, Any],
+        *,
+        limit: int = PAGE,
+        offset: int = 0,
+        include: Sequence[str] = (),
+    ) -> tuple[list[dict[str, Any]], int]:
+        """One page of the records that match, in the body's order, and how many match. Reads."""
+        params = [("limit", str(limit)), ("offset", str(offset)), *(("include", word) for word in include)]
+        answer = self.request("POST", f"/api/v1/datasets/{dataset.id}/records/search", json=body, params=params)
+        return [item["record"] for item in answer["items"]], int(answer["total"])
+
+    def count(self, dataset: RemoteDataset, body: Mapping[str, Any]) -> int:
+        """How many records match. Reads."""
+        return self.search(dataset, body, limit=1)[1]
+
+    def terms(self, dataset: RemoteDataset, prop: str) -> dict[str, int]:
+        """Each value of a terms property with its number of records. Reads."""
+        answer = self.request("GET", f"/api/v1/metadata-properties/{dataset.properties[prop]['id']}/metrics")
+        return {str(item["term"]): int(item["count"]) for item in answer["values"]}
+
+    def progress(self, dataset: RemoteDataset) -> dict[str, Any]:
+        """Records in the index: total, completed, pending. Reads."""
+        answer: dict[str, Any] = self.request("GET", f"/api/v1/datasets/{dataset.id}/progress")
+        return answer
+
+    def total(self, dataset: RemoteDataset) -> int:
+        """Records in the database. Reads."""
+        return int(self.request("GET", f"/api/v1/datasets/{dataset.id}/records", params={"limit": 1})["total"])
+
+    # --- writing ---------------------------------------------------------------------------------------------------------
+
+    def create_dataset(self, workspace_id: str, name: str, body: Mapping[str, Any]) -> str:
+        """Makes an empty, unpublished data set: nobody sees it yet. Returns its id."""
+        payload = {**body, "name": name, "workspace_id": workspace_id}
+        return str(self.request("POST", "/api/v1/datasets", json=payload)["id"])
+
+    def add_field(self, dataset_id: str, body: Mapping[str, Any]) -> None:
+        """Adds a field to an unpublished data set; a published one refuses."""
+        self.request("POST", f"/api/v1/datasets/{dataset_id}/fields", json=body)
+
+    def add_question(self, dataset_id: str, body: Mapping[str, Any]) -> None:
+        """Adds a question to an unpublished data set; a published one refuses."""
+        self.request("POST", f"/api/v1/datasets/{dataset_id}/questions", json=body)
+
+    def add_property(self, dataset_id: str, body: Mapping[str, Any]) -> None:
+        """Adds one metadata property, also to a published data set. Touches no record and none of the other settings."""
+        self.request("POST", f"/api/v1/datasets/{dataset_id}/metadata-properties", json=body)
+
+    def add_vector(self, dataset_id: str, body: Mapping[str, Any]) -> None:
+        """Adds one vector, also to a published data set. Touches no record and none of the other settings."""
+        self.request("POST", f"/api/v1/datasets/{dataset_id}/vectors-settings", json=body)
+
+    def publish(self, dataset_id: str) -> None:
+        """Publishes the data set: from now on people see it, and its questions are fixed."""
+        self.request("PUT", f"/api/v1/datasets/{dataset_id}/publish")
+
+    def update_dataset(self, dataset: RemoteDataset, **changes: Any) -> None:
+        """Sets the named attributes and no other: guidelines, metadata, distribution. A lower `min_submitted` completes records."""
+        self.request("PATCH", f"/api/v1/datasets/{dataset.id}", json=changes)
+
+    def update_template(self, field_id: str, template: str) -> None:
+        """Replaces the template of a field of ours. Touches no record."""
+        settings = {"type": "custom", "template": template, "advanced_mode": True}
+        self.request("PATCH", f"/api/v1/fields/{field_id}", json={"settings": settings})
+
+    def put_records(self, dataset: RemoteDataset, items: Sequence[Mapping[str, Any]]) -> None:
+        """Makes or updates up to 500 records. Answers, suggestions, the other vectors and the status are untouched.
+
+        The server replaces an item's `metadata` and `fields` whole and keeps what an item leaves out, so that an item holds
+        the merged metadata or none. An item with the `id` of a record that is gone, and without fields, is refused and makes
+        no junk. Sending the same again changes nothing.
+        """
+        self.request("PUT", f"/api/v1/datasets/{dataset.id}/records/bulk", json={"items": items})
+
+
+class Refused(ArgillaError):
+    """The server answered, and said no."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def _worth_a_retry(exc: Exception) -> bool:
+    import httpx
+
+    return isinstance(exc, (httpx.TransportError, httpx.HTTPStatusError)) and not isinstance(exc, httpx.UnsupportedProtocol)
+
+
+_ADVICE = {
+    401: 'the API key is not accepted; set ARGILLA_API_KEY, or for a server of our own: eval "$(admap server env)"',
+    403: "this user may not; ask for the role owner, or admin of the workspace",
+    404: "it is not there (any more); list what there is with `admap queues`",
+    409: "it exists already",
+    422: "the server cannot take it",
+}
+
+
+def _refused(url: str, method: str, path: str, answer: httpx.Response) -> Refused:
+    try:
+        said = orjson.loads(answer.content)
+        detail = said.get("detail", said) if isinstance(said, dict) else said
+        if isinstance(detail, dict):
+            detail = detail.get("params", {}).get("detail") or detail.get("message") or detail
+        words = detail if isinstance(detail, str) else orjson.dumps(detail).decode()
+    except orjson.JSONDecodeError:
+        words = re.sub(r"<[^>]*>", " ", answer.text)
+    status = answer.status_code
+    advice = _ADVICE.get(status, "see the server's log" if status >= 500 else "it refused")
+    return Refused(f"{_plain_url(url)}: {advice}. {method} {path} answered {status}: {_short(words)}", status)
