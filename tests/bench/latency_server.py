@@ -15,7 +15,9 @@ import time
 
 def _answer() -> bytes:
     """A digit with its candidates, as a judge that is almost sure of 4 gives it."""
-    candidates = [{"token": str(digit), "logprob": math.log(p)} for digit, p in ((4, 0.7), (5, 0.2), (3, 0.08), (2, 0.015), (1, 0.005))]
+    candidates = [
+        {"token": str(digit), "logprob": math.log(p)} for digit, p in ((4, 0.7), (5, 0.2), (3, 0.08), (2, 0.015), (1, 0.005))
+    ]
     body = {
         "id": "chatcmpl-bench",
         "object": "chat.completion",

@@ -1,8 +1,9 @@
-"""curator: its own LLM class on the litellm backend (its openai backend fetches a tokenizer first), with its limits out of the way."""
+"""curator: its own LLM class, with its limits out of the way. (On litellm: its openai backend fetches a tokenizer first.)"""
 
 import json
 import os
 import sys
+from pathlib import Path
 
 os.environ.update(CURATOR_DISABLE_CACHE="1", TELEMETRY_ENABLED="0", LITELLM_LOCAL_MODEL_COST_MAP="True", OPENAI_API_KEY="bench")
 
@@ -37,6 +38,5 @@ def main(url: str, prompts: list[str], concurrency: int) -> int:
 
 if __name__ == "__main__":
     url, file, concurrency = sys.argv[1:]
-    with open(file, encoding="utf-8") as lines:
-        prompts = [json.loads(line) for line in lines]
+    prompts = [json.loads(line) for line in Path(file).read_text(encoding="utf-8").splitlines()]
     print(json.dumps({"answered": main(url, prompts, int(concurrency))}))

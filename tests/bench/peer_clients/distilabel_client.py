@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 os.environ["DISTILABEL_LOG_LEVEL"] = "ERROR"
 
@@ -26,6 +27,5 @@ def main(url: str, prompts: list[str], concurrency: int) -> int:
 
 if __name__ == "__main__":
     url, file, concurrency = sys.argv[1:]
-    with open(file, encoding="utf-8") as lines:
-        prompts = [json.loads(line) for line in lines]
+    prompts = [json.loads(line) for line in Path(file).read_text(encoding="utf-8").splitlines()]
     print(json.dumps({"answered": main(url, prompts, int(concurrency))}))

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from pathlib import Path
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
@@ -34,6 +35,5 @@ async def main(url: str, prompts: list[str], concurrency: int) -> int:
 
 if __name__ == "__main__":
     url, file, concurrency = sys.argv[1:]
-    with open(file, encoding="utf-8") as lines:
-        prompts = [json.loads(line) for line in lines]
+    prompts = [json.loads(line) for line in Path(file).read_text(encoding="utf-8").splitlines()]
     print(json.dumps({"answered": asyncio.run(main(url, prompts, int(concurrency)))}))
