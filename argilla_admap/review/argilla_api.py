@@ -370,7 +370,7 @@ class Api:
         self.request("PUT", f"/api/v1/datasets/{dataset_id}/publish")
 
     def update_dataset(self, dataset: RemoteDataset, **changes: Any) -> None:
-        """Sets the named attributes and no other: guidelines, metadata, distribution. A lower `min_submitted` completes records."""
+        """Sets the named attributes (guidelines, metadata, distribution) only; a lower `min_submitted` completes records."""
         self.request("PATCH", f"/api/v1/datasets/{dataset.id}", json=changes)
 
     def update_template(self, field_id: str, template: str) -> None:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-__all__ = ["Condition", "Order", "parse_order", "parse_where"]
+__all__ = ["AGE", "Condition", "Order", "parse_order", "parse_where"]
+
+#: A record's age on Argilla, to sort by: an order that tells nothing.
+AGE = "inserted_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,15 @@ class Order:
 
     def rest(self) -> dict[str, Any]:
         """The sort of the REST search."""
+        if self.column == AGE:
+            return {"scope": {"entity": "record", "property": AGE}, "order": self.direction}
         scope = {"entity": "metadata", "metadata_property": BY_COLUMN[self.column].name}
         return {"scope": scope, "order": self.direction}
 
     def link(self) -> str:
         """Its part of a link's `sort`."""
+        if self.column == AGE:
+            return f"record.{AGE}.{self.direction}"
         return f"metadata.{BY_COLUMN[self.column].name}.{self.direction}"
 
 

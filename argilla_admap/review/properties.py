@@ -53,8 +53,10 @@ PROPERTIES: tuple[Property, ...] = (
     Property("region", "terms", "Region of the map"),
     Property("flags", "terms", "Flags"),
     Property("duplicates", "integer", "Near-duplicates with the opposite label", 1, 1_000_000, always=False),
-    # The label as JSON, where the record's fields must not or cannot show it: pull compares an answer with it.
-    Property("label", "terms", "Label before the review", always=False),
+    # The ratings as JSON: what pull compares an answer with; a blind review's fields must not hold them.
+    Property("label", "terms", "Label before the review"),
+    # The record's id in the map, where a data set that we did not make calls it something else.
+    Property("id", "terms", "Id in the map", always=False),
     Property("sample", "terms", "Part of the mixed sample", always=False),
     Property("reviewer", "terms", "Assigned to", always=False, public=True),
     Property("review", "terms", "Outcome of the review", always=False),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from argilla_admap.errors import InputError
-from argilla_admap.review.conditions import Condition, Order, parse_order, parse_where
+from argilla_admap.review.conditions import AGE, Condition, Order, parse_order, parse_where
 from argilla_admap.review.properties import BY_COLUMN, POSITION
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Queue:
     @property
     def columns(self) -> frozenset[str]:
         """The columns that the conditions and the order need."""
-        return frozenset(c.column for c in self.conditions) | frozenset(o.column for o in self.order)
+        return (frozenset(c.column for c in self.conditions) | frozenset(o.column for o in self.order)) - {AGE}
 
     def mask(self, frame: pd.DataFrame) -> pd.Series[bool]:
         """True for each row of `frame` that is in the queue; `frame` is a map's, or has some of its columns."""
@@ -75,7 +75,7 @@ class Queue:
         import argilla as rg
 
         filters = [part for condition in self.conditions for part in condition.sdk()]
-        return rg.Query(filter=rg.Filter(filters) if filters else None)
+        return rg.Query(filter=filters or None)
 
     def body(self, *more: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON body of Argilla's record search; `more` are filters to add.
@@ -93,15 +93,15 @@ class Queue:
         """The link that opens the queue in Argilla's page.
 
         Args:
-            dataset: an ``rg.Dataset`` on the server.
+            dataset: an ``rg.Dataset`` on the server, or a `RemoteDataset`.
             status: pending, draft, submitted or discarded; of the person who opens it.
             bulk: records a page of the bulk view (10, 25, 50 or 100); None for one record at a time.
         """
         parts = [("page", f"1~{bulk}" if bulk else "1"), ("status", status)]
         if self.conditions:
             parts.append(("metadata", "~".join(condition.link() for condition in self.conditions)))
-        if self.order:
-            parts.append(("sort", "~".join(order.link() for order in self.order)))
+        # Without a sort the page shuffles, anew after each change of a record.
+        parts.append(("sort", "~".join(order.link() for order in self.order)))
         return f"{_page(dataset)}?{'&'.join(f'{key}={quote(value, safe=_LINK_SAFE)}' for key, value in parts)}"
 
 
@@ -109,7 +109,8 @@ _LINK_SAFE = "~.-_"
 
 
 def _page(dataset: Any) -> str:
-    return f"{str(dataset._client.api_url).rstrip('/')}/dataset/{dataset.id}/annotation-mode"
+    url = getattr(dataset, "api_url", None) or dataset._client.api_url
+    return f"{str(url).rstrip('/')}/dataset/{dataset.id}/annotation-mode"
 
 
 def similar_url(dataset: Any, server_id: str, *, limit: int = 50) -> str:
@@ -122,6 +123,9 @@ def similar_url(dataset: Any, server_id: str, *, limit: int = 50) -> str:
     """
     similarity = f"record.{server_id}.vector.{POSITION}.limit.{limit}.order.most"
     return f"{_page(dataset)}?page=1&status=pending&similarity={quote(similarity, safe=_LINK_SAFE)}"
+
+
+_NEUTRAL = (Order(AGE, "asc"),)
 
 
 def _flag(value: str) -> tuple[Condition, ...]:
@@ -186,14 +190,14 @@ _ALL = (
         "Not yet scored",
         "The judge's answer is missing, so nothing is known about the label.",
         _flag("unscored"),
-        (),
+        _NEUTRAL,
     ),
     Queue(
         "mixed",
         "Mixed sample",
         "Suspects, unflagged records and controls with known answers, shuffled: the link tells nothing about a record.",
         (Condition("sample", values=("suspect", "unflagged", "control")),),
-        (),
+        _NEUTRAL,
     ),
 )
 
@@ -211,7 +215,7 @@ def reviewer_queue(reviewer: str) -> Queue:
         f"For {reviewer}",
         f"The records assigned to {reviewer}.",
         (Condition("reviewer", values=(reviewer,)),),
-        (),
+        _NEUTRAL,
     )
 
 
