@@ -2,6 +2,10 @@
 
 pytest_plugins = [
     "tests.doubles.argilla_server",
+    "tests.doubles.batch_server",
+    "tests.doubles.embeddings_server",
     "tests.doubles.judge_server",
+    "tests.doubles.llama_server",
+    "tests.doubles.reward_server",
     "tests.doubles.browser",
 ]

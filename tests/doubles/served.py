@@ -1,0 +1,42 @@
+"""Runs an aiohttp application on a loopback port, in a thread: a real server for the doubles of this folder."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+__all__ = ["served"]
+
+
+@contextmanager
+def served(make_app: Callable[[], web.Application]) -> Iterator[str]:
+    """Serves the application until the block ends; yields its address without a slash at the end."""
+    started = threading.Event()
+    places: list[str] = []
+    stopping: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def run() -> None:
+        runner = web.AppRunner(make_app(), shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        end = asyncio.Event()
+        stopping.append((asyncio.get_running_loop(), end))
+        places.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        started.set()
+        await end.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), name="double", daemon=True)
+    thread.start()
+    if not started.wait(20):
+        raise TimeoutError("the double did not start within 20 s")
+    try:
+        yield places[0]
+    finally:
+        loop, end = stopping[0]
+        loop.call_soon_threadsafe(end.set)
+        thread.join(20)
