@@ -22,6 +22,7 @@ COMMANDS = {
     "push": "Make the Argilla data set, or enrich the one that is there.",
     "queues": "The review queues, with counts and links.",
     "pull": "Bring corrected labels back.",
+    "report": "The map to look at: one .html that opens offline, .png or .svg.",
     "server": "An Argilla of your own: start, stop, status, env.",
 }
 

@@ -1,0 +1,276 @@
+"""The map as one HTML file that opens offline: numbers of every record, texts of those most in doubt.
+
+The file's size is bounded: 3 MB at 60,000 records, growing in proportion to 40 MB at a million. Coordinates, P(wrong),
+region, flags, source and id of every record come first; scores and labels next; what is left of the bound goes to the first
+words of prompts and completions, the records most in doubt first.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from argilla_admap.records import printable
+from argilla_admap.report.blocks import Block, embed_json, pack_array, pack_json
+from argilla_admap.report.points import MapLike, Points, gather_points
+from argilla_admap.report.words import Figure, headline, map_figures
+from argilla_admap.tables import RecordStream, atomic_path
+
+__all__ = ["MOST_POINTS", "PageReport", "RecordLink", "write_page"]
+
+#: The browser packs a record's place and index into 53 bits, 21 of them for the index.
+MOST_POINTS = 2**21
+#: Records in one block of ids, and in one of texts; a block is unpacked when one of its records is looked at.
+BLOCK_ROWS = 2048
+TEXT_ROWS = 128
+_PROMPT_CHARS = 200
+_COMPLETION_CHARS = 160
+_MOST_COMPLETIONS = 12
+_MOST_SOURCES = 400
+_SCRIPTS = ("decode.js", "places.js", "scene.js", "axes.js", "record.js", "panels.js", "start.js")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLink:
+    """How the page finds a record in Argilla.
+
+    Attributes:
+        template: an address in which `{id}` stands for the record's id, percent-encoded by the page.
+        dataset: what the page calls the data set.
+    """
+
+    template: str
+    dataset: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageReport:
+    """What was written: records drawn, records with texts, bytes of the file."""
+
+    records: int
+    drawn: int
+    texts: int
+    bytes: int
+    figures: tuple[Figure, ...] = field(default=(), repr=False)
+
+
+def size_bound(records: int) -> int:
+    """The most bytes of a page of so many records: 3 MB at 60,000, 40 MB at a million, 1.5 MB at least."""
+    return int(max(1.5e6, 3e6 + (records - 60_000) * (37e6 / 940_000)))
+
+
+def write_page(
+    data_map: MapLike | RecordStream,
+    output: str | os.PathLike[str],
+    *,
+    title: str = "Alignment data map",
+    link: RecordLink | None = None,
+    figures: Sequence[Figure] = (),
+    name: str = "the map",
+) -> PageReport:
+    """Writes the page.
+
+    Args:
+        data_map: the map, or the stream of its file; gone through twice.
+        output: the HTML file; whole or absent.
+        title: of the page.
+        link: how a record is found in Argilla; without it the page offers to copy the id.
+        figures: more lines for the map's figures in words (of the judge's bias).
+        name: what an error calls the map.
+    Raises:
+        InputError: not a map, no records, or `output` cannot be written.
+    """
+    points = gather_points(data_map, name)
+    order = _most_doubtful_first(points)
+    drawn = len(order)
+    words = (*map_figures(points), *figures)
+    blocks, columns = _number_blocks(points, order)
+    blocks += _id_blocks(points, order)
+    room = size_bound(drawn) - sum(map(len, blocks)) - 120_000
+    value_blocks, valued = _value_blocks(points, order, room // 2)
+    blocks += value_blocks
+    room -= sum(map(len, value_blocks))
+    text_blocks = _text_blocks(data_map, points, order, room)
+    blocks += text_blocks
+    texts = min(drawn, len(text_blocks) * TEXT_ROWS)
+    manifest = {
+        "n": drawn,
+        "records": len(points),
+        "title": title,
+        "headline": headline(points),
+        "columns": columns,
+        "block": BLOCK_ROWS,
+        "textBlock": TEXT_ROWS,
+        "texts": texts,
+        "valued": valued,
+        "flags": list(points.flag_names),
+        "sources": _source_names(points),
+        "thresholds": _thresholds(points.info),
+        "figures": [{"label": figure.label, "value": figure.value, "note": figure.note} for figure in words],
+        "link": {"template": link.template, "dataset": link.dataset} if link else None,
+    }
+    with atomic_path(output) as temporary:
+        temporary.write_bytes(_assemble(manifest, blocks))
+        size = temporary.stat().st_size
+    return PageReport(records=len(points), drawn=drawn, texts=texts, bytes=size, figures=words)
+
+
+def _most_doubtful_first(points: Points) -> npt.NDArray[np.int64]:
+    """Mapped records by P(wrong) down, then contested down, then as they stand in the file."""
+    places = np.flatnonzero(points.mapped)
+    doubt = np.nan_to_num(points.numbers["p_wrong"][places], nan=-1.0)
+    split = np.nan_to_num(points.numbers["contested"][places], nan=-1.0)
+    return places[np.lexsort((-split, -doubt))][:MOST_POINTS]
+
+
+def _fractions(values: npt.NDArray[np.float64], steps: int) -> npt.NDArray[Any]:
+    """0..1 as whole numbers of `steps`; steps + 1 says "none"."""
+    kind = np.uint16 if steps > 255 else np.uint8
+    return np.where(np.isfinite(values), np.rint(np.clip(values, 0, 1) * steps), steps + 1).astype(kind)
+
+
+def _number_blocks(points: Points, order: npt.NDArray[np.int64]) -> tuple[list[Block], dict[str, str]]:
+    numbers = {key: values[order] for key, values in points.numbers.items()}
+    doubt = _fractions(numbers["p_wrong"], 65_534)
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "mean": numbers["mean"].astype(np.float32),
+        "variance": numbers["variance"].astype(np.float32),
+        # In order already: the differences are tiny, and cost next to nothing.
+        "p_wrong": np.diff(doubt, prepend=doubt.dtype.type(0)),
+        "contested": _fractions(numbers["contested"], 254),
+        "agreement": _fractions((numbers["agreement"] + 1) / 2, 254),
+        "confidence": _fractions(numbers["region_confidence"], 254),
+        "region": points.region[order],
+        "flags": points.flags[order],
+        "source": np.minimum(points.source[order], _MOST_SOURCES).astype(np.uint16),
+        "k": np.minimum(points.k[order], 65_535).astype(np.uint16),
+    }
+    return [pack_array(f"c-{key}", values) for key, values in arrays.items()], {
+        key: str(values.dtype) for key, values in arrays.items()
+    }
+
+
+def _id_blocks(points: Points, order: npt.NDArray[np.int64]) -> list[Block]:
+    ids = points.ids.take(order)
+    return [
+        pack_json(f"i-{start // BLOCK_ROWS}", [printable(value or "") for value in ids.slice(start, BLOCK_ROWS).to_pylist()])
+        for start in range(0, len(order), BLOCK_ROWS)
+    ]
+
+
+def _value_blocks(points: Points, order: npt.NDArray[np.int64], room: int) -> tuple[list[Block], int]:
+    """Scores and ratings of as many records as there is room for, those most in doubt first; and how many that is."""
+    ends = np.cumsum(points.k)
+    valued = len(order)
+    while valued:
+        chosen = order[:valued]
+        k = points.k[chosen]
+        # The positions of the chosen records' values, one after the other.
+        positions = np.arange(k.sum()) + np.repeat(ends[chosen] - np.cumsum(k), k)
+        blocks = [
+            pack_array("c-scores", points.scores[positions].astype(np.float32)),
+            pack_array("c-ratings", points.ratings[positions].astype(np.float32)),
+        ]
+        size = sum(map(len, blocks))
+        if size <= room:
+            return blocks, valued
+        valued = min(int(valued * max(room, 0) / size * 0.95), valued - 1)
+    return [], 0
+
+
+def _text_blocks(data_map: MapLike | RecordStream, points: Points, order: npt.NDArray[np.int64], room: int) -> list[Block]:
+    """First words of prompts and completions, the records most in doubt first, until the room is used up."""
+    # A record's words take 60 bytes at the very least, so no more of them are held than can fit.
+    wanted = min(len(order), max(room, 0) // 60)
+    rank = np.full(len(points), -1, np.int64)
+    rank[order[:wanted]] = np.arange(wanted)
+    rows: list[Any] = [None] * wanted
+    start = 0
+    for batch in data_map.batches():
+        here = rank[start : start + batch.num_rows]
+        start += batch.num_rows
+        chosen = np.flatnonzero(here >= 0)
+        if len(chosen):
+            for place, row in zip(here[chosen].tolist(), _first_words(batch.take(chosen)), strict=True):
+                rows[place] = row
+    blocks = []
+    for first in range(0, wanted, TEXT_ROWS):
+        block = pack_json(f"t-{first // TEXT_ROWS}", rows[first : first + TEXT_ROWS])
+        room -= len(block)
+        if room < 0:
+            break
+        blocks.append(block)
+    return blocks
+
+
+def _first_words(batch: pa.RecordBatch) -> list[Any]:
+    """[prompt, [completion, ...], [model, ...]] of each row, cut."""
+    prompts = pc.utf8_slice_codeunits(batch.column("prompt"), 0, _PROMPT_CHARS).to_pylist()
+    lists: Any = batch.column("completions")
+    texts = pc.utf8_slice_codeunits(lists.flatten(), 0, _COMPLETION_CHARS).to_pylist()
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_pylist()
+    has_models = "models" in batch.schema.names
+    models = batch.column("models").to_pylist() if has_models else [None] * batch.num_rows
+    rows = []
+    start = 0
+    for prompt, length, named in zip(prompts, lengths, models, strict=True):
+        shown = [printable(text or "") for text in texts[start : start + min(length, _MOST_COMPLETIONS)]]
+        names = [printable(m or "")[:60] for m in named[:_MOST_COMPLETIONS]] if named and any(named) else []
+        rows.append([printable(prompt or ""), shown, names])
+        start += length
+    return rows
+
+
+def _source_names(points: Points) -> list[str]:
+    names = [printable(name)[:120] for name in points.source_names]
+    return (
+        names if len(names) <= _MOST_SOURCES else [*names[:_MOST_SOURCES], f"(the other {len(names) - _MOST_SOURCES} sources)"]
+    )
+
+
+def _thresholds(info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The region lines: one pair for the whole, or one for each stratum."""
+    found = info.get("thresholds")
+    if not isinstance(found, Mapping):
+        return []
+    pairs = {"": found} if "variance" in found else found
+    return [
+        {"name": str(name), "variance": float(pair["variance"]), "mean": float(pair["mean"])}
+        for name, pair in pairs.items()
+        if isinstance(pair, Mapping) and np.isfinite([pair.get("variance") or np.nan, pair.get("mean") or np.nan]).all()
+    ]
+
+
+def _assemble(manifest: Mapping[str, Any], blocks: Sequence[Block]) -> bytes:
+    """The template's pieces and the data, joined: what was put in is never searched for a marker."""
+    folder = resources.files(__package__) / "page"
+    style = (folder / "page.css").read_bytes()
+    script = b"".join((folder / name).read_bytes() for name in _SCRIPTS)
+    script = b'"use strict";\n(() => {\n' + script + b"})();\n"
+    policy = (
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    parts = {
+        b"policy": policy.encode(),
+        b"style": style,
+        b"manifest": embed_json(manifest),
+        b"blocks": b"".join(block.element() for block in blocks),
+        b"script": script,
+    }
+    pieces = (folder / "page.html").read_bytes().split(b"@@")
+    return b"".join(parts[piece] if place % 2 else piece for place, piece in enumerate(pieces))
+
+
+def _digest(text: bytes) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text).digest()).decode()

@@ -1,0 +1,70 @@
+// One record in words. Whatever comes from the data set is set as text, never as markup.
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) {
+    element.textContent = text;
+    element.dir = "auto";
+  }
+  return element;
+}
+
+const flagTitle = (name) => ({ likely_wrong: "likely wrong", boundary: "on a boundary" })[name] || name.replaceAll("_", " ");
+const number = (value, digits = 2) => (Number.isFinite(value) ? value.toFixed(digits).replace(/\.?0+$/, "") : "none");
+
+function linkOf(record) {
+  if (!manifest.link) return null;
+  return manifest.link.template.replaceAll("{id}", () => encodeURIComponent(record.id));
+}
+
+function fillCard(target, record, within) {
+  const i = record.i;
+  const p = pOf(i);
+  const head = make("div");
+  head.append(make("strong", "", Number.isNaN(p) ? "P(wrong) unknown" : `P(wrong) ${p.toFixed(2)}`), " ", make("span", "card-id", record.id));
+  const chips = make("div", "chips");
+  const chip = (text, kind) => chips.append(make("span", "chip" + (kind ? " " + kind : ""), text));
+  chip(REGION_NAMES[column.region[i]]);
+  chip(`mean ${number(column.mean[i])}`);
+  chip(`variance ${number(column.variance[i])}`);
+  if (column.agreement[i] !== 255) chip(`agreement ${number(column.agreement[i] / 127 - 1)}`);
+  if (column.contested[i] !== 255 && column.contested[i] > 0) chip(`contested ${number(column.contested[i] / 254)}`);
+  if (column.confidence[i] !== 255) chip(`region sure ${number(column.confidence[i] / 254)}`);
+  if (manifest.sources.length > 1) chip(manifest.sources[column.source[i]]);
+  manifest.flags.forEach((flag, bit) => { if ((column.flags[i] >>> bit) & 1) chip(flagTitle(flag), "flag"); });
+  const parts = [head, chips];
+  if (record.prompt !== null) parts.push(make("span", "card-prompt", record.prompt || "(empty prompt)"));
+  if (record.scores.length) parts.push(completionTable(record));
+  if (record.prompt === null) parts.push(make("p", "quiet", manifest.texts ? `This file holds the texts of the ${manifest.texts.toLocaleString("en")} records most in doubt; read this one in Argilla or in the map's file.` : "This file holds no texts."));
+  if (within > 1) parts.push(make("p", "quiet", `${within.toLocaleString("en")} records lie within reach of the pointer.`));
+  target.replaceChildren(...parts);
+}
+
+function completionTable(record) {
+  const table = make("table", "completions");
+  const head = make("tr");
+  const texts = record.texts.length > 0;
+  ["", "score", "label", texts ? "completion" : ""].forEach((name) => {
+    const cell = make("th", "", name);
+    cell.scope = "col";
+    head.append(cell);
+  });
+  table.append(head);
+  record.scores.slice(0, 12).forEach((score, at) => {
+    const row = make("tr");
+    const letter = String.fromCharCode(65 + at);
+    row.append(make("td", "", letter), make("td", "number", number(score)), make("td", "number", number(record.ratings[at])));
+    const cell = make("td", "text");
+    if (record.models[at]) cell.append(make("small", "card-text", record.models[at]));
+    if (texts) cell.append(make("span", "card-text", record.texts[at] ?? ""));
+    row.append(cell);
+    table.append(row);
+  });
+  if (record.scores.length > 12) table.append(make("caption", "", `and ${record.scores.length - 12} more completions`));
+  return table;
+}
+
+function openRecord(record) {
+  const address = linkOf(record);
+  if (address) window.open(address, "_blank", "noopener,noreferrer");
+}

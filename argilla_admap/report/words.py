@@ -1,0 +1,93 @@
+"""The figures of a map in words: what the report's page, picture and command line say beside the drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from argilla_admap.report.points import REGIONS, Points
+
+__all__ = ["FLAG_TITLES", "REGION_TITLES", "Figure", "headline", "map_figures", "share"]
+
+REGION_TITLES = {"high_var": "high variance", "high_avg": "high average", "low_avg": "low average"}
+FLAG_TITLES = {
+    "likely_wrong": "likely wrong",
+    "contested": "contested",
+    "low_mean": "low mean",
+    "high_variance": "high variance",
+    "boundary": "on a region's boundary",
+    "unscored": "unscored",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line: what it is, its value, and what to make of it."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+def share(part: float, whole: float) -> str:
+    """A share in per cent, with a decimal where it is small."""
+    if not whole:
+        return "0%"
+    percent = 100 * part / whole
+    return f"{percent:.1f}%" if 0 < percent < 10 else f"{percent:.0f}%"
+
+
+def map_figures(points: Points) -> list[Figure]:
+    """The figures that can be said of every map."""
+    n = len(points)
+    mapped = int(points.mapped.sum())
+    figures = [Figure("records", f"{n:,}", f"{mapped:,} have a place on the map" if mapped < n else "")]
+    judge = points.info.get("judge") or points.info.get("judges")
+    if isinstance(judge, str) and judge:
+        figures.append(Figure("judge", judge))
+    thresholds = points.info.get("thresholds")
+    if isinstance(thresholds, Mapping) and "variance" in thresholds:
+        figures.append(
+            Figure(
+                "regions split at",
+                f"variance {thresholds['variance']:.3g}, mean {thresholds['mean']:.3g}",
+                "high variance above the first; the rest by mean, high average above the second",
+            )
+        )
+    for code, region in enumerate(REGIONS[1:], start=1):
+        count = int((points.region == code).sum())
+        figures.append(Figure(REGION_TITLES[region], f"{count:,}", share(count, n) + " of the records"))
+    summary = _summary(points)
+    rate = summary.get("noise_rate")
+    if isinstance(rate, (int, float)):
+        figures.append(Figure("label errors, estimated", share(rate, 1), "fitted to this map's labels and scores"))
+    doubt = points.numbers["p_wrong"]
+    if np.isfinite(doubt).any():
+        expected = float(np.nansum(doubt))
+        figures.append(Figure("sum of P(wrong)", f"{expected:,.0f}", f"{int((doubt >= 0.5).sum()):,} records at 0.5 or more"))
+    else:
+        reason = summary.get("refusal") or "the records carry no labels, or judge and labels do not agree enough"
+        figures.append(Figure("P(wrong)", "none", str(reason)))
+    for bit, flag in enumerate(points.flag_names):
+        count = int((points.flags >> bit & 1).sum())
+        figures.append(Figure(f"flag: {FLAG_TITLES.get(flag, flag.replace('_', ' '))}", f"{count:,}", share(count, n)))
+    return figures
+
+
+def headline(points: Points) -> str:
+    """The one sentence that says what the map found."""
+    n = len(points)
+    doubt = points.numbers["p_wrong"]
+    if np.isfinite(doubt).any():
+        suspects = int((doubt >= 0.5).sum())
+        expected = f"about {np.nansum(doubt):,.0f} errors are expected"
+        return f"{suspects:,} of {n:,} labels are more probably wrong than right; {expected}."
+    refusal = _summary(points).get("refusal")
+    return f"{n:,} records; no P(wrong)" + (f": {refusal}." if refusal else ".")
+
+
+def _summary(points: Points) -> Mapping[str, object]:
+    summary = points.info.get("summary")
+    return summary if isinstance(summary, Mapping) else {}
