@@ -1,0 +1,117 @@
+"""`admap server`: an Argilla of one's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from argilla_admap.cli.output import emit, json_option, note, table
+
+__all__ = ["command"]
+
+_data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False),
+    envvar="ADMAP_SERVER_DIR",
+    help="The server's folder: its data, secrets and logs.  [default: a folder of this user]",
+)
+
+
+@click.group("server")
+def command() -> None:
+    """An Argilla of your own on this machine, without docker: start, stop, status, env.
+
+    Example: admap server start
+    """
+
+
+@command.command()
+@_data_dir_option
+@click.option("--port", type=int, help="The page's port.  [default: that of the last start, else 6900, else a free one]")
+@json_option
+def start(data_dir: str | None, port: int | None, as_json: bool) -> None:
+    """Start the server, or repair the one that runs; it goes on until `admap server stop`.
+
+    Example: admap server start --port 6901
+    """
+    from argilla_admap.server import launcher
+
+    connection = launcher.start(data_dir, port, note)
+    emit(dataclasses.asdict(launcher.status(data_dir)), as_json, lambda: _show_connection(connection))
+
+
+@command.command()
+@_data_dir_option
+@json_option
+def stop(data_dir: str | None, as_json: bool) -> None:
+    """Stop the server; all data stays.
+
+    Example: admap server stop
+    """
+    from argilla_admap.server import launcher
+
+    ran = launcher.stop(data_dir, note)
+    answer = dataclasses.asdict(launcher.status(data_dir)) | {"stopped": ran}
+    emit(answer, as_json, lambda: click.echo("stopped" if ran else "nothing was running"))
+
+
+@command.command()
+@_data_dir_option
+@json_option
+def status(data_dir: str | None, as_json: bool) -> None:
+    """Say what runs, where, and what is wrong.
+
+    Example: admap server status --json
+    """
+    from argilla_admap.server import launcher
+
+    found = launcher.status(data_dir)
+    emit(dataclasses.asdict(found), as_json, _show_status(found))
+
+
+@command.command()
+@_data_dir_option
+def env(data_dir: str | None) -> None:
+    """Print the lines that let a shell and its programs reach the server.
+
+    Example: eval "$(admap server env)"
+    """
+    from argilla_admap.errors import ServerError
+    from argilla_admap.server import launcher
+
+    found = launcher.find(data_dir)
+    if found is None:
+        raise ServerError(f"no server runs in {launcher.status(data_dir).data_dir}; start it: admap server start")
+    values = {
+        "ARGILLA_API_URL": found.url,
+        "ARGILLA_API_KEY": found.api_key,
+        "ARGILLA_USERNAME": found.username,
+        "ARGILLA_PASSWORD": found.password,
+    }
+    for name, value in values.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+def _show_connection(connection: Any) -> None:
+    table(None, ["", ""], [["page", connection.url], ["user", connection.username], ["password", connection.password]])
+    note('For other programs: eval "$(admap server env)"')
+
+
+def _show_status(found: Any) -> Callable[[], None]:
+    def show() -> None:
+        rows: list[list[object]] = [["running", "yes" if found.running else "no"]]
+        if found.url:
+            rows.append(["page", found.url])
+        rows.append(["folder", found.data_dir])
+        for name, pid in found.pids.items():
+            given = "from the environment" if name in found.external else "does not run"
+            rows.append([name, f"process {pid}" if pid else given])
+        table(None, ["", ""], rows)
+        for problem in found.problems:
+            note(f"{problem}; mend it: admap server start")
+
+    return show

@@ -1,0 +1,269 @@
+"""Starts, finds and stops an Argilla of one's own: engine, queue, server and worker, on loopback."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+
+from argilla_admap.errors import InputError, ServerError
+from argilla_admap.server import runtime
+from argilla_admap.server.health import argilla_answers, elasticsearch_answers, redis_answers
+from argilla_admap.server.home import Home, Progress, Secrets, State, locked
+from argilla_admap.server.parts import NAMES, TITLES, External, Plan
+from argilla_admap.server.processes import Process, free_port, is_alive, is_free, launch, stop_all
+
+__all__ = ["Connection", "Status", "find", "start", "status", "stop"]
+
+#: Seconds until a start is given up; a busy machine with two cores needs about 40.
+PATIENCE = 300.0
+#: Argilla's own port, taken where it is free.
+USUAL_PORT = 6900
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How a server is reached."""
+
+    url: str
+    api_key: str = field(repr=False)
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a server stands."""
+
+    running: bool
+    url: str | None
+    data_dir: str
+    #: The pid of each part; None where it does not run, or is not ours.
+    pids: dict[str, int | None]
+    #: Parts whose addresses were given in the environment.
+    external: list[str]
+    #: What is wrong, in words; empty when all is well or the server is stopped.
+    problems: list[str]
+
+
+def start(
+    data_dir: str | os.PathLike[str] | None = None, port: int | None = None, progress: Progress | None = None
+) -> Connection:
+    """Starts the server of a folder, or repairs and finds the one that runs; it goes on after this program ends.
+
+    Args:
+        data_dir: the server's folder; default: ADMAP_SERVER_DIR, else one of this user.
+        port: the page's port; default: the one of the last start, else 6900, else any that is free.
+        progress: is told each step.
+    Returns:
+        The address, the key, and the owner's name and password.
+    Raises:
+        InputError: the port is taken, or out of range.
+        ServerError: a program is missing or a part does not start; what was started is stopped again.
+    """
+    if port is not None and not 1 <= port <= 65535:
+        raise InputError(f"--port {port} is not a port; give a number from 1 to 65535")
+    say = _with_time(progress or (lambda _line: None))
+    home = Home(data_dir)
+    home.make()
+    with locked(home.lock_file, say, "starting or stopping this server"):
+        return _start(home, port, say)
+
+
+def stop(data_dir: str | os.PathLike[str] | None = None, progress: Progress | None = None) -> bool:
+    """Stops the server of a folder, by pid and start time; all data stays.
+
+    Returns:
+        Whether anything ran.
+    """
+    say = progress or (lambda _line: None)
+    home = Home(data_dir)
+    if not home.root.is_dir():
+        return False
+    with locked(home.lock_file, say, "starting or stopping this server"):
+        state = home.state()
+        running = {name: one for name, one in state.processes.items() if is_alive(one)}
+        _stop(running)
+        state.processes.clear()
+        state.ready = False
+        home.keep_state(state)
+        return bool(running)
+
+
+def status(data_dir: str | os.PathLike[str] | None = None) -> Status:
+    """How the server of a folder stands; changes nothing."""
+    home = Home(data_dir)
+    state = home.state()
+    secrets = home.secrets()
+    alive = {name: one.pid for name, one in state.processes.items() if is_alive(one)}
+    pids = {name: alive.get(name) for name in ("elasticsearch", "redis", "server", "worker")}
+    url = _url(state)
+    dead = [name for name, pid in pids.items() if pid is None and name not in state.external]
+    problems = []
+    if secrets is not None and len(dead) + len(state.external) < len(NAMES):
+        problems += [f"{TITLES[name]} does not run" for name in dead]
+        if pids["server"] is not None and not argilla_answers(url or "", secrets.api_key):
+            problems.append("Argilla does not answer (yet)")
+    running = pids["server"] is not None and not problems
+    return Status(running, url if running else None, str(home.root), pids, state.external, problems)
+
+
+def find(data_dir: str | os.PathLike[str] | None = None) -> Connection | None:
+    """The running server of a folder, without asking it; None where none runs."""
+    home = Home(data_dir)
+    state = home.state()
+    secrets = home.secrets()
+    url = _url(state)
+    if secrets is None or url is None or not state.ready or not is_alive(state.processes.get("server")):
+        return None
+    return Connection(url, secrets.api_key, secrets.username, secrets.password)
+
+
+def _start(home: Home, port: int | None, say: Progress) -> Connection:
+    external = External.from_environment()
+    state = home.state()
+    secrets = home.secrets()
+    if "database" in state.external and external.database is None:
+        raise InputError(
+            f"{home.root} was started with a database of your own: set ARGILLA_DATABASE_URL again, "
+            "or choose another folder with --data-dir for an embedded one"
+        )
+    if secrets is None:
+        # In someone else's database the usual name may be taken by another person.
+        owner = "argilla" if external.database is None else f"admap-{os.urandom(3).hex()}"
+        secrets = Secrets.generate(owner)
+        home.keep_secrets(secrets)
+    _check_programs(external)
+    _check_external(external)
+    built = runtime.ensure(
+        say,
+        elasticsearch=external.elasticsearch is None,
+        postgresql=(external.database or "").startswith("postgresql"),
+    )
+    state.external = external.names
+    _choose_ports(state, port, external, say)
+    plan = Plan(home, secrets, state.ports, external, built)
+    connection = Connection(plan.url, secrets.api_key, secrets.username, secrets.password)
+
+    kept: dict[str, Process] = {}
+    outdated: dict[str, Process] = {}
+    for name, process in state.processes.items():
+        if is_alive(process):
+            same = name in plan.names and process.fingerprint == plan.program(name).fingerprint()
+            (kept if same else outdated)[name] = process
+    if set(kept) == set(plan.names) and not outdated and all(plan.is_ready(name) for name in plan.names):
+        state.ready = True
+        home.keep_state(state)
+        say(f"already running at {plan.url}")
+        return connection
+    if outdated:
+        say(f"stopping what has other settings now: {', '.join(TITLES[name] for name in outdated)}")
+        _stop(outdated)
+    if kept:
+        say(f"still running: {', '.join(TITLES[name] for name in kept)}; starting the rest")
+    state.processes = dict(kept)
+    state.ready = False
+    home.keep_state(state)
+
+    begun: dict[str, Process] = {}
+    try:
+        _launch_and_wait(plan, state, begun, say)
+    except BaseException:
+        # Ctrl-C too: what this start has begun is stopped, what ran before goes on.
+        _stop(begun)
+        for name in begun:
+            state.processes.pop(name, None)
+        home.keep_state(state)
+        raise
+    state.ready = True
+    home.keep_state(state)
+    say(f"Argilla runs at {plan.url}")
+    return connection
+
+
+def _launch_and_wait(plan: Plan, state: State, begun: dict[str, Process], say: Progress) -> None:
+    for name in plan.names:
+        if name in state.processes:
+            continue
+
+        def record(process: Process, name: str = name) -> None:
+            begun[name] = state.processes[name] = process
+            plan.home.keep_state(state)
+
+        launch(plan.program(name), record)
+    say(f"starting {', '.join(TITLES[name] for name in begun)}: about half a minute")
+    waiting = list(plan.names)
+    deadline = time.monotonic() + PATIENCE
+    while waiting:
+        for name in list(waiting):
+            if plan.is_ready(name):
+                waiting.remove(name)
+                if name in begun:
+                    say(f"{TITLES[name]} is ready")
+            elif not is_alive(state.processes[name]):
+                raise ServerError(_why(plan, name, "ended while it was starting"))
+            elif time.monotonic() > deadline:
+                raise ServerError(_why(plan, name, f"was not ready after {PATIENCE:.0f} s"))
+        time.sleep(0.1)
+
+
+def _why(plan: Plan, name: str, what: str) -> str:
+    log = plan.home.log(name)
+    return (
+        f"{TITLES[name]} {what}; the end of {log}:\n{runtime.tail(log)}\n"
+        "Start again once the cause is mended; no data is lost by a start that failed."
+    )
+
+
+def _stop(processes: dict[str, Process]) -> None:
+    # Those that write go first: the engine and the queue then have nothing more to take.
+    stop_all([one for name, one in processes.items() if name in ("server", "worker")])
+    stop_all([one for name, one in processes.items() if name not in ("server", "worker")])
+
+
+def _check_programs(external: External) -> None:
+    missing = runtime.missing_packages(elasticsearch=external.elasticsearch is None, redis=external.redis is None)
+    if missing:
+        packages = " ".join(sorted(set(missing.values())))
+        raise ServerError(
+            f"the embedded server needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed. "
+            f"On Debian or Ubuntu:\n    sudo apt-get install -y --no-install-recommends {packages}"
+        )
+
+
+def _check_external(external: External) -> None:
+    if external.elasticsearch and not elasticsearch_answers(external.elasticsearch):
+        raise ServerError("no Elasticsearch answers at the address in ARGILLA_ELASTICSEARCH; correct it, or unset it for ours")
+    if external.redis and external.redis.startswith("redis://") and not redis_answers(external.redis):
+        raise ServerError("no Redis answers at the address in ARGILLA_REDIS_URL; correct it, or unset it for ours")
+
+
+def _choose_ports(state: State, port: int | None, external: External, say: Progress) -> None:
+    """Keeps the ports of parts that run and those that are still free; finds others for the rest."""
+    running = {name for name, one in state.processes.items() if is_alive(one)}
+    remembered = state.ports.get("server")
+    if port is not None and not ("server" in running and remembered == port):
+        if not is_free(port):
+            raise InputError(f"--port {port} is taken by another program; choose another, or leave it out")
+        state.ports["server"] = port
+    for name in ("server", "elasticsearch", "redis"):
+        if name in external.names:
+            state.ports.pop(name, None)
+            continue
+        if name in running or (name == "server" and port is not None):
+            continue
+        old = state.ports.pop(name, None)
+        usual = USUAL_PORT if name == "server" else None
+        state.ports[name] = free_port(old, usual, taken=state.ports.values())
+        if name == "server" and old is not None and state.ports[name] != old:
+            say(f"port {old} of the last start is taken by another program; now {state.ports[name]}")
+
+
+def _url(state: State) -> str | None:
+    port = state.ports.get("server")
+    return f"http://127.0.0.1:{port}" if port else None
+
+
+def _with_time(progress: Progress) -> Progress:
+    begun = time.monotonic()
+    return lambda line: progress(f"[{time.monotonic() - begun:3.0f} s] {line}")
