@@ -1,1 +1,110 @@
-"""The real browser of the tests."""
+"""The real browser of the tests: Debian's chromium, driven by playwright.
+
+`browser_page` is a page in a context of its own that remembers every error, dialog and request; `sign_in` takes it through
+Argilla's own login form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+#: Screenshots are kept here, to be looked at; git does not know them.
+PICTURES = Path(__file__).parents[2] / ".test-output" / "page"
+
+
+@dataclass
+class Seen:
+    """What a page did that a test may have to refuse."""
+
+    errors: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def watch(self, page: Page) -> None:
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: self.requests.append(request.url))
+
+        def dialog(opened: Any) -> None:
+            self.dialogs.append(opened.message)
+            opened.dismiss()
+
+        page.on("dialog", dialog)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One chromium for the whole run."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens pages with a login of their own; what they did is in their attribute `seen`."""
+    with ExitStack() as stack:
+
+        def open_page(*, width: int = 1440, height: int = 900, **options: Any) -> Page:
+            context = browser.new_context(viewport={"width": width, "height": height}, **options)
+            stack.callback(context.close)
+            page = context.new_page()
+            seen = Seen()
+            seen.watch(page)
+            page.seen = seen  # type: ignore[attr-defined]  # a test reads it beside the page
+            return page
+
+        yield open_page
+
+
+@pytest.fixture
+def browser_page(new_page: Callable[..., Page]) -> Page:
+    """A page of 1440 x 900."""
+    return new_page()
+
+
+def seen(page: Page) -> Seen:
+    """What the page of `new_page` did so far."""
+    return page.seen  # type: ignore[attr-defined, no-any-return]
+
+
+def sign_in(page: Page, url: str, username: str, password: str, *, theme: str | None = None) -> None:
+    """Signs in through Argilla's form, and chooses a theme (`light`, `dark`, `high-contrast`) as the settings page does."""
+    page.goto(f"{url.rstrip('/')}/sign-in")
+    page.locator("input[type=text], input[name=username]").first.fill(username)
+    page.locator("input[type=password]").first.fill(password)
+    page.locator("button[type=submit], .button--primary, form button").first.click()
+    page.wait_for_url(lambda address: "sign-in" not in address, timeout=20_000)
+    if theme:
+        page.evaluate("theme => localStorage.setItem('theme', JSON.stringify(theme))", theme)
+
+
+def card_frames(page: Page) -> list[Any]:
+    """The frames of the review cards that are drawn, in the order of the page."""
+    return [frame for frame in page.frames if frame.parent_frame is not None and frame.query_selector("#admap .all")]
+
+
+def picture(page: Page, name: str, **options: Any) -> Path:
+    """Keeps a screenshot as test output."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    path = PICTURES / f"{name}.png"
+    page.screenshot(path=str(path), **options)
+    return path
