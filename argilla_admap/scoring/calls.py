@@ -1,0 +1,434 @@
+"""The one way to a judge's server: each question is asked once, paid once, and kept.
+
+A question waits in the queue until the limits, the level of concurrency and the budget let it go. It is claimed first, so that
+no other process asks it too; its slot is free again when its answer is written to the store, so that a killed process has paid
+for no more than what was in flight. Everything runs on one event loop, and nothing here waits but the requests themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from argilla_admap.errors import AdmapError, JudgeRefused, ScoringError
+from argilla_admap.scoring.claims import Claims
+from argilla_admap.scoring.faults import Cure, Fault, Unreadable, diagnose
+from argilla_admap.scoring.limits import Level, Limits
+from argilla_admap.scoring.prices import Budget, Price
+from argilla_admap.scoring.question import Answer, Question, Tally, usage_of
+from argilla_admap.scoring.store import Known, Store
+from argilla_admap.scoring.transport import ConnectionFailed, TimedOut, Transport
+
+__all__ = ["Calls"]
+
+#: Answers gather so many seconds before they are written together.
+_FLUSH_AFTER = 0.004
+_CHECKPOINT_ROWS = 20_000
+_MOST_TRIES = 5
+_MOST_TIMEOUTS = 3
+_MOST_UNREADABLE = 3
+_MOST_REFUSALS = 30
+#: Questions given up before any was answered: then the server, not the question, is at fault.
+_HOPELESS = 3
+_LONGEST_PAUSE = 600.0
+
+
+@dataclass(slots=True)
+class _Group:
+    """The questions of one `ask`."""
+
+    future: asyncio.Future[None]
+    answers: list[Answer | None]
+    left: int
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    question: Question
+    waiters: list[tuple[_Group, int]] = field(default_factory=list)
+    version: int = 0
+    claimed: bool = False
+    tries: int = 0
+    timeouts: int = 0
+    unreadable: int = 0
+    refusals: int = 0
+    renewed: bool = False
+
+
+class Calls:
+    """Asks one endpoint and model.
+
+    Args:
+        transport: carries the requests; closed with this object.
+        store: keeps the answers; shared.
+        claims: of the same store; shared.
+        budget: of the whole run; shared.
+        price: of this model; None where unknown.
+        limits: requests and tokens a minute.
+        level: how many in flight.
+        timeout: seconds to wait for an answer at the first try.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        store: Store,
+        claims: Claims,
+        budget: Budget,
+        price: Price | None,
+        limits: Limits,
+        level: Level,
+        timeout: float,
+        name: str = "",
+    ) -> None:
+        self.transport = transport
+        self.store = store
+        self.price = price
+        self.budget = budget
+        self.tally = Tally()
+        #: The endpoint and model, as the store remembers them.
+        self.name = name
+        #: Why nothing more is asked, in words; None while asking goes on.
+        self.over: str | None = None
+        self._claims = claims
+        self._limits = limits
+        self._level = level
+        self._timeout = timeout
+        self._queue: deque[_Job] = deque()
+        self._jobs: dict[bytes, _Job] = {}
+        self._elsewhere: list[_Job] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._active = 0
+        self._hopeless = 0
+        self._fatal: AdmapError | None = None
+        self._pump_timer: asyncio.TimerHandle | None = None
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._elsewhere_timer: asyncio.TimerHandle | None = None
+        self._since_checkpoint = 0
+        self._checkpoint: asyncio.Future[None] | None = None
+        self._random = random.Random(0)  # noqa: S311  # spreads retries in time; no secret
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+
+    def known(self, keys: Sequence[bytes]) -> dict[bytes, Known]:
+        """Those of the keys that were answered before."""
+        return self.store.look_up(keys)
+
+    async def ask(self, questions: Sequence[Question]) -> list[Answer]:
+        """The answers, in the questions' order; one that fails carries its error.
+
+        Raises:
+            JudgeRefused, ScoringError: nothing can be asked any more.
+        """
+        if self._fatal is not None:
+            raise self._fatal
+        if not questions:
+            return []
+        group = _Group(self._loop.create_future(), [None] * len(questions), len(questions))
+        version = self.store.version()
+        for place, question in enumerate(questions):
+            job = self._jobs.get(question.keys[0])
+            if job is None:
+                job = self._jobs[question.keys[0]] = _Job(question, version=version)
+                self._queue.append(job)
+            job.waiters.append((group, place))
+        self._pump()
+        await group.future
+        return [answer for answer in group.answers if answer is not None]
+
+    # From the queue to the wire.
+
+    def _pump(self) -> None:
+        """Sends what may be sent now; called whenever that may have changed."""
+        while self._queue and self._active < self._level.now and self._fatal is None and not self._closed:
+            if self.over is not None:
+                self._finish(self._queue.popleft(), Answer([], self.over))
+                continue
+            now = self._loop.time()
+            delay = self._limits.delay(now)
+            if delay > 0:
+                if self._pump_timer is None:
+                    self._pump_timer = self._loop.call_later(delay, self._pump_later)
+                return
+            job = self._queue.popleft()
+            if not self._claim(job):
+                continue
+            about, most_in, most_out = job.question.tokens()
+            dollars = self.price.cost(most_in, most_out) if self.price is not None else 0.0
+            if not self.budget.reserve(dollars):
+                self._queue.appendleft(job)
+                if self._active == 0:
+                    self.over = f"not asked: the next question could pass --max-cost {self.budget.most:g} (US dollars)"
+                    continue
+                return
+            tokens = about + most_out
+            self._limits.take(now, tokens)
+            self._active += 1
+            task = self._loop.create_task(self._send(job, about, tokens, dollars))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _pump_later(self) -> None:
+        self._pump_timer = None
+        self._pump()
+
+    def _claim(self, job: _Job) -> bool:
+        """Whether the question is ours to ask; False when another process asks it, or has answered it."""
+        if not job.claimed:
+            if not self._claims.take(job.question.keys[0]):
+                self._elsewhere.append(job)
+                if self._elsewhere_timer is None:
+                    self._elsewhere_timer = self._loop.call_later(0.1, self._look_elsewhere)
+                return False
+            job.claimed = True
+        # Looked up again after the claim: what was answered before it must not be asked.
+        version = self.store.version()
+        if version != job.version:
+            job.version = version
+            found = self.store.look_up(job.question.keys)
+            if len(found) == len(job.question.keys):
+                self._finish(job, Answer([found[key] for key in job.question.keys]))
+                return False
+        return True
+
+    def _look_elsewhere(self) -> None:
+        """Are the questions that other processes ask answered, or given up?"""
+        self._elsewhere_timer = None
+        jobs, self._elsewhere = self._elsewhere, []
+        for job in jobs:
+            job.version = -1
+        self._queue.extendleft(reversed(jobs))
+        self._pump()
+
+    async def _send(self, job: _Job, about: int, tokens: int, dollars: float) -> None:
+        started = self._loop.time()
+        used, spent = 0, 0.0
+        reply = None
+        try:
+            timeout = self._patience() * 2**job.timeouts
+            reply = await self.transport.post(job.question.path, job.question.body(), timeout)
+        except TimedOut as exc:
+            job.timeouts += 1
+            # It may have been answered and billed: the budget counts it as spent.
+            used, spent = tokens, dollars
+            fault = Fault(Cure.AGAIN if job.timeouts < _MOST_TIMEOUTS else Cure.LEAVE, str(exc))
+        except ConnectionFailed as exc:
+            used, spent = tokens, dollars
+            fault = Fault(Cure.AGAIN, f"the connection to the judge failed ({exc})")
+        except AdmapError as exc:
+            self.budget.settle(dollars, 0.0)
+            self._active -= 1
+            self._stop(exc)
+            return
+        now = self._loop.time()
+        if reply is not None and reply.status == 200:
+            self._level.answered(now - started)
+            outcome = self._read(job, reply.body, about)
+            self._limits.learn(reply.headers)
+            self._limits.answered(now, tokens, outcome.used)
+            self.budget.settle(dollars, outcome.spent)
+            if outcome.known:
+                self._keep(job, outcome.known)
+                return
+            fault = outcome.fault or Fault(Cure.LEAVE, "the answer held nothing")
+        else:
+            self.tally.failed += 1
+            self.budget.settle(dollars, spent)
+            self._limits.answered(now, tokens, used) if reply is None else self._limits.answered(now, tokens, 0)
+            if reply is not None:
+                fault = diagnose(reply.status, reply.headers, reply.body)
+                self._limits.learn(reply.headers)
+        self._active -= 1
+        await self._cure(job, fault, now)
+        self._pump()
+
+    def _patience(self) -> float:
+        """Seconds before a request counts as hung: thirty times the usual latency, within bounds."""
+        if not self._level.latency:
+            return self._timeout
+        return float(round(min(self._timeout, max(15.0, 30 * self._level.latency))))
+
+    # From the wire to the store.
+
+    def _read(self, job: _Job, body: bytes, about: int) -> _Outcome:
+        tally = self.tally
+        tally.requests += 1
+        try:
+            reply = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            words = "the answer is not JSON" + (" but a web page" if b"<html" in body[:500].lower() else "")
+            return self._unreadable(job, Unreadable(words), about, about)
+        tokens_in, tokens_out, cached = usage_of(reply, about)
+        tally.input_tokens += tokens_in
+        tally.output_tokens += tokens_out
+        tally.estimated_tokens += about
+        spent = self.price.cost(tokens_in, tokens_out, cached) if self.price is not None else 0.0
+        tally.cost += spent
+        try:
+            readings = job.question.read(reply)
+        except Unreadable as exc:
+            return self._unreadable(job, exc, tokens_in + tokens_out, spent)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+            return self._unreadable(job, Unreadable("the answer is not of the protocol's shape"), tokens_in + tokens_out, spent)
+        known = [
+            Known(key, *reading, tokens_in if first else 0, tokens_out if first else 0, self._dollars(spent, first))
+            for key, reading, first in zip(job.question.keys, readings, _first_then_others(), strict=False)
+        ]
+        self._hopeless = -1
+        return _Outcome(tokens_in + tokens_out, spent, known, None)
+
+    def _dollars(self, spent: float, first: bool) -> float | None:
+        if self.price is None:
+            return None
+        return spent if first else 0.0
+
+    def _unreadable(self, job: _Job, error: Unreadable, used: int, spent: float) -> _Outcome:
+        job.unreadable += 1
+        again = error.again and job.unreadable < _MOST_UNREADABLE
+        return _Outcome(used, spent, [], Fault(Cure.AGAIN if again else Cure.LEAVE, str(error), 0.0))
+
+    def _keep(self, job: _Job, known: list[Known]) -> None:
+        def written() -> None:
+            self._active -= 1
+            self._finish(job, Answer(known))
+
+        for one in known[:-1]:
+            self.store.put(one, _nothing)
+        self.store.put(known[-1], written)
+        self._since_checkpoint += len(known)
+        if self._flush_timer is None:
+            self._flush_timer = self._loop.call_later(_FLUSH_AFTER, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_timer = None
+        try:
+            written = self.store.flush()
+        except AdmapError as exc:
+            self._stop(exc)
+            return
+        if not written:
+            self._flush_timer = self._loop.call_later(2 * _FLUSH_AFTER, self._flush)
+            return
+        if self._since_checkpoint > _CHECKPOINT_ROWS and (self._checkpoint is None or self._checkpoint.done()):
+            self._since_checkpoint = 0
+            self._checkpoint = self._loop.run_in_executor(None, self.store.checkpoint)
+        self._pump()
+
+    # What went wrong.
+
+    async def _cure(self, job: _Job, fault: Fault, now: float) -> None:
+        cure = fault.cure
+        if cure is Cure.RENEW:
+            if not job.renewed and (await self.transport.renew() or not job.tries):
+                job.renewed = True
+                self._queue.appendleft(job)
+                return
+            cure = Cure.STOP
+            fault = Fault(cure, f"{fault.reason}\nThe key was not accepted: set OPENAI_API_KEY to a valid one.")
+        if cure is Cure.STOP:
+            self._stop(JudgeRefused(fault.reason))
+            return
+        if cure is Cure.REPHRASE:
+            if job.question.rephrase(fault.reason):
+                self._queue.appendleft(job)
+                return
+            cure = Cure.LEAVE
+        if cure is Cure.WAIT:
+            job.refusals += 1
+            if fault.wait is not None and fault.wait > _LONGEST_PAUSE:
+                self._stop(
+                    JudgeRefused(f"{fault.reason}\nThe server asks to wait {fault.wait:.0f} s; run the same again later.")
+                )
+                return
+            self._limits.refused(now, fault.wait)
+            self._level.refused(now)
+            if job.refusals < _MOST_REFUSALS:
+                self._queue.appendleft(job)
+                return
+            cure = Cure.LEAVE
+        if cure is Cure.AGAIN:
+            job.tries += 1
+            if job.tries < _MOST_TRIES:
+                wait = fault.wait if fault.wait is not None else 0.25 * 2**job.tries * (0.5 + self._random.random())
+                self._loop.call_later(min(wait, 60.0), self._again, job)
+                return
+            fault = Fault(Cure.LEAVE, f"{fault.reason} (tried {job.tries} times)")
+        self._give_up(job, fault.reason)
+
+    def _again(self, job: _Job) -> None:
+        self._queue.appendleft(job)
+        self._pump()
+
+    def _give_up(self, job: _Job, reason: str) -> None:
+        if self._hopeless >= 0:
+            self._hopeless += 1
+            if self._hopeless >= _HOPELESS and not self.tally.requests:
+                self._stop(ScoringError(f"{self.name}: no question was answered; the last: {reason}"))
+                return
+        self._finish(job, Answer([], reason))
+
+    def _finish(self, job: _Job, answer: Answer) -> None:
+        self._jobs.pop(job.question.keys[0], None)
+        if job.claimed:
+            self._claims.drop(job.question.keys[0])
+        for group, place in job.waiters:
+            group.answers[place] = answer
+            group.left -= 1
+            if group.left == 0 and not group.future.done():
+                group.future.set_result(None)
+
+    def _stop(self, error: AdmapError) -> None:
+        """Ends all: no further question is sent, and all that wait are told."""
+        if self._fatal is not None:
+            return
+        self._fatal = error
+        self._queue.clear()
+        for job in list(self._jobs.values()):
+            for group, _ in job.waiters:
+                if not group.future.done():
+                    group.future.set_exception(error)
+
+    async def close(self, patience: float = 5.0) -> None:
+        """Sends nothing more, waits a little for what is in flight (it is paid for), writes it, and closes the connections."""
+        self._closed = True
+        for timer in (self._pump_timer, self._elsewhere_timer):
+            if timer is not None:
+                timer.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=patience)
+            for task in list(self._tasks):
+                task.cancel()
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+        for _ in range(500):
+            if self.store.flush():
+                break
+            await asyncio.sleep(0.01)
+        if self._checkpoint is not None:
+            with suppress(asyncio.CancelledError):
+                await self._checkpoint
+        await self.transport.close()
+
+
+class _Outcome(NamedTuple):
+    used: int
+    spent: float
+    known: list[Known]
+    fault: Fault | None
+
+
+def _nothing() -> None:
+    return
+
+
+def _first_then_others() -> Any:
+    yield True
+    while True:
+        yield False

@@ -1,0 +1,63 @@
+"""Who asks: two processes on one store never ask the same question at once.
+
+A claim is a lock on one byte of a file in a folder beside the store, at the place that the question's key names. The kernel
+keeps it, and lets it go when the process ends, however it ends: there is no lease to expire and no process id to mistake.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from pathlib import Path
+
+__all__ = ["Claims"]
+
+# Locks of the open file, where the system has them (Linux): two runs in one process are kept apart too.
+_OPEN_FILE_LOCK = getattr(fcntl, "F_OFD_SETLK", None) if struct.calcsize("l") == 8 else None
+
+_FILES = 32
+
+
+class Claims:
+    """Claims on keys, for the processes that share the store at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        folder = Path(f"{path}-claims")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        # The kernel walks a file's locks one by one: a thousand in one file cost ten times as much as in these.
+        self._files = [os.open(folder / f"{n:02d}", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600) for n in range(_FILES)]
+        #: False where the file system keeps no locks: then two processes may ask the same question.
+        self.kept = True
+
+    def take(self, key: bytes) -> bool:
+        """Whether the question is ours to ask now."""
+        if not self.kept:
+            return True
+        try:
+            self._lock(fcntl.F_WRLCK, key)
+        except OSError as exc:
+            if exc.errno in (errno.EAGAIN, errno.EACCES):
+                return False
+            self.kept = False
+        return True
+
+    def drop(self, key: bytes) -> None:
+        """Lets a claim go; its answer, if there is one, is in the store."""
+        if self.kept:
+            self._lock(fcntl.F_UNLCK, key)
+
+    def _lock(self, kind: int, key: bytes) -> None:
+        file, place = self._files[key[8] % _FILES], int.from_bytes(key[:8], "little") >> 2
+        if _OPEN_FILE_LOCK is not None:
+            fcntl.fcntl(file, _OPEN_FILE_LOCK, struct.pack("hhqqi", kind, os.SEEK_SET, place, 1, 0))
+        elif kind == fcntl.F_UNLCK:
+            fcntl.lockf(file, fcntl.LOCK_UN, 1, place)
+        else:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+
+    def close(self) -> None:
+        """Lets all claims go."""
+        for file in self._files:
+            os.close(file)

@@ -1,0 +1,131 @@
+"""Scored completions as the columns of SCORED.parquet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from argilla_admap.records import SCORED_SCHEMA
+from argilla_admap.scoring.scorer import ScoredCompletion
+
+__all__ = ["Count", "scored_batch", "scored_schema"]
+
+#: The columns that each judge of a panel has beside the combined ones, as ``scores.NAME``.
+_OF_A_JUDGE = ("scores", "errors", "score_variances", "score_counts", "samples", "reasons")
+
+
+@dataclass(slots=True)
+class Count:
+    """How many there were."""
+
+    records: int = 0
+    completions: int = 0
+    scored: int = 0
+    #: Reasons of unscored completions; at most 1,000 different ones are told apart.
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def unscored(self) -> int:
+        """Completions without a score."""
+        return self.completions - self.scored
+
+    def add(self, records: int, results: Sequence[Sequence[ScoredCompletion]]) -> None:
+        """Counts a batch in."""
+        self.records += records
+        for row in results:
+            self.completions += len(row)
+            for one in row:
+                if one.score is not None:
+                    self.scored += 1
+                else:
+                    reason = (one.error or "no reason given")[:200]
+                    self.reasons[reason if reason in self.reasons or len(self.reasons) < 1000 else "other reasons"] += 1
+
+
+def scored_schema(judges: Sequence[str]) -> pa.Schema:
+    """The schema of the file: `SCORED_SCHEMA`, and for a panel the columns of each judge beside."""
+    if len(judges) < 2:
+        return SCORED_SCHEMA
+    fields = list(SCORED_SCHEMA)
+    for judge in judges:
+        fields += [SCORED_SCHEMA.field(name).with_name(f"{name}.{judge}") for name in _OF_A_JUDGE]
+    return pa.schema(fields)
+
+
+def scored_batch(
+    batch: pa.RecordBatch, judges: Sequence[str], results: Sequence[Sequence[Sequence[ScoredCompletion]]]
+) -> tuple[pa.RecordBatch, list[Sequence[ScoredCompletion]]]:
+    """A batch of `scored_schema`, and the results that its main columns hold.
+
+    Args:
+        batch: of `PREFERENCE_SCHEMA`.
+        judges: the scorers' names.
+        results: of each scorer, for each record, a scored completion for each completion.
+    """
+    rows: list[Sequence[ScoredCompletion]] = list(results[0])
+    if len(results) > 1:
+        rows = [_together(judges, row) for row in zip(*results, strict=True)]
+    given = {name: batch.column(name) for name in batch.schema.names}
+    columns = {**given, **_columns(rows)}
+    if "reasons" in given and given["reasons"].null_count < batch.num_rows:
+        columns["reasons"] = _reasons(rows, given["reasons"])
+    columns["judges"] = pa.array([", ".join(judges)] * batch.num_rows, pa.string())
+    if len(results) > 1:
+        for judge, own in zip(judges, results, strict=True):
+            columns.update({f"{name}.{judge}": column for name, column in _columns(own).items()})
+    schema = scored_schema(judges)
+    arrays = [columns[f.name] if f.name in columns else pa.nulls(batch.num_rows, f.type) for f in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema), rows
+
+
+def _columns(rows: Sequence[Sequence[ScoredCompletion]]) -> dict[str, pa.Array[Any]]:
+    lengths = [len(row) for row in rows]
+    flat = [one for row in rows for one in row]
+    ends = [0]
+    for length in lengths:
+        ends.append(ends[-1] + length)
+    offsets = pa.array(ends, pa.int32())
+
+    def lists(values: list[object], kind: pa.DataType) -> pa.Array[Any]:
+        return pa.ListArray.from_arrays(offsets, pa.array(values, kind))
+
+    return {
+        "scores": lists([one.score for one in flat], pa.float64()),
+        "errors": lists([one.error for one in flat], pa.string()),
+        "score_variances": lists([one.variance for one in flat], pa.float64()),
+        "score_counts": lists([one.count for one in flat], pa.int32()),
+        "samples": lists([one.samples for one in flat], pa.list_(pa.float64())),
+        "reasons": lists([one.reason for one in flat], pa.string()),
+    }
+
+
+def _reasons(rows: Sequence[Sequence[ScoredCompletion]], given: pa.Array[Any]) -> pa.Array[Any]:
+    """The judge's reasons; where it gave none, those that the data carry."""
+    kept = [
+        [one.reason if one.reason is not None else old for one, old in zip(row, olds or [None] * len(row), strict=True)]
+        for row, olds in zip(rows, given.to_pylist(), strict=True)
+    ]
+    return pa.array(kept, pa.list_(pa.string()))
+
+
+def _together(judges: Sequence[str], row: Sequence[Sequence[ScoredCompletion]]) -> list[ScoredCompletion]:
+    """A panel's completions: the mean of the judges that scored, each judge one voice however many samples it gave."""
+    combined = []
+    for voices in zip(*row, strict=True):
+        scores = [v.score for v in voices if v.score is not None]
+        reasons = [f"{judge}: {v.reason}" for judge, v in zip(judges, voices, strict=True) if v.reason]
+        if not scores:
+            error = "; ".join(f"{judge}: {v.error}" for judge, v in zip(judges, voices, strict=True))
+            combined.append(ScoredCompletion(None, error, reason="\n".join(reasons) or None))
+            continue
+        count = sum(v.count for v in voices)
+        # So that variance / count is the variance of this mean, as it is for one judge.
+        own = [v.variance / max(1, v.count) for v in voices if v.variance is not None and v.score is not None]
+        variance = sum(own) / len(scores) ** 2 * count if len(own) == len(scores) else None
+        samples = tuple(s for v in voices for s in v.samples)
+        combined.append(ScoredCompletion(sum(scores) / len(scores), None, variance, count, samples, "\n".join(reasons) or None))
+    return combined

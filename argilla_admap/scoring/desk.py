@@ -1,0 +1,89 @@
+"""What the scorers of one run share: the store, the claims, the budget, and a client for each address."""
+
+from __future__ import annotations
+
+from argilla_admap.errors import InputError
+from argilla_admap.scoring.calls import Calls
+from argilla_admap.scoring.claims import Claims
+from argilla_admap.scoring.limits import Level, Limits
+from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.prices import Budget, find_price
+from argilla_admap.scoring.store import Store
+from argilla_admap.scoring.transport import Client, endpoint_name, make_client, open_transport
+
+__all__ = ["Desk"]
+
+
+class Desk:
+    """Opens what a run needs when it is first asked for. Lives on one event loop.
+
+    Args:
+        options: of the run.
+        client: the user's own; None: made from the options and the environment.
+    """
+
+    def __init__(self, options: ScoreOptions, client: Client | None = None) -> None:
+        self._options = options
+        self._client = client
+        self._store: Store | None = None
+        self._claims: Claims | None = None
+        self.budget = Budget(options.max_cost)
+        self.opened: dict[tuple[str, str], Calls] = {}
+
+    @property
+    def store(self) -> Store:
+        """The judgement store."""
+        if self._store is None:
+            self._store = Store(self._options.store)
+        return self._store
+
+    def calls(self, model: str, base_url: str | None = None) -> Calls:
+        """The way to a model, one object for each address and model.
+
+        Args:
+            model: as the server calls it.
+            base_url: another server than the run's own.
+
+        Raises:
+            InputError: no key; or ``--max-cost`` with a model that has no known price.
+        """
+        options = self._options
+        own = self._client if base_url is None else None
+        client = own or make_client(base_url or options.base_url)
+        name = f"{endpoint_name(client)} {model}"
+        found = self.opened.get((name, model))
+        if found is not None:
+            return found
+        price = find_price(model, options.price, options.service_tier)
+        if price is None and options.max_cost is not None:
+            raise InputError(
+                f"--max-cost {options.max_cost:g}: no price is listed for the model {model!r}, so its cost cannot be kept "
+                "below it; give the price with --price IN,OUT (US dollars a million tokens), or 0,0 for a server of your own"
+            )
+        if self._claims is None:
+            store = self.store
+            self._claims = Claims(store.path)
+        calls = Calls(
+            open_transport(client, model),
+            self.store,
+            self._claims,
+            self.budget,
+            price,
+            Limits(options.rpm, options.tpm),
+            Level(options.concurrency),
+            options.timeout if options.service_tier != "flex" else max(options.timeout, 900.0),
+            name,
+        )
+        self.opened[(name, model)] = calls
+        return calls
+
+    async def close(self) -> None:
+        """Waits a little for what is in flight, writes it, and closes."""
+        try:
+            for calls in self.opened.values():
+                await calls.close()
+        finally:
+            if self._store is not None:
+                self._store.close()
+            if self._claims is not None:
+                self._claims.close()

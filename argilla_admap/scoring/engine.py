@@ -1,0 +1,371 @@
+"""Record batches in, scored record batches out: in input order, many in work at once, in bounded memory.
+
+The event loop runs in a thread of its own, so that a script, a notebook (where a loop runs already) and the command line call
+the same function, and Ctrl-C reaches the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import tempfile
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from argilla_admap.errors import InputError
+from argilla_admap.scoring.columns import Count, scored_batch, scored_schema
+from argilla_admap.scoring.desk import Desk
+from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.scorer import Scorer, Work, find_scorer
+from argilla_admap.tables import RecordStream, read_stream, write_parquet
+
+if TYPE_CHECKING:
+    from argilla_admap.scoring.transport import Client
+
+__all__ = ["Progress", "Scored", "estimate", "score"]
+
+_ROWS = 256
+#: Batches read ahead: enough questions for every slot, and what may pile up behind a slow one.
+_AHEAD_COMPLETIONS = 4096
+_AHEAD_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is."""
+
+    #: Completions scored or given up.
+    done: int
+    #: Completions in all; None while they are being counted.
+    total: int | None
+    unscored: int
+    requests: int
+    cost_usd: float | None
+    #: Since the start.
+    seconds: float
+
+
+class Scored(RecordStream):
+    """Scored records, in a Parquet file that each pass reads again. `summary` holds the counts and the cost."""
+
+    def __init__(self, stream: RecordStream, summary: dict[str, Any], path: Path, *, temporary: bool) -> None:
+        super().__init__(stream.batches, stream.schema, stream.info)
+        self.summary = summary
+        self.path = path
+        if temporary:
+            self._remove = weakref.finalize(self, path.unlink, missing_ok=True)
+
+
+def score(
+    preferences: RecordStream,
+    options: ScoreOptions | None = None,
+    *,
+    client: Client | None = None,
+    output: str | Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Scored:
+    """Scores every completion.
+
+    Args:
+        preferences: batches of `PREFERENCE_SCHEMA`.
+        options: how to score.
+        client: an openai client to ask with; None: made from the options and the environment.
+        output: the file to write, whole or absent; None: a temporary one that goes with the result.
+        progress: called about twice a second.
+        warn: takes a sentence for the person.
+
+    Raises:
+        InputError: the options or the store cannot be used; nothing was asked.
+        ScoringError: the judge cannot be asked any more; what was answered is in the store.
+    """
+    run = _Run(preferences, options or ScoreOptions(), client, progress, warn)
+    if output is None:
+        with tempfile.NamedTemporaryFile(prefix="admap-scored-", suffix=".parquet", delete=False) as file:
+            path = Path(file.name)
+    else:
+        path = Path(output)
+        if not path.parent.is_dir():
+            raise InputError(f"{path}: there is no folder {path.parent}; make it, or name another place with -o")
+    batches = run.batches()
+    try:
+        # The schema depends on the scorers' names, which the first batch brings.
+        first = next(batches, None)
+        schema = first.schema if first is not None else scored_schema(())
+        write_parquet(path, _chain(first, batches), schema, run.info)
+    finally:
+        batches.close()
+    summary = run.summary(str(path) if output is not None else None)
+    return Scored(read_stream(path), summary, path, temporary=output is None)
+
+
+def estimate(preferences: RecordStream, options: ScoreOptions | None = None, *, client: Client | None = None) -> dict[str, Any]:
+    """What `score` would ask and cost: the JSON answer of ``--dry-run``. Asks nobody and writes nothing.
+
+    Raises:
+        InputError: the options or the store cannot be used.
+    """
+    run = _Run(preferences, options or ScoreOptions(), client, None, None)
+    return run.estimate()
+
+
+def _chain(first: pa.RecordBatch | None, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    if first is not None:
+        yield first
+    yield from rest
+
+
+class _Ahead(NamedTuple):
+    """A batch in work."""
+
+    batch: pa.RecordBatch
+    completions: int
+    results: asyncio.Future[Any]
+
+
+class _Run:
+    """One run: the thread with the event loop on one side, the caller on the other, a queue between."""
+
+    def __init__(
+        self,
+        preferences: RecordStream,
+        options: ScoreOptions,
+        client: Client | None,
+        progress: Callable[[Progress], None] | None,
+        warn: Callable[[str], None] | None,
+    ) -> None:
+        self._preferences = preferences
+        self._options = options
+        self._client = client
+        self._progress = progress
+        self._warn = warn or (lambda _: None)
+        self._out: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=8)
+        self._stopped = False
+        self._total: int | None = None
+        self._started = time.monotonic()
+        self._scorers: list[Scorer] = []
+        self._desk: Desk | None = None
+        self.count = Count()
+
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
+        """Scored batches in input order. Closing the iterator stops the run and keeps what was answered."""
+        if self._progress is not None:
+            threading.Thread(target=self._count_all, name="admap-count", daemon=True).start()
+        thread = threading.Thread(target=self._in_thread, args=(self._work,), name="admap-score", daemon=True)
+        thread.start()
+        try:
+            while (got := self._out.get()) is not None:
+                if isinstance(got, BaseException):
+                    raise got
+                yield got
+        finally:
+            self._stopped = True
+            thread.join(timeout=30)
+
+    def estimate(self) -> dict[str, Any]:
+        """The estimate, computed on the loop's thread too."""
+        works: list[Work] = []
+        thread = threading.Thread(target=self._in_thread, args=(lambda: self._estimate(works),), daemon=True)
+        thread.start()
+        while (got := self._out.get()) is not None:
+            if isinstance(got, BaseException):
+                raise got
+        costs = [w.cost_usd for w in works]
+        return {
+            "records": self.count.records,
+            "completions": self.count.completions,
+            "requests": sum(w.requests for w in works),
+            "cached": sum(w.cached for w in works),
+            "input_tokens": sum(w.input_tokens for w in works),
+            "output_tokens": sum(w.output_tokens for w in works),
+            "cost_usd": None if any(c is None for c in costs) else round(sum(c for c in costs if c is not None), 6),
+            "model": ", ".join(s.name for s in self._scorers),
+            "facts": [s.facts() for s in self._scorers],
+        }
+
+    def _in_thread(self, work: Callable[[], Awaitable[None]]) -> None:
+        last: BaseException | None = None
+        try:
+            asyncio.run(_as_coroutine(work))
+        except BaseException as exc:
+            last = exc
+        self._out.put(last)
+
+    async def _open(self) -> list[str]:
+        self._desk = Desk(self._options, self._client)
+        scorer = find_scorer(self._options.scorer)
+        warnings: list[str] = []
+        for model in self._options.models:
+            one = scorer(replace(self._options, models=(model,)), self._desk)
+            if one.name in [s.name for s in self._scorers]:
+                continue
+            self._scorers.append(one)
+        return warnings
+
+    async def _work(self) -> None:
+        try:
+            await self._open()
+            for scorer in self._scorers:
+                for warning in await scorer.start():
+                    self._warn(warning)
+            ticker = asyncio.create_task(self._tick())
+            try:
+                await self._all_batches()
+            finally:
+                ticker.cancel()
+            self._report()
+        finally:
+            if self._desk is not None:
+                await self._desk.close()
+
+    async def _all_batches(self) -> None:
+        names = [s.name for s in self._scorers]
+        ahead: deque[_Ahead] = deque()
+        held = 0
+
+        async def emit() -> None:
+            nonlocal held
+            batch, _, future = ahead.popleft()
+            held -= batch.nbytes
+            scored, rows = scored_batch(batch, names, await self._unless_stopped(future))
+            self.count.add(batch.num_rows, rows)
+            while self._out.full() and not self._stopped:  # noqa: ASYNC110  # the other side of this queue is a thread
+                await asyncio.sleep(0.002)
+            self._out.put_nowait(scored)
+
+        try:
+            for batch in self._slices():
+                while ahead and (ahead[0].results.done() or held + batch.nbytes > _AHEAD_BYTES or self._busy(ahead)):
+                    if not ahead[0].results.done() and held + batch.nbytes <= _AHEAD_BYTES:
+                        await self._any(ahead)
+                        continue
+                    await emit()
+                ahead.append(_Ahead(batch, _completions(batch), asyncio.gather(*(s.score(batch) for s in self._scorers))))
+                held += batch.nbytes
+                await asyncio.sleep(0)
+                if self._stopped:
+                    return
+            while ahead:
+                await emit()
+        finally:
+            for one in ahead:
+                one.results.cancel()
+
+    def _busy(self, ahead: deque[_Ahead]) -> bool:
+        """Whether the batches in work keep every slot supplied."""
+        most = max(_AHEAD_COMPLETIONS, 3 * (self._options.concurrency or 0))
+        return sum(one.completions for one in ahead if not one.results.done()) >= most
+
+    async def _any(self, ahead: deque[_Ahead]) -> None:
+        """Waits until one of the batches in work is done, whichever."""
+        waiting = asyncio.wait([one.results for one in ahead if not one.results.done()], return_when=asyncio.FIRST_COMPLETED)
+        await self._unless_stopped(asyncio.ensure_future(waiting))
+
+    async def _unless_stopped(self, future: asyncio.Future[Any]) -> Any:
+        while not future.done():
+            await asyncio.wait([future], timeout=0.25)
+            if self._stopped:
+                raise asyncio.CancelledError
+        return future.result()
+
+    def _slices(self) -> Iterator[pa.RecordBatch]:
+        left = self._options.limit
+        for batch in self._preferences.batches():
+            for start in range(0, batch.num_rows, _ROWS):
+                piece = batch.slice(start, _ROWS if left is None else min(_ROWS, left))
+                if left is not None:
+                    left -= piece.num_rows
+                if piece.num_rows:
+                    yield piece
+                if left == 0:
+                    return
+
+    async def _estimate(self, works: list[Work]) -> None:
+        try:
+            await self._open()
+            for batch in self._slices():
+                self.count.records += batch.num_rows
+                self.count.completions += _completions(batch)
+                for scorer in self._scorers:
+                    works.append(await scorer.estimate(batch))
+        finally:
+            if self._desk is not None:
+                await self._desk.close()
+
+    def _count_all(self) -> None:
+        try:
+            self._total = sum(_completions(batch) for batch in self._slices())
+        except Exception:
+            # The run itself reads the same and says what is wrong.
+            return
+
+    async def _tick(self) -> None:
+        while True:
+            self._report()
+            await asyncio.sleep(0.5)
+
+    def _report(self) -> None:
+        if self._progress is None:
+            return
+        count = self.count
+        tallies = self._tallies()
+        seconds = time.monotonic() - self._started
+        self._progress(
+            Progress(count.completions, self._total, count.unscored, tallies["requests"], tallies["cost_usd"], seconds)
+        )
+
+    def _tallies(self) -> dict[str, Any]:
+        opened = list(self._desk.opened.values()) if self._desk is not None else []
+        priced = all(calls.price is not None for calls in opened)
+        return {
+            "requests": sum(calls.tally.requests for calls in opened),
+            "failed": sum(calls.tally.failed for calls in opened),
+            "input_tokens": sum(calls.tally.input_tokens for calls in opened),
+            "output_tokens": sum(calls.tally.output_tokens for calls in opened),
+            "cost_usd": sum(calls.tally.cost for calls in opened) if priced else None,
+            "over": next((calls.over for calls in opened if calls.over), None),
+        }
+
+    def summary(self, output: str | None) -> dict[str, Any]:
+        """The JSON answer of ``score``."""
+        tallies = self._tallies()
+        cost = tallies["cost_usd"]
+        return {
+            "records": self.count.records,
+            "completions": self.count.completions,
+            "scored": self.count.scored,
+            "unscored": self.count.unscored,
+            "requests": tallies["requests"],
+            "cached": sum(getattr(s, "cached", 0) for s in self._scorers),
+            "input_tokens": tallies["input_tokens"],
+            "output_tokens": tallies["output_tokens"],
+            "cost_usd": None if cost is None else round(cost, 6),
+            "model": ", ".join(s.name for s in self._scorers),
+            "output": output,
+            "retried": tallies["failed"],
+            "stopped": tallies["over"],
+            "reasons": dict(self.count.reasons.most_common(20)),
+            "seconds": round(time.monotonic() - self._started, 3),
+        }
+
+    def info(self) -> dict[str, Any]:
+        """What the file says of its scores."""
+        facts = {k: v for k, v in self.summary(None).items() if k not in {"output", "seconds"}}
+        return {**self._preferences.info, "score": {**facts, "judges": [s.facts() for s in self._scorers]}}
+
+
+def _completions(batch: pa.RecordBatch) -> int:
+    return int(pc.sum(pc.list_value_length(batch.column("completions"))).as_py() or 0)
+
+
+async def _as_coroutine(work: Callable[[], Awaitable[None]]) -> None:
+    await work()

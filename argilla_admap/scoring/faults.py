@@ -1,0 +1,110 @@
+"""What a failed request means: stop, slow down, ask again, say it differently, or leave this question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple
+
+import orjson
+
+from argilla_admap.scoring.limits import retry_after
+
+__all__ = ["Cure", "Fault", "Unreadable", "diagnose"]
+
+_SECRET = re.compile(r"\b(?:sk|key|Bearer)[-_ ][\w*.-]{6,}")
+_TAGS = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_NO_MONEY = ("insufficient_quota", "billing", "exceeded your current quota", "credit balance", "payment")
+_TOO_LONG = (
+    "context_length",
+    "maximum context",
+    "context length",
+    "too long",
+    "exceeds the available context",
+    "too many tokens",
+)
+_FILTERED = ("content_filter", "content management policy", "content_policy", "safety", "moderation")
+
+
+class Cure(Enum):
+    """What to do about a failed request."""
+
+    STOP = "stop"  # no request will succeed: say what to do
+    RENEW = "renew"  # the key may have run out: ask the client for another
+    WAIT = "wait"  # too fast
+    AGAIN = "again"  # the server's trouble
+    REPHRASE = "rephrase"  # a parameter that this model does not take
+    LEAVE = "leave"  # this question will never be answered
+
+
+class Fault(NamedTuple):
+    """A failed request."""
+
+    cure: Cure
+    #: In words for the person.
+    reason: str
+    #: Seconds that the server asks to wait; None where it does not.
+    wait: float | None = None
+
+
+class Unreadable(Exception):
+    """An answer that is no score.
+
+    Args:
+        reason: in words for the person.
+        again: whether asking the same once more may give another answer.
+    """
+
+    def __init__(self, reason: str, *, again: bool = True) -> None:
+        super().__init__(reason)
+        self.again = again
+
+
+def diagnose(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
+    """What an answer other than 200 means."""
+    said = server_words(body)
+    low = said.lower() + (body[:2000].decode("utf-8", "replace").lower() if body[:1] in b"{[" else "")
+    reason = f"the judge's server answered {status}" + (f": {said}" if said else "")
+    if status == 401:
+        return Fault(Cure.RENEW, reason)
+    if status == 402 or (status in (403, 429) and any(word in low for word in _NO_MONEY)):
+        return Fault(
+            Cure.STOP, f"{reason}\nThe account has no credit left: add some, or name another endpoint with --base-url."
+        )
+    if status == 403 and any(word in low for word in _FILTERED):
+        return Fault(Cure.LEAVE, reason)
+    if status == 403:
+        return Fault(Cure.STOP, f"{reason}\nThis key may not use this model: check its project, or name another --model.")
+    if status == 404:
+        return Fault(
+            Cure.STOP, f"{reason}\nName a model that the endpoint has with --model, and check --base-url (it ends in /v1)."
+        )
+    if status == 429:
+        return Fault(Cure.WAIT, reason, retry_after(headers))
+    if status in (408, 409, 425) or status >= 500:
+        return Fault(Cure.AGAIN, reason, retry_after(headers))
+    if status == 413 or any(word in low for word in _TOO_LONG):
+        return Fault(Cure.LEAVE, f"too long for this judge: {said or status}")
+    if any(word in low for word in _FILTERED):
+        return Fault(Cure.LEAVE, f"refused by the endpoint's content filter: {said}")
+    if status in (400, 422):
+        return Fault(Cure.REPHRASE, reason)
+    if 300 <= status < 400:
+        return Fault(Cure.STOP, f"{reason}: it sends requests elsewhere; give the final address as --base-url")
+    return Fault(Cure.LEAVE, reason)
+
+
+def server_words(body: bytes) -> str:
+    """What the server says of an error, on one line, at most 300 characters, without keys."""
+    text = ""
+    try:
+        found = orjson.loads(body)
+        for name in ("error", "message", "detail"):
+            if isinstance(found, dict) and found.get(name):
+                found = found[name]
+        text = found if isinstance(found, str) else orjson.dumps(found).decode()
+    except orjson.JSONDecodeError:
+        text = _TAGS.sub(" ", body[:5000].decode("utf-8", "replace"))
+    text = _SECRET.sub("[key]", " ".join(text.split()))
+    return text[:297] + "..." if len(text) > 300 else text

@@ -1,0 +1,81 @@
+"""What a user may say about scoring, checked once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from argilla_admap.errors import InputError
+
+__all__ = ["DEFAULT_MODEL", "METHODS", "ScoreOptions"]
+
+#: The judge of the method's authors; the one place that names it.
+DEFAULT_MODEL = "gpt-4o"
+
+METHODS = ("auto", "logprobs", "sample", "json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreOptions:
+    """How to score. The defaults are those of the command line.
+
+    Raises:
+        InputError: a value is out of its range; the message names the option.
+    """
+
+    scorer: str = "judge"
+    #: One name, or several for a panel.
+    models: tuple[str, ...] = (DEFAULT_MODEL,)
+    #: None: OPENAI_BASE_URL, else OpenAI.
+    base_url: str | None = None
+    #: Samples a completion; None: one with logprobs, three without.
+    samples: int | None = None
+    method: str = "auto"
+    reasons: bool = False
+    rubric: Path | None = None
+    #: US dollars that this run may cost at most.
+    max_cost: float | None = None
+    #: US dollars a million tokens in and out, for models without a listed price.
+    price: tuple[float, float] | None = None
+    #: Most requests in flight; None: what the server bears, up to 1,024.
+    concurrency: int | None = None
+    #: Requests a minute.
+    rpm: float | None = None
+    #: Tokens a minute.
+    tpm: float | None = None
+    #: Records to score at most.
+    limit: int | None = None
+    #: The judgement store; None: in the user's data folder.
+    store: Path | None = None
+    service_tier: str | None = None
+    #: Seconds to wait for an answer at the first try.
+    timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        _positive("--samples", self.samples)
+        _positive("--concurrency", self.concurrency)
+        _positive("--rpm", self.rpm)
+        _positive("--tpm", self.tpm)
+        _positive("--limit", self.limit)
+        _positive("--timeout", self.timeout)
+        if self.max_cost is not None and not (math.isfinite(self.max_cost) and self.max_cost >= 0):
+            raise InputError(f"--max-cost {self.max_cost}: not an amount of US dollars; give 0 or more")
+        if self.price is not None and not all(math.isfinite(p) and p >= 0 for p in self.price):
+            raise InputError(f"--price {self.price}: give US dollars a million tokens in and out, as in --price 2.5,10")
+        if self.method not in METHODS:
+            raise InputError(f"--method {self.method!r}: choose one of {', '.join(METHODS)}")
+        if not self.models or not all(name.strip() for name in self.models):
+            raise InputError("--model: give the name of a model, as the judge's server calls it")
+        if len(set(self.models)) != len(self.models):
+            raise InputError(f"--model: {', '.join(self.models)} names a model twice; name each judge once")
+
+    @property
+    def model(self) -> str:
+        """The model, of options for one judge."""
+        return self.models[0]
+
+
+def _positive(option: str, value: float | None) -> None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise InputError(f"{option} {value}: must be above 0")

@@ -1,0 +1,112 @@
+"""The seam: what a scorer is, and what a scored completion is.
+
+A scorer is one class in one file of this room, ``argilla_admap/scoring/NAME.py``, whose module says ``SCORER = TheClass``;
+``--scorer NAME`` finds it by that name and imports it only then. Nothing else needs to change for a new one.
+
+It is made with ``TheClass(options, desk)``, once for each model of a panel. ``desk.calls(model)`` opens the one way to a
+server: it knows the answers that were paid for before, keeps to the limits and the budget, tries again, and never raises for
+one question (see `calls.Calls.known` and `.ask`). A scorer that asks nobody leaves the desk alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from argilla_admap.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from argilla_admap.scoring.desk import Desk
+    from argilla_admap.scoring.options import ScoreOptions
+
+__all__ = ["ScoredCompletion", "Scorer", "Work", "find_scorer"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredCompletion:
+    """What a scorer says of one completion. Unscored is `score` None with an `error`: never a zero."""
+
+    score: float | None
+    #: Why there is no score, in words for the person; None where there is one.
+    error: str | None = None
+    #: Variance of one sample of this scorer about its mean, squared score points; None where one sample tells nothing.
+    variance: float | None = None
+    #: Samples behind the score.
+    count: int = 0
+    #: The single samples, in the order asked.
+    samples: tuple[float | None, ...] = ()
+    #: The scorer's reason in words.
+    reason: str | None = None
+
+
+class Work(NamedTuple):
+    """What scoring a batch would take, as an estimate: for ``--dry-run``."""
+
+    requests: int = 0
+    #: Judgements that the store holds already.
+    cached: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    #: US dollars; None where no price is known.
+    cost_usd: float | None = 0.0
+
+
+class Scorer(Protocol):
+    """Scores the completions of record batches. Several batches are in work at once, on one event loop."""
+
+    #: Shown as the judge, e.g. the model's name.
+    name: str
+
+    def __init__(self, options: ScoreOptions, desk: Desk) -> None: ...
+
+    async def start(self) -> list[str]:
+        """Makes ready (loads a model, asks the endpoint for its models) and returns warnings for the person.
+
+        Raises:
+            AdmapError: nothing can be scored at all.
+        """
+        ...
+
+    async def score(self, batch: pa.RecordBatch) -> Sequence[Sequence[ScoredCompletion]]:
+        """For each record of a batch of `PREFERENCE_SCHEMA`, one scored completion for each of its completions.
+
+        A record that cannot be scored does not raise: its completions carry an error. What does raise (`JudgeRefused`) ends
+        the run.
+        """
+        ...
+
+    async def estimate(self, batch: pa.RecordBatch) -> Work:
+        """What `score` would ask and cost for this batch. Asks nobody; reads the store."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What is worth keeping beside the scores, as JSON values: model, method, prompt version, hash of the rubric."""
+        ...
+
+
+def find_scorer(name: str) -> type[Scorer]:
+    """The class of the scorer called `name`.
+
+    Raises:
+        InputError: there is none of that name; the message lists those that there are.
+    """
+    room = "argilla_admap.scoring"
+    if name.isidentifier():
+        try:
+            module = importlib.import_module(f"{room}.{name}")
+        except ModuleNotFoundError as exc:
+            if exc.name != f"{room}.{name}":
+                raise
+        else:
+            found: type[Scorer] | None = getattr(module, "SCORER", None)
+            if found is not None:
+                return found
+    package = importlib.import_module(room)
+    modules = [importlib.import_module(f"{room}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
+    known = ", ".join(m.__name__.rpartition(".")[2] for m in modules if hasattr(m, "SCORER"))
+    raise InputError(f"--scorer {name!r}: there is no such scorer; choose one of {known}")

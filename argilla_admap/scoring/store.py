@@ -1,0 +1,190 @@
+"""What is already known: judgements that were paid for, in one SQLite file.
+
+An answer counts as received once `flush` has written it; a killed process loses none that was. Keys are content hashes, so
+an edited record asks anew for what changed and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+import platformdirs
+
+from argilla_admap.errors import InputError, ScoringError
+
+__all__ = ["Known", "Store", "default_path"]
+
+_VERSION = 1
+_CHUNK = 500
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS judgements (
+    key BLOB PRIMARY KEY, score REAL, variance REAL, mass REAL, text, input INTEGER, output INTEGER, cost REAL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS endpoints (name TEXT PRIMARY KEY, facts TEXT NOT NULL);
+"""
+
+
+class Known(NamedTuple):
+    """An answer that was paid for."""
+
+    key: bytes
+    #: The score, on the judge's scale; None for answers of another kind, which are in `text`.
+    score: float | None
+    #: Of the answer's own distribution, squared score points; None where the answer was one sample.
+    variance: float | None
+    #: Probability mass on the scale's digits; None where there was no distribution.
+    mass: float | None
+    #: A reason or a reference answer in words, or the bytes of an embedding.
+    text: str | bytes | None
+    input: int
+    output: int
+    #: US dollars; None where no price was known.
+    cost: float | None
+
+
+def default_path() -> Path:
+    """Where judgements are kept unless ``--store`` says otherwise."""
+    return Path(platformdirs.user_data_dir("argilla-admap", appauthor=False)) / "judgements.sqlite"
+
+
+class Store:
+    """Judgements by key. One object for a process; several processes may have the same file open.
+
+    Raises:
+        InputError: the file is no store of ours, or is damaged, or cannot be opened.
+        ScoringError: it cannot be written to any more (a full disk): nothing further may be asked.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = Path(path) if path is not None else default_path()
+        self._waiting: list[tuple[Known, Callable[[], None]]] = []
+        with self._translated("open"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Prompts are private: made with 0600 before anything is in it; the -wal and -shm files take the mode over.
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute("PRAGMA cache_size=-32768")
+            # Checkpoints sync the disk: they run in a thread of their own, see `checkpoint`.
+            self._db.execute("PRAGMA wal_autocheckpoint=0")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, _VERSION):
+                raise InputError(f"{self.path}: a judgement store of another version ({version}); name another with --store")
+            self._db.executescript(_SCHEMA)
+            if version == 0:
+                self._db.execute(f"PRAGMA user_version={_VERSION}")
+            self._db.execute("PRAGMA busy_timeout=0")
+
+    @contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as exc:
+            words = str(exc)
+            if "full" in words or "disk I/O" in words:
+                raise ScoringError(
+                    f"{self.path}: {words}; make room on that disk and run the same command again: what was stored is kept"
+                ) from exc
+            if "locked" in words or "busy" in words:
+                raise ScoringError(f"{self.path}: held by another program ({words}); end it, or name another --store") from exc
+            raise InputError(f"{self.path}: cannot {doing} the judgement store ({words}); name another with --store") from exc
+        except sqlite3.DatabaseError as exc:
+            raise InputError(
+                f"{self.path}: not a judgement store, or damaged ({exc}); move the file away, or name another with --store"
+            ) from exc
+        except OSError as exc:
+            raise InputError(
+                f"{self.path}: cannot {doing} the judgement store ({exc.strerror}); name another with --store"
+            ) from exc
+
+    def look_up(self, keys: Sequence[bytes]) -> dict[bytes, Known]:
+        """Those of the keys that are known."""
+        found: dict[bytes, Known] = {}
+        with self._translated("read"):
+            for start in range(0, len(keys), _CHUNK):
+                chunk = keys[start : start + _CHUNK]
+                marks = ",".join("?" * len(chunk))
+                rows = self._db.execute(f"SELECT * FROM judgements WHERE key IN ({marks})", chunk)  # noqa: S608  # marks only
+                found.update((row[0], Known._make(row)) for row in rows)
+        return found
+
+    def version(self) -> int:
+        """Another number whenever another process has written since."""
+        with self._translated("read"):
+            number: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+            return number
+
+    def put(self, known: Known, done: Callable[[], None]) -> None:
+        """Takes an answer in; `done` is called when it is written."""
+        self._waiting.append((known, done))
+
+    @property
+    def waiting(self) -> int:
+        """Answers taken in and not yet written."""
+        return len(self._waiting)
+
+    def flush(self) -> bool:
+        """Writes all that was taken in, in one transaction. False: another process is writing at this moment, try again."""
+        if not self._waiting:
+            return True
+        batch, self._waiting = self._waiting, []
+        try:
+            with self._translated("write"):
+                try:
+                    self._db.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as exc:
+                    if "locked" not in str(exc) and "busy" not in str(exc):
+                        raise
+                    self._waiting = batch + self._waiting
+                    return False
+                try:
+                    self._db.executemany("INSERT OR REPLACE INTO judgements VALUES (?,?,?,?,?,?,?,?)", [k for k, _ in batch])
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    with suppress(sqlite3.Error):
+                        self._db.execute("ROLLBACK")
+                    raise
+        except BaseException:
+            self._waiting = batch + self._waiting
+            raise
+        for _, done in batch:
+            done()
+        return True
+
+    def checkpoint(self) -> None:
+        """Folds the log back into the file. Syncs the disk: to be called in a thread; blocks no reader and no writer."""
+        with suppress(sqlite3.Error):
+            connection = sqlite3.connect(self.path, timeout=5)
+            try:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            finally:
+                connection.close()
+
+    def endpoint(self, name: str) -> dict[str, object]:
+        """What was learned of an endpoint and model."""
+        with self._translated("read"):
+            row = self._db.execute("SELECT facts FROM endpoints WHERE name = ?", (name,)).fetchone()
+        return orjson.loads(row[0]) if row else {}
+
+    def remember_endpoint(self, name: str, facts: dict[str, object]) -> None:
+        """Keeps what was learned of an endpoint and model."""
+        with self._translated("write"):
+            self._db.execute("PRAGMA busy_timeout=5000")
+            self._db.execute("INSERT OR REPLACE INTO endpoints VALUES (?, ?)", (name, orjson.dumps(facts).decode()))
+            self._db.execute("PRAGMA busy_timeout=0")
+
+    def close(self) -> None:
+        """Writes what is left, and closes."""
+        with suppress(sqlite3.Error):
+            self._db.execute("PRAGMA busy_timeout=30000")
+        try:
+            self.flush()
+        finally:
+            self._db.close()
