@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import argilla as rg
     import httpx
 
-__all__ = ["Address", "Api", "RemoteDataset", "connect", "parse_address"]
+__all__ = ["Address", "Api", "Refused", "RemoteDataset", "connect", "parse_address"]
 
 #: Records a request; the server takes 1,000 when reading.
 PAGE = 1000
@@ -378,14 +378,16 @@ class Api:
         settings = {"type": "custom", "template": template, "advanced_mode": True}
         self.request("PATCH", f"/api/v1/fields/{field_id}", json={"settings": settings})
 
-    def put_records(self, dataset: RemoteDataset, items: Sequence[Mapping[str, Any]]) -> None:
+    def put_records(self, dataset: RemoteDataset, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Makes or updates up to 500 records. Answers, suggestions, the other vectors and the status are untouched.
 
         The server replaces an item's `metadata` and `fields` whole and keeps what an item leaves out, so that an item holds
         the merged metadata or none. An item with the `id` of a record that is gone, and without fields, is refused and makes
-        no junk. Sending the same again changes nothing.
+        no junk. Sending the same again changes nothing. The answer's records carry the times of the update; their fields are
+        not to be sent back, because the server prints some of them otherwise than it takes them.
         """
-        self.request("PUT", f"/api/v1/datasets/{dataset.id}/records/bulk", json={"items": items})
+        answer: dict[str, Any] = self.request("PUT", f"/api/v1/datasets/{dataset.id}/records/bulk", json={"items": items})
+        return answer
 
 
 class Refused(ArgillaError):

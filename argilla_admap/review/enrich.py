@@ -1,0 +1,137 @@
+"""The map's metadata and vector into a data set that somebody else made; its records, answers and settings stay as they are."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from argilla_admap.records import batch_to_records, printable
+from argilla_admap.review.argilla_api import Api, RemoteDataset
+from argilla_admap.review.existing import Reading, Texts, external_id
+from argilla_admap.review.home import count_queues
+from argilla_admap.review.outcome import Progress, PushResult
+from argilla_admap.review.payload import Payload
+from argilla_admap.review.properties import BY_COLUMN, POSITION
+from argilla_admap.review.sending import Known, Sender
+from argilla_admap.review.settings import ensure_properties
+
+if TYPE_CHECKING:
+    from argilla_admap.mapping.data_map import DataMap
+
+__all__ = ["enrich"]
+
+_ID = BY_COLUMN["id"]
+# What Argilla's own text field takes for markup, and may run.
+_MARKUP = re.compile(r"<[a-zA-Z!/]")
+
+
+def enrich(
+    api: Api, dataset: RemoteDataset, data_map: DataMap, reading: Reading, *, dry_run: bool, progress: Progress | None
+) -> PushResult:
+    """Adds metadata properties, the vector and their values to the records that the map holds.
+
+    A record is matched by its external id, else by the hash of its texts.
+
+    Args:
+        api: of the server.
+        dataset: not one of ours.
+        data_map: the map.
+        reading: how to read the data set's fields.
+        dry_run: match, count and write nothing.
+        progress: told how many of the data set's records are done.
+
+    Raises:
+        InputError: one of our names is taken by something else; nothing was written.
+    """
+    payload = Payload(data_map)
+    notes = [] if dry_run else ensure_properties(api, dataset, payload.columns, blind=False)
+    if not dry_run:
+        dataset = api.refresh(dataset)
+    total = api.total(dataset)
+    matcher = _Matcher(data_map, payload, reading)
+    sender = Sender(api, dataset, Known(), dry_run=dry_run)
+    include = (f"vectors:{POSITION}",) if POSITION in dataset.vectors else ()
+    began, done, unsafe = time.monotonic(), 0, 0
+    for page in api.pages(dataset, include):
+        for item in page:
+            done += 1
+            unsafe += any(_MARKUP.search(str(value)) is not None for value in item["fields"].values())
+            row = matcher.row(item)
+            if row is not None:
+                wanted = payload.metadata(row)
+                if item.get("external_id") != payload.ids[row]:
+                    if _ID.name not in dataset.properties and not dry_run:
+                        notes += ensure_properties(api, dataset, [_ID.column], blind=False)
+                        dataset = api.refresh(dataset)
+                    wanted[_ID.name] = payload.ids[row]
+                sender.change(item, wanted, payload.vector(row) if include or dry_run else None)
+            if progress is not None and (done % 100 == 0 or done == total):
+                progress(done, total)
+    sender.flush()
+    seconds = time.monotonic() - began
+    if matcher.by_text:
+        notes.append(f"{matcher.by_text:,} records were matched by their texts, because their ids differ")
+    if unsafe:
+        notes.append(
+            f"{unsafe:,} records hold text that looks like markup: Argilla's own fields may hide or run it; "
+            "--copy-to NAME makes a copy that shows it as it is"
+        )
+    unmatched = len(payload) - len(matcher.matched)
+    if dry_run:
+        notes.append("dry run: nothing was written")
+        return PushResult(dataset.full_name, False, len(payload), 0, sender.updated, unmatched, (), tuple(notes), seconds)
+    sender.verify()
+    counts = count_queues(api, api.refresh(dataset))
+    return PushResult(
+        dataset.full_name, False, len(payload), 0, sender.updated, unmatched, tuple(counts), (*notes, *sender.notes), seconds
+    )
+
+
+class _Matcher:
+    """Finds the map's row of a record on the server."""
+
+    def __init__(self, data_map: DataMap, payload: Payload, reading: Reading) -> None:
+        self._data_map, self._reading = data_map, reading
+        self._rows = {record_id: row for row, record_id in enumerate(payload.ids)}
+        self._rows |= {external_id(record_id): row for record_id, row in self._rows.items()}
+        self._texts: dict[bytes, int] | None = None
+        self.matched: set[int] = set()
+        self.by_text = 0
+
+    def row(self, item: Mapping[str, Any]) -> int | None:
+        """The row, None where the map does not hold the record."""
+        external = item.get("external_id")
+        row = self._rows.get(external) if external is not None else None
+        if row is None:
+            texts = self._reading.texts(item["fields"], external or "")
+            if texts is None:
+                return None
+            if self._texts is None:
+                self._texts = self._hash_map()
+            row = self._texts.get(_text_key(texts))
+            self.by_text += row is not None
+        if row is not None:
+            self.matched.add(row)
+        return row
+
+    def _hash_map(self) -> dict[bytes, int]:
+        rows: dict[bytes, int] = {}
+        row = 0
+        for batch in self._data_map.batches():
+            for record in batch_to_records(batch):
+                rows.setdefault(_text_key(Texts(record.prompt, record.turns, record.completions)), row)
+                row += 1
+        return rows
+
+
+def _text_key(texts: Texts) -> bytes:
+    """The same for the same texts, in whatever order the completions stand, and with whatever white space around them."""
+    digest = hashlib.blake2b(digest_size=16)
+    for text in (texts.prompt, *sorted(texts.completions)):
+        encoded = printable(text.strip()).encode()
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.digest()

@@ -1,0 +1,96 @@
+"""The queues of a data set on the server with their counts, and the guidelines that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from argilla_admap.review.argilla_api import Api, RemoteDataset
+from argilla_admap.review.existing import own_layout
+from argilla_admap.review.guidelines import QueueLine, merge_guidelines, render_guidelines
+from argilla_admap.review.properties import BY_COLUMN
+from argilla_admap.review.queues import CONTRACT, QUEUES, Queue, reviewer_queue, usable
+
+__all__ = ["QueueCount", "count_queue", "count_queues", "queues_of", "refresh_home"]
+
+_OPEN = {"type": "terms", "scope": {"entity": "record", "property": "status"}, "values": ["pending"]}
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCount:
+    """A queue as it stands on the server.
+
+    Attributes:
+        queue: its definition.
+        count: records that match.
+        pending: those of them that still wait for an answer.
+        url: opens it in the page, one record at a time.
+        bulk_url: opens it ten at a time.
+    """
+
+    queue: Queue
+    count: int
+    pending: int
+    url: str
+    bulk_url: str
+
+    def json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "name": self.queue.name,
+            "title": self.queue.title,
+            "why": self.queue.why,
+            "count": self.count,
+            "pending": self.pending,
+            "url": self.url,
+            "bulk_url": self.bulk_url,
+        }
+
+
+def queues_of(api: Api, dataset: RemoteDataset) -> list[Queue]:
+    """The queues that the data set's metadata can show: the contract's six, then others, then one a reviewer."""
+    names = [*CONTRACT, *(name for name in QUEUES if name not in CONTRACT)]
+    found = [QUEUES[name] for name in names if usable(QUEUES[name], dataset.properties)]
+    assigned = BY_COLUMN["reviewer"].name
+    if assigned in dataset.properties:
+        found += [reviewer_queue(name) for name in sorted(api.terms(dataset, assigned))]
+    return found
+
+
+def count_queue(api: Api, dataset: RemoteDataset, queue: Queue) -> QueueCount:
+    """One queue with its counts."""
+    count = api.count(dataset, queue.body())
+    pending = api.count(dataset, queue.body(_OPEN)) if count else 0
+    return QueueCount(queue, count, pending, queue.url(dataset), queue.url(dataset, bulk=10))
+
+
+def count_queues(api: Api, dataset: RemoteDataset) -> list[QueueCount]:
+    """The data set's queues with their counts; of the optional ones those that hold a record."""
+    counted = [count_queue(api, dataset, queue) for queue in queues_of(api, dataset)]
+    return [found for found in counted if found.count or found.queue.name in CONTRACT]
+
+
+def refresh_home(
+    api: Api,
+    dataset: RemoteDataset,
+    counts: Sequence[QueueCount],
+    *,
+    map_info: Mapping[str, Any] | None = None,
+    summary: Mapping[str, Any] | None = None,
+) -> bool:
+    """Writes the queues into the guidelines of a data set that we made; what people wrote there stays.
+
+    Somebody else's data set is left as it is. Returns whether anything changed.
+    """
+    layout = own_layout(dataset)
+    if layout is None:
+        return False
+    # In a blind review a queue's name says what its records are suspected of.
+    shown = [c for c in counts if not layout.blind or c.queue.name in ("mixed", "all") or c.queue.name.startswith("reviewer-")]
+    lines = [QueueLine(c.queue.title, c.queue.why, c.count, c.url, c.bulk_url) for c in shown]
+    text = merge_guidelines(dataset.guidelines, render_guidelines(layout, lines, map_info=map_info, summary=summary))
+    if text == dataset.guidelines:
+        return False
+    api.update_dataset(dataset, guidelines=text)
+    return True

@@ -1,0 +1,210 @@
+"""What push sends of each record: metadata and the place on the map, every value checked before anything is sent."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from argilla_admap.errors import InputError
+from argilla_admap.review.properties import BY_COLUMN, PROPERTIES, Property
+
+if TYPE_CHECKING:
+    from argilla_admap.mapping.data_map import DataMap
+
+__all__ = ["Payload", "Place", "mixed_sample", "property_body"]
+
+_FLOATS = ("mean", "variance", "p_wrong", "agreement")
+_LONGEST_ID = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How a point of the map becomes the vector ``[variance - x, mean - y, depth]``.
+
+    Argilla compares vectors by their angle, so that the map is looked at from a distance, `depth`: half its width. Then near
+    in angle is near on the map, and no vector is zero.
+    """
+
+    x: float
+    y: float
+    depth: float
+
+    @classmethod
+    def of(cls, mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]) -> Place:
+        """The view of these points; shape (n,) each, NaN where a record has no place."""
+        placed = np.isfinite(mean) & np.isfinite(variance)
+        if not placed.any():
+            return cls(0.0, 0.0, 1.0)
+        x, y = variance[placed], mean[placed]
+        width = max(float(np.ptp(x)), float(np.ptp(y)))
+        return cls(float(x.min() + x.max()) / 2, float(y.min() + y.max()) / 2, width / 2 or 1.0)
+
+    @classmethod
+    def stored(cls, value: Any, fresh: Place) -> Place:
+        """The view kept with a data set if it still fits, else the fresh one: a new view means new vectors for all."""
+        try:
+            kept = cls(*(float(number) for number in value))
+        except (TypeError, ValueError):
+            return fresh
+        near = abs(kept.x - fresh.x) <= fresh.depth / 2 and abs(kept.y - fresh.y) <= fresh.depth / 2
+        return kept if near and 0.5 <= kept.depth / fresh.depth <= 2 else fresh
+
+    def json(self) -> list[float]:
+        """As JSON values."""
+        return [self.x, self.y, self.depth]
+
+
+class Payload:
+    """The metadata and vectors of a map's records, by row.
+
+    Args:
+        data_map: the map.
+        reviewers: whom to assign records to; each record to `overlap` of them.
+        overlap: reviewers a record.
+        mixed: draw the mixed sample of a blind review.
+        place: the view of an earlier push, as stored.
+
+    Raises:
+        InputError: an id or a value that Argilla would lose, with the record's id.
+    """
+
+    def __init__(
+        self, data_map: DataMap, *, reviewers: Sequence[str] = (), overlap: int = 1, mixed: bool = False, place: Any = None
+    ) -> None:
+        table = data_map.numbers
+        self.ids: list[str] = [str(record_id) for record_id in table.column("id").to_pylist()]
+        self._check_ids()
+        self._floats = {name: self._float(table, BY_COLUMN[name]) for name in _FLOATS}
+        self._regions: list[str | None] = table.column("region").to_pylist()
+        self._flags: list[list[str] | None] = table.column("flags").to_pylist()
+        self._ratings = table.column("ratings")
+        mean, variance = self._floats["mean"], self._floats["variance"]
+        self.place = Place.stored(place, Place.of(mean, variance))
+        self._placed = np.isfinite(mean) & np.isfinite(variance)
+        self._points = np.column_stack([variance - self.place.x, mean - self.place.y, np.full(len(mean), self.place.depth)])
+        self._lists: dict[str, list[Any]] = {}
+        if mixed:
+            self._lists["sample"] = mixed_sample(self.ids, self._flags, self._floats["p_wrong"])
+        if reviewers:
+            self._lists["reviewer"] = [_assign(record_id, reviewers, overlap) for record_id in self.ids]
+        if "issues" in table.schema.names:
+            self._lists |= _duplicates(table.column("issues"))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def _check_ids(self) -> None:
+        seen: set[str] = set()
+        for record_id in self.ids:
+            if not record_id or not record_id.strip():
+                raise InputError("a record has an empty id; name the column of the ids with --id-field, or leave it out")
+            if len(record_id) > _LONGEST_ID:
+                raise InputError(
+                    f"the id {record_id[:60]!r}... is {len(record_id)} characters long; Argilla's index loses such a record"
+                )
+            if record_id in seen:
+                raise InputError(f"the id {record_id!r} is given to two records; Argilla would keep one of them")
+            seen.add(record_id)
+
+    def _float(self, table: pa.Table, prop: Property) -> npt.NDArray[np.float64]:
+        values = table.column(prop.column).to_numpy().astype(np.float64)
+        # A null is absent; an infinite number, or one that float32 cannot hold, would vanish from Argilla's index.
+        with np.errstate(invalid="ignore", over="ignore"):
+            singles = values.astype(np.float32)
+            bad = ~np.isnan(values) & ~((singles >= np.float32(prop.low)) & (singles <= np.float32(prop.high)))
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise InputError(
+                f"record {self.ids[row]!r}: {prop.column} is {values[row]!r}, which is not between {prop.low:g} and "
+                f"{prop.high:g}; look at the record's scores"
+            )
+        return values
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the metadata properties that these records need."""
+        return [p.column for p in PROPERTIES if p.always or p.column in self._lists]
+
+    def metadata(self, row: int) -> dict[str, Any]:
+        """One record's metadata by property name; what it does not have is left out."""
+        found: dict[str, Any] = {}
+        for name, values in self._floats.items():
+            value = float(values[row])
+            if value == value:
+                found[BY_COLUMN[name].name] = value
+        if self._regions[row]:
+            found[BY_COLUMN["region"].name] = self._regions[row]
+        if self._flags[row]:
+            found[BY_COLUMN["flags"].name] = self._flags[row]
+        ratings = self._ratings[row].as_py()
+        if ratings is not None and any(rating is not None for rating in ratings):
+            found[BY_COLUMN["label"].name] = orjson.dumps(ratings).decode()
+        for name, column in self._lists.items():
+            if column[row]:
+                found[BY_COLUMN[name].name] = column[row]
+        return found
+
+    def vector(self, row: int) -> list[float] | None:
+        """One record's place on the map, shape (3,); None where it has none."""
+        return [float(number) for number in self._points[row]] if self._placed[row] else None
+
+
+def _assign(record_id: str, reviewers: Sequence[str], overlap: int) -> list[str]:
+    """The reviewers of one record: the same whenever it is asked, even when other records or reviewers come."""
+    return sorted(sorted(reviewers, key=lambda who: _hash(f"{who}\0{record_id}"))[:overlap])
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def mixed_sample(
+    ids: Sequence[str], flags: Sequence[Sequence[str] | None], p_wrong: npt.NDArray[np.float64]
+) -> list[str | None]:
+    """The part of the mixed sample that each record plays; None for most.
+
+    Suspects are the records flagged as likely wrong or contested; as many others are drawn by a hash of their ids, so that a
+    reviewer who knows the queue knows nothing about a record; a tenth are controls, whose labels are the surest.
+    """
+    suspect = np.array([bool({"likely_wrong", "contested"} & set(found or ())) for found in flags], dtype=bool)
+    part: list[str | None] = ["suspect" if is_suspect else None for is_suspect in suspect]
+    wanted = max(int(suspect.sum()), min(20, len(ids)))
+    sure = [int(row) for row in np.argsort(np.where(np.isnan(p_wrong), np.inf, p_wrong), kind="stable")]
+    controls = [row for row in sure if not suspect[row] and p_wrong[row] <= 0.05][: max(5, wanted // 5)]
+    for row in controls:
+        part[row] = "control"
+    others = sorted((row for row in range(len(ids)) if part[row] is None), key=lambda row: _hash(ids[row]))
+    for row in others[:wanted]:
+        part[row] = "unflagged"
+    return part
+
+
+def _duplicates(issues: Any) -> dict[str, list[Any]]:
+    """The property of the records that the map found to have a near-duplicate with the opposite label."""
+    column = issues.combine_chunks()
+    hits = pc.is_in(pc.list_flatten(column), value_set=pa.array(["opposite_duplicate", "duplicate_conflict"]))
+    rows = pc.list_parent_indices(column).to_numpy()[hits.to_numpy(zero_copy_only=False)]
+    if not len(rows):
+        return {}
+    values: list[Any] = [None] * len(column)
+    for row in rows:
+        values[int(row)] = 1
+    return {"duplicates": values}
+
+
+def property_body(prop: Property, *, blind: bool) -> Mapping[str, Any]:
+    """The request that makes the property. Without options or ends: the server would ignore a later change of them."""
+    return {
+        "name": prop.name,
+        "title": prop.title,
+        "settings": {"type": prop.kind},
+        "visible_for_annotators": not blind,
+    }

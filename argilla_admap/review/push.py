@@ -1,0 +1,238 @@
+"""The map onto Argilla: a data set with its review page, or metadata for the one that is there.
+
+Nothing that a person made is touched: answers, suggestions, other metadata and settings stay as they are. Only what differs
+is sent, so that a push that was killed half way goes on where it stopped, and a second one sends nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+from argilla_admap.errors import ArgillaError, InputError
+from argilla_admap.records import batch_to_records
+from argilla_admap.review import card, layout
+from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
+from argilla_admap.review.enrich import enrich
+from argilla_admap.review.existing import external_id, own_layout, read_layout
+from argilla_admap.review.home import count_queues, refresh_home
+from argilla_admap.review.outcome import Progress, PushResult
+from argilla_admap.review.payload import Payload
+from argilla_admap.review.sending import Known, Sender, existing_records
+from argilla_admap.review.settings import complete_settings, create_dataset
+
+if TYPE_CHECKING:
+    import argilla as rg
+
+    from argilla_admap.mapping.data_map import DataMap
+
+__all__ = ["push"]
+
+
+def push(
+    data_map: DataMap,
+    dataset: str,
+    client: rg.Argilla,
+    *,
+    workspace: str | None = None,
+    blind: bool = False,
+    reviewers: Sequence[str] = (),
+    overlap: int = 1,
+    copy_to: str | None = None,
+    prompt_field: str | None = None,
+    completion_fields: Sequence[str] = (),
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> PushResult:
+    """Makes the Argilla data set with its review page, or enriches the one that is there.
+
+    Args:
+        data_map: the records and where they lie.
+        dataset: ``[WORKSPACE/]NAME``. Absent: it is made. One that we made: what changed is sent, new records are added,
+            records gone from the map stay. Somebody else's: it gets metadata and the vector, matched by id, then by text.
+        client: of the server.
+        workspace: where `dataset` does not say it.
+        blind: for a new data set: label, scores and models hidden, the order shuffled.
+        reviewers: usernames to assign the records to.
+        overlap: how many of them see each record; as many answers complete it.
+        copy_to: makes a review copy of this name instead of touching somebody else's `dataset`; it keeps the ids.
+        prompt_field, completion_fields: of somebody else's data set, where they are not recognised.
+        dry_run: say what would be done, and write nothing.
+        progress: told how it goes.
+
+    Raises:
+        InputError: a value or an id that Argilla would lose, or options that do not fit; nothing was sent.
+        ArgillaError: the server said no, or its index lost records that could not be repaired.
+    """
+    if overlap < 1 or (reviewers and overlap > len(set(reviewers))):
+        raise InputError(f"--overlap {overlap}: each record goes to 1 up to {max(1, len(set(reviewers)))} reviewers")
+    api = Api(client)
+    address = parse_address(dataset, workspace)
+    target = api.find(address)
+    home = None
+    if copy_to is not None:
+        if target is None or own_layout(target) is not None:
+            raise InputError(f"--copy-to: {address} is {'absent' if target is None else 'a review of ours already'}")
+        home = {"id": target.id, "name": target.full_name}
+        address = parse_address(copy_to if "/" in copy_to else f"{target.workspace}/{copy_to}")
+        target = api.find(address)
+    if target is not None and not _ours(target):
+        if blind or reviewers:
+            raise InputError(f"{target.full_name} is not ours to re-arrange: use --copy-to NAME with --blind or --reviewers")
+        reading = read_layout(target, prompt_field=prompt_field, completion_fields=completion_fields)
+        return enrich(api, target, data_map, reading, dry_run=dry_run, progress=progress)
+    return _push_own(
+        api,
+        data_map,
+        address,
+        target,
+        blind=blind,
+        reviewers=reviewers,
+        overlap=overlap,
+        home=home,
+        dry_run=dry_run,
+        progress=progress,
+    )
+
+
+def _ours(target: RemoteDataset) -> bool:
+    """Made by a push, perhaps one that was killed before it had made all settings."""
+    return own_layout(target) is not None or (not target.ready and "admap" in target.info)
+
+
+def _push_own(
+    api: Api,
+    data_map: DataMap,
+    address: Any,
+    target: RemoteDataset | None,
+    *,
+    blind: bool,
+    reviewers: Sequence[str],
+    overlap: int,
+    home: Mapping[str, Any] | None,
+    dry_run: bool,
+    progress: Progress | None,
+) -> PushResult:
+    wanted = _layout(data_map, blind, target)
+    stored = target.info.get("admap", {}) if target is not None else {}
+    payload = Payload(data_map, reviewers=reviewers, overlap=overlap, mixed=wanted.blind, place=stored.get("place"))
+    created = target is None or not target.ready
+    total = len(payload)
+    if dry_run and target is None:
+        return PushResult(str(address), True, total, total, 0, 0, notes=("dry run: nothing was written",))
+    facts = {"layout": {"kind": wanted.kind, "blind": wanted.blind, "k": list(wanted.k)}, "place": payload.place.json()}
+    if home or stored.get("home"):
+        facts["home"] = home or stored["home"]
+    mapped = _map_info(data_map)
+    if not dry_run:
+        if reviewers:
+            _check_reviewers(api, reviewers)
+        if target is None:
+            target = create_dataset(api, address, {"admap": facts}, overlap)
+        target = complete_settings(api, target, wanted, payload.columns, map_info=None if wanted.blind else mapped)
+        if target.info.get("admap") != facts:
+            api.update_dataset(target, metadata={**target.info, "admap": facts})
+        if reviewers and target.min_submitted != overlap:
+            api.update_dataset(target, distribution={"strategy": "overlap", "min_submitted": overlap})
+    if target is None:  # a dry run of an absent data set has returned
+        raise ArgillaError(f"{address}: the data set went away")
+    began = time.monotonic()
+    known = existing_records(api, target) if target.ready else Known()
+    sender = Sender(api, target, known, dry_run=dry_run)
+    for row, item in _items(data_map, payload, wanted):
+        sender.add(item)
+        if progress is not None and (row % 100 == 99 or row + 1 == total):
+            progress(row + 1, total)
+    sender.flush()
+    seconds = time.monotonic() - began
+    notes = list(sender.notes)
+    if dry_run:
+        return PushResult(
+            target.full_name, created, total, sender.added, sender.updated, 0, notes=(*notes, "dry run: nothing was written")
+        )
+    sender.verify()
+    target = api.refresh(target)
+    counts = count_queues(api, target)
+    summary = {"judge": data_map.info.get("judge"), "records": total}
+    refresh_home(api, target, counts, map_info=None if wanted.blind else mapped, summary=summary)
+    left = len(known) - sender.met
+    if left > 0:
+        notes.append(f"{left:,} records of the data set are not in this map; they were left alone")
+    return PushResult(target.full_name, created, total, sender.added, sender.updated, 0, tuple(counts), tuple(notes), seconds)
+
+
+def _items(data_map: DataMap, payload: Payload, wanted: layout.Layout) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each record as Argilla takes it, streamed."""
+    row = 0
+    for batch in data_map.batches():
+        extra = [name for name in batch.schema.names if name not in ("prompt", "turns", "completions", "samples")]
+        rows = batch.select(extra).to_pylist()
+        columns: dict[str, Any]
+        for record, columns in zip(batch_to_records(batch), rows, strict=True):
+            if record.id != payload.ids[row]:
+                raise InputError(
+                    f"the map's texts and numbers are not in one order at record {record.id!r}; make the map again"
+                )
+            item: dict[str, Any] = {
+                "external_id": external_id(record.id),
+                "fields": layout.record_fields(record, columns, blind=wanted.blind),
+                "metadata": payload.metadata(row),
+            }
+            vector = payload.vector(row)
+            if vector is not None:
+                item["vector"] = vector
+            yield row, item
+            row += 1
+
+
+def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> layout.Layout:
+    """The layout that fits the map's records; an existing data set keeps its own.
+
+    Raises:
+        InputError: the data set that is there asks its reviewers something that does not fit.
+    """
+    sizes = data_map.numbers.column("k")
+    if not len(sizes):
+        raise InputError("the map holds no record")
+    bounds = pc.min_max(sizes).as_py()
+    low, high = int(bounds["min"]), int(bounds["max"])
+    current = own_layout(target) if target is not None else None
+    if current is None:
+        if low == high == 2:
+            return layout.Layout("pair", blind, (2, 2))
+        return layout.Layout("ratings", blind, (low, high), layout.rating_scale(_distinct_ratings(data_map)))
+    name = target.full_name if target is not None else ""
+    if blind and not current.blind:
+        raise InputError(f"{name} is an open review; push the blind one under another name")
+    if low < current.k[0] or high > current.k[1]:
+        raise InputError(
+            f"{name} asks about {current.k[0]} to {current.k[1]} completions and the map has records of {low} to {high}; "
+            "Argilla adds no question to a published data set: push under another name"
+        )
+    return current
+
+
+def _distinct_ratings(data_map: DataMap) -> list[float | None]:
+    column: Any = data_map.numbers.column("ratings")
+    found: list[float | None] = pc.unique(pc.list_flatten(column)).to_pylist()
+    return found
+
+
+def _map_info(data_map: DataMap) -> dict[str, Any]:
+    numbers = data_map.numbers
+    return card.map_info(
+        numbers.column("mean").to_numpy(), numbers.column("variance").to_numpy(), thresholds=data_map.info.get("thresholds")
+    )
+
+
+def _check_reviewers(api: Api, reviewers: Sequence[str]) -> None:
+    names = set(api.usernames("").values())
+    unknown = [name for name in reviewers if names and name not in names]
+    if unknown:
+        raise InputError(f"--reviewers: there is no user {unknown[0]!r} on {api.url}; there are {', '.join(sorted(names))}")
+    for name in reviewers:
+        if any(character in name for character in ".~,"):
+            raise InputError(f"--reviewers: a link cannot carry the name {name!r}; its characters . ~ , have a meaning there")

@@ -1,0 +1,203 @@
+"""Records on their way: what is there already, what differs, batches, and the check that the index holds them all."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from argilla_admap.errors import ArgillaError, InputError
+from argilla_admap.review.argilla_api import Api, RemoteDataset
+from argilla_admap.review.properties import BY_COLUMN, POSITION, PROPERTIES
+
+__all__ = ["Known", "Sender", "existing_records", "split_metadata"]
+
+#: Larger batches are no faster; smaller ones lose less when one fails, and the person sees them go.
+_BATCH = 100
+_BATCH_BYTES = 8_000_000
+_LARGEST = 50_000_000
+#: Written by pull and watch, so that push must not take it for out of date.
+_KEPT = frozenset({BY_COLUMN["review"].name})
+_OURS = frozenset(prop.name for prop in PROPERTIES) - _KEPT
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """One record on the server: its id there, what its parts look like, and the metadata that are not ours."""
+
+    server_id: bytes
+    fields: bytes
+    metadata: bytes
+    vector: bytes
+    others: Mapping[str, Any] | None
+
+
+class Known(dict[str, _Stored]):
+    """External id -> the record on the server. Holds ids and digests, no text."""
+
+
+def _digest(value: Any) -> bytes:
+    return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
+
+
+def existing_records(api: Api, dataset: RemoteDataset) -> Known:
+    """All records of a data set of ours, as they stand on the server."""
+    known = Known()
+    include = (f"vectors:{POSITION}",) if POSITION in dataset.vectors else ()
+    for page in api.pages(dataset, include):
+        for item in page:
+            if item.get("external_id") is None:
+                continue
+            ours, others = split_metadata(item.get("metadata") or {})
+            known[item["external_id"]] = _Stored(
+                uuid.UUID(item["id"]).bytes,
+                _digest(item["fields"]),
+                _digest(ours),
+                _digest((item.get("vectors") or {}).get(POSITION)),
+                others or None,
+            )
+    return known
+
+
+def split_metadata(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The metadata that push writes, and all others."""
+    ours = {name: value for name, value in metadata.items() if name in _OURS}
+    return ours, {name: value for name, value in metadata.items() if name not in _OURS}
+
+
+class Sender:
+    """Sends records in batches, of each only what differs from what is there.
+
+    Attributes:
+        added, updated: records sent.
+        met: records of the server that were among those given.
+        notes: what a person should know.
+    """
+
+    def __init__(self, api: Api, dataset: RemoteDataset, known: Known, *, dry_run: bool) -> None:
+        self._api, self._dataset, self._known, self._dry_run = api, dataset, known, dry_run
+        self._batch: list[dict[str, Any]] = []
+        self._bytes = 0
+        self._dated: set[bytes] = set()
+        self._since: str | None = None
+        self.added = self.updated = self.met = 0
+        self.notes: list[str] = []
+
+    def add(self, item: Mapping[str, Any]) -> None:
+        """Takes one record: ``external_id, fields, metadata`` and perhaps ``vector``."""
+        stored = self._known.get(item["external_id"])
+        vector = item.get("vector")
+        if stored is None:
+            self.added += 1
+            new = {key: item[key] for key in ("external_id", "fields", "metadata")}
+            self.put(new | ({"vectors": {POSITION: vector}} if vector is not None else {}))
+            return
+        self.met += 1
+        changed: dict[str, Any] = {}
+        if _digest(item["fields"]) != stored.fields:
+            changed["fields"] = item["fields"]
+        if _digest(item["metadata"]) != stored.metadata:
+            # The server replaces metadata whole: what others put there goes along.
+            changed["metadata"] = {**(stored.others or {}), **item["metadata"]}
+        if vector is not None and _digest(vector) != stored.vector:
+            changed["vectors"] = {POSITION: vector}
+        if changed:
+            self.updated += 1
+            self.put({"id": str(uuid.UUID(bytes=stored.server_id)), **changed})
+
+    def change(self, item: Mapping[str, Any], metadata: Mapping[str, Any], vector: list[float] | None) -> None:
+        """Takes a record as the server gave it, and what its metadata of ours and its vector are to be."""
+        ours, others = split_metadata(item.get("metadata") or {})
+        changed: dict[str, Any] = {}
+        if ours != metadata:
+            changed["metadata"] = {**others, **metadata}
+        if vector is not None and (item.get("vectors") or {}).get(POSITION) != vector:
+            changed["vectors"] = {POSITION: vector}
+        if changed:
+            self.updated += 1
+            self.put({"id": item["id"], **changed})
+
+    def put(self, item: dict[str, Any]) -> None:
+        """Queues one item of the bulk request; sends when there are enough."""
+        size = len(orjson.dumps(item))
+        if size > _LARGEST:
+            raise InputError(
+                f"record {item.get('external_id') or item['id']!r}: its texts make {size:,} bytes, more than "
+                "Argilla can index; shorten it, or leave it out"
+            )
+        if self._batch and (len(self._batch) >= _BATCH or self._bytes + size > _BATCH_BYTES):
+            self.flush()
+        self._batch.append(item)
+        self._bytes += size
+
+    def flush(self) -> None:
+        """Sends what is queued."""
+        batch, self._batch, self._bytes = self._batch, [], 0
+        if not batch or self._dry_run:
+            return
+        answer = self._api.put_records(self._dataset, batch)
+        dated = [item for item in batch if "id" in item and ("metadata" in item or "fields" in item)]
+        if not dated:
+            return
+        if self._since is None:
+            # The server's own clock: the records of the first batch carry the time of their update.
+            mine = {item["id"] for item in dated}
+            self._since = min(str(record["updated_at"]) for record in answer["items"] if record["id"] in mine)
+        self._dated.update(uuid.UUID(item["id"]).bytes for item in dated)
+
+    def verify(self) -> None:
+        """Makes sure that the index holds what the database holds; sends again what it lost.
+
+        The server answers 200 when the search engine refuses a record: a new one is then invisible in the page, and of an
+        updated one the old values go on matching.
+
+        Raises:
+            ArgillaError: some are still lost after they were sent again.
+        """
+        lost = self._lost()
+        if not lost:
+            return
+        self.notes.append(f"the search index had lost {len(lost):,} records; they were sent again")
+        for page in self._api.pages(self._dataset):
+            again = [item for item in page if uuid.UUID(item["id"]).bytes in lost]
+            for start in range(0, len(again), _BATCH):
+                items = [{"id": item["id"], "metadata": item.get("metadata") or {}} for item in again[start : start + _BATCH]]
+                self._api.put_records(self._dataset, items)
+        lost = self._missing()
+        if lost:
+            raise ArgillaError(
+                f"{self._dataset.full_name}: {len(lost):,} records are stored but cannot be found in the page, "
+                f"{uuid.UUID(bytes=next(iter(lost)))} for one; see the search engine's log (is its disk full?), then push again"
+            )
+
+    def _lost(self) -> set[bytes]:
+        lost: set[bytes] = set()
+        if self._api.progress(self._dataset)["total"] != self._api.total(self._dataset):
+            lost |= self._missing()
+        if self._since is not None:
+            stale = {"type": "range", "scope": {"entity": "record", "property": "updated_at"}, "ge": self._since}
+            body = {"filters": {"and": [stale]}, "sort": _BY_AGE}
+            if self._api.count(self._dataset, body) < len(self._dated):
+                lost |= self._dated - set(self._found(body))
+        return lost
+
+    def _missing(self) -> set[bytes]:
+        """Records of the database that the index does not hold."""
+        stored = {uuid.UUID(item["id"]).bytes for page in self._api.pages(self._dataset) for item in page}
+        return stored - set(self._found({"sort": _BY_AGE}))
+
+    def _found(self, body: Mapping[str, Any]) -> Iterator[bytes]:
+        offset = 0
+        while True:
+            items, total = self._api.search(self._dataset, body, offset=offset)
+            yield from (uuid.UUID(item["id"]).bytes for item in items)
+            offset += len(items)
+            if not items or offset >= total:
+                return
+
+
+_BY_AGE = [{"scope": {"entity": "record", "property": "inserted_at"}, "order": "asc"}]

@@ -1,0 +1,148 @@
+"""The settings of a data set, made piece by piece, so that a push that was killed in between can go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from argilla_admap.errors import ArgillaError, InputError
+from argilla_admap.review import card, layout
+from argilla_admap.review.argilla_api import Address, Api, Refused, RemoteDataset
+from argilla_admap.review.payload import property_body
+from argilla_admap.review.properties import BY_COLUMN, POSITION, POSITION_TITLE
+
+__all__ = ["complete_settings", "create_dataset", "ensure_properties"]
+
+_DIMENSIONS = 3
+_MOST_VECTORS = 5
+
+
+def create_dataset(api: Api, address: Address, info: Mapping[str, Any], min_submitted: int) -> RemoteDataset:
+    """An unpublished data set without fields or questions.
+
+    Raises:
+        ArgillaError: its workspace is not there, or several could be meant.
+    """
+    workspace = _workspace(api, address)
+    body = {
+        "allow_extra_metadata": True,
+        "distribution": {"strategy": "overlap", "min_submitted": min_submitted},
+        "metadata": dict(info),
+    }
+    place = Address(address.name, workspace)
+    try:
+        api.create_dataset(api.workspaces()[workspace], address.name, body)
+    except Refused as error:
+        # Asked twice, because the first answer got lost: it is there.
+        if error.status != 409:
+            raise
+    return api.dataset(place)
+
+
+def _workspace(api: Api, address: Address) -> str:
+    known = api.workspaces()
+    if address.workspace in known:
+        return str(address.workspace)
+    if address.workspace is not None and known:
+        raise ArgillaError(
+            f"{api.url}: there is no workspace {address.workspace!r}; there are {', '.join(sorted(known))}. "
+            "Make it in Argilla's page, or name one of these"
+        )
+    if not known:
+        name = address.workspace or "admap"
+        api.create_workspace(name)
+        return name
+    if len(known) == 1:
+        return next(iter(known))
+    for usual in ("default", "argilla", "admap"):
+        if usual in known:
+            return usual
+    raise ArgillaError(f"{api.url} has the workspaces {', '.join(sorted(known))}; say which: WORKSPACE/{address.name}")
+
+
+def complete_settings(
+    api: Api,
+    dataset: RemoteDataset,
+    wanted: layout.Layout,
+    columns: Iterable[str],
+    *,
+    map_info: Mapping[str, Any] | None,
+) -> RemoteDataset:
+    """The data set with all that our layout needs, published; what is there already stays.
+
+    Raises:
+        ArgillaError: an unpublished data set of this name holds other people's settings.
+    """
+    settings = layout.build_settings(wanted, client=api.client, map_info=map_info)
+    if not dataset.ready:
+        have = {str(part["name"]) for part in (*dataset.fields, *dataset.questions)}
+        ours = {part.name for part in (*settings.fields, *settings.questions)}
+        if have - ours:
+            raise ArgillaError(
+                f"{dataset.full_name} is not published and holds {sorted(have - ours)[0]!r}, which is not ours; "
+                "publish it, or push under another name"
+            )
+        for part in settings.fields:
+            if part.name not in have:
+                api.add_field(dataset.id, part.api_model().model_dump())
+        for part in settings.questions:
+            if part.name not in have:
+                api.add_question(dataset.id, part.api_model().model_dump())
+    ensure_properties(api, dataset, columns, blind=wanted.blind)
+    if not dataset.ready:
+        api.publish(dataset.id)
+    else:
+        _refresh_template(api, dataset, settings)
+    return api.refresh(dataset)
+
+
+def _refresh_template(api: Api, dataset: RemoteDataset, settings: Any) -> None:
+    """The card's template holds the whole map's picture: it changes with the map, and with the version of this package."""
+    fresh = next(part for part in settings.fields if part.name == card.FIELD).template
+    for part in dataset.fields:
+        if part["name"] == card.FIELD and part["settings"].get("template") != fresh:
+            api.update_template(str(part["id"]), fresh)
+
+
+def ensure_properties(api: Api, dataset: RemoteDataset, columns: Iterable[str], *, blind: bool) -> list[str]:
+    """Adds the metadata properties and the vector that are missing, one by one; nothing else of the settings is sent.
+
+    Returns notes for the person.
+
+    Raises:
+        InputError: one of our names is taken by something else; nothing was added.
+    """
+    notes = []
+    props = [BY_COLUMN[column] for column in columns]
+    for prop in props:
+        kind = dataset.kind(prop.name)
+        if kind not in (None, prop.kind):
+            raise InputError(
+                f"{dataset.full_name} has a metadata property {prop.name!r} of type {kind}, ours is {prop.kind}; it is left "
+                "alone. Remove it in Argilla's settings, or make a review copy with --copy-to NAME"
+            )
+    vector = dataset.vectors.get(POSITION)
+    if vector is not None and int(vector["dimensions"]) != _DIMENSIONS:
+        raise InputError(
+            f"{dataset.full_name} has a vector {POSITION!r} of {vector['dimensions']} dimensions, ours has {_DIMENSIONS}; "
+            "it is left alone. Remove it in Argilla's settings, or make a review copy with --copy-to NAME"
+        )
+    for prop in props:
+        if prop.name not in dataset.properties:
+            _once(api.add_property, dataset.id, property_body(prop, blind=blind))
+    if vector is None and len(dataset.vectors) >= _MOST_VECTORS:
+        notes.append(
+            f"{dataset.full_name} has {len(dataset.vectors)} vectors, all that Argilla allows: no similarity by the map"
+        )
+    elif vector is None:
+        _once(api.add_vector, dataset.id, {"name": POSITION, "title": POSITION_TITLE, "dimensions": _DIMENSIONS})
+    return notes
+
+
+def _once(add: Any, dataset_id: str, body: Mapping[str, Any]) -> None:
+    """Adds what may have been added by a request whose answer got lost."""
+    try:
+        add(dataset_id, body)
+    except Refused as error:
+        if error.status != 409:
+            raise
