@@ -54,6 +54,7 @@ class Own:
     """A data set that we made."""
 
     layout: Layout
+    answerable: bool = True
 
     def texts(self, fields: Mapping[str, Any], record_id: str) -> Texts | None:
         """The texts in the card's field; None where somebody else added the record without it."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from argilla_admap.mapping.data_map import DataMap
 
-__all__ = ["push"]
+__all__ = ["Progress", "PushResult", "push"]
 
 
 def push(
@@ -197,7 +197,7 @@ def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> lay
     sizes = data_map.numbers.column("k")
     if not len(sizes):
         raise InputError("the map holds no record")
-    bounds = pc.min_max(sizes).as_py()
+    bounds: Any = pc.min_max(sizes).as_py()
     low, high = int(bounds["min"]), int(bounds["max"])
     current = own_layout(target) if target is not None else None
     if current is None:

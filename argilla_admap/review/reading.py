@@ -1,0 +1,103 @@
+"""One record as the server gives it: its id, its label, its texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from argilla_admap.errors import InputError
+from argilla_admap.records import Record
+from argilla_admap.review import card
+from argilla_admap.review.argilla_api import RemoteDataset
+from argilla_admap.review.existing import Foreign, Own, Reading, own_id
+from argilla_admap.review.layout import ratings_from_answer
+from argilla_admap.review.properties import BY_COLUMN
+
+__all__ = ["label_of", "record_id_of", "record_of"]
+
+_LABEL = BY_COLUMN["label"].name
+_ID = BY_COLUMN["id"].name
+
+
+def record_id_of(item: Mapping[str, Any], reading: Reading) -> str | None:
+    """The record's own id: the one that push noted, else the external id, else the hash of its texts."""
+    noted = (item.get("metadata") or {}).get(_ID)
+    if isinstance(noted, str):
+        return noted
+    external = item.get("external_id")
+    if external is not None:
+        return own_id(external) if isinstance(reading, Own) else str(external)
+    texts = reading.texts(item["fields"], "")
+    return texts.id if texts is not None else None
+
+
+def label_of(item: Mapping[str, Any], reading: Reading, dataset: RemoteDataset) -> tuple[float | None, ...] | None:
+    """The label before the review, one rating a completion; None where the record has no completions.
+
+    It is what push noted; else what the suggestions say; else what the fields' names say: chosen before rejected.
+    """
+    texts = reading.texts(item["fields"], record_id_of(item, reading) or "")
+    if texts is None:
+        return None
+    noted = _noted((item.get("metadata") or {}).get(_LABEL), len(texts.completions))
+    if noted is not None:
+        return noted
+    empty: tuple[float | None, ...] = (None,) * len(texts.completions)
+    if isinstance(reading, Own):
+        return empty
+    names = {str(question["id"]): str(question["name"]) for question in dataset.questions}
+    suggested = {names.get(str(s["question_id"]), ""): s["value"] for s in item.get("suggestions") or ()}
+    try:
+        said = ratings_from_answer(reading.answer(suggested), empty, tuple(range(len(empty))))
+    except (InputError, KeyError, TypeError, ValueError):
+        said = None
+    if said is not None:
+        return said
+    return (1.0, 0.0) if reading.labelled and len(empty) == 2 else empty
+
+
+def _noted(text: Any, k: int) -> tuple[float | None, ...] | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        ratings = orjson.loads(text)
+        found = tuple(None if rating is None else float(rating) for rating in ratings)
+    except (ValueError, TypeError):
+        return None
+    return found if len(found) == k else None
+
+
+def record_of(item: Mapping[str, Any], reading: Reading, dataset: RemoteDataset) -> Record | None:
+    """The record in the one shape of all readers; None where it has no completions."""
+    record_id = record_id_of(item, reading)
+    texts = reading.texts(item["fields"], record_id or "")
+    label = label_of(item, reading, dataset)
+    if texts is None or label is None:
+        return None
+    k = len(texts.completions)
+    models: tuple[str | None, ...] = (None,) * k
+    reasons: tuple[str | None, ...] = (None,) * k
+    if isinstance(reading, Own):
+        models, reasons = (_card_texts(item, reading, record_id or "", key, k) for key in ("_m", "_t"))
+    return Record(
+        id=record_id or texts.id,
+        prompt=texts.prompt,
+        completions=texts.completions,
+        models=models,
+        ratings=label,
+        samples=((),) * k,
+        reasons=reasons,
+        turns=texts.turns,
+        source=f"argilla:{dataset.full_name}" if isinstance(reading, Foreign) else None,
+    )
+
+
+def _card_texts(item: Mapping[str, Any], reading: Own, record_id: str, key: str, k: int) -> tuple[str | None, ...]:
+    shown = item["fields"][card.FIELD].get(key)
+    found: list[str | None] = [None] * k
+    if isinstance(shown, list) and len(shown) == k:
+        for place, own in enumerate(reading.order(record_id, k)):
+            found[own] = card.decode(shown[place]) if shown[place] else None
+    return tuple(found)
