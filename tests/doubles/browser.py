@@ -88,10 +88,10 @@ def seen(page: Page) -> Seen:
 
 def sign_in(page: Page, url: str, username: str, password: str, *, theme: str | None = None) -> None:
     """Signs in through Argilla's form, and chooses a theme (`light`, `dark`, `high-contrast`) as the settings page does."""
-    page.goto(f"{url.rstrip('/')}/sign-in")
-    page.locator("input[type=text], input[name=username]").first.fill(username)
-    page.locator("input[type=password]").first.fill(password)
-    page.locator("button[type=submit], .button--primary, form button").first.click()
+    page.goto(f"{url.rstrip('/')}/sign-in", wait_until="networkidle")
+    page.locator("input[name=Username]").fill(username)
+    page.locator("input[name=Password]").fill(password)
+    page.locator("button[type=submit]:enabled").click()
     page.wait_for_url(lambda address: "sign-in" not in address, timeout=20_000)
     if theme:
         page.evaluate("theme => localStorage.setItem('theme', JSON.stringify(theme))", theme)
