@@ -1,0 +1,113 @@
+"""Rows of tables: Parquet files, Arrow files as `datasets.save_to_disk` leaves them, data sets of the Hugging Face hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from argilla_admap.errors import InputError
+from argilla_admap.formats.files import Numbered, Shard
+
+__all__ = ["ArrowFile", "HubDataset", "ParquetFile", "TableShard"]
+
+_ROWS = 256
+
+
+class TableShard(Shard):
+    """A table, in Arrow batches."""
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """A new pass over the table, a few hundred rows at a time."""
+        raise InputError(f"{self.name}: not a table")
+
+    def rows(self) -> Iterator[Numbered]:
+        number = 0
+        for batch in self.batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield Numbered(number, row)
+
+
+class ParquetFile(TableShard):
+    """A Parquet file."""
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        super().__init__(name or str(path))
+        self.path = path
+
+    def open(self) -> pq.ParquetFile:
+        """The open file. Raises InputError where it is absent, cut, or of another kind."""
+        try:
+            return pq.ParquetFile(self.path)
+        except FileNotFoundError as exc:
+            raise InputError(f"{self.name}: there is no such file; check the path") from exc
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as exc:
+            raise InputError(
+                f"{self.name}: cannot be read as Parquet ({_line(exc)}); it is cut, damaged or of another kind, get it again"
+            ) from exc
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        with self.open() as file:
+            try:
+                yield from file.iter_batches(batch_size=_ROWS)
+            except (pa.ArrowException, OSError) as exc:
+                raise InputError(f"{self.name}: damaged ({_line(exc)}); get it again") from exc
+
+
+class ArrowFile(TableShard):
+    """An Arrow stream file of a data set that was saved to disk."""
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        super().__init__(name or str(path))
+        self.path = path
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        try:
+            with pa.memory_map(str(self.path)) as source, pa.ipc.open_stream(source) as reader:
+                for batch in reader:
+                    for start in range(0, batch.num_rows, _ROWS):
+                        yield batch.slice(start, _ROWS)
+        except FileNotFoundError as exc:
+            raise InputError(f"{self.name}: there is no such file; save the data set again") from exc
+        except (pa.ArrowException, OSError) as exc:
+            raise InputError(f"{self.name}: cannot be read as Arrow ({_line(exc)}); save the data set again") from exc
+
+
+class HubDataset(TableShard):
+    """A split of a data set that the `datasets` library loads by name, or from a folder."""
+
+    def __init__(self, name: str, split: str, *, whole: bool) -> None:
+        super().__init__(f"hf:{name}:{split}")
+        self._dataset = name
+        self._split = split
+        self._whole = whole
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        for table in self._load().with_format("arrow").iter(batch_size=_ROWS):
+            yield from table.to_batches()
+
+    def _load(self) -> Any:
+        try:
+            import datasets
+        except ImportError as exc:
+            raise InputError(f"{self.name}: needs the `datasets` library; install it with `pip install datasets`") from exc
+        try:
+            # A part is streamed; the whole is fetched once into the library's cache, since it is gone through more than once.
+            return datasets.load_dataset(self._dataset, split=self._split, streaming=not self._whole)
+        except Exception as exc:
+            # The library raises errors of a dozen kinds and of other libraries.
+            raise InputError(
+                f"{self.name}: cannot be loaded ({_line(exc)}); check the name, write the split behind it (hf:ORG/NAME:SPLIT), "
+                "log in with `huggingface-cli login` if it is private, or download it and name the file"
+            ) from exc
+
+
+def _line(error: BaseException) -> str:
+    """An error's first line, short."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

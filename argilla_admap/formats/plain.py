@@ -1,0 +1,271 @@
+"""Lists of completions in objects: the plain format, UltraFeedback, Nectar, and lists of completions of any make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from argilla_admap.formats.shape import Draft, Edit, FieldNames, Path, Put, Row, RowError, RowFormat
+from argilla_admap.formats.values import (
+    as_text,
+    find,
+    found_id,
+    found_source,
+    item_ratings,
+    kind,
+    listing,
+    messages,
+    number,
+    optional_text,
+    prompt_and_turns,
+    put_ratings,
+    shorten,
+    written_like,
+)
+from argilla_admap.records import Turn
+
+__all__ = ["Completions", "Nectar", "Plain", "UltraFeedback", "prompt_of"]
+
+_TEXTS = ("text", "response", "completion", "output", "content", "answer", "generation")
+_PROMPTS = ("prompt", "instruction", "question", "input", "query", "messages", "conversation", "context")
+
+
+def prompt_of(row: Row, names: Sequence[str] = _PROMPTS) -> tuple[str, tuple[Turn, ...]]:
+    """The prompt in the first of these fields that the row has: text, or messages."""
+    for name in names:
+        if name in row:
+            value = row[name]
+            if isinstance(value, str) and not value.lstrip().startswith(("[{", "{")):
+                return as_text(value, name), ()
+            turns = messages(value, repr(name))
+            if turns is not None:
+                return prompt_and_turns(turns)
+            return as_text(value, f"the prompt {name!r}"), ()
+    raise RowError(f"there is no prompt; expected one of {', '.join(names)}, or name the field with --prompt-field")
+
+
+def objects(row: Row, name: str) -> list[Mapping[str, Any]]:
+    """The field's list of at least two objects, one for each completion."""
+    if name not in row:
+        raise RowError(f"{name!r} is missing; the row has {', '.join(shorten(n)[1:-1] for n in list(row)[:20]) or 'no fields'}")
+    items = listing(row[name], repr(name))
+    for position, item in enumerate(items):
+        if not isinstance(item, Mapping):
+            raise RowError(f"completion {position + 1} is {kind(item)} ({shorten(item)}), expected an object")
+    if len(items) < 2:
+        raise RowError(f"{name!r} holds {len(items)} completion{'s' * (len(items) != 1)}, and a comparison needs two or more")
+    return list(items)
+
+
+def texts(items: Sequence[Mapping[str, Any]], name: str) -> tuple[str, ...]:
+    """The text of each completion's object."""
+    for position, item in enumerate(items):
+        if name not in item:
+            raise RowError(
+                f"completion {position + 1} has no {name!r}; it has {', '.join(map(shorten, list(item)[:12])) or 'nothing'}"
+            )
+    return tuple(as_text(item[name], f"{name!r} of completion {position + 1}") for position, item in enumerate(items))
+
+
+def _models(items: Sequence[Mapping[str, Any]]) -> tuple[str | None, ...]:
+    return tuple(optional_text(item.get("model")) for item in items)
+
+
+def _first_object(row: Row, name: str) -> Mapping[str, Any]:
+    value = row.get(name)
+    if isinstance(value, Sequence) and not isinstance(value, str) and value and isinstance(value[0], Mapping):
+        return value[0]
+    return {}
+
+
+class Plain(RowFormat):
+    """Our own format."""
+
+    name = "plain"
+    takes = "the prompt is `prompt`; the completions, their ratings and scores are in `completions`"
+
+    def fits(self, row: Row) -> bool:
+        return "prompt" in row and "text" in _first_object(row, "completions")
+
+    def parse_row(self, row: Row, fields: FieldNames) -> Draft:
+        items = objects(row, "completions")
+        prompt, turns = prompt_of(row, ("prompt",))
+        ratings, places = item_ratings(row, fields, items, "completions", ("rating",))
+        return Draft(
+            prompt=prompt,
+            turns=turns,
+            completions=texts(items, "text"),
+            ratings=ratings,
+            places=places,
+            models=_models(items),
+            samples=tuple(_samples(item.get("scores"), position) for position, item in enumerate(items)),
+            reasons=tuple(optional_text(item.get("reason")) for item in items),
+            id=found_id(row, fields),
+            source=found_source(row, fields),
+            judge=optional_text(row.get("judge")),
+            reference=optional_text(row.get("reference")),
+        )
+
+    def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
+        return put_ratings(row, draft, ratings)
+
+
+def _samples(value: object, position: int) -> tuple[float | None, ...]:
+    if value is None:
+        return ()
+    what = f"the score of completion {position + 1},"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(number(sample, what) for sample in value)
+    return (number(value, what),)
+
+
+class UltraFeedback(RowFormat):
+    """The layout of openbmb/UltraFeedback: each completion with its ratings by aspect and its overall score.
+
+    The label is `overall_score` where the file has it: it is the one number that the annotator gave the whole completion.
+    The mean of the aspects (`fine-grained_score`, or computed from the `Rating` values) is the label where it is absent, or when
+    `fine-grained_score` or `annotations` is named as the rating's field.
+    """
+
+    name = "ultrafeedback"
+    takes = "the prompt is `instruction`; the completions are `completions[].response`"
+
+    def fits(self, row: Row) -> bool:
+        first = _first_object(row, "completions")
+        return (
+            "instruction" in row
+            and "response" in first
+            and bool({"annotations", "overall_score", "fine-grained_score"} & set(first))
+        )
+
+    def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:
+        if fields.rating:
+            named = {"annotations": self._aspects(sample)} if "annotations" in fields.rating else {}
+            return _with_rating(fields, tuple(n for name in fields.rating for n in named.get(name, (name,))))
+        items = [item for row in sample for item in row["completions"] if isinstance(item, Mapping)]
+        for name in ("overall_score", "fine-grained_score"):
+            if any(item.get(name) is not None for item in items):
+                return _with_rating(fields, (name,))
+        return _with_rating(fields, self._aspects(sample))
+
+    def _aspects(self, sample: Sequence[Row]) -> tuple[str, ...]:
+        aspects: dict[str, None] = {}
+        for row in sample:
+            for item in row["completions"]:
+                annotations = item.get("annotations") if isinstance(item, Mapping) else None
+                if isinstance(annotations, Mapping):
+                    aspects.update(dict.fromkeys(a for a, v in annotations.items() if isinstance(v, Mapping) and "Rating" in v))
+        return tuple(f"annotations.{aspect}.Rating" for aspect in aspects) or ("overall_score",)
+
+    def describe(self, fields: FieldNames) -> str:
+        return f"{self.takes}; the label is {_mean_of(fields.rating)}"
+
+    def parse_row(self, row: Row, fields: FieldNames) -> Draft:
+        items = objects(row, "completions")
+        prompt, turns = prompt_of(row, ("instruction",))
+        ratings, places = item_ratings(row, fields, items, "completions", ("overall_score",))
+        return Draft(
+            prompt=prompt,
+            turns=turns,
+            completions=texts(items, "response"),
+            ratings=ratings,
+            places=places,
+            models=_models(items),
+            reasons=tuple(optional_text(item.get("critique")) for item in items),
+            id=found_id(row, fields),
+            source=found_source(row, fields),
+        )
+
+    def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
+        return put_ratings(row, draft, ratings)
+
+
+def _with_rating(fields: FieldNames, rating: tuple[str, ...]) -> FieldNames:
+    return FieldNames(fields.prompt, fields.completion, fields.chosen, fields.rejected, rating, fields.id, fields.source)
+
+
+def _mean_of(names: Sequence[str]) -> str:
+    listed = ", ".join(f"`{name}`" for name in names)
+    return listed if len(names) == 1 else f"the mean of {listed}"
+
+
+class Completions(RowFormat):
+    """A prompt and a list of completions' objects of any make, such as FLASK's; a reference answer where there is one."""
+
+    name = "completions"
+    takes = "the prompt is `prompt` or `instruction`; the completions and their ratings, if any, are in `completions`"
+    _ratings = ("rating", "score", "overall_score", "label")
+
+    def fits(self, row: Row) -> bool:
+        first = _first_object(row, "completions")
+        return any(n in first for n in _TEXTS) and any(n in row for n in _PROMPTS)
+
+    def parse_row(self, row: Row, fields: FieldNames) -> Draft:
+        items = objects(row, "completions")
+        prompt, turns = prompt_of(row)
+        ratings, places = item_ratings(row, fields, items, "completions", self._ratings)
+        name = next((n for n in _TEXTS if n in items[0]), "text")
+        return Draft(
+            prompt=prompt,
+            turns=turns,
+            completions=texts(items, name),
+            ratings=ratings,
+            places=places,
+            models=_models(items),
+            reasons=tuple(optional_text(item.get("reason") or item.get("critique")) for item in items),
+            id=found_id(row, fields),
+            source=found_source(row, fields),
+            reference=optional_text(row.get("reference") or row.get("reference_answer")),
+        )
+
+    def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
+        return put_ratings(row, draft, ratings)
+
+
+class Nectar(RowFormat):
+    """The layout of berkeley-nest/Nectar: answers with ranks, where 1 is the best."""
+
+    name = "nectar"
+    takes = "the prompt is `prompt`; the completions are `answers[].answer`; the rating is K + 1 minus `rank`: the best has K"
+
+    def fits(self, row: Row) -> bool:
+        first = _first_object(row, "answers")
+        return "prompt" in row and "answer" in first and bool(find(first, "rank"))
+
+    def parse_row(self, row: Row, fields: FieldNames) -> Draft:
+        items = objects(row, "answers")
+        prompt, turns = prompt_of(row, ("prompt",))
+        ranks, places = item_ratings(row, fields, items, "answers", ("rank",))
+        return Draft(
+            prompt=_without_turn_marks(prompt),
+            turns=turns,
+            completions=texts(items, "answer"),
+            ratings=tuple(None if rank is None else len(items) + 1 - rank for rank in ranks),
+            places=places,
+            models=_models(items),
+            id=found_id(row, fields),
+            source=found_source(row, fields),
+        )
+
+    def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
+        wanted = [old if new is None else new for old, new in zip(draft.ratings, ratings, strict=True)]
+        if wanted == list(draft.ratings):
+            return []
+        edits: list[Edit] = []
+        items = objects(row, "answers")
+        for position, mine in enumerate(wanted):
+            if mine is None:
+                continue
+            rank = 1.0 + sum(other is not None and other > mine for other in wanted)
+            path: Path = draft.places[position][0]
+            original = find(items[position], ".".join(map(str, path[2:])))
+            old = original[0][1] if original else None
+            if number(old, "the rank") != rank:
+                edits.append(Put(path, written_like(rank, old)))
+        return edits
+
+
+def _without_turn_marks(prompt: str) -> str:
+    """Nectar wraps every prompt of one turn in a transcript's marks."""
+    inner = prompt.removeprefix("\n\nHuman: ").removesuffix("\n\nAssistant: ").removesuffix("\n\nAssistant:")
+    return inner if "\n\nAssistant:" not in inner and "\n\nHuman:" not in inner else prompt.strip()

@@ -1,0 +1,358 @@
+"""Rows of text files, each with the bytes that it stands in: JSON Lines, JSON arrays, CSV.
+
+Reading needs the values; writing a file again needs every byte between them too, so both go through the same pieces.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import re
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import orjson
+
+from argilla_admap.errors import InputError
+from argilla_admap.formats.files import LONGEST_ROW, Numbered, Shard, open_bytes
+from argilla_admap.formats.shape import Row
+from argilla_admap.formats.values import kind, shorten
+
+__all__ = ["CsvFile", "JsonArray", "JsonLines", "Piece", "TextShard", "text_shard"]
+
+
+class Piece(NamedTuple):
+    """A row's own bytes between the bytes before it and the end of its line.
+
+    The bytes of all pieces, `lead + raw + tail`, are the file. The last piece of a file may hold no row: its number is 0.
+    """
+
+    number: int
+    lead: bytes
+    raw: bytes
+    tail: bytes
+
+
+class TextShard(Shard):
+    """A text file of rows."""
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        super().__init__(name or str(path))
+        self.path = path
+
+    @abstractmethod
+    def pieces(self, stream: IO[bytes]) -> Iterator[Piece]:
+        """The file cut into its rows, with nothing left out."""
+
+    @abstractmethod
+    def load(self, raw: bytes) -> Row:
+        """The row in the bytes. Raises ValueError saying what is wrong."""
+
+    def rows(self) -> Iterator[Numbered]:
+        with open_bytes(self.path) as stream:
+            for number, _, raw, _ in self.pieces(stream):
+                if number:
+                    try:
+                        yield Numbered(number, self.load(raw))
+                    except ValueError as exc:
+                        yield Numbered(number, None, str(exc))
+
+    def too_long(self, number: int) -> InputError:
+        """The error for a row that never ends."""
+        return InputError(
+            f"{self.where(number)}: a row of more than {LONGEST_ROW >> 20} MB; "
+            "a bracket or quote is not closed, or the file is of another kind"
+        )
+
+
+def load_json(raw: bytes) -> Row:
+    """The JSON object in the bytes. Raises ValueError saying what is wrong, and at which byte where it is no UTF-8."""
+    try:
+        value = orjson.loads(raw)
+    except ValueError:
+        # The slower reader takes what people write and orjson refuses (NaN, lone surrogates), and says more of the rest.
+        value = _load_slowly(raw)
+    if not isinstance(value, dict):
+        raise ValueError(f"{kind(value)} ({shorten(value)}), expected a JSON object with a record's fields")
+    return value
+
+
+def _load_slowly(raw: bytes) -> Any:
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise ValueError(
+            f"not UTF-8 at byte {exc.start + 1} of the row ({raw[exc.start : exc.start + 1]!r}); "
+            "convert the file, for example with `iconv -f latin1 -t utf-8`"
+        ) from exc
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as exc:
+        raise ValueError(
+            f"not JSON: {exc.msg} at character {exc.pos + 1}, near {shorten(text[max(exc.pos - 20, 0) : exc.pos + 20])}"
+        ) from exc
+    except RecursionError as exc:
+        raise ValueError("JSON of more levels than any data need") from exc
+
+
+class JsonLines(TextShard):
+    """A JSON object a line."""
+
+    def where(self, number: int) -> str:
+        return f"{self.name}:{number}"
+
+    def pieces(self, stream: IO[bytes]) -> Iterator[Piece]:
+        lead = b""
+        number = 0
+        while line := stream.readline(LONGEST_ROW):
+            number += 1
+            if len(line) == LONGEST_ROW:
+                raise self.too_long(number)
+            if number == 1:
+                if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    raise InputError(
+                        f"{self.name}: the file is UTF-16; convert it, for example with `iconv -f utf-16 -t utf-8`"
+                    )
+                if line.startswith(codecs.BOM_UTF8):
+                    lead, line = codecs.BOM_UTF8, line[3:]
+            raw = line.strip(b" \t\r\n")
+            if not raw:
+                lead += line
+                continue
+            start = line.index(raw[:1])
+            yield Piece(number, lead + line[:start], raw, line[start + len(raw) :])
+            lead = b""
+        if lead:
+            yield Piece(0, lead, b"", b"")
+
+    def load(self, raw: bytes) -> Row:
+        return load_json(raw)
+
+
+_SPACE = re.compile(rb"[ \t\r\n,]*")
+# A whole string, or a quote whose string goes on past the buffer, or a bracket.
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{}]', re.DOTALL)
+_SCALAR_END = re.compile(rb"[,\]\s]")
+
+
+class JsonArray(TextShard):
+    """One JSON array of objects, or objects one after another; streamed through a moving window."""
+
+    def where(self, number: int) -> str:
+        return f"{self.name}:{number}"
+
+    def pieces(self, stream: IO[bytes]) -> Iterator[Piece]:
+        window = _Window(stream)
+        lead = window.take(3) if window.peek(3) == codecs.BOM_UTF8 else b""
+        line = 1
+        in_array = closed = False
+        while True:
+            lead += window.space()
+            head = window.peek(1)
+            if not head:
+                break
+            if (head == b"[" and not in_array) or (head == b"]" and in_array and not closed):
+                in_array, closed = True, head == b"]"
+                lead += window.take(1)
+                continue
+            line += lead.count(b"\n")
+            if closed:
+                raise InputError(
+                    f"{self.where(line)}: more text after the end of the array; keep one array in the file, or write JSON Lines"
+                )
+            try:
+                raw = window.value()
+            except EOFError:
+                raise InputError(
+                    f"{self.where(line)}: the object that begins here is not closed; the file is cut, get it again"
+                ) from None
+            except OverflowError:
+                raise self.too_long(line) from None
+            yield Piece(line, lead, raw, b"")
+            line += raw.count(b"\n")
+            lead = b""
+        if in_array and not closed:
+            raise InputError(f"{self.where(line)}: the array is not closed; the file is cut, get it again")
+        if lead:
+            yield Piece(0, lead, b"", b"")
+
+    def load(self, raw: bytes) -> Row:
+        return load_json(raw)
+
+
+class _Window:
+    """The part of a stream of JSON that is looked at; what was taken is forgotten."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._bytes = b""
+        self._at = 0
+
+    def _more(self) -> bool:
+        # Doubling, so that a long string is not looked at again for every block.
+        block = self._stream.read(max(2**20, len(self._bytes) - self._at))
+        self._bytes = self._bytes[self._at :] + block
+        self._at = 0
+        return bool(block)
+
+    def peek(self, size: int) -> bytes:
+        while len(self._bytes) - self._at < size and self._more():
+            pass
+        return self._bytes[self._at : self._at + size]
+
+    def take(self, size: int) -> bytes:
+        taken = self.peek(size)
+        self._at += len(taken)
+        return taken
+
+    def space(self) -> bytes:
+        """Takes white space and commas."""
+        taken = b""
+        while True:
+            end = _SPACE.match(self._bytes, self._at).end()  # type: ignore[union-attr]  # it matches nothing too
+            taken += self._bytes[self._at : end]
+            self._at = end
+            if end < len(self._bytes) or not self._more():
+                return taken
+
+    def value(self) -> bytes:
+        """Takes one JSON value by its brackets and quotes. Raises EOFError: it has no end; OverflowError: it is too long."""
+        depth = 0
+        scan = 0  # from self._at, which moves when the window does
+        plain = self.peek(1) not in (b"{", b"[", b'"')
+        while True:
+            match = (_SCALAR_END if plain else _TOKEN).search(self._bytes, self._at + scan)
+            if match is None or match[0] == b'"':
+                scan = (len(self._bytes) if match is None else match.start()) - self._at
+                if scan > LONGEST_ROW:
+                    raise OverflowError
+                if not self._more():
+                    if plain:
+                        return self.take(scan)
+                    raise EOFError
+                continue
+            if plain:
+                return self.take(max(match.start() - self._at, 1))
+            scan = match.end() - self._at
+            depth += (match[0] in b"{[") - (match[0] in b"}]")
+            if depth <= 0:
+                return self.take(scan)
+
+
+class CsvFile(TextShard):
+    """Comma-separated values with a header; a record may go over several lines."""
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        super().__init__(path, name)
+        self.delimiter = "\t" if ".tsv" in path.name.lower() else ","
+        self.header: list[str] = []
+
+    def pieces(self, stream: IO[bytes]) -> Iterator[Piece]:
+        # Without this the csv module refuses long texts. It is a limit of the process, so it is only ever raised.
+        csv.field_size_limit(max(csv.field_size_limit(), LONGEST_ROW))
+        lead = b""
+        number = -1
+        lines = _Lines(stream)
+        while record := lines.record(self):
+            if number < 0:
+                number, lead = 0, record
+                self._read_header(record)
+                continue
+            raw = record.rstrip(b"\r\n")
+            if not raw.strip():
+                lead += record
+                continue
+            number += 1
+            yield Piece(number, lead, raw, record[len(raw) :])
+            lead = b""
+        if lead:
+            yield Piece(0, lead, b"", b"")
+
+    def _read_header(self, record: bytes) -> None:
+        if record.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise InputError(f"{self.name}: the file is UTF-16; convert it, for example with `iconv -f utf-16 -t utf-8`")
+        try:
+            header = record.removeprefix(codecs.BOM_UTF8).decode("utf-8").strip("\r\n")
+        except UnicodeDecodeError as exc:
+            raise InputError(
+                f"{self.name}:1: the header is not UTF-8 at byte {exc.start + 1}; convert the file, for example with `iconv`"
+            ) from exc
+        if self.delimiter == "," and "," not in header and ";" in header:
+            self.delimiter = ";"
+        self.header = next(csv.reader([header], delimiter=self.delimiter))
+        for name in self.header:
+            if self.header.count(name) > 1:
+                raise InputError(f"{self.name}:1: two columns have the name {shorten(name)}; rename one")
+
+    def load(self, raw: bytes) -> Row:
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError as exc:
+            raise ValueError(
+                f"not UTF-8 at byte {exc.start + 1} of the row; convert the file, for example with `iconv -f latin1 -t utf-8`"
+            ) from exc
+        try:
+            cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter, strict=True))
+        except csv.Error as exc:
+            raise ValueError(f"not CSV: {exc}, in {shorten(text)}") from exc
+        if len(cells) != len(self.header):
+            raise ValueError(f"{len(cells)} cells under a header of {len(self.header)} columns, in {shorten(text)}")
+        return dict(zip(self.header, cells, strict=True))
+
+
+class _Lines:
+    """Records of a CSV file as bytes: lines are joined while a quote is open."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._number = 0
+
+    def record(self, file: CsvFile) -> bytes:
+        """The next record with its line end; nothing at the end of the file."""
+        first = self._number + 1
+        parts: list[bytes] = []
+        size = quotes = 0
+        while line := self._stream.readline(LONGEST_ROW):
+            self._number += 1
+            parts.append(line)
+            size += len(line)
+            # Two quotes for one within a cell keep the count even, so an odd count is an open cell.
+            quotes += line.count(b'"')
+            if quotes % 2 == 0:
+                return b"".join(parts)
+            if size >= LONGEST_ROW:
+                raise file.too_long(first)
+        if quotes % 2:
+            raise InputError(
+                f"{file.name}:{first}: a quote that opens in this line is never closed; close it, or get the file again"
+            )
+        return b"".join(parts)
+
+
+def text_shard(path: Path, container: str, name: str | None = None) -> TextShard:
+    """The text file as a shard. JSON Lines named `.json`, and an array named `.jsonl`, are taken for what they are.
+
+    Raises:
+        InputError: there is nothing in the file.
+    """
+    if container == "csv":
+        return CsvFile(path, name)
+    with open_bytes(path) as stream:
+        first = stream.readline(2**20)
+        while first and not first.removeprefix(codecs.BOM_UTF8).strip():
+            first = stream.readline(2**20)
+    first = first.removeprefix(codecs.BOM_UTF8).strip()
+    if not first:
+        raise InputError(f"{name or path}: the file has no rows, only blank lines")
+    if first.startswith(b"["):
+        return JsonArray(path, name)
+    if container == "json":
+        try:
+            orjson.loads(first)
+        except ValueError:
+            return JsonArray(path, name)
+    return JsonLines(path, name)
