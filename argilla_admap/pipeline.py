@@ -1,0 +1,251 @@
+"""The rooms joined: what a script calls, and the main job in one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from argilla_admap.errors import ArgillaError
+
+if TYPE_CHECKING:
+    import argilla as rg
+
+    from argilla_admap.formats.shape import FieldNames
+    from argilla_admap.mapping.data_map import DataMap
+    from argilla_admap.review.pull import PullResult
+    from argilla_admap.review.push import Progress as PushProgress
+    from argilla_admap.review.push import PushResult
+    from argilla_admap.scoring.engine import Progress as ScoreProgress
+    from argilla_admap.scoring.engine import Scored
+    from argilla_admap.scoring.options import ScoreOptions
+    from argilla_admap.scoring.transport import Client
+    from argilla_admap.tables import RecordStream
+
+__all__ = ["Run", "check", "connect", "pull", "push", "read", "run", "score"]
+
+_ARGILLA = "argilla:"
+
+
+def connect(client: rg.Argilla | None = None, *, data_dir: str | os.PathLike[str] | None = None) -> rg.Argilla:
+    """The Argilla to speak to: the client given, else ``ARGILLA_API_URL``, else the embedded server.
+
+    Raises:
+        ArgillaError: there is none of the three, or it does not answer.
+    """
+    if client is not None:
+        return client
+    from argilla_admap.review import argilla_api
+
+    url = os.environ.get("ARGILLA_API_URL")
+    if url:
+        key = os.environ.get("ARGILLA_API_KEY")
+        if not key:
+            raise ArgillaError(
+                "ARGILLA_API_URL is set and ARGILLA_API_KEY is not; take the key from Argilla's page, My settings"
+            )
+        return argilla_api.connect(url, key)
+    from argilla_admap.server import launcher
+
+    found = launcher.find(data_dir)
+    if found is None:
+        raise ArgillaError(
+            "no Argilla server is known: set ARGILLA_API_URL and ARGILLA_API_KEY, or start one of your own with `admap server start`"
+        )
+    return argilla_api.connect(found.url, found.api_key)
+
+
+def read(
+    source: str | os.PathLike[str] | rg.Dataset,
+    *,
+    format: str | None = None,
+    fields: FieldNames | None = None,
+    on_error: str = "stop",
+    limit: int | None = None,
+    client: rg.Argilla | None = None,
+) -> RecordStream:
+    """The records of a file, a folder, ``hf:ORG/NAME[:SPLIT]``, ``argilla:[WORKSPACE/]DATASET``, or an `rg.Dataset`.
+
+    Args:
+        source: where the data are.
+        format: its name, where it is not to be recognised.
+        fields: names of the fields, where they are to be said by hand.
+        on_error: ``stop`` at a bad row, or ``skip`` it and list it in the result's `report`.
+        limit: records to read at most.
+        client: of the Argilla server, for data that are there.
+    Returns:
+        A stream that can be gone through more than once; nothing is held in memory.
+    Raises:
+        InputError: the source is absent, or no known format. A bad row raises it when it is reached.
+    """
+    if not isinstance(source, (str, os.PathLike)) or str(source).startswith(_ARGILLA):
+        from argilla_admap.review.argilla_input import read_argilla
+
+        name = str(source).removeprefix(_ARGILLA) if isinstance(source, (str, os.PathLike)) else _address(source)
+        prompt, completions = (fields.prompt, fields.completion) if fields else (None, ())
+        return read_argilla(name, connect(client), prompt_field=prompt, completion_fields=completions, limit=limit)
+    from argilla_admap.formats import registry
+
+    return registry.read(source, format=format, fields=fields, on_error=on_error, limit=limit)
+
+
+def _address(dataset: rg.Dataset) -> str:
+    return f"{dataset.workspace.name}/{dataset.name}"
+
+
+def check(preferences: RecordStream, say: Callable[[str], None] | None = None) -> None:
+    """Goes through the records once before anything is spent, and says what was taken for what.
+
+    Raises:
+        InputError: a row cannot be used; nothing was asked, nothing written.
+    """
+    from argilla_admap.formats.registry import Preferences
+
+    if not isinstance(preferences, Preferences):
+        return
+    if say is not None:
+        say(f"Read as {preferences.format.description}")
+    for line in preferences.check().lines():
+        if say is not None:
+            say(line)
+
+
+def score(
+    preferences: RecordStream,
+    *,
+    scorer: str = "judge",
+    model: str | Sequence[str] | None = None,
+    client: Client | None = None,
+    output: str | os.PathLike[str] | None = None,
+    progress: Callable[[ScoreProgress], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+    **options: Any,
+) -> Scored:
+    """Scores every completion; what was paid for is in the judgement store and never paid again.
+
+    Args:
+        preferences: what `read` gave.
+        scorer: ``judge``, ``reference``, ``reward`` or ``existing`` (scores that the data carry).
+        model: the judge's name, or several for a panel.
+        client: an openai client to ask with; None: made from ``OPENAI_API_KEY`` and ``OPENAI_BASE_URL``.
+        output: a Parquet file to keep the scores in; None: a temporary one.
+        progress: called about twice a second.
+        warn: takes a sentence for the person.
+        options: of `argilla_admap.scoring.options.ScoreOptions`: samples, max_cost, rubric, ...
+    Raises:
+        InputError: an option cannot be used; nothing was asked.
+        ScoringError: the judge cannot be asked any more; what it answered is kept.
+    """
+    from argilla_admap.scoring import engine
+
+    return engine.score(
+        preferences,
+        _score_options(scorer, model, options),
+        client=client,
+        output=None if output is None else os.fspath(output),
+        progress=progress,
+        warn=warn,
+    )
+
+
+def _score_options(scorer: str, model: str | Sequence[str] | None, options: dict[str, Any]) -> ScoreOptions:
+    from argilla_admap.scoring.options import DEFAULT_MODEL, ScoreOptions
+
+    models = (model,) if isinstance(model, str) else tuple(model or (DEFAULT_MODEL,))
+    return ScoreOptions(scorer=scorer, models=models, **options)
+
+
+def push(
+    data_map: DataMap,
+    dataset: str,
+    client: rg.Argilla | None = None,
+    *,
+    progress: PushProgress | None = None,
+    **options: Any,
+) -> PushResult:
+    """Makes the Argilla data set with its review page, or enriches the one that is there; see `review.push.push`.
+
+    Raises:
+        InputError: a value that Argilla would lose; nothing was sent.
+        ArgillaError: there is no server, or it said no.
+    """
+    from argilla_admap.review import push as room
+
+    return room.push(data_map, dataset, connect(client), progress=progress, **options)
+
+
+def pull(dataset: str, client: rg.Argilla | None = None, **options: Any) -> PullResult:
+    """The reviewers' answers as corrected labels; see `review.pull.pull`.
+
+    Raises:
+        ArgillaError: there is no server or no such data set.
+    """
+    from argilla_admap.review import pull as room
+
+    return room.pull(dataset, connect(client), **options)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the main job did."""
+
+    scored: Scored
+    data_map: DataMap
+    pushed: PushResult
+    #: Where the map is kept.
+    output: Path
+
+    def answer(self) -> dict[str, Any]:
+        """The JSON answer: the push's, with `score` and `map` inside."""
+        return {
+            **self.pushed.json(),
+            "score": self.scored.summary,
+            "map": {**self.data_map.summary, "output": str(self.output)},
+        }
+
+
+def run(
+    preferences: RecordStream,
+    dataset: str,
+    *,
+    options: ScoreOptions,
+    output: Path,
+    client: rg.Argilla | None = None,
+    judge: Client | None = None,
+    stratify: str | None = None,
+    score_progress: Callable[[ScoreProgress], None] | None = None,
+    push_progress: PushProgress | None = None,
+    warn: Callable[[str], None] | None = None,
+    **push_options: Any,
+) -> Run:
+    """The main job: score, map, push. Stopped anywhere, the same call goes on where it was.
+
+    Args:
+        preferences: what `read` gave.
+        dataset: ``[WORKSPACE/]NAME`` on Argilla.
+        options: how to score.
+        output: the map's file; the scores are kept beside it as ``NAME.scored.parquet``.
+        client: of the Argilla server; asked for before the first judgement is paid.
+        judge: an openai client.
+        stratify: split the regions within each value of this column.
+        push_options: of `review.push.push`.
+    """
+    from argilla_admap.mapping.data_map import build_map
+    from argilla_admap.scoring import engine
+
+    # A server that is not there, or a bad row, is found out before the judge is paid.
+    argilla = connect(client)
+    check(preferences, warn)
+    scored = engine.score(preferences, options, client=judge, output=scored_path(output), progress=score_progress, warn=warn)
+    data_map = build_map(scored, stratify=stratify)
+    data_map.write(output)
+    pushed = push(data_map, dataset, argilla, progress=push_progress, **push_options)
+    return Run(scored, data_map, pushed, output)
+
+
+def scored_path(output: Path) -> Path:
+    """Where the scores of a map are kept: beside it."""
+    stem = output.name.removesuffix(".parquet").removesuffix(".map")
+    return output.with_name(f"{stem}.scored.parquet")
