@@ -143,6 +143,10 @@ class Calls:
         await group.future
         return [answer for answer in group.answers if answer is not None]
 
+    async def ask_now(self, questions: Sequence[Question]) -> list[Answer]:
+        """As `ask`, for what cannot wait where the rest goes by batches: what an endpoint can do."""
+        return await self.ask(questions)
+
     # From the queue to the wire.
 
     def _pump(self) -> None:

@@ -37,12 +37,14 @@ class Desk:
             self._store = Store(self._options.store)
         return self._store
 
-    def calls(self, model: str, base_url: str | None = None) -> Calls:
+    def calls(self, model: str, base_url: str | None = None, *, side: bool = False) -> Calls:
         """The way to a model, one object for each address and model.
 
         Args:
             model: as the server calls it.
             base_url: another server than the run's own.
+            side: a model beside the judge (embeddings, rewards): asked at once even when the judge is asked by batches, and
+                not counted against ``--max-cost`` where no price is known.
 
         Raises:
             InputError: no key; or ``--max-cost`` with a model that has no known price.
@@ -55,7 +57,7 @@ class Desk:
         if found is not None:
             return found
         price = find_price(model, options.price, options.service_tier)
-        if price is None and options.max_cost is not None:
+        if price is None and options.max_cost is not None and not side:
             raise InputError(
                 f"--max-cost {options.max_cost:g}: no price is listed for the model {model!r}, so its cost cannot be kept "
                 "below it; give the price with --price IN,OUT (US dollars a million tokens), or 0,0 for a server of your own"
@@ -63,7 +65,7 @@ class Desk:
         if self._claims is None:
             store = self.store
             self._claims = Claims(store.path)
-        calls = Calls(
+        shared = (
             open_transport(client, model),
             self.store,
             self._claims,
@@ -74,6 +76,12 @@ class Desk:
             options.timeout if options.service_tier != "flex" else max(options.timeout, 900.0),
             name,
         )
+        if options.batch and not side:
+            from argilla_admap.scoring.batch import BatchCalls
+
+            calls: Calls = BatchCalls(*shared, client=client)
+        else:
+            calls = Calls(*shared)
         self.opened[(name, model)] = calls
         return calls
 

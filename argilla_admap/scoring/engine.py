@@ -219,6 +219,8 @@ class _Run:
                     self._warn(warning)
             ticker = asyncio.create_task(self._tick())
             try:
+                if self._options.batch:
+                    await self._by_batches()
                 await self._all_batches()
             finally:
                 ticker.cancel()
@@ -226,6 +228,18 @@ class _Run:
         finally:
             if self._desk is not None:
                 await self._desk.close()
+
+    async def _by_batches(self) -> None:
+        """Passes that gather questions for the Batch API, until a pass finds every answer there."""
+        from argilla_admap.scoring.batch import BatchCalls
+
+        waiting = True
+        while waiting:
+            for batch in self._slices():
+                await self._unless_stopped(asyncio.gather(*(scorer.score(batch) for scorer in self._scorers)))
+            opened = list(self._desk.opened.values()) if self._desk is not None else []
+            settling = [calls.settle(self._warn) for calls in opened if isinstance(calls, BatchCalls)]
+            waiting = any(await self._unless_stopped(asyncio.gather(*settling)))
 
     async def _all_batches(self) -> None:
         names = [s.name for s in self._scorers]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from argilla_admap.errors import InputError
@@ -49,6 +50,10 @@ class ScoreOptions:
     #: The judgement store; None: in the user's data folder.
     store: Path | None = None
     service_tier: str | None = None
+    #: By the Batch API: half price, within a day.
+    batch: bool = False
+    #: Options that single scorers add, by the names in their `OPTIONS`.
+    extra: Mapping[str, str] = field(default_factory=dict)
     #: Seconds to wait for an answer at the first try.
     timeout: float = 60.0
 

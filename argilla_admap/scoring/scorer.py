@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from argilla_admap.errors import InputError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import pyarrow as pa
 
     from argilla_admap.scoring.desk import Desk
     from argilla_admap.scoring.options import ScoreOptions
 
-__all__ = ["ScoredCompletion", "Scorer", "Work", "find_scorer"]
+__all__ = ["ScoredCompletion", "Scorer", "ScorerOption", "Work", "find_scorer", "scorer_modules", "scorer_options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,18 @@ class Work(NamedTuple):
     output_tokens: int = 0
     #: US dollars; None where no price is known.
     cost_usd: float | None = 0.0
+
+
+class ScorerOption(NamedTuple):
+    """An option that a scorer adds to the command line; if given, its value is in ``ScoreOptions.extra`` under its name."""
+
+    #: Without the dashes before it.
+    name: str
+    help: str
+    #: Shown as the default; the scorer uses it when nothing was given.
+    default: str | None = None
+    #: Empty: any text.
+    choices: tuple[str, ...] = ()
 
 
 class Scorer(Protocol):
@@ -106,7 +120,16 @@ def find_scorer(name: str) -> type[Scorer]:
             found: type[Scorer] | None = getattr(module, "SCORER", None)
             if found is not None:
                 return found
-    package = importlib.import_module(room)
-    modules = [importlib.import_module(f"{room}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
-    known = ", ".join(m.__name__.rpartition(".")[2] for m in modules if hasattr(m, "SCORER"))
-    raise InputError(f"--scorer {name!r}: there is no such scorer; choose one of {known}")
+    raise InputError(f"--scorer {name!r}: there is no such scorer; choose one of {', '.join(scorer_modules())}")
+
+
+def scorer_modules() -> dict[str, ModuleType]:
+    """The modules that hold a scorer, by its name."""
+    package = importlib.import_module("argilla_admap.scoring")
+    modules = {m.name: importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)}
+    return {name: module for name, module in modules.items() if hasattr(module, "SCORER")}
+
+
+def scorer_options() -> dict[str, tuple[ScorerOption, ...]]:
+    """The options that scorers add, by the scorer's name: what a scorer's module says as ``OPTIONS``."""
+    return {name: tuple(getattr(module, "OPTIONS", ())) for name, module in scorer_modules().items()}

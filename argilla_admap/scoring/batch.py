@@ -1,0 +1,382 @@
+"""Half price by the Batch API: questions are gathered into files, and their answers read by the path of all other answers.
+
+A run with ``--batch`` goes through the data more than once. In each pass `BatchCalls.ask` answers what is known, reads what a
+batch brought back, and gathers the rest; then `BatchCalls.settle` submits what was gathered and waits. The pass that gathers
+nothing is the last. A run that is stopped goes on where it was: see `batch_book`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from argilla_admap.errors import JudgeRefused, ScoringError
+from argilla_admap.scoring.batch_api import BatchApi, BatchState, Gone, Unsure
+from argilla_admap.scoring.batch_book import BatchBook, Part, Replied, Waiting
+from argilla_admap.scoring.calls import Calls
+from argilla_admap.scoring.faults import Cure, Unreadable, diagnose, server_words
+from argilla_admap.scoring.question import Answer, Question, usage_of
+from argilla_admap.scoring.store import Known
+
+__all__ = ["MOST_BYTES", "MOST_REQUESTS", "WAITS", "BatchCalls"]
+
+#: What the Batch API takes in one file.
+MOST_REQUESTS = 50_000
+#: A little under 200 MB, whichever megabyte is meant.
+MOST_BYTES = 199_000_000
+#: The error of a completion whose question is in a batch: never the last word.
+WAITS = "waits for its batch"
+_MOST_TRIES = 3
+_FIRST_LOOK, _LONGEST_LOOK = 0.5, 30.0
+_FIRST_LATER, _LONGEST_LATER = 2.0, 600.0
+_CHUNK = 1000
+
+
+class BatchCalls(Calls):
+    """`Calls` whose questions go to the Batch API.
+
+    Args:
+        arguments: those of `Calls`; the price is the full one.
+        client: the user's own, for files and batches.
+    """
+
+    def __init__(self, *arguments: Any, client: Any) -> None:
+        super().__init__(*arguments)
+        if self.price is not None:
+            half = {"input": self.price.input / 2, "output": self.price.output / 2, "cached": self.price.cached / 2}
+            self.price = self.price._replace(**half, source=f"half of {self.price.source}")
+        self._api = BatchApi(client)
+        self._book = BatchBook(self.store.path, self.name)
+        self._files = Path(f"{self.store.path}-batches")
+        self._files.mkdir(mode=0o700, exist_ok=True)
+        self._gathered = _Gathered(self._files)
+        #: US dollars set aside for what was gathered in this pass.
+        self._held = 0.0
+        self._say: Callable[[str], None] = _silent
+        self._told = ""
+
+    async def ask_now(self, questions: Sequence[Question]) -> list[Answer]:
+        """As `Calls.ask`: what cannot wait for a batch, such as what the endpoint can do."""
+        return await super().ask(questions)
+
+    async def ask(self, questions: Sequence[Question]) -> list[Answer]:
+        """The answers that are there; the rest is gathered, and carries the error `WAITS`.
+
+        Raises:
+            JudgeRefused: a batch was refused for a reason that asking again will not mend.
+        """
+        found = self._book.look_up([question.keys[0] for question in questions])
+        answers = [self._answer(question, found.get(question.keys[0])) for question in questions]
+        while not self.store.flush():  # noqa: ASYNC110  # another process writes: it tells nobody when it is done
+            await asyncio.sleep(0.01)
+        return answers
+
+    def _answer(self, question: Question, found: Waiting | Replied | None) -> Answer:
+        if isinstance(found, Waiting):
+            self._hold(question)
+            return Answer([], WAITS)
+        if found is None:
+            return self._gather(question, 0)
+        if found.status == 200:
+            return self._read_reply(question, found)
+        if found.status == 0:
+            return self._ask_again(question, found, server_words(found.body))
+        fault = diagnose(found.status, {}, found.body)
+        if fault.cure in (Cure.STOP, Cure.RENEW):
+            raise JudgeRefused(fault.reason)
+        if fault.cure in (Cure.AGAIN, Cure.WAIT) or (fault.cure is Cure.REPHRASE and question.rephrase(fault.reason)):
+            return self._ask_again(question, found, fault.reason)
+        return Answer([], fault.reason)
+
+    def _read_reply(self, question: Question, found: Replied) -> Answer:
+        try:
+            reply = orjson.loads(found.body)
+            readings = question.read(reply)
+        except Unreadable as exc:
+            return self._ask_again(question, found, str(exc)) if exc.again else Answer([], str(exc))
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+            return self._ask_again(question, found, "the answer is not of the protocol's shape")
+        tokens_in, tokens_out, cached = usage_of(reply, question.tokens()[0])
+        spent = self.price.cost(tokens_in, tokens_out, cached) if self.price is not None else None
+        known = []
+        for key, reading in zip(question.keys, readings, strict=False):
+            known.append(Known(key, *reading, tokens_in, tokens_out, spent))
+            # The first of several readings carries the bill of them all.
+            tokens_in, tokens_out, spent = 0, 0, 0.0 if spent is not None else None
+        for one in known:
+            self.store.put(one, _written)
+        return Answer(known)
+
+    def _ask_again(self, question: Question, found: Replied, reason: str) -> Answer:
+        if found.tries >= _MOST_TRIES:
+            return Answer([], f"{reason} (in {found.tries} batches)")
+        return self._gather(question, found.tries)
+
+    def _gather(self, question: Question, tries: int) -> Answer:
+        if self.over is not None:
+            return Answer([], self.over)
+        if not self._hold(question):
+            self.over = f"not asked: the next question could pass --max-cost {self.budget.most:g} (US dollars)"
+            return Answer([], self.over)
+        if self._gathered.full(question):
+            self._close_part()
+        self._gathered.add(question, tries, self._api.url(question.path))
+        return Answer([], WAITS)
+
+    def _hold(self, question: Question) -> bool:
+        """Sets aside what a question may cost, until its batch is billed."""
+        _, most_in, most_out = question.tokens()
+        dollars = self.price.cost(most_in, most_out) if self.price is not None else 0.0
+        if not self.budget.reserve(dollars):
+            return False
+        self._held += dollars
+        return True
+
+    def _close_part(self) -> None:
+        gathered, self._gathered = self._gathered, _Gathered(self._files)
+        if gathered.items:
+            name = gathered.close()
+            self._book.add(name, gathered.path, list(gathered.items.items()))
+
+    # Between two passes.
+
+    async def settle(self, say: Callable[[str], None]) -> bool:
+        """Submits what was gathered and waits for all batches. True: another pass has something to read.
+
+        Args:
+            say: told, in words, how the batches stand.
+
+        Raises:
+            JudgeRefused, ScoringError: the Batch API cannot be used; what was submitted goes on there.
+        """
+        self._say = say
+        self._close_part()
+        self._book.clean()
+        parts = self._book.parts()
+        if not parts:
+            return False
+        running = await self._submit_all(parts)
+        look, later = _FIRST_LOOK, _FIRST_LATER
+        while running:
+            states = [(part, await self._state(part)) for part in running]
+            self._tell(states)
+            running = []
+            for part, state in states:
+                if state is None:
+                    self._book.drop(part.name)
+                elif not state.ended:
+                    running.append(part)
+                elif state.status == "failed" and state.later:
+                    # Too much is enqueued: when another batch of ours has ended, or after a while, there is room.
+                    self._say(f"batch {state.id}: {state.problem}; submitting it again in {later:.0f} s")
+                    await asyncio.sleep(later)
+                    later = min(_LONGEST_LATER, 2 * later)
+                    self._book.created(part.name, None)
+                    running.append(await self._submit(part._replace(batch_id=None, creating=False), {}))
+                elif state.status == "failed" and not state.output_file:
+                    self._book.drop(part.name)
+                    raise ScoringError(f"batch {state.id} was refused: {state.problem or 'the server gives no reason'}")
+                else:
+                    await self._take(part, state)
+                    look = _FIRST_LOOK
+            if running:
+                await asyncio.sleep(look)
+                look = min(_LONGEST_LOOK, 1.5 * look)
+        # All that was set aside is billed now, or was not used.
+        self.budget.settle(self._held, 0.0)
+        self._held = 0.0
+        return True
+
+    async def _submit_all(self, parts: list[Part]) -> list[Part]:
+        """The parts with their batches: those that were submitted before keep theirs."""
+        orphans: dict[str, BatchState] = {}
+        if any(part.batch_id is None for part in parts):
+            with suppress(Gone):
+                for state in await self._api.list():
+                    if state.status not in ("failed", "cancelled", "cancelling"):
+                        orphans |= {name: state for name in (state.part, state.input_file) if name}
+        return [part if part.batch_id else await self._submit(part, orphans) for part in parts]
+
+    async def _submit(self, part: Part, orphans: dict[str, BatchState]) -> Part:
+        """Uploads the part and starts its batch, unless one is found that was started before a kill."""
+        found = orphans.get(part.name) or (orphans.get(part.file_id) if part.file_id else None)
+        if found is not None:
+            self._book.created(part.name, found.id)
+            return part._replace(batch_id=found.id)
+        file = self._files / f"{part.name}.jsonl"
+        file_id = part.file_id
+        if file_id is None:
+            if not file.exists():
+                # Its questions are gathered again in the next pass.
+                self._book.drop(part.name)
+                return part
+            file_id = await self._api.upload(file)
+            self._book.uploaded(part.name, file_id)
+        self._book.creating(part.name)
+        try:
+            state = await self._api.create(file_id, part.path, part.name)
+        except Unsure as exc:
+            state = await self._find(part, file_id, exc)
+        except Gone as exc:
+            self._book.drop(part.name)
+            raise JudgeRefused("this endpoint has no Batch API: leave out --batch") from exc
+        self._book.created(part.name, state.id)
+        return part._replace(file_id=file_id, batch_id=state.id)
+
+    async def _find(self, part: Part, file_id: str, cause: Exception) -> BatchState:
+        """The batch of a part whose creation broke off; created now if it is not there."""
+        for wait in (0.5, 2.0, 8.0):
+            await asyncio.sleep(wait)
+            try:
+                states = await self._api.list()
+            except Gone as exc:
+                raise ScoringError(
+                    f"the connection broke while a batch was created ({cause}), and this endpoint lists no batches: look there "
+                    f"whether one reads the file {file_id}; run the same command again to submit it once more"
+                ) from exc
+            for state in states:
+                if state.input_file == file_id or state.part == part.name:
+                    return state
+        return await self._api.create(file_id, part.path, part.name)
+
+    async def _state(self, part: Part) -> BatchState | None:
+        if part.batch_id is None:
+            return None
+        try:
+            return await self._api.state(part.batch_id)
+        except Gone:
+            return None
+
+    def _tell(self, states: Sequence[tuple[Part, BatchState | None]]) -> None:
+        done = sum(state.done for _, state in states if state)
+        words = f"{len(states)} batches: {done:,} of {sum(part.requests for part, _ in states):,} requests are answered"
+        if words != self._told:
+            self._told = words
+            self._say(words)
+
+    async def _take(self, part: Part, state: BatchState) -> None:
+        """Keeps what a batch brought, and bills it."""
+        for file in (state.output_file, state.error_file):
+            if file is None:
+                continue
+            rows: list[tuple[bytes, int, bytes]] = []
+            try:
+                async for line in self._api.lines(file, self._files / f"{part.name}.{file}.part"):
+                    row = _row(line)
+                    if row is None:
+                        continue
+                    rows.append(row)
+                    if len(rows) >= _CHUNK:
+                        self._bill(rows)
+                        rows = []
+            except Gone:
+                self._say(f"batch {state.id}: its file {file} is no longer on the server; what it held is asked again")
+            self._bill(rows)
+        reason = f"the batch {state.status} before this was answered"
+        self._book.close_part(part.name, orjson.dumps({"error": reason}))
+        (self._files / f"{part.name}.jsonl").unlink(missing_ok=True)
+
+    def _bill(self, rows: list[tuple[bytes, int, bytes]]) -> None:
+        self._book.reply(rows)
+        for _, status, body in rows:
+            if status != 200:
+                self.tally.failed += 1
+                continue
+            tokens_in, tokens_out, cached = usage_of(orjson.loads(body), 0)
+            self.tally.requests += 1
+            self.tally.input_tokens += tokens_in
+            self.tally.output_tokens += tokens_out
+            spent = self.price.cost(tokens_in, tokens_out, cached) if self.price is not None else 0.0
+            self.tally.cost += spent
+            self.budget.settle(0.0, spent)
+
+    async def close(self, patience: float = 5.0) -> None:
+        """As `Calls.close`; batches go on without us."""
+        self._gathered.discard()
+        with suppress(ScoringError):
+            self._book.clean(failures=True)
+        self._book.close()
+        await super().close(patience)
+
+
+class _Gathered:
+    """Requests on their way into one file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._draft = folder / f"draft-{id(self):x}.part"
+        self._file: Any = None
+        self._bytes = 0
+        #: Keys of the questions, and how often each was asked before.
+        self.items: dict[bytes, int] = {}
+        self.path = ""
+        self._model = b""
+
+    def full(self, question: Question) -> bool:
+        """Whether this question wants another file."""
+        return bool(self.items) and (
+            len(self.items) >= MOST_REQUESTS
+            or self._bytes + len(question.body()) + 200 > MOST_BYTES
+            or question.path != self.path
+        )
+
+    def add(self, question: Question, tries: int, url: str) -> None:
+        """Takes a question in, once."""
+        key = question.keys[0]
+        if key in self.items:
+            return
+        if self._file is None:
+            self.path = question.path
+            self._file = self._draft.open("wb")
+            self._draft.chmod(0o600)
+        line = b'{"custom_id":"%s","method":"POST","url":"%s","body":%s}\n' % (
+            key.hex().encode(),
+            url.encode(),
+            question.body(),
+        )
+        self._file.write(line)
+        self._bytes += len(line)
+        self.items[key] = tries
+
+    def close(self) -> str:
+        """Gives the file its name, which says what is in it: the same questions make the same name."""
+        self._file.close()
+        digest = hashlib.blake2b(digest_size=16)
+        for key, tries in sorted(self.items.items()):
+            digest.update(key + bytes([tries]))
+        name = digest.hexdigest()
+        self._draft.rename(self._folder / f"{name}.jsonl")
+        return name
+
+    def discard(self) -> None:
+        """Removes what was gathered for nothing."""
+        if self._file is not None:
+            self._file.close()
+            self._draft.unlink(missing_ok=True)
+
+
+def _row(line: bytes) -> tuple[bytes, int, bytes] | None:
+    """Key, HTTP status and body of one line of an output or error file; None where it is none of ours."""
+    try:
+        found = orjson.loads(line)
+        key = bytes.fromhex(found["custom_id"])
+        response = found.get("response")
+        if isinstance(response, dict):
+            return key, int(response["status_code"]), orjson.dumps(response.get("body"))
+        return key, 0, orjson.dumps({"error": found.get("error")})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _written() -> None:
+    return
+
+
+def _silent(_: str) -> None:
+    return

@@ -1,0 +1,191 @@
+"""What was handed to the Batch API, in the judgement store's own file: which questions wait in which batch, which came back.
+
+A part is one file of requests. It is written down with its questions before it is sent anywhere, so that a start after a kill
+finds each question either answered, or waiting in a part, or asked by nobody.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from argilla_admap.errors import ScoringError
+
+__all__ = ["BatchBook", "Part", "Replied", "Waiting"]
+
+_CHUNK = 500
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS batch_parts (
+    part TEXT PRIMARY KEY, endpoint TEXT NOT NULL, path TEXT NOT NULL, requests INTEGER NOT NULL,
+    file_id TEXT, batch_id TEXT, creating INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS batch_items (key BLOB PRIMARY KEY, part TEXT NOT NULL, tries INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS batch_items_of_part ON batch_items (part);
+CREATE TABLE IF NOT EXISTS batch_replies (
+    key BLOB PRIMARY KEY, endpoint TEXT NOT NULL, status INTEGER NOT NULL, body BLOB NOT NULL, tries INTEGER NOT NULL
+);
+"""
+
+
+class Part(NamedTuple):
+    """One file of requests, and how far it has come."""
+
+    name: str
+    path: str
+    requests: int
+    file_id: str | None
+    batch_id: str | None
+    #: Its batch was about to be created: it may exist without our knowing its id.
+    creating: bool
+
+
+class Waiting(NamedTuple):
+    """A question that is in a batch."""
+
+    part: str
+
+
+class Replied(NamedTuple):
+    """What a batch brought back for a question."""
+
+    #: HTTP status; 0 where the batch ended without an answer.
+    status: int
+    body: bytes
+    #: How often it was asked in batches.
+    tries: int
+
+
+class BatchBook:
+    """The book of one endpoint and model.
+
+    Args:
+        store: the judgement store's file.
+        endpoint: as the store names it, model included.
+
+    Raises:
+        ScoringError: the file cannot be written to.
+    """
+
+    def __init__(self, store: Path, endpoint: str) -> None:
+        self._endpoint = endpoint
+        with _translated(store):
+            self._db = sqlite3.connect(store, timeout=60, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+            # A run that was killed left these behind: the next start asks them anew, as any start asks what is unscored.
+            self._db.execute("UPDATE batch_replies SET tries = 0 WHERE endpoint = ? AND status != 200", (endpoint,))
+        self._path = store
+
+    def look_up(self, keys: Sequence[bytes]) -> dict[bytes, Waiting | Replied]:
+        """Those of the questions that wait in a batch or came back from one."""
+        found: dict[bytes, Waiting | Replied] = {}
+        with _translated(self._path):
+            for start in range(0, len(keys), _CHUNK):
+                chunk = keys[start : start + _CHUNK]
+                marks = ",".join("?" * len(chunk))
+                replies = self._db.execute(
+                    f"SELECT key, status, body, tries FROM batch_replies WHERE key IN ({marks})",  # noqa: S608  # marks only
+                    chunk,
+                )
+                found.update((row[0], Replied(row[1], row[2], row[3])) for row in replies)
+                items = self._db.execute(
+                    f"SELECT key, part FROM batch_items WHERE key IN ({marks})",  # noqa: S608  # marks only
+                    chunk,
+                )
+                found.update((row[0], Waiting(row[1])) for row in items)
+        return found
+
+    def add(self, part: str, path: str, items: Sequence[tuple[bytes, int]]) -> None:
+        """Writes a part down with its questions (key, how often asked before), before anything is sent."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO batch_parts (part, endpoint, path, requests) VALUES (?,?,?,?)",
+                (part, self._endpoint, path, len(items)),
+            )
+            self._db.executemany("INSERT OR REPLACE INTO batch_items VALUES (?,?,?)", [(k, part, t) for k, t in items])
+            self._db.executemany("DELETE FROM batch_replies WHERE key = ?", [(key,) for key, _ in items])
+
+    def parts(self) -> list[Part]:
+        """All parts whose answers are not in yet."""
+        with _translated(self._path):
+            rows = self._db.execute(
+                "SELECT part, path, requests, file_id, batch_id, creating FROM batch_parts WHERE endpoint = ? ORDER BY rowid",
+                (self._endpoint,),
+            )
+            return [Part(row[0], row[1], row[2], row[3], row[4], bool(row[5])) for row in rows]
+
+    def uploaded(self, part: str, file_id: str) -> None:
+        """The part's file is on the server."""
+        self._write("UPDATE batch_parts SET file_id = ? WHERE part = ?", file_id, part)
+
+    def creating(self, part: str) -> None:
+        """The next call creates the part's batch."""
+        self._write("UPDATE batch_parts SET creating = 1 WHERE part = ?", part)
+
+    def created(self, part: str, batch_id: str | None) -> None:
+        """The part's batch exists; None: it does not, and nobody is creating it."""
+        self._write("UPDATE batch_parts SET batch_id = ?, creating = 0 WHERE part = ?", batch_id, part)
+
+    def reply(self, rows: Iterable[tuple[bytes, int, bytes]]) -> None:
+        """Keeps answers (key, HTTP status, body) of a part until they are read. May be said twice."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO batch_replies SELECT key, ?2, ?3, tries + 1 FROM batch_items WHERE key = ?1",
+                rows,
+            )
+
+    def close_part(self, part: str, reason: bytes) -> None:
+        """The part is through: what it brought no answer for may be asked again."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR IGNORE INTO batch_replies SELECT key, ?, 0, ?, tries + 1 FROM batch_items WHERE part = ?",
+                (self._endpoint, reason, part),
+            )
+            self._forget(part)
+
+    def drop(self, part: str) -> None:
+        """The part was never sent, or is lost: its questions are asked by nobody."""
+        with self._transaction():
+            self._forget(part)
+
+    def _forget(self, part: str) -> None:
+        self._db.execute("DELETE FROM batch_items WHERE part = ?", (part,))
+        self._db.execute("DELETE FROM batch_parts WHERE part = ?", (part,))
+
+    def clean(self, failures: bool = False) -> None:
+        """Lets go of answers that were read into the store; with `failures` also of those that gave no judgement."""
+        self._write("DELETE FROM batch_replies WHERE key IN (SELECT key FROM judgements)")
+        if failures:
+            self._write("DELETE FROM batch_replies WHERE endpoint = ?", self._endpoint)
+
+    def _write(self, sql: str, *values: object) -> None:
+        with self._transaction():
+            self._db.execute(sql, values)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _translated(self._path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._db.close()
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise ScoringError(
+            f"{path}: cannot keep the book of batches ({exc}); mend that and run the same command again"
+        ) from exc
