@@ -52,7 +52,8 @@ def connect(client: rg.Argilla | None = None, *, data_dir: str | os.PathLike[str
     found = launcher.find(data_dir)
     if found is None:
         raise ArgillaError(
-            "no Argilla server is known: set ARGILLA_API_URL and ARGILLA_API_KEY, or start one of your own with `admap server start`"
+            "no Argilla server is known: set ARGILLA_API_URL and ARGILLA_API_KEY, "
+            "or start one of your own with `admap server start`"
         )
     return argilla_api.connect(found.url, found.api_key)
 

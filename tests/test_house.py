@@ -23,6 +23,7 @@ FLOORS = [
     {"mapping"},
     {"review", "report"},
     {"pipeline", "distributed"},
+    {"demo"},
     {"cli"},
 ]
 
