@@ -82,18 +82,13 @@ def read(
         InputError: the source is absent, or no known format. A bad row raises it when it is reached.
     """
     if not isinstance(source, (str, os.PathLike)) or str(source).startswith(_ARGILLA):
-        from argilla_admap.review.argilla_input import read_argilla
+        from argilla_admap.review.argilla_input import read_dataset
 
-        name = str(source).removeprefix(_ARGILLA) if isinstance(source, (str, os.PathLike)) else _address(source)
-        prompt, completions = (fields.prompt, fields.completion) if fields else (None, ())
-        return read_argilla(name, connect(client), prompt_field=prompt, completion_fields=completions, limit=limit)
+        dataset = str(source).removeprefix(_ARGILLA) if isinstance(source, (str, os.PathLike)) else source
+        return read_dataset(dataset, connect(client), fields=fields, limit=limit)
     from argilla_admap.formats import registry
 
     return registry.read(source, format=format, fields=fields, on_error=on_error, limit=limit)
-
-
-def _address(dataset: rg.Dataset) -> str:
-    return f"{dataset.workspace.name}/{dataset.name}"
 
 
 def check(preferences: RecordStream, say: Callable[[str], None] | None = None) -> None:

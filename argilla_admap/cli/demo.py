@@ -74,7 +74,7 @@ def command(
         )
     server = {"url": done.server.url, "username": done.server.username, "password": done.server.password}
     emit({**done.run.answer(), **server}, as_json, lambda: _show(done))
-    first = next((queue.url for queue in done.run.pushed.queues if queue.count), None)
+    first = next((queue["url"] for queue in done.run.pushed.queues if queue["count"]), None)
     if browser and first is not None and sys.stdout.isatty():
         click.launch(first)
     if stay:
@@ -86,9 +86,7 @@ def _agree_to_the_cost(output_dir: Path) -> None:
 
     estimate = demo.estimate_cost(output_dir)
     cost = "an unknown price" if estimate["cost_usd"] is None else f"about ${estimate['cost_usd']:.2f}"
-    note(
-        f"{estimate['model']} would be asked {estimate['requests']:,} times for {cost}; {estimate['cached']:,} answers are known."
-    )
+    note(f"{estimate['model']} would be asked {estimate['requests']:,} times for {cost}; {estimate['cached']:,} are known.")
     if not click.confirm("Go on?", err=True):
         raise click.exceptions.Abort
 
@@ -99,7 +97,7 @@ def _show(done: Demo) -> None:
         f"\n{len(done.planted)} of the {pushed.records} labels in this example were flipped on purpose. Can you find them?"
         f"\n(Which ones they are: {folder / 'planted_errors.txt'})\n"
     )
-    table(None, ["queue", "records", "link"], [[q.queue.title, q.count, q.url] for q in pushed.queues])
+    table(None, ["queue", "records", "link"], [[q["title"], q["count"], q["url"]] for q in pushed.queues])
     click.echo(f"\nuser      {done.server.username}\npassword  {done.server.password}")
     click.echo(
         "\nAnswer a few records, then bring the corrections home:\n"
