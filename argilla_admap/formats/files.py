@@ -76,7 +76,8 @@ def container_of(path: Path) -> str:
     known = " ".join(e for e in EXTENSIONS if e != ".arrow")
     extension = "".join(path.suffixes[-2:])
     raise InputError(
-        f"{path}: the extension {extension!r} is not known; rename the file to one of {known}, with .gz or .zst behind it if it is packed"
+        f"{path}: the extension {extension!r} is not known; rename the file to one of {known}, "
+        "with .gz or .zst behind it if it is packed"
     )
 
 

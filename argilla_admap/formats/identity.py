@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from argilla_admap.formats.shape import Draft
@@ -15,6 +15,7 @@ __all__ = ["HashSet", "Identities", "Named", "safe_id"]
 
 #: Longer ids are cut: some databases index no more.
 _LONGEST = 200
+_MASK = 2**64 - 1
 # Control characters, line and paragraph separators, and the marks that turn the direction of text.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
@@ -28,16 +29,17 @@ def safe_id(original: str) -> str:
     if len(original) <= _LONGEST and original == original.strip() and not _UNSAFE.search(original):
         return original
     readable = _UNSAFE.sub("_", original).strip()[:120]
-    return f"{readable}-{_hash(original.encode('utf-8', 'surrogatepass')).to_bytes(8, 'big').hex()}"
+    return f"{readable}-{_digest(original)}"
 
 
-def _hash(*parts: bytes) -> int:
-    digest = hashlib.blake2b(digest_size=8)
+def _digest(*parts: str) -> str:
+    """Ten hex digits, the same on every machine and run."""
+    digest = hashlib.blake2b(digest_size=5)
     for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    # Zero marks an empty place of the set.
-    return int.from_bytes(digest.digest(), "little") or 1
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.hexdigest()
 
 
 class HashSet:
@@ -112,8 +114,8 @@ class Identities:
     """Gives each record of one pass its id.
 
     An id that is taken gets a suffix of ten hex digits: a hash of the record's own texts, and of its label too where the texts
-    are those of an earlier record. Neither the place in the file, nor the correction of a label whose texts are in the data once,
-    changes it. The memory is about 16 bytes a hash, four hashes a record.
+    are those of an earlier record. Neither the place in the file, nor the correction of a label whose texts are in the data
+    once, changes it. The memory is about 16 bytes a hash, four hashes a record.
     """
 
     def __init__(self) -> None:
@@ -124,21 +126,23 @@ class Identities:
 
     def name(self, draft: Draft) -> Named:
         """The draft's id. Called once for each record, in the order of the data."""
-        content = content_id(draft.prompt, draft.completions)
-        wanted = content if draft.id is None else safe_id(draft.id)
-        texts, labelled = _unordered(draft)
-        exact = _hash(wanted.encode(), content.encode(), repr(draft.ratings).encode())
+        wanted = content_id(draft.prompt, draft.completions) if draft.id is None else safe_id(draft.id)
+        ratings = draft.ratings or (None,) * len(draft.completions)
+        # Python's own hashes are fast, and nothing of them leaves this pass. As numbers, -1 and -2 would have the same.
+        exact = hash((wanted, draft.prompt, draft.completions, repr(ratings))) & _MASK or 1
         # A pair says the same whichever side comes first, so contradictions are sought without regard to the order.
-        if self._ids.add(_hash(wanted.encode())):
+        pairs = sorted(zip(draft.completions, map(repr, ratings), strict=True))
+        texts = hash((draft.prompt, *(text for text, _ in pairs))) & _MASK or 1
+        labelled = hash((texts, *(rating for _, rating in pairs))) & _MASK or 1
+        if self._ids.add(hash(wanted) & _MASK or 1):
             self._exact.add(exact)
             return Named(wanted, contradicts=self._contradicts(texts, labelled))
-        ids = [wanted, *(f"{wanted}-{h:016x}"[: len(wanted) + 11] for h in (texts, labelled, exact))]
+        ids = [wanted, *_suffixed(wanted, draft, pairs)]
         for level, candidate in enumerate(ids):
             if (exact ^ level) in self._exact:
                 return Named(candidate, duplicate=True)
-        for level, candidate in enumerate(ids):
-            if level and (level == len(ids) - 1 or self._ids.add(_hash(candidate.encode()))):
-                break
+        # The last is of all that tells the record from a duplicate, so it is free.
+        level, candidate = next((n, c) for n, c in enumerate(ids) if n == 3 or (n and self._ids.add(hash(c) & _MASK or 1)))
         self._exact.add(exact ^ level)
         contradicts = self._contradicts(texts, labelled)
         return Named(candidate, contradicts=contradicts, shared=not contradicts)
@@ -148,10 +152,9 @@ class Identities:
         return not self._texts.add(texts) and new_label
 
 
-def _unordered(draft: Draft) -> tuple[int, int]:
-    """Hashes of the texts, and of the texts with their ratings, that do not depend on the completions' order."""
-    ratings: Sequence[float | None] = draft.ratings or (None,) * len(draft.completions)
-    pairs = sorted((c.encode("utf-8", "replace"), repr(r).encode()) for c, r in zip(draft.completions, ratings, strict=True))
-    prompt = draft.prompt.encode("utf-8", "replace")
-    texts = _hash(prompt, *(c for c, _ in pairs))
-    return texts, _hash(texts.to_bytes(8, "little"), *(r for _, r in pairs))
+def _suffixed(wanted: str, draft: Draft, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """The id with hashes of the texts in any order; of these and the label; of the texts in their order and the label."""
+    texts = [draft.prompt, *(text for text, _ in pairs)]
+    yield f"{wanted}-{_digest(*texts)}"
+    yield f"{wanted}-{_digest(*texts, *(rating for _, rating in pairs))}"
+    yield f"{wanted}-{_digest(draft.prompt, *draft.completions, repr(draft.ratings))}"

@@ -123,8 +123,8 @@ class UltraFeedback(RowFormat):
     """The layout of openbmb/UltraFeedback: each completion with its ratings by aspect and its overall score.
 
     The label is `overall_score` where the file has it: it is the one number that the annotator gave the whole completion.
-    The mean of the aspects (`fine-grained_score`, or computed from the `Rating` values) is the label where it is absent, or when
-    `fine-grained_score` or `annotations` is named as the rating's field.
+    The mean of the aspects (`fine-grained_score`, or computed from the `Rating` values) is the label where it is absent, or
+    when `fine-grained_score` or `annotations` is named as the rating's field.
     """
 
     name = "ultrafeedback"

@@ -49,6 +49,7 @@ _ID_FIELDS = (
     "prompt_id",
     "conversation_id",
 )
+_IDS = frozenset(_ID_FIELDS)
 _SOURCE_FIELDS = ("source", "dataset", "subset", "domain", "task", "category")
 
 _repr = reprlib.Repr()
@@ -240,7 +241,7 @@ def found_id(row: Row, fields: FieldNames) -> str | None:
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise RowError(f"the id in {fields.id!r} is {kind(value)} ({shorten(value)}), expected text or a number")
         return _id_text(value)
-    for name in _ID_FIELDS:
+    for name in _ID_FIELDS if not _IDS.isdisjoint(row) else ():
         value = row.get(name)
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):
             return _id_text(value)
