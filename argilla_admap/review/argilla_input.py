@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from argilla_admap.records import PREFERENCE_SCHEMA, Record, records_to_batch
-from argilla_admap.review.argilla_api import Api, parse_address
+from argilla_admap.review.argilla_api import Address, Api, parse_address
 from argilla_admap.review.existing import read_layout
 from argilla_admap.review.reading import record_of
 from argilla_admap.tables import BATCH_ROWS, RecordStream
@@ -17,16 +17,17 @@ from argilla_admap.tables import BATCH_ROWS, RecordStream
 if TYPE_CHECKING:
     import argilla as rg
 
-__all__ = ["read_argilla"]
+    from argilla_admap.formats.shape import FieldNames
+
+__all__ = ["named_fields", "read_dataset"]
 
 
-def read_argilla(
-    dataset: str,
+def read_dataset(
+    dataset: str | rg.Dataset,
     client: rg.Argilla,
     *,
     workspace: str | None = None,
-    prompt_field: str | None = None,
-    completion_fields: Sequence[str] = (),
+    fields: FieldNames | None = None,
     rating_question: str | None = None,
     corrections: Mapping[str, tuple[float | None, ...]] | None = None,
     only: Mapping[str, object] | None = None,
@@ -35,10 +36,11 @@ def read_argilla(
     """The records of a data set, a pass over the server each time the stream is gone through.
 
     Args:
-        dataset: ``[WORKSPACE/]NAME``.
+        dataset: ``[WORKSPACE/]NAME``, or the SDK's data set.
         client: of the server.
         workspace: where `dataset` does not say it.
-        prompt_field, completion_fields, rating_question: where they are not recognised.
+        fields: the prompt's and the completions' (or chosen's and rejected's), where they are not recognised.
+        rating_question: the question about the label, where it is not recognised.
         corrections: ratings to put in the place of a record's own.
         only: the ids of the records to give; all where it is left out.
         limit: the most records to give.
@@ -48,10 +50,13 @@ def read_argilla(
         ArgillaError: there is no such data set, or the server said no.
     """
     api = Api(client)
-    target = api.dataset(parse_address(dataset, workspace))
-    reading = read_layout(
-        target, prompt_field=prompt_field, completion_fields=completion_fields, rating_question=rating_question
-    )
+    if isinstance(dataset, str):
+        target = api.dataset(parse_address(dataset, workspace))
+    else:
+        api = Api(dataset._client)
+        target = api.dataset(Address(str(dataset.name), str(dataset.workspace.name)))
+    prompt, completions = named_fields(fields)
+    reading = read_layout(target, prompt_field=prompt, completion_fields=completions, rating_question=rating_question)
 
     def records() -> Iterator[Record]:
         for page in api.pages(target, ("suggestions",)):
@@ -73,6 +78,14 @@ def read_argilla(
             yield records_to_batch(pending)
 
     return RecordStream(batches, PREFERENCE_SCHEMA, {"source": f"argilla:{target.full_name}"})
+
+
+def named_fields(fields: FieldNames | None) -> tuple[str | None, tuple[str, ...]]:
+    """The fields of the prompt and of the completions that are said by hand."""
+    if fields is None:
+        return None, ()
+    pair = tuple(name for name in (fields.chosen, fields.rejected) if name)
+    return fields.prompt, fields.completion or pair
 
 
 def _corrected(record: Record, ratings: tuple[float | None, ...] | None) -> Record:

@@ -86,7 +86,15 @@ def enrich(
     sender.verify()
     counts = count_queues(api, api.refresh(dataset))
     return PushResult(
-        dataset.full_name, False, len(payload), 0, sender.updated, unmatched, tuple(counts), (*notes, *sender.notes), seconds
+        dataset.full_name,
+        False,
+        len(payload),
+        0,
+        sender.updated,
+        unmatched,
+        tuple(found.json() for found in counts),
+        (*notes, *sender.notes),
+        seconds,
     )
 
 

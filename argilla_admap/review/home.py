@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from argilla_admap.review.argilla_api import Api, RemoteDataset
-from argilla_admap.review.existing import own_layout
+from argilla_admap.errors import InputError
+from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
+from argilla_admap.review.existing import external_id, own_layout
 from argilla_admap.review.guidelines import QueueLine, merge_guidelines, render_guidelines
-from argilla_admap.review.properties import BY_COLUMN
-from argilla_admap.review.queues import CONTRACT, QUEUES, Queue, reviewer_queue, usable
+from argilla_admap.review.properties import BY_COLUMN, POSITION
+from argilla_admap.review.queues import CONTRACT, QUEUES, Queue, adhoc_queue, reviewer_queue, similar_url, usable
 
-__all__ = ["QueueCount", "count_queue", "count_queues", "queues_of", "refresh_home"]
+if TYPE_CHECKING:
+    import argilla as rg
+
+__all__ = ["QueueCount", "Queues", "count_queue", "count_queues", "find_queues", "queues_of", "refresh_home"]
 
 _OPEN = {"type": "terms", "scope": {"entity": "record", "property": "status"}, "values": ["pending"]}
 
@@ -69,6 +73,65 @@ def count_queues(api: Api, dataset: RemoteDataset) -> list[QueueCount]:
     """The data set's queues with their counts; of the optional ones those that hold a record."""
     counted = [count_queue(api, dataset, queue) for queue in queues_of(api, dataset)]
     return [found for found in counted if found.count or found.queue.name in CONTRACT]
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """The queues that were asked for."""
+
+    dataset: str
+    queues: tuple[QueueCount, ...]
+
+
+def find_queues(
+    client: rg.Argilla,
+    dataset: str,
+    *,
+    workspace: str | None = None,
+    where: str | None = None,
+    sort: Sequence[str] = (),
+    similar_to: str | None = None,
+) -> Queues:
+    """The data set's queues; with `where` or `sort` one made on the spot; with `similar_to` the neighbours of a record.
+
+    Args:
+        client: of the server.
+        dataset: ``[WORKSPACE/]NAME``.
+        workspace: where `dataset` does not say it.
+        where: as of ``mean<2 and variance>=1``.
+        sort: as of ``p_wrong:desc``.
+        similar_to: the record's own id.
+
+    Raises:
+        InputError: conditions that cannot be read, or that need metadata which the data set does not have.
+        ArgillaError: no such data set or record.
+    """
+    queue = adhoc_queue(where, sort) if where or sort else None
+    api = Api(client)
+    target = api.dataset(parse_address(dataset, workspace))
+    if BY_COLUMN["flags"].name not in target.properties:
+        raise InputError(f"{target.full_name} was never pushed to; do it with `admap push MAP --dataset {target.full_name}`")
+    if similar_to is not None:
+        return Queues(target.full_name, (_similar(api, target, similar_to),))
+    if queue is None:
+        return Queues(target.full_name, tuple(count_queues(api, target)))
+    for column in sorted(queue.columns):
+        if BY_COLUMN[column].name not in target.properties:
+            raise InputError(f"{target.full_name} has no {column!r}: it is noted only where it is used")
+    return Queues(target.full_name, (count_queue(api, target, queue),))
+
+
+def _similar(api: Api, target: RemoteDataset, record_id: str) -> QueueCount:
+    scope = {"entity": "record", "property": "external_id"}
+    body = {"filters": {"and": [{"type": "terms", "scope": scope, "values": [external_id(record_id)]}]}}
+    found, _ = api.search(target, body, limit=1)
+    if not found:
+        raise InputError(f"{target.full_name} holds no record with the id {record_id!r}")
+    if POSITION not in target.vectors:
+        raise InputError(f"{target.full_name} has no vector {POSITION!r}, so that nothing is near; push the map again")
+    queue = Queue("similar", f"Similar to {record_id}", "Their mean and variance are the nearest on the map.", (), ())
+    url = similar_url(target, str(found[0]["id"]))
+    return QueueCount(queue, 50, 50, url, url.replace("page=1&", "page=1~10&"))
 
 
 def refresh_home(

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from argilla_admap.review.home import QueueCount
-
 __all__ = ["Progress", "PushResult"]
 
 #: Told how many records are done, of how many.
@@ -25,7 +23,7 @@ class PushResult:
         added: records made on Argilla.
         updated: records of which something was sent again.
         unmatched: records of the map that the data set, somebody else's, does not hold.
-        queues: as they stand now.
+        queues: name, title, why, count, pending, url and bulk_url of each, as they stand now.
         notes: what a person should know.
         seconds: spent on reading what is there and sending.
     """
@@ -36,7 +34,7 @@ class PushResult:
     added: int
     updated: int
     unmatched: int
-    queues: tuple[QueueCount, ...] = ()
+    queues: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -49,6 +47,6 @@ class PushResult:
             "added": self.added,
             "updated": self.updated,
             "unmatched": self.unmatched,
-            "queues": [queue.json() for queue in self.queues],
+            "queues": list(self.queues),
             "notes": list(self.notes),
         }

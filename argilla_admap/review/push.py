@@ -161,7 +161,17 @@ def _push_own(
     left = len(known) - sender.met
     if left > 0:
         notes.append(f"{left:,} records of the data set are not in this map; they were left alone")
-    return PushResult(target.full_name, created, total, sender.added, sender.updated, 0, tuple(counts), tuple(notes), seconds)
+    return PushResult(
+        target.full_name,
+        created,
+        total,
+        sender.added,
+        sender.updated,
+        0,
+        tuple(found.json() for found in counts),
+        tuple(notes),
+        seconds,
+    )
 
 
 def _items(data_map: DataMap, payload: Payload, wanted: layout.Layout) -> Iterator[tuple[int, dict[str, Any]]]:

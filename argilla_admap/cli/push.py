@@ -1,0 +1,93 @@
+"""`admap push`: the map onto Argilla."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from argilla_admap.cli.output import dry_run_option, emit, fail_partly, json_option, note, show_queues
+
+__all__ = ["command", "push_options", "reviewer_names"]
+
+
+def push_options(command: Any) -> Any:
+    """The options of a push, for `admap push` and `admap run`."""
+    for option in reversed(
+        (
+            click.option("--blind", is_flag=True, help="For a new data set: hide label, scores and models, shuffle the order."),
+            click.option("--reviewers", metavar="A,B", help="Assign the records to these users; a queue for each of them."),
+            click.option("--overlap", type=click.IntRange(min=1), default=1, show_default=True, help="Reviewers a record."),
+            click.option(
+                "--copy-to", metavar="NAME", help="Make a review copy, instead of enriching somebody else's data set."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("push")
+@click.argument("data_map", metavar="MAP")
+@click.option("--dataset", required=True, metavar="[WORKSPACE/]NAME", help="The Argilla data set; made where it is absent.")
+@push_options
+@click.option("--prompt-field", metavar="FIELD", help="The prompt's field, in somebody else's data set.")
+@click.option("--completion-field", metavar="FIELD", multiple=True, help="A completion's field there; repeat it.")
+@dry_run_option
+@json_option
+def command(
+    data_map: str,
+    dataset: str,
+    blind: bool,
+    reviewers: str | None,
+    overlap: int,
+    copy_to: str | None,
+    prompt_field: str | None,
+    completion_field: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Make the Argilla data set of MAP with its review page, or enrich the one that is there.
+
+    Answers, suggestions, other metadata and settings of a data set that is there are not touched. Only what differs is
+    sent: after a stop, the same command goes on.
+
+    Example: admap push map.parquet --dataset default/uf
+    """
+    from argilla_admap import pipeline
+    from argilla_admap.cli.progress import ProgressLine
+    from argilla_admap.mapping.data_map import DataMap
+
+    opened = DataMap.read(data_map)
+    with ProgressLine() as line:
+        result = pipeline.push(
+            opened,
+            dataset,
+            blind=blind,
+            reviewers=reviewer_names(reviewers),
+            overlap=overlap,
+            copy_to=copy_to,
+            prompt_field=prompt_field,
+            completion_fields=completion_field,
+            dry_run=dry_run,
+            progress=line.pushing,
+        )
+    for line in result.notes:
+        note(line)
+
+    def show() -> None:
+        verb = "would be made" if dry_run and result.created else "made" if result.created else "updated"
+        note(
+            f"{result.dataset} {verb}: {result.records:,} records of the map, {result.added:,} added, {result.updated:,} "
+            f"updated, {result.unmatched:,} not found there."
+        )
+        show_queues(result.queues)
+
+    emit(result.json(), as_json, show)
+    if result.unmatched:
+        fail_partly()
+
+
+def reviewer_names(text: str | None) -> tuple[str, ...]:
+    """The names in ``a,b``, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))

@@ -1,0 +1,37 @@
+"""`admap queues`: the review queues with counts and links, and queues made on the spot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from argilla_admap.cli.output import emit, json_option, note, show_queues
+
+__all__ = ["command"]
+
+
+@click.command("queues")
+@click.argument("dataset", metavar="[WORKSPACE/]DATASET")
+@click.option("--where", metavar="CONDITIONS", help="A queue on the spot, e.g. 'mean<2 and variance>=1'.")
+@click.option("--sort", metavar="NAME:asc|desc", multiple=True, help="What comes first in it.  [default: p_wrong:desc]")
+@click.option("--similar-to", metavar="ID", help="The records nearest on the map to this one.")
+@json_option
+def command(dataset: str, where: str | None, sort: tuple[str, ...], similar_to: str | None, as_json: bool) -> None:
+    """The review queues of an Argilla data set: how many records, how many still open, and the link of each.
+
+    Example: admap queues default/uf --where 'mean<2 and variance>=1' --sort p_wrong:desc
+    """
+    from argilla_admap import pipeline
+    from argilla_admap.review.home import find_queues
+
+    found = find_queues(pipeline.connect(), dataset, where=where, sort=sort, similar_to=similar_to)
+    answer: dict[str, Any] = {"dataset": found.dataset, "queues": [queue.json() for queue in found.queues]}
+
+    def show() -> None:
+        show_queues(answer["queues"])
+        for queue in found.queues:
+            if queue.count and not where:
+                note(f"{queue.queue.title}: {queue.queue.why}")
+
+    emit(answer, as_json, show)
