@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from argilla_admap.cli.output import emit, json_option, note, table
+from argilla_admap.cli.output import emit, json_option, note, show_queues
 from argilla_admap.errors import InputError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _show(done: Demo) -> None:
         f"\n{len(done.planted)} of the {pushed.records} labels in this example were flipped on purpose. Can you find them?"
         f"\n(Which ones they are: {folder / 'planted_errors.txt'})\n"
     )
-    table(None, ["queue", "records", "link"], [[q["title"], q["count"], q["url"]] for q in pushed.queues])
+    show_queues(pushed.queues)
     click.echo(f"\nuser      {done.server.username}\npassword  {done.server.password}")
     click.echo(
         "\nAnswer a few records, then bring the corrections home:\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-__all__ = ["dry_run_option", "emit", "fail_partly", "json_option", "note", "table"]
+__all__ = ["dry_run_option", "emit", "fail_partly", "json_option", "note", "show_queues", "table"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; spend and write nothing.")
@@ -43,10 +43,21 @@ def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[obj
     for row in rows:
         # Text, not markup: a data set's words must not be read as a style.
         drawn.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
-    console = Console(soft_wrap=False)
+    console = Console()
     if not console.is_terminal:
         console.width = 250
-    console.print(drawn)
+    with console.capture() as captured:
+        console.print(drawn)
+    click.echo("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
+
+
+def show_queues(queues: Sequence[Mapping[str, Any]]) -> None:
+    """Queues on stdout: title, counts, and the link on a line of its own, so that no terminal breaks it."""
+    width = max((len(queue["title"]) for queue in queues), default=0)
+    for queue in queues:
+        click.echo(f"{queue['title']:<{width}}  {queue['count']:>6,} records, {queue['pending']:,} open")
+        if queue["count"]:
+            click.echo(f"  {queue['url']}")
 
 
 def fail_partly() -> None:
