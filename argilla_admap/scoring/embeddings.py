@@ -12,7 +12,8 @@ import orjson
 
 from argilla_admap.errors import InputError, JudgeRefused
 from argilla_admap.scoring.faults import Unreadable
-from argilla_admap.scoring.question import Answer, Reading
+from argilla_admap.scoring.parts import ask_in_parts
+from argilla_admap.scoring.question import Reading
 from argilla_admap.scoring.scorer import Work
 from argilla_admap.scoring.store import Known, Store
 
@@ -71,7 +72,6 @@ class EndpointEmbedder:
     def __init__(self, calls: Calls, model: str) -> None:
         self._calls = calls
         self._model = model
-        self._most = _MOST_TEXTS
         self._under_way: dict[bytes, asyncio.Future[None]] = {}
 
     async def start(self) -> list[str]:
@@ -105,7 +105,7 @@ class EndpointEmbedder:
         parts: list[list[tuple[str, bytes]]] = []
         characters = 0
         for text, key in texts:
-            if not parts or len(parts[-1]) >= self._most or characters + len(text) > _MOST_CHARACTERS:
+            if not parts or len(parts[-1]) >= _MOST_TEXTS or characters + len(text) > _MOST_CHARACTERS:
                 parts.append([])
                 characters = 0
             parts[-1].append((text, key))
@@ -113,18 +113,11 @@ class EndpointEmbedder:
         return parts
 
     async def _ask(self, question: _Embed) -> dict[str, Embedded]:
-        answer: Answer = (await self._calls.ask([question]))[0]
-        if answer.error is None and len(answer.known) == len(question.texts):
-            return {t: Embedded(_vector(known.text)) for t, known in zip(question.texts, answer.known, strict=True)}
-        if len(question.texts) == 1 or self._calls.over:
-            return {text: Embedded(None, f"no embedding: {answer.error}") for text in question.texts}
-        # One text too long fails all that were asked with it, and some servers take fewer at once: halve.
-        if "batch size" in (answer.error or ""):
-            self._most = max(1, min(self._most, len(question.texts) // 2))
-        half = len(question.texts) // 2
-        pairs = list(zip(question.texts, question.keys, strict=True))
-        first, second = _Embed(self._model, pairs[:half]), _Embed(self._model, pairs[half:])
-        return await self._ask(first) | await self._ask(second)
+        found = await ask_in_parts(self._calls, question)
+        return {
+            text: Embedded(None, f"no embedding: {one}") if isinstance(one := found[key], str) else Embedded(_vector(one.text))
+            for text, key in question.texts
+        }
 
     def _key(self, text: str) -> bytes:
         return _key("embedding", self._calls.name, text)
@@ -148,14 +141,17 @@ class _Embed:
 
     def __init__(self, model: str, texts: Sequence[tuple[str, bytes]]) -> None:
         self._model = model
-        self.texts = [text for text, _ in texts]
+        self.texts = texts
         self.keys: tuple[bytes, ...] = tuple(key for _, key in texts)
 
+    def part(self, start: int, end: int) -> _Embed:
+        return _Embed(self._model, self.texts[start:end])
+
     def body(self) -> bytes:
-        return orjson.dumps({"model": self._model, "input": self.texts, "encoding_format": "float"})
+        return orjson.dumps({"model": self._model, "input": [text for text, _ in self.texts], "encoding_format": "float"})
 
     def tokens(self) -> tuple[int, int, int]:
-        length = sum(len(text.encode()) for text in self.texts)
+        length = sum(len(text.encode()) for text, _ in self.texts)
         return length // 4, length, 0
 
     def read(self, reply: Any) -> list[Reading]:
