@@ -72,8 +72,8 @@ def command(
             dry_run=dry_run,
             progress=line.pushing,
         )
-    for line in result.notes:
-        note(line)
+    for remark in result.notes:
+        note(remark)
 
     def show() -> None:
         verb = "would be made" if dry_run and result.created else "made" if result.created else "updated"
