@@ -22,7 +22,9 @@ COMMANDS = {
     "push": "Make the Argilla data set, or enrich the one that is there.",
     "queues": "The review queues, with counts and links.",
     "pull": "Bring corrected labels back.",
+    "select": "A training subset: by region, P(wrong), quota and diversity.",
     "report": "The map to look at: one .html that opens offline, .png or .svg.",
+    "compare": "Two judges, or two dates: who moved, agreement, bias.",
     "server": "An Argilla of your own: start, stop, status, env.",
 }
 

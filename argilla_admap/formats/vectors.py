@@ -62,15 +62,17 @@ def _from_parquet(path: Path, ids: Sequence[str]) -> npt.NDArray[np.float64]:
         raise InputError(f"--embeddings {path}: has the columns {', '.join(table.schema.names)}; {_HOW}")
     column: Any = table.column(name).combine_chunks()
     present = np.flatnonzero(np.asarray(column.is_valid()))
-    kept: Any = column.take(pa.array(present))
+    kept: Any = column.take(present)
     flat = np.asarray(kept.flatten(), dtype=np.float64)
     width = len(flat) // len(present) if len(present) else 0
     if not width or any(len(vector) != width for vector in kept.slice(0, 1000)) or len(flat) != width * len(present):
         raise InputError(f"--embeddings {path}: the vectors of `{name}` are empty or of different lengths; {_HOW}")
-    places = {id_: row for row, id_ in enumerate(table.column("id").take(pa.array(present)).cast(pa.string()).to_pylist())}
+    places = {id_: row for row, id_ in enumerate(table.column("id").take(present).cast(pa.string()).to_pylist())}
     rows = np.array([places.get(id_, -1) for id_ in ids], np.int64)
     if not (rows >= 0).any():
-        raise InputError(f"--embeddings {path}: none of its {len(places):,} ids is an id of the map; are both of the same data?")
+        raise InputError(
+            f"--embeddings {path}: none of its {len(places):,} ids is an id of the map; are both of the same data?"
+        )
     vectors = np.full((len(ids), width), np.nan)
     vectors[rows >= 0] = flat.reshape(-1, width)[rows[rows >= 0]]
     return vectors

@@ -1,0 +1,64 @@
+"""`admap compare`: two judges, or two dates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from argilla_admap.cli.output import emit, json_option, note, table
+
+__all__ = ["command"]
+
+
+@click.command("compare")
+@click.argument("map_a", metavar="MAP_A")
+@click.argument("map_b", metavar="MAP_B")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The records that changed region, a JSON object a line, farthest first.",
+)
+@json_option
+def command(map_a: str, map_b: str, output: Path | None, as_json: bool) -> None:
+    """Compare two maps of the same records: who moved, how far the judges agree, what sways each.
+
+    Records are joined by id; those in one map only are counted.
+
+    Example: admap compare gpt-4o.parquet qwen.parquet
+    """
+    import json
+
+    from argilla_admap.mapping.comparison import compare_maps
+    from argilla_admap.mapping.data_map import DataMap
+
+    found = compare_maps(DataMap.read(map_a), DataMap.read(map_b))
+    farthest = found.moved.head(20).to_json(orient="records")
+    answer: dict[str, Any] = {"map_a": map_a, "map_b": map_b, **found.answer, "output": None}
+    if output is not None:
+        from argilla_admap.tables import atomic_path
+
+        with atomic_path(output) as temporary:
+            found.moved.to_json(temporary, orient="records", lines=True, force_ascii=False)
+        answer["output"] = str(output)
+    answer["farthest"] = json.loads(farthest)
+    emit(answer, as_json, lambda: _show(answer))
+
+
+def _show(answer: dict[str, Any]) -> None:
+    from argilla_admap.report.bias_words import bias_figures, comparison_figures
+
+    regions = answer["regions"]
+    names = list(regions["transitions"])
+    note(f"a: {answer['map_a']}\nb: {answer['map_b']}")
+    table(
+        "from a (rows) to b (columns)", ["region", *names], [[name, *regions["transitions"][name].values()] for name in names]
+    )
+    table(None, ["", "", ""], [[f.label, f.value, f.note] for f in comparison_figures(answer)])
+    for side in ("a", "b"):
+        table(f"judge {side}", ["", "", ""], [[f.label, f.value, f.note] for f in bias_figures(answer["bias"][side])])
+    if answer["farthest"]:
+        rows = [[r["id"], r["region_a"], r["region_b"], round(r["distance"], 2)] for r in answer["farthest"][:10]]
+        table("moved farthest", ["id", "a", "b", "standard deviations"], rows)

@@ -1,0 +1,126 @@
+"""`admap select`: a training subset of a map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from argilla_admap.cli.output import dry_run_option, emit, json_option, note, table
+from argilla_admap.errors import InputError
+
+if TYPE_CHECKING:
+    from argilla_admap.mapping.data_map import DataMap
+    from argilla_admap.mapping.selection import Selection
+
+__all__ = ["command"]
+
+#: From this association on, a choice is in part a choice of sources, and that is said.
+_TELLING = 0.1
+
+
+@click.command("select")
+@click.argument("data_map", metavar="MAP")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where the records go.")
+@click.option(
+    "--region", "regions", metavar="REGION", multiple=True, help="Of this region: high_var, high_avg, low_avg; repeatable."
+)
+@click.option("--max-p-wrong", type=float, metavar="P", help="With a P(wrong) of at most P.")
+@click.option("--without-flag", "without_flags", metavar="FLAG", multiple=True, help="Without this flag; repeatable.")
+@click.option("--fraction", type=float, metavar="F", help="At most this share of the map's records, the best by mean score.")
+@click.option("--stratify", metavar="FIELD", help="Keep the map's mix of this column's values, e.g. source.")
+@click.option(
+    "--embeddings",
+    metavar="FILE|position",
+    help="Choose a diverse part by these vectors: a .npy (a row a record), a .parquet (id, embedding), or the map's own.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which equal records are taken.")
+@click.option("--format", "format_name", metavar="NAME", help="Of the output; without it a .parquet keeps the map's columns.")
+@dry_run_option
+@json_option
+def command(
+    data_map: str,
+    output: Path | None,
+    regions: tuple[str, ...],
+    max_p_wrong: float | None,
+    without_flags: tuple[str, ...],
+    fraction: float | None,
+    stratify: str | None,
+    embeddings: str | None,
+    seed: int,
+    format_name: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Choose the records of MAP to train on, and say what was dropped and why.
+
+    `--region high_avg` alone is the published selection: the third of the data with agreed, good completions.
+
+    Example: admap select map.parquet -o train.jsonl --region high_avg --max-p-wrong 0.5 --stratify source
+    """
+    from argilla_admap.mapping.data_map import DataMap
+    from argilla_admap.mapping.selection import Rules, chosen_stream, select_records
+
+    if output is None and not dry_run:
+        raise click.UsageError("Say where the records go with -o FILE (or look first with --dry-run).")
+    rules = Rules(
+        regions=tuple(name.strip() for region in regions for name in region.split(",")),
+        max_p_wrong=max_p_wrong,
+        without_flags=without_flags,
+        fraction=fraction,
+        stratify=stratify,
+        seed=seed,
+    )
+    opened = DataMap.read(data_map)
+    selection = select_records(opened.frame, rules, _vectors(embeddings, opened))
+    answer: dict[str, Any] = {**selection.as_json(), "output": None}
+    if not answer["selected"]:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in answer["dropped"].items())
+        raise InputError(f"{data_map}: no record is left ({reasons}); nothing was written, ask for less")
+    if output is not None and not dry_run:
+        _write(chosen_stream(opened.stream(), selection), output, format_name)
+        answer["output"] = str(output)
+    emit(answer, as_json, lambda: _show(answer, selection))
+
+
+def _vectors(embeddings: str | None, data_map: DataMap) -> Any:
+    if embeddings is None:
+        return None
+    if embeddings == "position":
+        from argilla_admap.mapping.selection import map_vectors
+
+        return map_vectors(data_map.frame)
+    from argilla_admap.formats.vectors import read_vectors
+
+    return read_vectors(Path(embeddings), data_map.frame["id"].tolist())
+
+
+def _write(stream: Any, output: Path, format_name: str | None) -> None:
+    if format_name is None and output.suffix == ".parquet":
+        from argilla_admap.tables import write_parquet
+
+        write_parquet(output, stream.batches(), stream.schema, stream.info)
+        return
+    from argilla_admap.formats import registry
+
+    registry.write(stream, output, format_name or "plain")
+
+
+def _show(answer: dict[str, Any], selection: Selection) -> None:
+    table(None, ["", "records"], [["selected", answer["selected"]], *([k, v] for k, v in answer["dropped"].items())])
+    for title, parts in (
+        ("region", selection.by_region),
+        (selection.stratum, selection.by_stratum),
+        ("flag", selection.by_flag),
+    ):
+        rows = [[part.name, part.records, part.kept, f"{part.kept / part.records:.0%}"] for part in parts if part.records]
+        if rows:
+            table(None, [title, "records", "kept", "share"], rows[:30])
+    if answer["selected"] < answer["wanted"]:
+        note(f"{answer['wanted'] - answer['selected']:,} fewer than asked for: not enough records pass in every part.")
+    if (selection.association or 0) >= _TELLING:
+        note(
+            f"The choice leans on {selection.stratum} (Cramer's V {selection.association:.2f}); "
+            f"--stratify {selection.stratum} keeps the mix."
+        )

@@ -1,0 +1,356 @@
+"""What sways the judge beside quality: length, position, its own family; and where it agrees with the labels.
+
+All comparisons are made *within* a prompt, so that a prompt that is hard, or that draws long answers, does not count. None
+of these numbers is proof of a bias by itself: a longer answer can be the better one. Each is therefore given a second time
+with the data set's label held fixed, where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy.stats import t as student
+
+from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
+from argilla_admap.mapping.observations import OTHER_JUDGE, Observations, observe
+from argilla_admap.mapping.traits import LANGUAGES, Traits, families_of, family_of, read_traits
+from argilla_admap.tables import RecordStream
+
+__all__ = [
+    "Agreement",
+    "Bias",
+    "Estimate",
+    "LengthBias",
+    "Pairs",
+    "control_length",
+    "estimate_bias",
+    "measure_bias",
+    "within_slopes",
+]
+
+#: More pairs than this tell nothing more; a seeded sample of the records is taken then.
+_MOST_PAIRS = 4_000_000
+_GROUPS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its 95% interval, from so many records."""
+
+    value: float
+    low: float
+    high: float
+    records: int
+
+    @property
+    def clear(self) -> bool:
+        """The interval does not hold zero."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True, slots=True)
+class LengthBias:
+    """Length and score.
+
+    Attributes:
+        per_doubling: score points that a completion of twice the length gets more.
+        per_doubling_given_label: the same at an equal label.
+        judge_prefers_longer: share of a prompt's pairs in which the judge scores the longer one higher (of those it parts).
+        label_prefers_longer: the same of the labels; None without labels.
+    """
+
+    per_doubling: Estimate | None
+    per_doubling_given_label: Estimate | None
+    judge_prefers_longer: float | None
+    label_prefers_longer: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How often judge and label (or two judges) order a pair of completions alike.
+
+    Attributes:
+        group: a source, a language, or "" for all.
+        pairs: pairs that both part.
+        accuracy: share of them ordered alike.
+        low, high: 95% interval of `accuracy` (Wilson).
+    """
+
+    group: str
+    pairs: int
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """What `measure_bias` found; a part that the data do not tell is None or empty.
+
+    Attributes:
+        judge: its name.
+        length: see `LengthBias`.
+        first_position: score points that the first completion of a record gets more than the others.
+        first_position_given_label: the same at an equal label; None where the label stands in a fixed place.
+        label_first: share of the records with one best label in which it is the first completion's.
+        judge_family: who makes the judge.
+        own_family: score points that completions of the judge's own family get more.
+        own_family_given_label: the same at an equal label.
+        by_source, by_language: agreement of judge and label; the first entry is that of all.
+        judges: agreement of two judges, by "A | B", then by source and language as above.
+    """
+
+    judge: str | None
+    length: LengthBias
+    first_position: Estimate | None
+    first_position_given_label: Estimate | None
+    label_first: float | None
+    judge_family: str | None
+    own_family: Estimate | None
+    own_family_given_label: Estimate | None
+    by_source: tuple[Agreement, ...]
+    by_language: tuple[Agreement, ...]
+    judges: Mapping[str, tuple[Agreement, ...]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+
+def measure_bias(stream: RecordStream) -> Bias:
+    """Measures the judge of a scored stream, or of a map; goes through it twice."""
+    return estimate_bias(observe(stream), read_traits(stream))
+
+
+def estimate_bias(seen: Observations, traits: Traits) -> Bias:
+    """The same from the numbers of the stream."""
+    scored = np.isfinite(seen.scores)
+    labelled = scored & np.isfinite(seen.ratings)
+    position = np.arange(seen.offsets[-1]) - np.repeat(seen.offsets[:-1], seen.sizes)
+    first = (position == 0).astype(np.float64)
+    pairs = Pairs.of(seen, traits)
+    judged_family, own = _own_family(seen, traits.judge)
+    doubled = traits.log_length / np.log(2)
+    label_first = _label_first(seen, labelled)
+    # A label that always stands in one place cannot be told from the place.
+    separable = label_first is not None and 0.02 < label_first < 0.98
+    languages = traits.language[pairs.record]
+    sources = seen.sources[pairs.record]
+    return Bias(
+        judge=traits.judge,
+        length=LengthBias(
+            per_doubling=within_slopes(seen.offsets, seen.scores, [doubled], scored)[0],
+            per_doubling_given_label=within_slopes(seen.offsets, seen.scores, [doubled, seen.ratings], labelled)[0],
+            judge_prefers_longer=_share(pairs.score * pairs.length),
+            label_prefers_longer=_share(pairs.rating * pairs.length),
+        ),
+        first_position=within_slopes(seen.offsets, seen.scores, [first], scored)[0],
+        first_position_given_label=within_slopes(seen.offsets, seen.scores, [first, seen.ratings], labelled)[0]
+        if separable
+        else None,
+        label_first=label_first,
+        judge_family=judged_family,
+        own_family=within_slopes(seen.offsets, seen.scores, [own], scored & np.isfinite(own))[0],
+        own_family_given_label=within_slopes(seen.offsets, seen.scores, [own, seen.ratings], labelled & np.isfinite(own))[0],
+        by_source=tuple(_agreements(pairs.score * pairs.rating, sources, seen.source_names)),
+        by_language=tuple(_agreements(pairs.score * pairs.rating, languages, LANGUAGES)),
+        judges={
+            f"{traits.judge or 'first judge'} | {name}": (
+                *_agreements(pairs.score * other, sources, seen.source_names),
+                *list(_agreements(pairs.score * other, languages, LANGUAGES))[1:],
+            )
+            for name, other in pairs.others.items()
+        },
+    )
+
+
+def within_slopes(offsets: Ints, outcome: Floats, causes: Sequence[Floats], keep: Bools) -> list[Estimate | None]:
+    """Least-squares slopes of the outcome on the causes within records, each with a 95% interval.
+
+    Records' own means are taken off first (a fixed effect for each record), and the errors of one record may depend on each
+    other: the variance is clustered by record, with the correction G / (G - 1) and t of G - 1 degrees of freedom.
+
+    Args:
+        offsets: shape (n + 1,).
+        outcome: flat.
+        causes: flat, one for each slope.
+        keep: flat; the completions to use. Records with fewer than two of them do not count.
+    Returns:
+        an estimate for each cause, in outcome's units per unit of the cause; None for all where a cause does not vary or
+        fewer than ten records tell.
+    Source: Liang & Zeger, Biometrika 73 (1986) 13-22; Cameron & Miller, J. Human Resources 50 (2015) 317-372, eqs. 10-12.
+    """
+    nothing: list[Estimate | None] = [None] * len(causes)
+    n = len(offsets) - 1
+    owner = np.repeat(np.arange(n), np.diff(offsets))[keep]
+    counts = np.bincount(owner, minlength=n)
+    fit = counts[owner] >= 2
+    owner = owner[fit]
+    if not len(owner):
+        return nothing
+    columns = [values[keep][fit] for values in (outcome, *causes)]
+    y, *xs = (values - (np.bincount(owner, values, minlength=n) / np.maximum(counts, 1))[owner] for values in columns)
+    x = np.stack(xs, axis=1)
+    # A record in which no cause varies tells nothing of any slope.
+    telling = np.bincount(owner, np.square(x).sum(axis=1), minlength=n) > 1e-12
+    records = int(telling.sum())
+    gram = x.T @ x
+    if records < 10 or np.linalg.matrix_rank(gram, tol=1e-9 * max(float(np.trace(gram)), 1e-300)) < len(causes):
+        return nothing
+    slopes = np.linalg.solve(gram, x.T @ y)
+    pulls = x * (y - x @ slopes)[:, None]
+    clusters = np.stack([np.bincount(owner, pull, minlength=n) for pull in pulls.T], axis=1)
+    bread = np.linalg.inv(gram)
+    covariance = bread @ (clusters.T @ clusters) @ bread * (records / (records - 1))
+    reach = float(student.ppf(0.975, records - 1)) * np.sqrt(np.diag(covariance))
+    return [
+        Estimate(float(slope), float(slope - half), float(slope + half), records)
+        for slope, half in zip(slopes, reach, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Each pair of completions of one prompt: the signs of their differences, 0 for a tie and where either is missing.
+
+    Attributes:
+        record: shape (p,), the record's position.
+        score, rating, length: shape (p,), -1, 0 or 1.
+        others: the same of the other judges.
+    """
+
+    record: Ints
+    score: Floats
+    rating: Floats
+    length: Floats
+    others: Mapping[str, Floats]
+
+    @classmethod
+    def of(cls, seen: Observations, traits: Traits) -> Pairs:
+        """All pairs; of a seeded sample of the records where there are more than four million."""
+        chosen = np.ones(seen.n, bool)
+        total = int((seen.sizes * (seen.sizes - 1) // 2).sum())
+        if total > _MOST_PAIRS:
+            chosen = np.random.default_rng(0).random(seen.n) < _MOST_PAIRS / total
+        columns = {"score": seen.scores, "rating": seen.ratings, "length": traits.log_length, **_prefixed(seen.other_scores)}
+        parts: dict[str, list[Any]] = {name: [] for name in columns}
+        records: list[Ints] = [np.zeros(0, np.int64)]
+        for group in groups_by_size(seen.offsets, np.repeat(chosen, seen.sizes)):
+            for i, j in _index_pairs(group.k):
+                records.append(group.rows)
+                for name, values in columns.items():
+                    parts[name].append(np.sign(np.nan_to_num(values[group.items[:, i]] - values[group.items[:, j]])))
+        joined = {name: np.concatenate(pieces) if pieces else np.zeros(0) for name, pieces in parts.items()}
+        others = {name: joined[OTHER_JUDGE + name] for name in seen.other_scores}
+        return cls(np.concatenate(records), joined["score"], joined["rating"], joined["length"], others)
+
+
+def _prefixed(others: Mapping[str, Floats]) -> dict[str, Floats]:
+    return {OTHER_JUDGE + name: values for name, values in others.items()}
+
+
+def _index_pairs(k: int) -> Iterator[tuple[int, int]]:
+    return ((i, j) for i in range(k) for j in range(i + 1, k))
+
+
+def _share(products: Floats) -> float | None:
+    """Of the products of two signs that are not zero, the share that is positive."""
+    decided = int(np.count_nonzero(products))
+    return float((products > 0).sum() / decided) if decided else None
+
+
+def _agreements(products: Floats, groups: Ints, names: Sequence[str]) -> Iterator[Agreement]:
+    """The share of positive products for all, then for each group, the largest first."""
+    decided = products != 0
+    if not decided.any():
+        return
+    yield _agreement("", int(decided.sum()), int((products > 0).sum()))
+    known = decided & (groups >= 0)
+    total = np.bincount(groups[known], minlength=len(names))
+    alike = np.bincount(groups[known], products[known] > 0, minlength=len(names))
+    for group in np.argsort(-total, kind="stable")[:_GROUPS_SHOWN]:
+        if total[group]:
+            yield _agreement(names[group], int(total[group]), int(alike[group]))
+
+
+def _agreement(group: str, pairs: int, alike: int) -> Agreement:
+    """With Wilson's interval. Source: Wilson, JASA 22 (1927) 209-212."""
+    z = 1.959963984540054
+    share = alike / pairs
+    centre = (share + z * z / (2 * pairs)) / (1 + z * z / pairs)
+    half = z / (1 + z * z / pairs) * np.sqrt(share * (1 - share) / pairs + z * z / (4 * pairs * pairs))
+    return Agreement(group, pairs, share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+
+
+def _label_first(seen: Observations, labelled: Bools) -> float | None:
+    """Of the records in which one completion has the best label, the share in which it is the first."""
+    first = best = 0
+    for group in groups_by_size(seen.offsets):
+        if group.k < 2:
+            continue
+        ratings = np.where(labelled[group.items], seen.ratings[group.items], -np.inf)
+        top = ratings.max(axis=1, keepdims=True)
+        single = ((ratings == top).sum(axis=1) == 1) & np.isfinite(ratings).all(axis=1)
+        best += int(single.sum())
+        first += int((ratings.argmax(axis=1)[single] == 0).sum())
+    return first / best if best else None
+
+
+def _own_family(seen: Observations, judge: str | None) -> tuple[str | None, Floats]:
+    """The judge's family; and for each completion 1 where its model is of it, 0 where of another, NaN where unknown."""
+    family = family_of(judge)
+    unknown = np.full(int(seen.offsets[-1]), np.nan)
+    if family is None or not seen.model_names:
+        return family, unknown
+    codes, names = families_of(seen.models, seen.model_names)
+    if family not in names:
+        return family, unknown
+    return family, np.where(codes < 0, np.nan, (codes == names.index(family)).astype(np.float64))
+
+
+def control_length(stream: RecordStream) -> RecordStream:
+    """The stream with its scores as they would be at equal length. Only ever on request.
+
+    The slope of the score on log length, taken within prompts, is regressed out: score - slope * (log length - mean log length
+    of all completions). What made a longer completion truly better goes with it, so the slope is kept in the stream's facts
+    under ``length_control``. Where no slope can be told, the scores stay.
+
+    Source: partialling out, Frisch & Waugh, Econometrica 1 (1933) 387-401; for judges, Dubois et al., arXiv 2404.04475.
+    """
+    seen, traits = observe(stream), read_traits(stream)
+    centred = traits.log_length - (traits.log_length.mean() if len(traits.log_length) else 0.0)
+    adjusted: dict[str, Floats] = {}
+    facts: dict[str, Any] = {}
+    for name, scores in {"scores": seen.scores, **_prefixed(seen.other_scores)}.items():
+        slope = within_slopes(seen.offsets, scores, [traits.log_length], np.isfinite(scores))[0]
+        value = slope.value if slope else 0.0
+        adjusted[name] = scores - value * centred
+        facts[name] = {"per_doubling": value * float(np.log(2)), "records": slope.records if slope else 0}
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        start = 0
+        for batch in stream.batches():
+            lists: Any = batch.column("completions")
+            length = len(lists.flatten())
+            columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+            for name, scores in adjusted.items():
+                values = scores[start : start + length]
+                if name in columns:
+                    items: Any = pa.array(values, pa.float64(), mask=~np.isfinite(values))
+                    offsets: Any = pa.array(_list_offsets(lists))
+                    columns[name] = pa.ListArray.from_arrays(offsets, items)
+            start += length
+            yield pa.RecordBatch.from_arrays([columns[f.name] for f in batch.schema], schema=batch.schema)
+
+    return RecordStream(batches, stream.schema, {**stream.info, "length_control": facts})
+
+
+def _list_offsets(lists: Any) -> npt.NDArray[np.int32]:
+    """Where each list of a (perhaps sliced) column begins, from 0."""
+    offsets = np.asarray(lists.offsets)
+    return np.asarray(offsets - offsets[0], dtype=np.int32)

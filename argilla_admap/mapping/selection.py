@@ -1,0 +1,366 @@
+"""A training subset of a map: by region, P(wrong), quota and diversity, with a count of what was dropped and why."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from argilla_admap.errors import InputError
+from argilla_admap.mapping.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.coordinates import REGIONS
+from argilla_admap.tables import RecordStream
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Kept",
+    "Rules",
+    "Selection",
+    "chosen_stream",
+    "cramers_v",
+    "facility_location",
+    "flag_masks",
+    "map_vectors",
+    "quotas",
+    "region_codes",
+    "select_records",
+]
+
+#: The diverse subset is chosen among the best so many times the wanted number.
+POOL = 4
+#: Candidates that are compared with each other at once: similarities of a block fit the processor's cache.
+BLOCK = 512
+NO_VALUE = "(none)"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which records are wanted.
+
+    Attributes:
+        regions: of these regions; any when empty.
+        max_p_wrong: P(wrong) of this or less, 0..1.
+        without_flags: with none of these flags.
+        fraction: at most this share of the map's records, in (0, 1].
+        stratify: a column whose mix in the map is kept.
+        seed: of the order in which equal records are taken, and of the blocks of the diverse choice.
+    """
+
+    regions: tuple[str, ...] = ()
+    max_p_wrong: float | None = None
+    without_flags: tuple[str, ...] = ()
+    fraction: float | None = None
+    stratify: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for region in self.regions:
+            if region not in REGIONS:
+                raise InputError(f"--region {region}: there is no such region; choose of {', '.join(REGIONS)}")
+        if self.max_p_wrong is not None and not 0 <= self.max_p_wrong <= 1:
+            raise InputError(f"--max-p-wrong {self.max_p_wrong}: a probability is from 0 to 1")
+        if self.fraction is not None and not 0 < self.fraction <= 1:
+            raise InputError(f"--fraction {self.fraction}: give a share of the map's records above 0 and up to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Of so many records with a value, so many were kept."""
+
+    name: str
+    records: int
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was chosen, and what was not.
+
+    Attributes:
+        chosen: shape (n,).
+        wanted: how many were asked for.
+        dropped: records by the first reason that dropped them.
+        by_region, by_stratum, by_flag: how many of which were kept.
+        stratum: the column of `by_stratum`.
+        association: Cramer's V of being chosen and the stratum, 0..1: near 0, the choice keeps the mix.
+    """
+
+    chosen: Bools
+    wanted: int
+    dropped: Mapping[str, int]
+    by_region: tuple[Kept, ...]
+    by_stratum: tuple[Kept, ...]
+    by_flag: tuple[Kept, ...]
+    stratum: str
+    association: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values."""
+
+        def counts(kept: Sequence[Kept]) -> dict[str, dict[str, int]]:
+            return {part.name: {"records": part.records, "kept": part.kept} for part in kept}
+
+        n, k = len(self.chosen), int(self.chosen.sum())
+        return {
+            "records": n,
+            "selected": k,
+            "share": k / n if n else 0.0,
+            "wanted": self.wanted,
+            "dropped": dict(self.dropped),
+            "regions": counts(self.by_region),
+            self.stratum: counts(self.by_stratum),
+            "flags": counts(self.by_flag),
+            "association": self.association,
+        }
+
+
+def select_records(frame: pd.DataFrame, rules: Rules, vectors: Floats | None = None) -> Selection:
+    """Chooses the records.
+
+    The rules hold in this order: region, P(wrong), flags, and then the number. Where more records pass than are wanted, those
+    of the highest mean are taken; with `vectors`, a diverse choice of the best. Equal records are taken in an order drawn from
+    their ids, so that the order of the file does not count. ``--region high_avg`` alone is the published selection, the upper
+    half of the two thirds of lower variance: a third of the data.
+
+    Args:
+        frame: a map's, or one with its columns `id`, `region`, `p_wrong`, `mean`, `flags`.
+        rules: see `Rules`.
+        vectors: shape (n, d), one for each row of `frame`; rows of zeros or NaN are like no other.
+    Raises:
+        InputError: no such column, or no P(wrong) in the whole map though a limit to it is asked for.
+    Source: Lee et al., arXiv 2505.23114 (the third of high average).
+    """
+    n = len(frame)
+    dropped: dict[str, int] = {}
+    left = np.ones(n, bool)
+
+    def drop(reason: str, mask: Bools) -> None:
+        nonlocal left
+        count = int((left & mask).sum())
+        if count:
+            dropped[reason] = count
+        left = left & ~mask
+
+    region = region_codes(frame)
+    doubt = _numbers(frame, "p_wrong")
+    flags = flag_masks(frame)
+    if rules.regions:
+        drop("no region", region < 0)
+        drop("another region", ~np.isin(region, [REGIONS.index(name) for name in rules.regions]))
+    if rules.max_p_wrong is not None:
+        if n and not np.isfinite(doubt).any():
+            raise InputError(
+                "--max-p-wrong: this map has no P(wrong); leave the option out, or see what `admap map` said of it"
+            )
+        drop("P(wrong) unknown", ~np.isfinite(doubt))
+        drop("P(wrong) too high", np.nan_to_num(doubt, nan=0.0) > rules.max_p_wrong)
+    for flag in rules.without_flags:
+        drop(f"flag {flag}", flags.get(flag, np.zeros(n, bool)))
+    stratum = rules.stratify or "source"
+    strata, names = _strata(frame, stratum, required=rules.stratify is not None)
+    eligible = int(left.sum())
+    target = eligible if rules.fraction is None else round(rules.fraction * n)
+    order = _best_first(frame, rules.seed)
+    chosen = np.zeros(n, bool)
+    shares = [(left, target)]
+    if rules.stratify is not None:
+        wants = quotas(np.bincount(strata, minlength=len(names)), target)
+        shares = [(left & (strata == code), int(want)) for code, want in enumerate(wants)]
+    for mask, want in shares:
+        best = order[mask[order]]
+        chosen[best[:want] if vectors is None else _diverse(best, want, vectors, rules.seed)] = True
+    drop("over its quota" if rules.stratify else "over the number", left & ~chosen)
+    return Selection(
+        chosen=chosen,
+        wanted=target,
+        dropped=dropped,
+        by_region=tuple(_kept(name, region == code, chosen) for code, name in enumerate(REGIONS)),
+        by_stratum=tuple(_kept(name, strata == code, chosen) for code, name in enumerate(names)),
+        by_flag=tuple(_kept(name, mask, chosen) for name, mask in flags.items()),
+        stratum=stratum,
+        association=cramers_v(np.stack([np.bincount(strata[mask], minlength=len(names)) for mask in (chosen, ~chosen)])),
+    )
+
+
+def chosen_stream(stream: RecordStream, selection: Selection) -> RecordStream:
+    """The chosen records of the stream, in its order; the counts of the choice are in its facts under ``selection``."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        start = 0
+        for batch in stream.batches():
+            mask = selection.chosen[start : start + batch.num_rows]
+            start += batch.num_rows
+            if mask.any():
+                yield batch.filter(pa.array(mask))
+
+    return RecordStream(batches, stream.schema, {**stream.info, "selection": selection.as_json()})
+
+
+def quotas(sizes: Ints, total: int) -> Ints:
+    """How many of each group, so that their mix is kept: the method of the largest remainder.
+
+    Args:
+        sizes: shape (g,), records of each group.
+        total: to share out, at most the sum of `sizes`.
+    Returns:
+        shape (g,), never above `sizes`; of equal remainders the first groups get more.
+    Source: Hamilton's method of apportionment; Balinski & Young, Fair Representation (1982).
+    """
+    whole = int(sizes.sum())
+    if not whole:
+        return np.zeros_like(sizes)
+    exact = sizes * (total / whole)
+    out = np.floor(exact + 1e-9).astype(np.int64)
+    rest = total - int(out.sum())
+    out[np.argsort(out - exact, kind="stable")[: max(rest, 0)]] += 1
+    return np.asarray(np.minimum(out, sizes))
+
+
+def facility_location(similarity: Floats, count: int) -> Ints:
+    """Positions of `count` items, in the order of choice, that stand best for all: greedily, within 1 - 1/e of the best choice.
+
+    The value of a choice is the sum over all items of the similarity to the chosen one that is nearest.
+
+    Args:
+        similarity: shape (n, n), >= 0.
+        count: 0..n.
+    Source: Nemhauser, Wolsey & Fisher, Mathematical Programming 14 (1978) 265-294 (greedy); Minoux (1978), accelerated greedy:
+        a gain only ever shrinks, so an old one is an upper bound.
+    """
+    gives = np.ascontiguousarray(similarity.T)  # what each item gives to all: a row
+    covered = np.zeros(len(gives), gives.dtype)
+    bounds = [(-gain, place) for place, gain in enumerate(similarity.sum(axis=0).tolist())]
+    heapq.heapify(bounds)
+    picked: list[int] = []
+    while bounds and len(picked) < count:
+        _, place = heapq.heappop(bounds)
+        gain = float(np.maximum(gives[place] - covered, 0.0).sum())
+        # Not below the next upper bound: no other can gain more (of equal ones the first place counts).
+        if not bounds or (-gain, place) <= bounds[0]:
+            picked.append(place)
+            np.maximum(covered, gives[place], out=covered)
+        else:
+            heapq.heappush(bounds, (-gain, place))
+    return np.array(picked, np.int64)
+
+
+def _diverse(best: Ints, want: int, vectors: Floats, seed: int) -> Ints:
+    """A choice of `want` of the records `best` (best first) that stands for the best POOL times as many.
+
+    Blocks of a seeded shuffle are chosen from one by one: the memory stays bounded, and the choice is nearly as good.
+    Source: Mirzasoleiman et al., NeurIPS 2013 (greedy in parts).
+    """
+    pool = np.random.default_rng(seed).permutation(best[: want * POOL])
+    if want >= len(pool):
+        return pool
+    blocks = [pool[start : start + BLOCK] for start in range(0, len(pool), BLOCK)]
+    wants = quotas(np.array([len(block) for block in blocks], np.int64), want)
+    return np.concatenate([block[_representatives(vectors[block], int(k))] for block, k in zip(blocks, wants, strict=True)])
+
+
+def _representatives(vectors: Floats, count: int) -> Ints:
+    clean = np.nan_to_num(vectors, nan=0.0, posinf=0.0, neginf=0.0)
+    length = np.linalg.norm(clean, axis=1, keepdims=True)
+    unit = np.divide(clean, length, out=np.zeros_like(clean), where=length > 0).astype(np.float32)
+    similarity = (1.0 + unit @ unit.T) / 2
+    lost = length[:, 0] == 0
+    similarity[lost] = similarity[:, lost] = 0.0
+    similarity[lost, lost] = 1.0
+    return facility_location(similarity, count)
+
+
+def map_vectors(frame: pd.DataFrame) -> Floats:
+    """Vectors of the records' places on the map, shape (n, 3), whose cosine falls with their distance; NaN where none.
+
+    Both axes (the variance as a standard deviation) are scaled to -1..1 about their middle, and a third coordinate of 1/2 keeps
+    records in the middle apart from no direction at all.
+    """
+    columns = []
+    for values in (np.sqrt(_numbers(frame, "variance")), _numbers(frame, "mean")):
+        low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 1.0)
+        columns.append((2 * values - low - high) / ((high - low) or 1.0))
+    return np.stack([*columns, np.full(len(frame), 0.5)], axis=1)
+
+
+def cramers_v(counts: Ints | Floats) -> float | None:
+    """Association of the rows and the columns of a table of counts, 0..1, corrected for its bias; None where one is constant.
+
+    Source: Cramer, Mathematical Methods of Statistics (1946) ch. 21; the correction: Bergsma, J. Korean Stat. Soc. 42 (2013)
+        323-328.
+    """
+    table = np.asarray(counts, dtype=np.float64)
+    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
+    n = table.sum()
+    r, k = table.shape
+    if n < 2 or r < 2 or k < 2:
+        return None
+    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / n
+    phi = float((np.square(table - expected) / expected).sum() / n)
+    phi = max(0.0, phi - (r - 1) * (k - 1) / (n - 1))
+    least = min(r - (r - 1) ** 2 / (n - 1), k - (k - 1) ** 2 / (n - 1)) - 1
+    return float(min(1.0, np.sqrt(phi / least))) if least > 0 else None
+
+
+def region_codes(frame: pd.DataFrame) -> Ints:
+    """Codes into `REGIONS` of the column `region`, -1 where there is none; shape (n,)."""
+    import pandas as pd
+
+    return np.asarray(pd.Categorical(frame["region"], categories=list(REGIONS)).codes, dtype=np.int64)
+
+
+def _numbers(frame: pd.DataFrame, column: str) -> Floats:
+    values: Floats = frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
+    return values
+
+
+def _best_first(frame: pd.DataFrame, seed: int) -> Ints:
+    """Rows by mean down; equal ones in an order drawn from their ids."""
+    import pandas as pd
+
+    key = f"{seed % 10**16:016d}"  # of sixteen bytes, as the hash wants it
+    drawn = pd.util.hash_array(frame["id"].to_numpy(dtype=object), hash_key=key)
+    return np.lexsort((drawn, -np.nan_to_num(_numbers(frame, "mean"), nan=-np.inf)))
+
+
+def _strata(frame: pd.DataFrame, column: str, *, required: bool) -> tuple[Ints, tuple[str, ...]]:
+    """Codes and names of a column's values, the most frequent first."""
+    import pandas as pd
+
+    if column not in frame.columns:
+        if required:
+            raise InputError(f"--stratify {column}: the map has no such column; it has {', '.join(map(str, frame.columns))}")
+        return np.zeros(len(frame), np.int64), (NO_VALUE,)
+    values = frame[column]
+    if len(values) and not np.isscalar(values.iloc[0]) and values.iloc[0] is not None:
+        raise InputError(f"--stratify {column}: its values are lists; name a column with one value a record")
+    codes, names = pd.factorize(values.astype(object).where(values.notna(), NO_VALUE).astype(str), sort=True)
+    order = np.argsort(-np.bincount(codes, minlength=len(names)), kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return np.asarray(rank[codes]), tuple(str(names[i]) for i in order)
+
+
+def flag_masks(frame: pd.DataFrame) -> dict[str, Bools]:
+    """For each flag that occurs, which records have it."""
+    lists = frame["flags"].tolist()
+    sizes = np.array([0 if value is None else len(value) for value in lists], np.int64)
+    pieces = [np.asarray(value, dtype=object) for value in lists if value is not None and len(value)]
+    flat = np.concatenate(pieces) if pieces else np.zeros(0, object)
+    owner = np.repeat(np.arange(len(lists)), sizes)
+    masks = {}
+    for name in sorted(set(flat.tolist())):
+        mask = np.zeros(len(lists), bool)
+        mask[owner[flat == name]] = True
+        masks[str(name)] = mask
+    return masks
+
+
+def _kept(name: str, mask: Any, chosen: Bools) -> Kept:
+    mask = np.asarray(mask, dtype=bool)
+    return Kept(name, int(mask.sum()), int((mask & chosen).sum()))
