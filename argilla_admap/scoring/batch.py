@@ -255,7 +255,8 @@ class BatchCalls(Calls):
 
     def _tell(self, states: Sequence[tuple[Part, BatchState | None]]) -> None:
         done = sum(state.done for _, state in states if state)
-        words = f"{len(states)} batches: {done:,} of {sum(part.requests for part, _ in states):,} requests are answered"
+        batches = "1 batch" if len(states) == 1 else f"{len(states)} batches"
+        words = f"{batches} under way: {done:,} of {sum(part.requests for part, _ in states):,} requests are answered"
         if words != self._told:
             self._told = words
             self._say(words)

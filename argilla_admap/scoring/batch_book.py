@@ -133,8 +133,8 @@ class BatchBook:
         """Keeps answers (key, HTTP status, body) of a part until they are read. May be said twice."""
         with self._transaction():
             self._db.executemany(
-                "INSERT OR REPLACE INTO batch_replies SELECT key, ?2, ?3, tries + 1 FROM batch_items WHERE key = ?1",
-                rows,
+                "INSERT OR REPLACE INTO batch_replies SELECT key, ?1, ?3, ?4, tries + 1 FROM batch_items WHERE key = ?2",
+                ((self._endpoint, *row) for row in rows),
             )
 
     def close_part(self, part: str, reason: bytes) -> None:

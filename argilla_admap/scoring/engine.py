@@ -219,9 +219,11 @@ class _Run:
                     self._warn(warning)
             ticker = asyncio.create_task(self._tick())
             try:
-                if self._options.batch:
-                    await self._by_batches()
+                known_before = await self._by_batches() if self._options.batch else None
                 await self._all_batches()
+                for scorer, cached in zip(self._scorers, known_before or (), strict=False):
+                    # What this run's own batches brought is in the store by now, and was not there before.
+                    scorer.cached = cached
             finally:
                 ticker.cancel()
             self._report()
@@ -229,17 +231,23 @@ class _Run:
             if self._desk is not None:
                 await self._desk.close()
 
-    async def _by_batches(self) -> None:
-        """Passes that gather questions for the Batch API, until a pass finds every answer there."""
+    async def _by_batches(self) -> list[int]:
+        """Passes that gather questions for the Batch API, until a pass finds every answer there.
+
+        Returns:
+            for each scorer, the judgements that the store held before.
+        """
         from argilla_admap.scoring.batch import BatchCalls
 
-        waiting = True
+        waiting, known_before = True, None
         while waiting:
             for batch in self._slices():
                 await self._unless_stopped(asyncio.gather(*(scorer.score(batch) for scorer in self._scorers)))
+            known_before = known_before or [scorer.cached for scorer in self._scorers]
             opened = list(self._desk.opened.values()) if self._desk is not None else []
             settling = [calls.settle(self._warn) for calls in opened if isinstance(calls, BatchCalls)]
             waiting = any(await self._unless_stopped(asyncio.gather(*settling)))
+        return known_before or []
 
     async def _all_batches(self) -> None:
         names = [s.name for s in self._scorers]
@@ -359,7 +367,7 @@ class _Run:
             "scored": self.count.scored,
             "unscored": self.count.unscored,
             "requests": tallies["requests"],
-            "cached": sum(getattr(s, "cached", 0) for s in self._scorers),
+            "cached": sum(getattr(s, "cached", 0) - getattr(s, "asked_first", 0) for s in self._scorers),
             "input_tokens": tallies["input_tokens"],
             "output_tokens": tallies["output_tokens"],
             "cost_usd": None if cost is None else round(cost, 6),

@@ -24,6 +24,7 @@ class ExistingScorer:
     name = "existing"
 
     def __init__(self, options: ScoreOptions, desk: Desk) -> None:
+        self.cached = 0
         self._judges: Counter[Any] = Counter()
 
     async def start(self) -> list[str]:

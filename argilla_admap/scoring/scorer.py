@@ -75,6 +75,8 @@ class Scorer(Protocol):
 
     #: Shown as the judge, e.g. the model's name.
     name: str
+    #: Judgements that `score` found in the store, so far.
+    cached: int
 
     def __init__(self, options: ScoreOptions, desk: Desk) -> None: ...
 
