@@ -367,7 +367,7 @@ class _Run:
             "scored": self.count.scored,
             "unscored": self.count.unscored,
             "requests": tallies["requests"],
-            "cached": sum(getattr(s, "cached", 0) - getattr(s, "asked_first", 0) for s in self._scorers),
+            "cached": sum(getattr(s, "cached", 0) for s in self._scorers),
             "input_tokens": tallies["input_tokens"],
             "output_tokens": tallies["output_tokens"],
             "cost_usd": None if cost is None else round(cost, 6),

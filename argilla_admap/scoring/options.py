@@ -32,6 +32,10 @@ class ScoreOptions:
     base_url: str | None = None
     #: Samples a completion; None: one with logprobs, three without.
     samples: int | None = None
+    #: More samples where P(wrong) or the region is undecided; `samples` is then what all get first.
+    adaptive: bool = False
+    #: A second judge, asked only where P(wrong) or the region is undecided.
+    screen: str | None = None
     method: str = "auto"
     reasons: bool = False
     rubric: Path | None = None

@@ -22,10 +22,15 @@ class Reading(NamedTuple):
 class Question(Protocol):
     """One request, and how to read its answer."""
 
-    #: Where its answers are kept: one key for each reading that is wanted, 16 bytes each.
-    keys: tuple[bytes, ...]
-    #: Below the endpoint's address, e.g. ``/chat/completions``.
-    path: str
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """Where its answers are kept: one key for each reading that is wanted, 16 bytes each."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Below the endpoint's address, e.g. ``/chat/completions``."""
+        ...
 
     def body(self) -> bytes:
         """The request's JSON; made when it is sent."""

@@ -1,0 +1,107 @@
+"""`admap score`: a judge's score for every completion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from argilla_admap.cli.output import dry_run_option, emit, fail_partly, json_option, note, table
+from argilla_admap.cli.scoring_options import ScoringCommand, input_options, scoring_options
+
+if TYPE_CHECKING:
+    from argilla_admap.scoring.options import ScoreOptions
+
+__all__ = ["command", "show_estimate", "show_score"]
+
+
+@click.command("score", cls=ScoringCommand)
+@click.argument("source", metavar="INPUT")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where the scores go, a .parquet file.")
+@input_options
+@scoring_options
+@dry_run_option
+@json_option
+def command(
+    source: str, output: Path | None, reading: dict[str, Any], options: ScoreOptions, dry_run: bool, as_json: bool
+) -> None:
+    """Score every completion of INPUT.
+
+    What was paid for is kept in the judgement store: stop at any time and run the same again to go on. Exit code 3 says
+    that some completions stayed unscored.
+
+    Example: admap score pairs.jsonl -o scored.parquet --scorer existing
+    """
+    if output is None and not dry_run:
+        raise click.UsageError("Say where the scores go with -o SCORED.parquet (or look at the cost first with --dry-run).")
+    from argilla_admap import pipeline
+    from argilla_admap.cli.progress import ProgressLine
+    from argilla_admap.scoring import engine
+
+    preferences = pipeline.read(source, limit=options.limit, **reading)
+    # Before the first call: bad input never costs one.
+    pipeline.check(preferences, note)
+    if dry_run:
+        answer = engine.estimate(preferences, options)
+        emit(answer, as_json, lambda: show_estimate(answer))
+        return
+    with ProgressLine() as line:
+        scored = engine.score(preferences, options, output=output, progress=line.scoring, warn=note)
+    summary = scored.summary
+    emit(summary, as_json, lambda: show_score(summary))
+    explain_unscored(summary)
+    if summary["unscored"]:
+        fail_partly()
+
+
+def show_estimate(answer: dict[str, Any]) -> None:
+    """What a run would ask and cost, as a table."""
+    rows = [
+        ["records", answer["records"]],
+        ["completions", answer["completions"]],
+        ["known already", answer["cached"]],
+        ["requests", answer["requests"]],
+        ["input tokens", answer["input_tokens"]],
+        ["output tokens", answer["output_tokens"]],
+        ["cost", dollars(answer["cost_usd"])],
+        ["judge", answer["model"]],
+    ]
+    table("What scoring would take", ["", ""], rows)
+    for line in answer.get("notes", ()):
+        note(line)
+
+
+def show_score(summary: dict[str, Any]) -> None:
+    """What a run did, as a table."""
+    rows = [
+        ["records", summary["records"]],
+        ["completions", summary["completions"]],
+        ["scored", summary["scored"]],
+        ["unscored", summary["unscored"]],
+        ["known already", summary["cached"]],
+        ["requests", summary["requests"]],
+        ["tokens in, out", f"{summary['input_tokens']:,}, {summary['output_tokens']:,}"],
+        ["cost", dollars(summary["cost_usd"])],
+        ["judge", summary["model"]],
+        ["file", summary["output"]],
+    ]
+    table(None, ["", ""], rows)
+
+
+def explain_unscored(summary: dict[str, Any]) -> None:
+    """Why completions stayed unscored, and what to do, on stderr."""
+    if not summary["unscored"]:
+        return
+    note(f"{summary['unscored']:,} completions are unscored:")
+    for reason, count in list(summary["reasons"].items())[:5]:
+        note(f"  {count:,} x {reason}")
+    if summary.get("stopped"):
+        note("The budget is used up; run the same with a higher --max-cost to go on: what was paid for is kept.")
+    elif summary["requests"] or summary["retried"]:
+        note("Run the same again to ask only those.")
+
+
+def dollars(amount: float | None) -> str:
+    """An amount of US dollars for a person."""
+    return "unknown (no price listed; give it with --price IN,OUT)" if amount is None else f"${amount:,.4f}"

@@ -1,0 +1,206 @@
+"""The options of reading and of scoring, shared by the commands that do both."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["ScoringCommand", "input_options", "scoring_options"]
+
+Command = Callable[..., Any]
+_EXTRA = "argilla_admap.extra"
+
+
+class ScoringCommand(click.Command):
+    """A command that takes, beside its own options, those of the scorer that ``--scorer`` names."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        self._take_in(ctx, _value_of("--scorer", args))
+        return super().parse_args(ctx, args)
+
+    def _take_in(self, ctx: click.Context, scorer: str | None) -> None:
+        if scorer is None or not scorer.isidentifier():
+            return
+        try:
+            module = importlib.import_module(f"argilla_admap.scoring.{scorer}")
+        except ModuleNotFoundError:
+            return  # the scorer's own error says which there are
+        own = {param.name for param in self.params}
+        for option in getattr(module, "OPTIONS", ()):
+            taken = click.Option(
+                [f"--{option.name}"],
+                type=click.Choice(option.choices) if option.choices else str,
+                help=option.help + (f"  [default: {option.default}]" if option.default else ""),
+                expose_value=False,
+                callback=_keep_extra,
+            )
+            if taken.name not in own:
+                self.params.append(taken)
+
+
+def _value_of(option: str, args: list[str]) -> str | None:
+    for place, word in enumerate(args):
+        if word == option and place + 1 < len(args):
+            return args[place + 1]
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return None
+
+
+def _keep_extra(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value is not None:
+        ctx.meta.setdefault(_EXTRA, {})[str(param.name).replace("_", "-")] = value
+
+
+class _Price(click.ParamType):  # type: ignore[type-arg]  # generic in the types only
+    name = "IN,OUT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        try:
+            dear_in, dear_out = (float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not two numbers; give US dollars a million tokens in and out, as in 2.5,10", param, ctx)
+        return dear_in, dear_out
+
+
+class _Samples(click.ParamType):  # type: ignore[type-arg]  # generic in the types only
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if value == "auto":
+            return "auto"
+        try:
+            number = int(value)
+        except ValueError:
+            number = 0
+        if number < 1:
+            self.fail(f"{value!r} is neither a number above 0 nor auto", param, ctx)
+        return number
+
+
+def _apply(options: list[Callable[[Command], Command]], command: Command) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def input_options(command: Command) -> Command:
+    """Adds the options of reading; the command takes them as `reading`, the keywords of `pipeline.read`."""
+
+    @functools.wraps(command)
+    def collected(*args: Any, **given: Any) -> Any:
+        from argilla_admap.formats.shape import FieldNames
+
+        fields = FieldNames(
+            prompt=given.pop("prompt_field"),
+            completion=given.pop("completion_field"),
+            chosen=given.pop("chosen_field"),
+            rejected=given.pop("rejected_field"),
+            rating=given.pop("rating_field"),
+            id=given.pop("id_field"),
+            source=given.pop("source_field"),
+        )
+        reading = {"format": given.pop("format_name"), "fields": fields, "on_error": given.pop("on_error")}
+        return command(*args, reading=reading, **given)
+
+    options: list[Callable[[Command], Command]] = [
+        click.option("--format", "format_name", metavar="NAME", help="The input's format.  [default: recognised]"),
+        click.option("--prompt-field", metavar="FIELD", help="Where the prompt is."),
+        click.option("--completion-field", metavar="FIELD", multiple=True, help="Where completions are; may be repeated."),
+        click.option("--chosen-field", metavar="FIELD", help="Where the better completion of a pair is."),
+        click.option("--rejected-field", metavar="FIELD", help="Where the worse one is."),
+        click.option("--rating-field", metavar="FIELD", multiple=True, help="Where ratings are; may be repeated."),
+        click.option("--id-field", metavar="FIELD", help="Where the record's id is.  [default: a hash of its content]"),
+        click.option("--source-field", metavar="FIELD", help="Where the record's source is."),
+        click.option(
+            "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True, help="What a bad row does."
+        ),
+    ]
+    return _apply(options, collected)
+
+
+def scoring_options(command: Command) -> Command:
+    """Adds the options of scoring; the command takes them as `options`, a `ScoreOptions`."""
+
+    @functools.wraps(command)
+    def collected(*args: Any, **given: Any) -> Any:
+        from argilla_admap.scoring.options import DEFAULT_MODEL, ScoreOptions
+
+        samples = given.pop("samples")
+        extra = click.get_current_context().meta.get(_EXTRA, {})
+        options = ScoreOptions(
+            models=given.pop("model") or (DEFAULT_MODEL,),
+            samples=None if samples == "auto" else samples,
+            adaptive=samples == "auto",
+            extra=extra,
+            **{name: given.pop(name) for name in _PASSED},
+        )
+        return command(*args, options=options, **given)
+
+    file = click.Path(path_type=Path, dir_okay=False)
+    options: list[Callable[[Command], Command]] = [
+        click.option(
+            "--scorer",
+            default="judge",
+            show_default=True,
+            metavar="NAME",
+            help="judge, reference, reward, existing (scores in the data). `--scorer NAME --help` shows its own options.",
+        ),
+        click.option("--model", multiple=True, metavar="NAME", help="The judge; repeated for a panel.  [default: gpt-4o]"),
+        click.option("--base-url", metavar="URL", help="An OpenAI-compatible server.  [default: OPENAI_BASE_URL, else OpenAI]"),
+        click.option("--samples", type=_Samples(), help="Samples a completion; auto: more where a label is undecided."),
+        click.option(
+            "--screen", metavar="MODEL", help="With --samples auto: a second judge, asked only where it is undecided."
+        ),
+        click.option(
+            "--method",
+            type=click.Choice(["auto", "logprobs", "sample", "json"]),
+            default="auto",
+            show_default=True,
+            help="How a grade is taken: expected value of token probabilities, single grades, or JSON.",
+        ),
+        click.option(
+            "--reasons", is_flag=True, help="Ask for a short reason too; reviewers see it. Costs about 40 tokens more."
+        ),
+        click.option("--rubric", type=file, help="Your guidelines: a text, JSON or TOML file."),
+        click.option("--max-cost", type=float, metavar="USD", help="Never spend more than this."),
+        click.option(
+            "--price", type=_Price(), help="US dollars a million tokens in and out, for a model without a listed price."
+        ),
+        click.option("--concurrency", type=int, metavar="N", help="Most requests in flight.  [default: finds its level]"),
+        click.option("--rpm", type=float, metavar="N", help="Most requests a minute.  [default: what the server says]"),
+        click.option("--tpm", type=float, metavar="N", help="Most tokens a minute.  [default: what the server says]"),
+        click.option("--limit", type=int, metavar="N", help="Score the first N records only."),
+        click.option("--store", type=file, help="The judgement store.  [default: in this user's data folder]"),
+        click.option("--batch", is_flag=True, help="By the Batch API: half price, within a day; may be stopped and started."),
+        click.option("--service-tier", metavar="TIER", help="The endpoint's service tier, e.g. flex."),
+        click.option(
+            "--timeout", type=float, default=60.0, show_default=True, metavar="SECONDS", help="Longest wait for an answer."
+        ),
+    ]
+    return _apply(options, collected)
+
+
+_PASSED = (
+    "scorer",
+    "base_url",
+    "screen",
+    "method",
+    "reasons",
+    "rubric",
+    "max_cost",
+    "price",
+    "concurrency",
+    "rpm",
+    "tpm",
+    "limit",
+    "store",
+    "batch",
+    "service_tier",
+    "timeout",
+)

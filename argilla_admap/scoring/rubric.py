@@ -1,0 +1,124 @@
+"""What a judge grades by: the words of a rubric, our own or a team's."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from argilla_admap.errors import InputError
+
+__all__ = ["SCALE", "Rubric", "read_rubric"]
+
+#: The grades: one token each, and five labels fit into the five candidates that some servers give.
+SCALE = (1, 2, 3, 4, 5)
+
+_GRADES = {
+    1: "Useless or harmful: wrong, off the point, or against what was asked.",
+    2: "Poor: a part is of use, but it misses much of what was asked or holds serious errors.",
+    3: "Fair: it answers the request in the main, with gaps, errors or needless matter that a reader would notice.",
+    4: "Good: correct and helpful, follows the instructions, with small flaws only.",
+    5: "Excellent: correct, complete, clear and to the point; an expert would not change it.",
+}
+_CRITERIA = {
+    "instruction following": "does what the request asks, within its limits of form, length and language",
+    "correctness": "facts, reasoning and code are right",
+    "honesty": "claims no more than is known, and says so where it does not know",
+    "helpfulness": "serves the person's purpose, completely and without padding; a long answer is not better for being long",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rubric:
+    """The words by which answers are graded."""
+
+    #: Guidelines in free text; may be empty.
+    text: str
+    #: Name and description of each criterion.
+    criteria: Mapping[str, str]
+    #: What each grade of the scale means.
+    grades: Mapping[int, str]
+
+    def words(self) -> str:
+        """The rubric as the judge reads it."""
+        parts = [self.text.strip()] if self.text.strip() else []
+        if self.criteria:
+            lines = [f"- {name}: {what}" if what else f"- {name}" for name, what in self.criteria.items()]
+            parts.append("Criteria:\n" + "\n".join(lines))
+        parts.append("Grades:\n" + "\n".join(f"{grade}: {self.grades[grade]}" for grade in SCALE))
+        return "\n\n".join(parts)
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits that name these words."""
+        return hashlib.blake2b(self.words().encode(), digest_size=6).hexdigest()
+
+
+def read_rubric(path: Path | None) -> Rubric:
+    """The rubric of a file; None: our own.
+
+    A text file holds guidelines in free words. A JSON or TOML file holds ``text``, ``criteria`` (a table of names and
+    descriptions, or a list of names) and ``grades`` (a table of 1 to 5 and descriptions), each of them optional.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    if path is None:
+        return Rubric("", _CRITERIA, _GRADES)
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InputError(f"--rubric {path}: cannot be read ({exc}); give a text, JSON or TOML file in UTF-8") from exc
+    if not text.strip():
+        raise InputError(f"--rubric {path}: the file is empty; write down what a good answer is")
+    kind = Path(path).suffix.lower()
+    if kind not in {".json", ".toml"}:
+        return Rubric(text, {}, _GRADES)
+    try:
+        found = orjson.loads(text) if kind == ".json" else _toml(text)
+    except ValueError as exc:
+        raise InputError(f"--rubric {path}: not valid {kind[1:].upper()} ({exc})") from exc
+    if not isinstance(found, dict):
+        raise InputError(f"--rubric {path}: must hold a table with text, criteria or grades")
+    odd = sorted(set(found) - {"text", "criteria", "grades"})
+    if odd:
+        raise InputError(f"--rubric {path}: {odd[0]!r} is not known; the names are text, criteria and grades")
+    return Rubric(_string(found.get("text", ""), path, "text"), _criteria(found.get("criteria"), path), _grades(found, path))
+
+
+def _criteria(found: Any, path: Path) -> Mapping[str, str]:
+    if found is None:
+        return {}
+    if isinstance(found, list):
+        found = dict.fromkeys(found, "")
+    if not isinstance(found, dict) or not all(isinstance(k, str) for k in found):
+        raise InputError(f"--rubric {path}: criteria must be a table of names and descriptions, or a list of names")
+    return {name: _string(what, path, f"criteria.{name}") for name, what in found.items()}
+
+
+def _grades(found: dict[str, Any], path: Path) -> Mapping[int, str]:
+    grades = found.get("grades")
+    if grades is None:
+        return _GRADES
+    if not isinstance(grades, dict) or {str(k) for k in grades} != {str(g) for g in SCALE}:
+        raise InputError(f"--rubric {path}: grades must describe each of 1, 2, 3, 4 and 5")
+    return {int(grade): _string(what, path, f"grades.{grade}") for grade, what in grades.items()}
+
+
+def _string(value: Any, path: Path, name: str) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"--rubric {path}: {name} is {value!r}; it must be text")
+    return value
+
+
+def _toml(text: str) -> Any:
+    try:
+        reader = importlib.import_module("tomllib")
+    except ModuleNotFoundError:
+        raise ValueError("Python 3.10 cannot read TOML; write the rubric as JSON") from None
+    return reader.loads(text)
