@@ -94,7 +94,15 @@ def sign_in(page: Page, url: str, username: str, password: str, *, theme: str | 
     page.locator("button[type=submit]:enabled").click()
     page.wait_for_url(lambda address: "sign-in" not in address, timeout=20_000)
     if theme:
-        page.evaluate("theme => localStorage.setItem('theme', JSON.stringify(theme))", theme)
+        choose_theme(page, theme)
+
+
+def choose_theme(page: Page, theme: str) -> None:
+    """Chooses `light`, `dark` or `high-contrast`, as the settings page remembers it; it holds from the next page on."""
+    page.evaluate(
+        "theme => localStorage.argilla = JSON.stringify({...JSON.parse(localStorage.argilla || '{}'), theme})",
+        theme,
+    )
 
 
 def card_frames(page: Page) -> list[Any]:
