@@ -8,9 +8,9 @@ nothing is the last. A run that is stopped goes on where it was: see `batch_book
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import fcntl
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,14 @@ import orjson
 from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring.batch_api import BatchApi, BatchState, Gone, Unsure
 from argilla_admap.scoring.batch_book import BatchBook, Part, Replied, Waiting
+from argilla_admap.scoring.batch_file import Gathered, read_line, sweep
 from argilla_admap.scoring.calls import Calls
 from argilla_admap.scoring.faults import Cure, Unreadable, diagnose, server_words
 from argilla_admap.scoring.question import Answer, Question, usage_of
 from argilla_admap.scoring.store import Known
 
-__all__ = ["MOST_BYTES", "MOST_REQUESTS", "WAITS", "BatchCalls"]
+__all__ = ["WAITS", "BatchCalls"]
 
-#: What the Batch API takes in one file.
-MOST_REQUESTS = 50_000
-#: A little under 200 MB, whichever megabyte is meant.
-MOST_BYTES = 199_000_000
 #: The error of a completion whose question is in a batch: never the last word.
 WAITS = "waits for its batch"
 _MOST_TRIES = 3
@@ -55,7 +52,8 @@ class BatchCalls(Calls):
         self._book = BatchBook(self.store.path, self.name)
         self._files = Path(f"{self.store.path}-batches")
         self._files.mkdir(mode=0o700, exist_ok=True)
-        self._gathered = _Gathered(self._files)
+        sweep(self._files)
+        self._gathered = Gathered(self._files)
         #: US dollars set aside for what was gathered in this pass.
         self._held = 0.0
         self._say: Callable[[str], None] = _silent
@@ -139,10 +137,13 @@ class BatchCalls(Calls):
         return True
 
     def _close_part(self) -> None:
-        gathered, self._gathered = self._gathered, _Gathered(self._files)
-        if gathered.items:
+        gathered, self._gathered = self._gathered, Gathered(self._files)
+        while gathered.items:
             name = gathered.close()
-            self._book.add(name, gathered.path, list(gathered.items.items()))
+            taken = self._book.add(name, gathered.path, list(gathered.items.items()))
+            if not taken:
+                return
+            gathered.leave_out(taken)
 
     # Between two passes.
 
@@ -158,10 +159,9 @@ class BatchCalls(Calls):
         self._say = say
         self._close_part()
         self._book.clean()
-        parts = self._book.parts()
-        if not parts:
+        running = await self._submit_all()
+        if not running:
             return False
-        running = await self._submit_all(parts)
         look, later = _FIRST_LOOK, _FIRST_LATER
         while running:
             states = [(part, await self._state(part)) for part in running]
@@ -177,8 +177,7 @@ class BatchCalls(Calls):
                     self._say(f"batch {state.id}: {state.problem}; submitting it again in {later:.0f} s")
                     await asyncio.sleep(later)
                     later = min(_LONGEST_LATER, 2 * later)
-                    self._book.created(part.name, None)
-                    running.append(await self._submit(part._replace(batch_id=None, creating=False), {}))
+                    running += await self._submit_again(part)
                 elif state.status == "failed" and not state.output_file:
                     self._book.drop(part.name)
                     raise ScoringError(f"batch {state.id} was refused: {state.problem or 'the server gives no reason'}")
@@ -193,15 +192,40 @@ class BatchCalls(Calls):
         self._held = 0.0
         return True
 
-    async def _submit_all(self, parts: list[Part]) -> list[Part]:
-        """The parts with their batches: those that were submitted before keep theirs."""
-        orphans: dict[str, BatchState] = {}
-        if any(part.batch_id is None for part in parts):
-            with suppress(Gone):
-                for state in await self._api.list():
-                    if state.status not in ("failed", "cancelled", "cancelling"):
-                        orphans |= {name: state for name in (state.part, state.input_file) if name}
-        return [part if part.batch_id else await self._submit(part, orphans) for part in parts]
+    async def _submit_all(self) -> list[Part]:
+        """All parts with their batches: those that were submitted before keep theirs."""
+        async with self._alone():
+            parts = self._book.parts()
+            orphans: dict[str, BatchState] = {}
+            if any(part.batch_id is None for part in parts):
+                with suppress(Gone):
+                    for state in await self._api.list():
+                        if state.status not in ("failed", "cancelled", "cancelling"):
+                            orphans |= {name: state for name in (state.part, state.input_file) if name}
+            return [part if part.batch_id else await self._submit(part, orphans) for part in parts]
+
+    async def _submit_again(self, failed: Part) -> list[Part]:
+        """The part with another batch, unless another process has submitted it again, or taken its answers, already."""
+        async with self._alone():
+            for part in self._book.parts():
+                if part.name == failed.name:
+                    if part.batch_id != failed.batch_id:
+                        return [part]
+                    self._book.created(part.name, None)
+                    return [await self._submit(part._replace(batch_id=None), {})]
+            return []
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """No other process submits a part of this store meanwhile; the lock ends with the process, however that ends."""
+        with (self._files / "lock").open("w") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    await asyncio.sleep(0.1)
+            yield
 
     async def _submit(self, part: Part, orphans: dict[str, BatchState]) -> Part:
         """Uploads the part and starts its batch, unless one is found that was started before a kill."""
@@ -269,7 +293,7 @@ class BatchCalls(Calls):
             rows: list[tuple[bytes, int, bytes]] = []
             try:
                 async for line in self._api.lines(file, self._files / f"{part.name}.{file}.part"):
-                    row = _row(line)
+                    row = read_line(line)
                     if row is None:
                         continue
                     rows.append(row)
@@ -304,75 +328,6 @@ class BatchCalls(Calls):
             self._book.clean(failures=True)
         self._book.close()
         await super().close(patience)
-
-
-class _Gathered:
-    """Requests on their way into one file."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._draft = folder / f"draft-{id(self):x}.part"
-        self._file: Any = None
-        self._bytes = 0
-        #: Keys of the questions, and how often each was asked before.
-        self.items: dict[bytes, int] = {}
-        self.path = ""
-        self._model = b""
-
-    def full(self, question: Question) -> bool:
-        """Whether this question wants another file."""
-        return bool(self.items) and (
-            len(self.items) >= MOST_REQUESTS
-            or self._bytes + len(question.body()) + 200 > MOST_BYTES
-            or question.path != self.path
-        )
-
-    def add(self, question: Question, tries: int, url: str) -> None:
-        """Takes a question in, once."""
-        key = question.keys[0]
-        if key in self.items:
-            return
-        if self._file is None:
-            self.path = question.path
-            self._file = self._draft.open("wb")
-            self._draft.chmod(0o600)
-        line = b'{"custom_id":"%s","method":"POST","url":"%s","body":%s}\n' % (
-            key.hex().encode(),
-            url.encode(),
-            question.body(),
-        )
-        self._file.write(line)
-        self._bytes += len(line)
-        self.items[key] = tries
-
-    def close(self) -> str:
-        """Gives the file its name, which says what is in it: the same questions make the same name."""
-        self._file.close()
-        digest = hashlib.blake2b(digest_size=16)
-        for key, tries in sorted(self.items.items()):
-            digest.update(key + bytes([tries]))
-        name = digest.hexdigest()
-        self._draft.rename(self._folder / f"{name}.jsonl")
-        return name
-
-    def discard(self) -> None:
-        """Removes what was gathered for nothing."""
-        if self._file is not None:
-            self._file.close()
-            self._draft.unlink(missing_ok=True)
-
-
-def _row(line: bytes) -> tuple[bytes, int, bytes] | None:
-    """Key, HTTP status and body of one line of an output or error file; None where it is none of ours."""
-    try:
-        found = orjson.loads(line)
-        key = bytes.fromhex(found["custom_id"])
-        response = found.get("response")
-        if isinstance(response, dict):
-            return key, int(response["status_code"]), orjson.dumps(response.get("body"))
-        return key, 0, orjson.dumps({"error": found.get("error")})
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
 
 
 def _written() -> None:

@@ -98,15 +98,28 @@ class BatchBook:
                 found.update((row[0], Waiting(row[1])) for row in items)
         return found
 
-    def add(self, part: str, path: str, items: Sequence[tuple[bytes, int]]) -> None:
-        """Writes a part down with its questions (key, how often asked before), before anything is sent."""
+    def add(self, part: str, path: str, items: Sequence[tuple[bytes, int]]) -> set[bytes]:
+        """Writes a part down with its questions (key, how often asked before), before anything is sent.
+
+        Returns:
+            questions that another process has handed in or has answered since they were gathered; then nothing was written.
+        """
+        keys = [(key,) for key, _ in items]
         with self._transaction():
+            self._db.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (key BLOB PRIMARY KEY) WITHOUT ROWID")
+            self._db.execute("DELETE FROM wanted")
+            self._db.executemany("INSERT INTO wanted VALUES (?)", keys)
+            taken = {row[0] for row in self._db.execute("SELECT key FROM wanted JOIN batch_items USING (key)")}
+            taken |= {row[0] for row in self._db.execute("SELECT key FROM wanted JOIN judgements USING (key)")}
+            if taken:
+                return taken
             self._db.execute(
                 "INSERT OR REPLACE INTO batch_parts (part, endpoint, path, requests) VALUES (?,?,?,?)",
                 (part, self._endpoint, path, len(items)),
             )
-            self._db.executemany("INSERT OR REPLACE INTO batch_items VALUES (?,?,?)", [(k, part, t) for k, t in items])
-            self._db.executemany("DELETE FROM batch_replies WHERE key = ?", [(key,) for key, _ in items])
+            self._db.executemany("INSERT INTO batch_items VALUES (?,?,?)", [(key, part, tries) for key, tries in items])
+            self._db.executemany("DELETE FROM batch_replies WHERE key = ?", keys)
+        return set()
 
     def parts(self) -> list[Part]:
         """All parts whose answers are not in yet."""
