@@ -26,7 +26,7 @@ from argilla_admap.report.points import MapLike, Points, gather_points
 from argilla_admap.report.words import Figure, headline, map_figures
 from argilla_admap.tables import RecordStream, atomic_path
 
-__all__ = ["MOST_POINTS", "PageReport", "RecordLink", "write_page"]
+__all__ = ["MOST_POINTS", "PageReport", "RecordLink", "region_lines", "write_page"]
 
 #: The browser packs a record's place and index into 53 bits, 21 of them for the index.
 MOST_POINTS = 2**21
@@ -115,7 +115,7 @@ def write_page(
         "valued": valued,
         "flags": list(points.flag_names),
         "sources": _source_names(points),
-        "thresholds": _thresholds(points.info),
+        "thresholds": region_lines(points.info),
         "figures": [{"label": figure.label, "value": figure.value, "note": figure.note} for figure in words],
         "link": {"template": link.template, "dataset": link.dataset} if link else None,
     }
@@ -238,7 +238,7 @@ def _source_names(points: Points) -> list[str]:
     )
 
 
-def _thresholds(info: Mapping[str, Any]) -> list[dict[str, Any]]:
+def region_lines(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The region lines: one pair for the whole, or one for each stratum."""
     found = info.get("thresholds")
     if not isinstance(found, Mapping):
