@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from argilla_admap.formats.shape import Draft, Edit, FieldNames, Path, Put, Row, RowError, RowFormat
 from argilla_admap.formats.values import (
     as_text,
+    decoded,
     find,
     found_id,
     found_source,
@@ -24,9 +26,9 @@ from argilla_admap.formats.values import (
 )
 from argilla_admap.records import Turn
 
-__all__ = ["Completions", "Nectar", "Plain", "UltraFeedback", "prompt_of"]
+__all__ = ["TEXT_FIELDS", "Completions", "Nectar", "Plain", "UltraFeedback", "prompt_of"]
 
-_TEXTS = ("text", "response", "completion", "output", "content", "answer", "generation")
+TEXT_FIELDS = ("text", "response", "completion", "output", "content", "answer", "generation")
 _PROMPTS = ("prompt", "instruction", "question", "input", "query", "messages", "conversation", "context")
 
 
@@ -73,9 +75,17 @@ def _models(items: Sequence[Mapping[str, Any]]) -> tuple[str | None, ...]:
 
 def _first_object(row: Row, name: str) -> Mapping[str, Any]:
     value = row.get(name)
+    if isinstance(value, str):
+        value = decoded(value)
     if isinstance(value, Sequence) and not isinstance(value, str) and value and isinstance(value[0], Mapping):
         return value[0]
     return {}
+
+
+def _items(row: Row) -> list[Mapping[str, Any]]:
+    value = row.get("completions")
+    value = decoded(value) if isinstance(value, str) else value
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, Sequence) else []
 
 
 class Plain(RowFormat):
@@ -141,18 +151,18 @@ class UltraFeedback(RowFormat):
     def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:
         if fields.rating:
             named = {"annotations": self._aspects(sample)} if "annotations" in fields.rating else {}
-            return _with_rating(fields, tuple(n for name in fields.rating for n in named.get(name, (name,))))
-        items = [item for row in sample for item in row["completions"] if isinstance(item, Mapping)]
+            return replace(fields, rating=tuple(n for name in fields.rating for n in named.get(name, (name,))))
+        items = [item for row in sample for item in _items(row)]
         for name in ("overall_score", "fine-grained_score"):
             if any(item.get(name) is not None for item in items):
-                return _with_rating(fields, (name,))
-        return _with_rating(fields, self._aspects(sample))
+                return replace(fields, rating=(name,))
+        return replace(fields, rating=self._aspects(sample))
 
     def _aspects(self, sample: Sequence[Row]) -> tuple[str, ...]:
         aspects: dict[str, None] = {}
         for row in sample:
-            for item in row["completions"]:
-                annotations = item.get("annotations") if isinstance(item, Mapping) else None
+            for item in _items(row):
+                annotations = item.get("annotations")
                 if isinstance(annotations, Mapping):
                     aspects.update(dict.fromkeys(a for a, v in annotations.items() if isinstance(v, Mapping) and "Rating" in v))
         return tuple(f"annotations.{aspect}.Rating" for aspect in aspects) or ("overall_score",)
@@ -180,10 +190,6 @@ class UltraFeedback(RowFormat):
         return put_ratings(row, draft, ratings)
 
 
-def _with_rating(fields: FieldNames, rating: tuple[str, ...]) -> FieldNames:
-    return FieldNames(fields.prompt, fields.completion, fields.chosen, fields.rejected, rating, fields.id, fields.source)
-
-
 def _mean_of(names: Sequence[str]) -> str:
     listed = ", ".join(f"`{name}`" for name in names)
     return listed if len(names) == 1 else f"the mean of {listed}"
@@ -198,13 +204,13 @@ class Completions(RowFormat):
 
     def fits(self, row: Row) -> bool:
         first = _first_object(row, "completions")
-        return any(n in first for n in _TEXTS) and any(n in row for n in _PROMPTS)
+        return any(n in first for n in TEXT_FIELDS) and any(n in row for n in _PROMPTS)
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
         items = objects(row, "completions")
         prompt, turns = prompt_of(row)
         ratings, places = item_ratings(row, fields, items, "completions", self._ratings)
-        name = next((n for n in _TEXTS if n in items[0]), "text")
+        name = next((n for n in TEXT_FIELDS if n in items[0]), "text")
         return Draft(
             prompt=prompt,
             turns=turns,

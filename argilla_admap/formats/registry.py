@@ -10,23 +10,23 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from argilla_admap.errors import InputError
+from argilla_admap.formats.chats import HhRlhf, Messages, ShareGpt, UltraFeedbackBinarized
 from argilla_admap.formats.files import Numbered, Shard
+from argilla_admap.formats.generations import ByFields, Distilabel
+from argilla_admap.formats.grouped import HelpSteer2, Kto
 from argilla_admap.formats.identity import Identities
 from argilla_admap.formats.pairs import (
     Alpaca,
     ArgillaBinarized,
-    HhRlhf,
-    Messages,
     Orca,
-    ShareGpt,
     Trl,
     TrlImplicit,
-    UltraFeedbackBinarized,
 )
 from argilla_admap.formats.plain import Completions, Nectar, Plain, UltraFeedback
 from argilla_admap.formats.shape import Chosen, Draft, FieldNames, Format, Row, RowError
 from argilla_admap.formats.sources import open_source
 from argilla_admap.formats.values import shorten
+from argilla_admap.formats.verdicts import Arena, HelpSteer3
 from argilla_admap.records import PREFERENCE_SCHEMA, Record, records_to_batch
 from argilla_admap.tables import BATCH_ROWS, RecordStream
 
@@ -38,15 +38,21 @@ FORMATS: tuple[Format, ...] = (
     UltraFeedback(),
     Completions(),
     Nectar(),
+    Arena(),
+    HelpSteer3(),
     ArgillaBinarized(),
     ShareGpt(),
     UltraFeedbackBinarized(),
     Messages(),
     Orca(),
+    Distilabel(),
     Trl(),
     Alpaca(),
     HhRlhf(),
     TrlImplicit(),
+    HelpSteer2(),
+    Kto(),
+    ByFields(),
 )
 _SAMPLE = 32
 _SHOWN = 20
@@ -236,6 +242,10 @@ def recognise(shards: Sequence[Shard], name: str | None, fields: FieldNames, on_
     where = shards[0].name
     if not sample:
         raise InputError(f"{where}: no row can be read; the first: {bad[0]}" if bad else f"{where}: there are no rows")
+    if name is None and fields.says_the_texts:
+        name = ByFields.name
+    elif fields.says_the_texts and _plain(name or "") != ByFields.name:
+        raise InputError(f"--format {name} knows its fields; leave it out, or the names of the texts' fields")
     if name is not None:
         by_name = {_plain(f.name): f for f in FORMATS}
         if _plain(name) not in by_name:
@@ -249,7 +259,7 @@ def recognise(shards: Sequence[Shard], name: str | None, fields: FieldNames, on_
             raise InputError(_unknown(where, sample))
         chosen = next(f for count, f in fits if count == best)
     fitting = [row for row in sample if chosen.fits(row)]
-    return Chosen(chosen, chosen.settle(fitting, fields))
+    return Chosen(chosen, chosen.settle(fitting or sample, fields))
 
 
 def _plain(name: str) -> str:

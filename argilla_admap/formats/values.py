@@ -13,10 +13,14 @@ from argilla_admap.formats.shape import Draft, Edit, FieldNames, Path, Put, Row,
 from argilla_admap.records import Turn, printable, render_turns
 
 __all__ = [
+    "as_text",
+    "at",
+    "decoded",
     "find",
     "found_id",
     "found_source",
     "item_ratings",
+    "kind",
     "listing",
     "look",
     "messages",
@@ -123,15 +127,16 @@ def number(value: object, what: str) -> float | None:
 def listing(value: object, what: str) -> Sequence[Any]:
     """A list; of a text that holds a JSON list (a CSV cell), that list."""
     if isinstance(value, str):
-        decoded = _decoded(value)
-        if isinstance(decoded, list):
-            return decoded
+        inner = decoded(value)
+        if isinstance(inner, list):
+            return inner
     elif isinstance(value, Sequence):
         return value
     raise RowError(f"{what} is {kind(value)} ({shorten(value)}), expected a list")
 
 
-def _decoded(value: str) -> object:
+def decoded(value: str) -> object:
+    """The list or object that a text holds as JSON; None where it holds none."""
     if value.lstrip()[:1] not in ("[", "{"):
         return None
     try:
@@ -146,7 +151,7 @@ def messages(value: object, what: str = "messages") -> tuple[Turn, ...] | None:
     None where the value is nothing of the kind. Raises RowError where a message has no readable content.
     """
     if isinstance(value, str):
-        value = _decoded(value)
+        value = decoded(value)
     if isinstance(value, Mapping):
         value = [value]
     if not isinstance(value, Sequence) or not value or not all(isinstance(m, Mapping) for m in value):
@@ -275,7 +280,7 @@ def ratings_by_field(row: Row, fields: FieldNames, k: int) -> tuple[tuple[float 
             raise RowError(f"{name!r}, named by --rating-field, is missing; the row has {_names(row)}")
         if len(found) == 1 and not isinstance(found[0][1], (int, float)) and found[0][1] is not None:
             path, value = found[0]
-            if not isinstance(value, str) or _decoded(value) is not None:
+            if not isinstance(value, str) or decoded(value) is not None:
                 found = [((*path, i), item) for i, item in enumerate(listing(value, repr(name)))]
         columns.append(found)
     if all(len(column) == 1 for column in columns) and len(columns) == k:
@@ -331,7 +336,7 @@ def at(row: object, path: Path) -> Any:
     """The value at a place; None where there is none. Texts that hold JSON are gone into."""
     for step in path:
         if isinstance(row, str):
-            row = _decoded(row)
+            row = decoded(row)
         if isinstance(row, Mapping):
             row = row.get(step)
         elif isinstance(row, Sequence) and isinstance(step, int) and step < len(row):

@@ -1,0 +1,182 @@
+"""Corrected labels back into the file that they came from: only the corrected rows change, all others byte for byte."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from argilla_admap.errors import InputError
+from argilla_admap.formats.files import Shard
+from argilla_admap.formats.registry import Entry, ReadReport, entries, recognise
+from argilla_admap.formats.rewrite import Plan, rewrite
+from argilla_admap.formats.shape import Chosen, FieldNames, RowError, TieCannotBeSaid
+from argilla_admap.formats.sources import open_source
+
+__all__ = ["CorrectedReport", "preferring", "write_corrected"]
+
+
+@dataclass(slots=True)
+class CorrectedReport:
+    """What was written back.
+
+    Attributes:
+        format: the format of the original, by name.
+        rows: rows of the original.
+        records: records of the original, each id once.
+        corrected: records whose label changed in the file.
+        corrected_rows: rows that changed; more than `corrected` where rows are duplicates, or one record has several.
+        duplicates_corrected: rows that were corrected because they repeat a corrected record.
+        already_so: corrections that say what the file says.
+        ties_kept: ids of records that a reviewer finds equal, in a format that cannot say so; their rows stay as they were.
+        ties_dropped: the same with ``ties="drop"``: their rows are left out.
+        unmatched: ids of corrections that the original does not hold.
+        skipped: rows that could not be read; they stay as they were.
+        output: where the corrected data are; None after a dry run.
+    """
+
+    format: str
+    rows: int = 0
+    records: int = 0
+    corrected: int = 0
+    corrected_rows: int = 0
+    duplicates_corrected: int = 0
+    already_so: int = 0
+    ties_kept: list[str] = field(default_factory=list)
+    ties_dropped: list[str] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
+    skipped: int = 0
+    output: str | None = None
+
+
+def preferring(ratings: Sequence[float | None], better: int | None) -> tuple[float, float]:
+    """Ratings of a pair that say which completion is better, on the scale of its old ones.
+
+    The two old values are kept and take their places; of two equal ones, the loser's gets a point less (more for the winner where
+    that would pass below 1). A tie gives both the mean.
+
+    Args:
+        ratings: the two old ratings; null counts as 0 for the one, and 1 for the winner.
+        better: 0 or 1, the position of the better completion; None: they are equal.
+    """
+    low, high = sorted((0.0 if r is None else float(r)) for r in ratings)
+    if better is None:
+        return (low + high) / 2, (low + high) / 2
+    if low == high:
+        low, high = (low - 1, high) if high >= 2 or 0 < high <= 1 else (low, high + 1)
+    return (high, low) if better == 0 else (low, high)
+
+
+def write_corrected(
+    original: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    corrections: Mapping[str, Sequence[float | None]],
+    *,
+    format: str | None = None,
+    fields: FieldNames | None = None,
+    on_error: str = "stop",
+    ties: str = "keep",
+    dry_run: bool = False,
+) -> CorrectedReport:
+    """Writes the original again with the corrected labels, and nothing else changed.
+
+    Text files keep every byte of the other rows and all between the rows; Parquet files keep schema, metadata, compression and row
+    groups. A folder of files is written as a folder of the same files; a saved data set or one of the hub as one Parquet file.
+    What a label is depends on the format: a rating's value, which side of a pair is `chosen`, a rank, a winner.
+
+    Args:
+        original: the source that was read, as for `registry.read`.
+        output: where to write; not the original itself.
+        corrections: by record id, the ratings of its completions in the record's order; null leaves a rating as it is. For two
+            completions, ratings of 1, 0.5 and 0 only say which is better; the data's own scale is then kept.
+        format: the original's format, where it is not to be recognised.
+        fields: the original's field names, where they were said when it was read.
+        on_error: ``stop`` at a bad row, or ``skip``: leave it as it is.
+        ties: ``keep`` or ``drop`` the records that are equal, in a format that cannot say so.
+        dry_run: count, and write nothing.
+
+    Raises:
+        InputError: the original cannot be read, a correction does not fit its record, or the output cannot hold it.
+    """
+    if ties not in ("keep", "drop"):
+        raise InputError(f"ties is {ties!r}, expected 'keep' or 'drop'")
+    shards = open_source(original)
+    chosen = recognise(shards, format, fields or FieldNames(), on_error)
+    report = CorrectedReport(chosen.name)
+    plans = _plan(shards, chosen, corrections, report, on_error=on_error, drop_ties=ties == "drop")
+    if not dry_run:
+        rewrite(Path(original), shards, Path(output), plans)
+        report.output = os.fspath(output)
+    return report
+
+
+def _plan(
+    shards: Sequence[Shard],
+    chosen: Chosen,
+    corrections: Mapping[str, Sequence[float | None]],
+    report: CorrectedReport,
+    *,
+    on_error: str,
+    drop_ties: bool,
+) -> dict[Shard, Plan]:
+    """For each shard the edits of its rows, by their numbers."""
+    plans: dict[Shard, Plan] = {shard: Plan() for shard in shards}
+    seen: set[str] = set()
+    read = ReadReport()
+    for entry in entries(shards, chosen, on_error=on_error, report=read):
+        report.records += not entry.duplicate
+        ratings = corrections.get(entry.id)
+        if ratings is None:
+            continue
+        first = entry.id not in seen
+        seen.add(entry.id)
+        plan = plans[entry.shard]
+        numbers = [row.number for row in entry.rows]
+        try:
+            edits = chosen.format.correct(
+                [row.value or {} for row in entry.rows], entry.draft, _asked(entry, ratings), chosen.fields
+            )
+        except TieCannotBeSaid:
+            if first:
+                (report.ties_dropped if drop_ties else report.ties_kept).append(entry.id)
+            if drop_ties:
+                plan.dropped.update(numbers)
+            continue
+        except RowError as exc:
+            raise InputError(
+                f"{entry.shard.where(numbers[0])}: the correction of {entry.id!r} cannot be written: {exc}"
+            ) from exc
+        changed = {number: mine for number, mine in zip(numbers, edits, strict=True) if mine}
+        plan.edits.update(changed)
+        report.corrected_rows += len(changed)
+        report.duplicates_corrected += len(changed) if entry.duplicate else 0
+        if first:
+            report.corrected += bool(changed)
+            report.already_so += not changed
+    report.rows, report.skipped = read.rows, read.skipped
+    report.unmatched = _missing(corrections, seen)
+    return plans
+
+
+def _missing(corrections: Iterable[str], seen: set[str]) -> list[str]:
+    return [identity for identity in corrections if identity not in seen]
+
+
+def _asked(entry: Entry, ratings: Sequence[float | None]) -> Sequence[float | None]:
+    """The correction as ratings on the record's own scale."""
+    old = entry.draft.ratings or (None,) * len(entry.draft.completions)
+    if len(ratings) != len(old):
+        raise InputError(
+            f"{entry.shard.where(entry.rows[0].number)}: the correction of {entry.id!r} has {len(ratings)} ratings, the record has "
+            f"{len(old)} completions; is this the file that the data set was made from?"
+        )
+    if len(old) == 2 and _only_orders(ratings) and not _only_orders(old):
+        first, second = ratings
+        return preferring(old, None if first == second else 0 if (first or 0) > (second or 0) else 1)
+    return ratings
+
+
+def _only_orders(ratings: Sequence[float | None]) -> bool:
+    """Whether the ratings of a pair say which is better, and nothing of how good."""
+    return all(r in (0, 0.5, 1) for r in ratings) and (ratings[0] != ratings[1] or ratings[0] in (0, 0.5, 1))

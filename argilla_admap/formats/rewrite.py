@@ -1,0 +1,263 @@
+"""A source written again with edited rows: text by its bytes, Parquet by its row groups."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+
+from argilla_admap.errors import InputError
+from argilla_admap.formats.columns import ParquetFile, TableShard
+from argilla_admap.formats.edits import PlaceError, edit_cells, edit_json, edit_value
+from argilla_admap.formats.files import Shard, container_of, open_bytes, packing_of
+from argilla_admap.formats.shape import Edit, Swap
+from argilla_admap.formats.text_rows import CsvFile, JsonArray, TextShard
+from argilla_admap.tables import atomic_path
+
+__all__ = ["Plan", "packed", "rewrite"]
+
+_GROUP_ROWS = 10_000
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to change in one shard: edits of rows, and rows to leave out, by the rows' numbers."""
+
+    edits: dict[int, list[Edit]] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
+
+
+def rewrite(original: Path, shards: Sequence[Shard], output: Path, plans: dict[Shard, Plan]) -> None:
+    """Writes all shards to the output, which is whole or absent.
+
+    Raises:
+        InputError: the output is the original, is of another kind, or cannot hold a value.
+    """
+    if output.exists() and original.exists() and os.path.samefile(original, output):
+        raise InputError(f"{output}: this is the original, which must not be lost; name another file with -o")
+    paths = [getattr(shard, "path", None) for shard in shards]
+    if original.is_dir() and output.suffix.lower() != ".parquet" and all(not _is_arrow(shard) for shard in shards):
+        with _folder(output) as folder:
+            for shard, path in zip(shards, paths, strict=True):
+                target = folder / Path(str(path)).relative_to(original)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _write(shard, target, plans[shard])
+        return
+    if len(shards) == 1 and isinstance(shards[0], (TextShard, ParquetFile)):
+        _check_kind(shards[0].path, output)
+        with atomic_path(output) as temporary:
+            _write(shards[0], temporary, plans[shards[0]], named=output)
+        return
+    tables = [shard for shard in shards if isinstance(shard, TableShard)]
+    if len(tables) != len(shards):
+        raise InputError(f"{output}: a folder of text files is written as a folder; name one without an extension with -o")
+    if container_of(output) != "parquet":
+        raise InputError(f"{output}: this source is written as one Parquet file; name one with -o, ending in .parquet")
+    with atomic_path(output) as temporary:
+        _write_tables(tables, temporary, plans)
+
+
+def _is_arrow(shard: Shard) -> bool:
+    return isinstance(shard, TableShard) and not isinstance(shard, ParquetFile)
+
+
+def _check_kind(original: Path, output: Path) -> None:
+    ours, theirs = container_of(original), container_of(output)
+    if ours != theirs:
+        raise InputError(
+            f"{output}: the original is {ours}, and is written again as {ours}; give the output its extension, "
+            "or write another format with --format and without --original"
+        )
+
+
+@contextmanager
+def _folder(output: Path) -> Iterator[Path]:
+    if output.exists():
+        raise InputError(f"{output}: is there already; name a new folder with -o")
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent))
+    except OSError as exc:
+        raise InputError(f"{output}: cannot write there ({exc.strerror}); name another place with -o") from exc
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        temporary.replace(output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(shard: Shard, target: Path, plan: Plan, *, named: Path | None = None) -> None:
+    if isinstance(shard, TextShard):
+        with packed(target, packing_of(named or target)) as stream:
+            _write_text(shard, stream, plan)
+    elif isinstance(shard, ParquetFile):
+        _write_parquet(shard, target, plan)
+
+
+@contextmanager
+def packed(path: Path, packing: str | None) -> Iterator[IO[bytes]]:
+    """A file that packs what is written to it; the same bytes for the same content."""
+    with ExitStack() as stack:
+        stream: IO[bytes] = stack.enter_context(path.open("wb"))
+        if packing == "gzip":
+            # Neither the file's name nor the time belongs to the data.
+            stream = stack.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0))  # type: ignore[assignment]
+        elif packing == "zstd":
+            stream = stack.enter_context(zstandard.ZstdCompressor().stream_writer(stream, closefd=False))
+        yield stream
+
+
+def _write_text(shard: TextShard, out: IO[bytes], plan: Plan) -> None:
+    separated = isinstance(shard, JsonArray)
+    # Of an array's first row, what stands before it is the array's beginning: it stays though the row be dropped.
+    beginning: bytes | None = None
+    written = False
+    with open_bytes(shard.path) as stream:
+        for number, lead, raw, tail in shard.pieces(stream):
+            if number and number in plan.dropped:
+                if not separated:
+                    out.write(lead)
+                elif not written and beginning is None:
+                    beginning = lead
+                continue
+            if number and number in plan.edits:
+                raw = _edited(shard, number, raw, plan.edits[number])
+            if number and beginning is not None:
+                lead, beginning = beginning, None
+            elif not number and beginning is not None:
+                lead = beginning + lead
+            written = written or bool(number)
+            out.write(lead + raw + tail)
+
+
+def _edited(shard: TextShard, number: int, raw: bytes, edits: Sequence[Edit]) -> bytes:
+    text = raw.decode("utf-8")
+    try:
+        if isinstance(shard, CsvFile):
+            return edit_cells(text, shard.header, shard.delimiter, edits).encode()
+        return edit_json(text, edits).encode()
+    except PlaceError as exc:
+        raise _no_place(shard, number, exc) from exc
+
+
+def _no_place(shard: Shard, number: int, problem: Exception) -> InputError:
+    return InputError(
+        f"{shard.where(number)}: the file cannot hold the correction ({problem}); name the rating's field with --rating-field, "
+        "or write another format with --format and without --original"
+    )
+
+
+def _write_parquet(shard: ParquetFile, target: Path, plan: Plan) -> None:
+    with shard.open() as file:
+        described = file.metadata
+        compression, dictionaries = {}, []
+        for position in range(described.num_columns if described.num_row_groups else 0):
+            column = described.row_group(0).column(position)
+            name = column.path_in_schema
+            compression[name] = "NONE" if column.compression == "UNCOMPRESSED" else column.compression
+            if any("DICTIONARY" in encoding for encoding in column.encodings):
+                dictionaries.append(name)
+        with pq.ParquetWriter(
+            target,
+            file.schema_arrow,
+            compression=compression or "snappy",
+            use_dictionary=dictionaries,
+            version=described.format_version if described.format_version in ("1.0", "2.4", "2.6") else "2.6",
+            store_schema=b"ARROW:schema" in (described.metadata or {}),
+        ) as writer:
+            start = 1
+            for group in range(described.num_row_groups):
+                table = file.read_row_group(group)
+                rows = table.num_rows
+                table = edit_table(shard, table, start, plan)
+                writer.write_table(table, row_group_size=max(table.num_rows, 1))
+                start += rows
+
+
+def _write_tables(shards: Sequence[TableShard], target: Path, plans: dict[Shard, Plan]) -> None:
+    writer: pq.ParquetWriter | None = None
+    with ExitStack() as stack:
+        for shard in shards:
+            start = 1
+            for table in _tables(shard):
+                rows = table.num_rows
+                if writer is None:
+                    writer = stack.enter_context(pq.ParquetWriter(target, table.schema, compression="zstd"))
+                writer.write_table(edit_table(shard, table, start, plans[shard]).cast(writer.schema))
+                start += rows
+
+
+def _tables(shard: TableShard) -> Iterator[pa.Table]:
+    held: list[pa.RecordBatch] = []
+    for batch in shard.batches():
+        held.append(batch)
+        if sum(b.num_rows for b in held) >= _GROUP_ROWS:
+            yield pa.Table.from_batches(held)
+            held = []
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def edit_table(shard: Shard, table: pa.Table, start: int, plan: Plan) -> pa.Table:
+    """The table with its rows edited and dropped; its first row has the number `start`.
+
+    Values of other rows are carried over in Arrow and not made anew. Raises InputError where a column cannot hold a value.
+    """
+    numbers = [n for n in range(start, start + table.num_rows) if n in plan.edits] if plan.edits else []
+    touched: dict[str, list[int]] = {}
+    for number in numbers:
+        for edit in plan.edits[number]:
+            for path in (edit.first, edit.second) if isinstance(edit, Swap) else (edit.path,):
+                name = str(path[0])
+                if name not in table.schema.names:
+                    raise _no_place(shard, number, PlaceError(f"no column {name!r}"))
+                if number not in touched.setdefault(name, []):
+                    touched[name].append(number)
+    if touched:
+        table = _with_edits(shard, table, start, plan, touched, numbers)
+    dropped = [n - start for n in plan.dropped if start <= n < start + table.num_rows]
+    if dropped:
+        keep = np.ones(table.num_rows, dtype=bool)
+        keep[dropped] = False
+        table = table.filter(pa.array(keep))
+    return table
+
+
+def _with_edits(
+    shard: Shard, table: pa.Table, start: int, plan: Plan, touched: dict[str, list[int]], numbers: Sequence[int]
+) -> pa.Table:
+    places = pa.array([n - start for n in numbers], pa.int64())
+    old_rows: list[dict[str, Any]] = table.select(list(touched)).take(places).to_pylist()
+    new_rows: dict[int, dict[str, Any]] = {}
+    for number, row in zip(numbers, old_rows, strict=True):
+        try:
+            new_rows[number] = edit_value(row, plan.edits[number])
+        except PlaceError as exc:
+            raise _no_place(shard, number, exc) from exc
+    for name, mine in touched.items():
+        position = table.schema.get_field_index(name)
+        kept = table.schema.field(position)
+        values = [new_rows[number][name] for number in mine]
+        try:
+            made = pa.array(values, kept.type)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as exc:
+            raise _no_place(shard, mine[0], exc) from exc
+        if made.to_pylist() != values:
+            # Arrow drops what a structure has no member for.
+            raise _no_place(shard, mine[0], PlaceError(f"the column {name!r} is {kept.type}"))
+        order = np.arange(table.num_rows)
+        order[[number - start for number in mine]] = table.num_rows + np.arange(len(mine))
+        column = pa.chunked_array([*table.column(position).chunks, made], kept.type).take(pa.array(order))
+        table = table.set_column(position, kept, column)
+    return table
