@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from argilla_admap.scoring.transport import Client
     from argilla_admap.tables import RecordStream
 
-__all__ = ["Run", "check", "connect", "pull", "push", "read", "run", "score"]
+__all__ = ["Run", "check", "connect", "map_path", "pull", "push", "read", "run", "score"]
 
 _ARGILLA = "argilla:"
 
@@ -239,6 +240,13 @@ def run(
     data_map.write(output)
     pushed = push(data_map, dataset, argilla, progress=push_progress, **push_options)
     return Run(scored, data_map, pushed, output)
+
+
+def map_path(dataset: str) -> Path:
+    """Where the map of a data set is kept when nobody says: ``NAME.map.parquet`` in the current folder."""
+    name = dataset.rpartition("/")[2]
+    # The name may hold what a file's name cannot.
+    return Path(re.sub(r"[^\w.-]", "_", name).lstrip(".") + ".map.parquet")
 
 
 def scored_path(output: Path) -> Path:

@@ -1,0 +1,106 @@
+"""`admap run`: the main job in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from argilla_admap.cli.output import dry_run_option, emit, fail_partly, json_option, note, show_queues
+from argilla_admap.cli.push import push_options, reviewer_names
+from argilla_admap.cli.score import dollars, explain_unscored, show_estimate
+from argilla_admap.cli.scoring_options import ScoringCommand, input_options, scoring_options
+
+if TYPE_CHECKING:
+    from argilla_admap.pipeline import Run
+    from argilla_admap.scoring.options import ScoreOptions
+
+__all__ = ["command"]
+
+
+@click.command("run", cls=ScoringCommand)
+@click.argument("source", metavar="INPUT")
+@click.option("--dataset", required=True, metavar="[WORKSPACE/]NAME", help="The Argilla data set; made where it is absent.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the map is kept; its scores beside it.  [default: NAME.map.parquet]",
+)
+@click.option("--stratify", metavar="FIELD", help="Split the regions within each value of this column, e.g. source.")
+@input_options
+@scoring_options
+@push_options
+@dry_run_option
+@json_option
+def command(
+    source: str,
+    dataset: str,
+    output: Path | None,
+    stratify: str | None,
+    reading: dict[str, Any],
+    options: ScoreOptions,
+    reviewers: str | None,
+    dry_run: bool,
+    as_json: bool,
+    **push: Any,
+) -> None:
+    """Score INPUT, map it, push it to Argilla, and print the review queues with their links.
+
+    Stop it anywhere (Ctrl-C, a crash) and run the same again: nothing is paid twice, nothing is sent twice. Exit code 3 says
+    that some completions stayed unscored, or that some records are not in the data set.
+
+    Example: admap run pairs.jsonl --dataset pairs --scorer existing
+    """
+    from argilla_admap import pipeline
+    from argilla_admap.cli.progress import ProgressLine
+
+    preferences = pipeline.read(source, limit=options.limit, **reading)
+    if dry_run:
+        _estimate(preferences, options, dataset, as_json)
+        return
+    with ProgressLine() as line:
+        done = pipeline.run(
+            preferences,
+            dataset,
+            options=options,
+            output=output or pipeline.map_path(dataset),
+            stratify=stratify,
+            score_progress=line.scoring,
+            push_progress=line.pushing,
+            warn=note,
+            reviewers=reviewer_names(reviewers),
+            **push,
+        )
+    for remark in done.pushed.notes:
+        note(remark)
+    emit(done.answer(), as_json, lambda: _show(done))
+    explain_unscored(done.scored.summary)
+    if done.scored.summary["unscored"] or done.pushed.unmatched:
+        fail_partly()
+
+
+def _estimate(preferences: Any, options: ScoreOptions, dataset: str, as_json: bool) -> None:
+    from argilla_admap import pipeline
+    from argilla_admap.scoring import engine
+
+    pipeline.check(preferences, note)
+    answer = {**engine.estimate(preferences, options), "dataset": dataset}
+    emit(answer, as_json, lambda: show_estimate(answer))
+
+
+def _show(done: Run) -> None:
+    scored, mapped, pushed = done.scored.summary, done.data_map.summary, done.pushed
+    click.echo(
+        f"{scored['scored']:,} of {scored['completions']:,} completions scored for {dollars(scored['cost_usd'])}; "
+        f"{mapped['mapped']:,} of {mapped['records']:,} records on the map ({done.output})."
+    )
+    if mapped.get("noise_rate") is not None:
+        click.echo(f"About {mapped['noise_rate']:.1%} of the labels are probably wrong.")
+    elif mapped.get("refusal"):
+        click.echo(f"No P(wrong): {mapped['refusal']}.")
+    click.echo(
+        f"{pushed.dataset} {'made' if pushed.created else 'updated'}: {pushed.added:,} records added, {pushed.updated:,} updated.\n"
+    )
+    show_queues(pushed.queues)
