@@ -101,6 +101,7 @@ def _show(done: Run) -> None:
     elif mapped.get("refusal"):
         click.echo(f"No P(wrong): {mapped['refusal']}.")
     click.echo(
-        f"{pushed.dataset} {'made' if pushed.created else 'updated'}: {pushed.added:,} records added, {pushed.updated:,} updated.\n"
+        f"{pushed.dataset} {'made' if pushed.created else 'updated'}: {pushed.added:,} records added, {pushed.updated:,} updated."
     )
+    click.echo()
     show_queues(pushed.queues)
