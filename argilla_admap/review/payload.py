@@ -123,7 +123,7 @@ class Payload:
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             raise InputError(
-                f"record {self.ids[row]!r}: {prop.column} is {values[row]!r}, which is not between {prop.low:g} and "
+                f"record {self.ids[row]!r}: {prop.column} is {float(values[row])!r}, which is not between {prop.low:g} and "
                 f"{prop.high:g}; look at the record's scores"
             )
         return values

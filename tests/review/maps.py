@@ -21,7 +21,7 @@ def data_map(rows: Sequence[dict[str, Any]]) -> DataMap:
     return DataMap(RecordStream.from_table(table), table.select(list(_LIGHT)), None, {"judge": "tests", "summary": {}})
 
 
-_EMPTY: dict[str, Any] = {name: None for name in MAP_SCHEMA.names}
+_EMPTY: dict[str, Any] = dict.fromkeys(MAP_SCHEMA.names)
 
 
 def row(record_id: str, k: int = 2, **columns: Any) -> dict[str, Any]:

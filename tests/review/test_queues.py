@@ -122,8 +122,7 @@ def test_every_queue_is_offered_where_its_metadata_are() -> None:
 
 
 def test_a_similarity_link_is_free_of_filters(pushed: Any) -> None:
-    api, target, _, dataset = pushed
-    url = similar_url(dataset, "1234")
+    url = similar_url(pushed[3], "1234")
     assert "similarity=record.1234.vector.admap_position.limit.50.order.most" in url
     assert "metadata=" not in url
 
