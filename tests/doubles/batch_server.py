@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +88,8 @@ class Batches:
         self.fail: Counter[str] = Counter()  # "429", "400", "expire", "drop": so many requests of the next batches end so
         self.create_faults: list[str] = []  # "drop": makes the batch and breaks the connection; or a status
         self.always_expire = False
+        #: Called with "upload", "create", "retrieve" or "content" when that was done and before it is answered.
+        self.hook: Callable[[str], None] = lambda event: None
         #: What was answered and billed at half price, by the question's hash; and at full price.
         self.paid: Counter[str] = Counter()
         self.paid_in_full: Counter[str] = Counter()
@@ -131,6 +133,7 @@ class Batches:
             return _error(413, "file too large")
         name = f"file-{len(self.files)}"
         self.files[name], self.names[name] = data, part.filename
+        self.hook("upload")
         return web.json_response(self.file_shown(name))
 
     def file_shown(self, name: str) -> dict[str, Any]:
@@ -151,6 +154,7 @@ class Batches:
     async def content(self, request: web.Request) -> web.Response:
         if request.match_info["id"] not in self.files:
             return _error(404, "No such File object")
+        self.hook("content")
         return web.Response(body=self.files[request.match_info["id"]])
 
     async def delete(self, request: web.Request) -> web.Response:
@@ -174,6 +178,7 @@ class Batches:
         )
         self.batches[batch.id] = batch
         asyncio.get_running_loop().create_task(self.work(batch))
+        self.hook("create")
         if fault == "drop":
             assert request.transport
             request.transport.abort()
@@ -242,6 +247,7 @@ class Batches:
         return web.json_response({"object": "list", "data": page, "has_more": start + len(page) < len(rows)})
 
     async def retrieve(self, request: web.Request) -> web.Response:
+        self.hook("retrieve")
         batch = self.batches.get(request.match_info["id"])
         return web.json_response(batch.shown()) if batch else _error(404, "No batch found")
 

@@ -1,0 +1,16 @@
+"""Scores numbered records by the Batch API, in a process that may be killed: `python -m tests.scoring.batch_client URL STORE N`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from argilla_admap.scoring.engine import score
+from argilla_admap.scoring.options import ScoreOptions
+from tests.scoring.small_data import numbered, stream
+
+if __name__ == "__main__":
+    url, store, n = sys.argv[1:]
+    options = ScoreOptions(models=("gpt-4o",), base_url=url, store=Path(store), batch=True, method="logprobs")
+    print(json.dumps(score(stream(numbered(int(n))), options).summary))

@@ -1,0 +1,217 @@
+"""Scoring by the Batch API: the same judgements at half price, whatever is stopped, dropped, expired or refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from argilla_admap.errors import JudgeRefused, ScoringError
+from argilla_admap.scoring import batch_file
+from argilla_admap.scoring.engine import Scored, estimate, score
+from argilla_admap.scoring.options import ScoreOptions
+from tests.doubles.batch_server import Batches
+from tests.scoring.small_data import numbered, stream
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "test-key")
+
+
+def _options(batches: Batches, store: Path, **more: Any) -> ScoreOptions:
+    arguments: dict[str, Any] = {
+        "models": ("gpt-4o",),
+        "base_url": batches.url,
+        "store": store,
+        "batch": True,
+        "method": "logprobs",
+    }
+    return ScoreOptions(**(arguments | more))
+
+
+def _scores(scored: Scored) -> list[list[float | None]]:
+    return scored.table().column("scores").to_pylist()
+
+
+def test_batches_give_the_scores_of_single_calls_at_half_the_bill(batches: Batches, tmp_path: Path) -> None:
+    data = stream(numbered(30))
+    single = score(data, _options(batches, tmp_path / "single", batch=False))
+    by_batch = score(data, _options(batches, tmp_path / "batch"))
+    assert _scores(by_batch) == _scores(single)
+    assert by_batch.summary["cost_usd"] == pytest.approx(single.summary["cost_usd"] / 2)
+    assert by_batch.summary["requests"] == single.summary["requests"] == 60
+    assert by_batch.summary["cached"] == 0
+    assert len(batches.paid) == 60
+    assert set(batches.paid.values()) == {1}
+
+
+def test_a_later_run_without_batches_finds_all_judgements(batches: Batches, tmp_path: Path) -> None:
+    score(stream(numbered(10)), _options(batches, tmp_path / "store"))
+    later = score(stream(numbered(10)), _options(batches, tmp_path / "store", batch=False))
+    assert (later.summary["requests"], later.summary["cached"]) == (0, 20)
+
+
+def test_the_estimate_is_half_of_that_without_batches(batches: Batches, tmp_path: Path) -> None:
+    full = estimate(stream(numbered(10)), _options(batches, tmp_path / "store", batch=False))
+    half = estimate(stream(numbered(10)), _options(batches, tmp_path / "store"))
+    assert half["requests"] == full["requests"]
+    assert half["cost_usd"] == pytest.approx(full["cost_usd"] / 2, abs=1e-6)
+    assert not batches.batches
+
+
+def test_the_first_look_at_an_endpoint_asks_no_judgement_twice(batches: Batches, tmp_path: Path) -> None:
+    score(stream(numbered(10)), _options(batches, tmp_path / "store", method="auto"))
+    assert sum((batches.paid + batches.paid_in_full).values()) == 20
+
+
+def test_many_requests_are_split_into_files_of_what_the_api_takes(
+    batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_file, "MOST_REQUESTS", 25)
+    batches.most_requests = 25
+    scored = score(stream(numbered(40)), _options(batches, tmp_path / "store"))
+    assert scored.summary["scored"] == 80
+    assert len(batches.batches) == 4
+
+
+def test_files_stay_under_the_byte_limit(batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_file, "MOST_BYTES", 60_000)
+    batches.most_bytes = 60_000
+    assert score(stream(numbered(40)), _options(batches, tmp_path / "store")).summary["scored"] == 80
+    assert len(batches.batches) > 2
+
+
+def test_what_expired_was_refused_for_its_pace_or_never_came_back_is_asked_again(batches: Batches, tmp_path: Path) -> None:
+    batches.fail.update({"429": 5, "expire": 7, "drop": 3})
+    scored = score(stream(numbered(20)), _options(batches, tmp_path / "store"))
+    assert scored.summary["scored"] == 40
+    assert sum(batches.paid.values()) == 40
+    assert len(batches.batches) >= 2
+
+
+def test_what_is_refused_for_good_is_unscored_with_its_reason_and_asked_once(batches: Batches, tmp_path: Path) -> None:
+    batches.fail["400"] = 3
+    scored = score(stream(numbered(20)), _options(batches, tmp_path / "store"))
+    errors = [error for row in scored.table().column("errors").to_pylist() for error in row if error]
+    assert len(errors) == scored.summary["unscored"] == 3
+    assert all("refused with 400" in error for error in errors)
+    assert len(batches.batches) == 1
+    # The next run asks those three, and nothing else.
+    again = score(stream(numbered(20)), _options(batches, tmp_path / "store"))
+    assert (again.summary["requests"], again.summary["scored"]) == (3, 40)
+
+
+def test_batches_that_always_expire_are_given_up_after_three(batches: Batches, tmp_path: Path) -> None:
+    batches.always_expire = True
+    scored = score(stream(numbered(3)), _options(batches, tmp_path / "store"))
+    assert scored.summary["unscored"] == 6
+    assert "3 batches" in scored.table().column("errors").to_pylist()[0][0]
+    assert len(batches.batches) == 3
+
+
+def test_a_batch_refused_while_too_much_is_enqueued_is_submitted_again(
+    batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_file, "MOST_REQUESTS", 20)
+    batches.most_under_way = 20
+    said: list[str] = []
+    scored = score(stream(numbered(20)), _options(batches, tmp_path / "store"), warn=said.append)
+    assert scored.summary["scored"] == 40
+    assert sum(batches.paid.values()) == 40
+    assert any("Enqueued token limit" in words for words in said)
+
+
+def test_a_batch_that_the_server_rejects_whole_ends_the_run_with_the_servers_words(batches: Batches, tmp_path: Path) -> None:
+    batches.most_requests = 10
+    with pytest.raises(ScoringError, match="too many requests"):
+        score(stream(numbered(10)), _options(batches, tmp_path / "store"))
+
+
+def test_an_endpoint_without_batches_is_named_as_such(batches: Batches, tmp_path: Path) -> None:
+    batches.create_faults = ["404"]
+    with pytest.raises(JudgeRefused, match="leave out --batch"):
+        score(stream(numbered(3)), _options(batches, tmp_path / "store"))
+
+
+def test_a_broken_connection_at_creation_makes_no_second_batch(batches: Batches, tmp_path: Path) -> None:
+    batches.create_faults = ["drop"]
+    batches.keep_metadata = False  # found by the file that it reads
+    assert score(stream(numbered(10)), _options(batches, tmp_path / "store")).summary["scored"] == 20
+    assert len(batches.batches) == 1
+
+
+def test_a_broken_connection_where_batches_are_not_listed_stops_in_words(batches: Batches, tmp_path: Path) -> None:
+    batches.create_faults, batches.lists = ["drop"], False
+    with pytest.raises(ScoringError, match="lists no batches"):
+        score(stream(numbered(3)), _options(batches, tmp_path / "store"))
+
+
+def test_the_budget_is_kept_by_what_is_submitted(batches: Batches, tmp_path: Path) -> None:
+    scored = score(stream(numbered(20)), _options(batches, tmp_path / "store", max_cost=0.02))
+    assert 0 < scored.summary["scored"] < 40
+    assert 0 < scored.summary["cost_usd"] <= 0.02
+    assert "--max-cost" in scored.summary["stopped"]
+
+
+def test_requests_are_private_on_disk_and_gone_when_answered(batches: Batches, tmp_path: Path) -> None:
+    modes: list[int] = []
+    folder = tmp_path / "store-batches"
+    batches.hook = lambda event: modes.extend(file.stat().st_mode & 0o777 for file in folder.glob("*.jsonl"))
+    score(stream(numbered(3)), _options(batches, tmp_path / "store"))
+    assert modes
+    assert set(modes) == {0o600}
+    assert not list(folder.glob("*.jsonl"))
+    assert not list(folder.glob("*.part"))
+
+
+def _client(batches: Batches, store: Path, n: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.scoring.batch_client", batches.url, str(store), str(n)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize("moment", ["upload", "create", "retrieve", "content"])
+def test_a_run_killed_at_any_moment_goes_on_and_pays_nothing_twice(batches: Batches, tmp_path: Path, moment: str) -> None:
+    first = _client(batches, tmp_path / "store", 20)
+    killed: list[str] = []
+
+    def kill(event: str) -> None:
+        if event == moment and not killed:
+            killed.append(event)
+            os.kill(first.pid, signal.SIGKILL)
+
+    batches.hook = kill
+    assert first.wait(60) == -signal.SIGKILL
+    second = _client(batches, tmp_path / "store", 20)
+    summary = json.loads(second.communicate(timeout=60)[0])
+    assert summary["scored"] == 40
+    assert set(batches.paid.values()) == {1}
+    assert len(batches.batches) == 1
+
+
+def test_a_run_killed_before_anything_was_sent_starts_anew(batches: Batches, tmp_path: Path) -> None:
+    batches.create_faults = ["503"] * 3
+    first = _client(batches, tmp_path / "store", 5)
+    batches.hook = lambda event: os.kill(first.pid, signal.SIGKILL) if event == "upload" else None
+    first.wait(60)
+    batches.hook = lambda event: None
+    for file in (tmp_path / "store-batches").glob("*.jsonl"):
+        file.unlink()
+    summary = json.loads(_client(batches, tmp_path / "store", 5).communicate(timeout=60)[0])
+    assert summary["scored"] == 10
+    assert set(batches.paid.values()) == {1}
+
+
+def test_two_processes_on_one_store_pay_nothing_twice(batches: Batches, tmp_path: Path) -> None:
+    batches.seconds = 1.5
+    clients = [_client(batches, tmp_path / "store", 30), _client(batches, tmp_path / "store", 40)]
+    summaries = [json.loads(client.communicate(timeout=90)[0]) for client in clients]
+    assert [summary["scored"] for summary in summaries] == [60, 80]
+    assert set(batches.paid.values()) == {1}
+    assert len(batches.paid) == 80
