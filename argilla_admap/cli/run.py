@@ -100,8 +100,7 @@ def _show(done: Run) -> None:
         click.echo(f"About {mapped['noise_rate']:.1%} of the labels are probably wrong.")
     elif mapped.get("refusal"):
         click.echo(f"No P(wrong): {mapped['refusal']}.")
-    click.echo(
-        f"{pushed.dataset} {'made' if pushed.created else 'updated'}: {pushed.added:,} records added, {pushed.updated:,} updated."
-    )
+    verb = "made" if pushed.created else "updated"
+    click.echo(f"{pushed.dataset} {verb}: {pushed.added:,} records added, {pushed.updated:,} updated.")
     click.echo()
     show_queues(pushed.queues)
