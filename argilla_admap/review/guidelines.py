@@ -130,7 +130,8 @@ def _map(map_info: Mapping[str, Any]) -> str:
 
 
 _MAP_WORDS = (
-    "Each square is a place on the map; the stronger its colour, the more records. *High average*: the judge likes all completions. "
+    "Each square is a place on the map; the stronger its colour, the more records. *High average*: the judge likes all "
+    "completions. "
     "*Low average*: it likes none. *High variance*: it likes some and not others, so the label matters most there. "
     "The same map stands on each record: a click on one of its squares opens the records there."
 )

@@ -23,14 +23,28 @@ from argilla_admap.review import card, layout
 EXAMPLES = Path(card.__file__).parents[1] / "example_data" / "llmbar_pairs_gpt4.jsonl.gz"
 
 _PAGE = """<!doctype html><html data-theme="%(theme)s"><meta charset="utf-8"><title>Review cards</title>
-<style>body { margin: 16px; background: %(paper)s; font: 14px sans-serif } .card { width: %(width)s; margin: 0 0 16px; padding: 16px;
-border: 1px solid #8883; border-radius: 10px; background: %(field)s } iframe { width: 100%%; border: 0; display: block }</style>
-<div id="cards"></div><input id="answer" aria-label="answer" style="position: fixed; right: 4px; bottom: 4px; width: 40px"><script>
+<style>
+body { margin: 16px; background: %(paper)s; font: 14px sans-serif }
+.card { width: %(width)s; margin: 0 0 16px; padding: 16px; border: 1px solid #8883; border-radius: 10px; background: %(field)s }
+iframe { width: 100%%; border: 0; display: block }
+#answer { position: fixed; right: 4px; bottom: 4px; width: 40px }
+</style>
+<div id="cards"></div><input id="answer" aria-label="answer"><script>
 const records = %(records)s, card = %(template)s;
-const copies = '<script>\\nif (parent) { const head = document.getElementsByTagName("head")[0];' +
-  'for (const style of parent.document.getElementsByTagName("style")) head.appendChild(style.cloneNode(true));' +
-  'document.getElementsByTagName("html")[0].setAttribute("data-theme", parent.document.documentElement.getAttribute("data-theme")); }\\n' +
-  '<\\/script>\\n<style>\\n  body {\\n    background-color: var(--bg-field);\\n  }\\n</style>\\n';
+const copies = `<script>
+if (parent) {
+  const head = document.getElementsByTagName("head")[0];
+  for (const style of parent.document.getElementsByTagName("style")) head.appendChild(style.cloneNode(true));
+  const theme = parent.document.getElementsByTagName("html")[0].getAttribute("data-theme");
+  document.getElementsByTagName("html")[0].setAttribute("data-theme", theme);
+}
+<\\/script>
+<style>
+  body {
+    background-color: var(--bg-field);
+  }
+</style>
+`;
 for (const given of records) {
   const box = document.createElement("div"), frame = document.createElement("iframe");
   box.className = "card";
