@@ -123,16 +123,22 @@ def _push_own(
     total = len(payload)
     if dry_run and target is None:
         return PushResult(str(address), True, total, total, 0, 0, notes=("dry run: nothing was written",))
-    facts = {"layout": {"kind": wanted.kind, "blind": wanted.blind, "k": list(wanted.k)}, "place": payload.place.json()}
+    facts: dict[str, Any] = {
+        "layout": {"kind": wanted.kind, "blind": wanted.blind, "k": list(wanted.k)},
+        "place": payload.place.json(),
+    }
+    mapped = None if wanted.blind else _map_info(data_map)
+    summary = {"judge": data_map.info.get("judge"), "records": total}
+    # Kept with the data set, so that pull can draw the guidelines again without the map.
+    facts |= {"map": mapped, "summary": summary}
     if home or stored.get("home"):
         facts["home"] = home or stored["home"]
-    mapped = _map_info(data_map)
     if not dry_run:
         if reviewers:
             _check_reviewers(api, reviewers)
         if target is None:
             target = create_dataset(api, address, {"admap": facts}, overlap)
-        target = complete_settings(api, target, wanted, payload.columns, map_info=None if wanted.blind else mapped)
+        target = complete_settings(api, target, wanted, payload.columns, map_info=mapped)
         if target.info.get("admap") != facts:
             api.update_dataset(target, metadata={**target.info, "admap": facts})
         if reviewers and target.min_submitted != overlap:
@@ -156,8 +162,7 @@ def _push_own(
     sender.verify()
     target = api.refresh(target)
     counts = count_queues(api, target)
-    summary = {"judge": data_map.info.get("judge"), "records": total}
-    refresh_home(api, target, counts, map_info=None if wanted.blind else mapped, summary=summary)
+    refresh_home(api, target, counts, map_info=mapped, summary=summary)
     left = len(known) - sender.met
     if left > 0:
         notes.append(f"{left:,} records of the data set are not in this map; they were left alone")

@@ -1,0 +1,112 @@
+"""`admap pull`: corrected labels back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from argilla_admap.cli.output import dry_run_option, emit, fail_partly, json_option, note, table
+
+__all__ = ["command"]
+
+
+@click.command("pull")
+@click.argument("dataset", metavar="[WORKSPACE/]DATASET")
+@click.option("-o", "--output", metavar="OUT", help="The file to write.")
+@click.option("--original", metavar="FILE", help="Write this file again, with only the corrected rows changed.")
+@click.option("--original-format", metavar="NAME", help="Its format.  [default: recognised]")
+@click.option("--format", "format_name", metavar="NAME", help="Write another format.")
+@click.option("--changes", metavar="CHANGES.jsonl", help="Write a line of JSON a change.")
+@click.option(
+    "--resolve",
+    type=click.Choice(["majority", "unanimous", "latest", "dawid-skene"]),
+    default="majority",
+    show_default=True,
+    help="How several reviewers' answers become one.",
+)
+@click.option(
+    "--include-unreviewed/--reviewed-only",
+    default=True,
+    show_default=True,
+    help="Write all records, or only the answered ones.",
+)
+@click.option("--rating-question", metavar="NAME", help="The question about the label, in somebody else's data set.")
+@click.option("--prompt-field", metavar="FIELD", help="The prompt's field: of --original, else of the data set.")
+@click.option("--completion-field", metavar="FIELD", multiple=True, help="A completion's field there; repeat it.")
+@click.option("--chosen-field", metavar="FIELD", help="The better completion's field there.")
+@click.option("--rejected-field", metavar="FIELD", help="The worse one's.")
+@click.option("--rating-field", metavar="FIELD", multiple=True, help="The ratings' field there; repeat it.")
+@click.option("--id-field", metavar="FIELD", help="The id's field of --original.  [default: a hash of the content]")
+@click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True, help="What a bad row does.")
+@dry_run_option
+@json_option
+def command(
+    dataset: str,
+    output: str | None,
+    original: str | None,
+    original_format: str | None,
+    format_name: str | None,
+    changes: str | None,
+    resolve: str,
+    include_unreviewed: bool,
+    rating_question: str | None,
+    prompt_field: str | None,
+    completion_field: tuple[str, ...],
+    chosen_field: str | None,
+    rejected_field: str | None,
+    rating_field: tuple[str, ...],
+    id_field: str | None,
+    on_error: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Bring the corrected labels of an Argilla data set back.
+
+    Submitted answers count; drafts and discarded records do not. Records whose reviewers contradict each other stay as they
+    were and are counted as conflicts.
+
+    Example: admap pull default/uf --original uf.jsonl -o uf.corrected.jsonl --changes changes.jsonl
+    """
+    from argilla_admap import pipeline
+    from argilla_admap.formats.shape import FieldNames
+    from argilla_admap.review.pull_file import pull_to_file
+
+    if output is None and not dry_run:
+        raise click.UsageError("Say where the corrected data go with -o OUT (or look first with --dry-run).")
+    fields = FieldNames(
+        prompt=prompt_field,
+        completion=completion_field,
+        chosen=chosen_field,
+        rejected=rejected_field,
+        rating=rating_field,
+        id=id_field,
+    )
+    pulled = pull_to_file(
+        dataset,
+        pipeline.connect(),
+        output,
+        original=original,
+        original_format=original_format,
+        format=format_name,
+        fields=fields,
+        on_error=on_error,
+        rating_question=rating_question,
+        resolve=resolve,
+        changes=changes,
+        reviewed_only=not include_unreviewed,
+        dry_run=dry_run,
+    )
+    for words in pulled.notes:
+        note(words)
+    result = pulled.result
+
+    def show() -> None:
+        names = ("records", "reviewed", "corrected", "confirmed", "conflicts")
+        rows: list[Any] = [[name, getattr(result, name)] for name in names]
+        table(None, ["", result.dataset], rows)
+        note(f"written: {pulled.output}" if pulled.output else "nothing was written")
+
+    emit(pulled.json(), as_json, show)
+    if pulled.unmatched:
+        fail_partly()
