@@ -230,10 +230,12 @@ def run(
         push_options: of `review.push.push`.
     """
     from argilla_admap.mapping.data_map import build_map
+    from argilla_admap.review.argilla_api import Api, parse_address
     from argilla_admap.scoring import engine
 
-    # A server that is not there, or a bad row, is found out before the judge is paid.
+    # A server or workspace that is not there, or a bad row, is found out before the judge is paid.
     argilla = connect(client)
+    Api(argilla).find(parse_address(dataset, push_options.get("workspace")))
     check(preferences, warn)
     scored = engine.score(preferences, options, client=judge, output=scored_path(output), progress=score_progress, warn=warn)
     data_map = build_map(scored, stratify=stratify)
