@@ -81,6 +81,8 @@ class Home:
         self.redis = self.root / "redis"
         self.logs = self.root / "logs"
         self.temporary = self.root / "tmp"
+        #: There while a server runs and after one that did not end by itself: the next one then looks closer.
+        self.index_in_doubt = self.root / "index-in-doubt"
 
     def make(self) -> None:
         """Makes the folder and what it holds, for this user alone.
@@ -111,7 +113,7 @@ class Home:
 
     def keep_secrets(self, secrets: Secrets) -> None:
         """Writes the secrets, whole or not at all."""
-        _write(self.secrets_file, asdict(secrets))
+        _write(self.secrets_file, asdict(secrets), sync=True)
 
     def state(self) -> State:
         """What the last start left; nothing where there was none or its file is unreadable."""
@@ -128,7 +130,8 @@ class Home:
 
     def keep_state(self, state: State) -> None:
         """Writes the state, whole or not at all."""
-        _write(self.state_file, asdict(state))
+        # Not forced to the disk: after a loss of power no process is there that it could tell of.
+        _write(self.state_file, asdict(state), sync=False)
 
 
 @contextmanager
@@ -168,11 +171,12 @@ def _read(path: Path) -> dict[str, Any] | None:
     return known if isinstance(known, dict) else None
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _write(path: Path, content: dict[str, Any], sync: bool) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
     temporary.replace(path)

@@ -7,14 +7,27 @@ Addresses and secrets come by environment variables (``ARGILLA_*`` are argilla-s
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
+import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
+
+#: In the server's folder, which is the working directory: there while a server runs, and after one that was killed.
+IN_DOUBT = Path("index-in-doubt")
+
+
+def say(step: str) -> None:
+    """A line for the log; the launcher looks for some of them."""
+    print(f"admap: {step}", flush=True)  # noqa: T201  # standard output is the log file here
 
 
 def migrate() -> None:
@@ -25,7 +38,7 @@ def migrate() -> None:
     """
     from alembic import command
     from alembic.config import Config
-    from argilla_server.database import ALEMBIC_CONFIG_FILE, database_url_sync, sync_engine
+    from argilla_server.database import ALEMBIC_CONFIG_FILE, database_url_sync
     from argilla_server.settings import settings
     from sqlalchemy import make_url
 
@@ -34,7 +47,8 @@ def migrate() -> None:
         command.upgrade(config, "head")
         return
     database = Path(str(make_url(database_url_sync()).database))
-    if is_newest(config, sync_engine):
+    # Also rolls back what a killed server had half written: nothing of it may be left beside the new file.
+    if is_newest():
         return
     copy = database.with_name(database.name + ".migrating")
     for rest in database.parent.glob(copy.name + "*"):
@@ -53,15 +67,17 @@ def migrate() -> None:
     copy.replace(database)
 
 
-def is_newest(config: Any, engine: Any) -> bool:
+def is_newest() -> bool:
     """Whether the database stands at the newest revision already."""
+    from alembic.config import Config
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
+    from argilla_server.database import ALEMBIC_CONFIG_FILE, sync_engine
 
-    with engine.connect() as connection:
+    with sync_engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
-    engine.dispose()
-    return bool(current == ScriptDirectory.from_config(config).get_current_head())
+    sync_engine.dispose()
+    return bool(current == ScriptDirectory.from_config(Config(ALEMBIC_CONFIG_FILE)).get_current_head())
 
 
 async def ensure_owner(username: str, password: str, api_key: str, workspace: str) -> None:
@@ -90,6 +106,134 @@ async def ensure_owner(username: str, password: str, api_key: str, workspace: st
     await async_engine.dispose()
 
 
+async def mend_index(in_doubt: bool) -> None:
+    """Makes the search index hold what the database holds.
+
+    A record is committed to the database first and sent to the index then; a kill between the two leaves it out. An
+    index that is new, lost or broken is filled again.
+
+    Args:
+        in_doubt: the last server did not end by itself: what was changed last is sent again.
+    """
+    from argilla_server.database import AsyncSessionLocal, async_engine
+    from argilla_server.search_engine import get_search_engine
+
+    async with AsyncSessionLocal() as session:
+        datasets = await ready_datasets(session)
+        changed = await changed_last(session) if in_doubt else {}
+        if datasets:
+            async for engine in get_search_engine():
+                await wait_for(engine)
+                for dataset in datasets:
+                    await mend_dataset(session, engine, dataset, changed.get(dataset.id, set()))
+    await async_engine.dispose()
+
+
+async def wait_for(engine: Any) -> None:
+    """Waits until the search engine, which starts beside us, answers."""
+    for _ in range(600):
+        if await engine.ping():
+            return
+        await asyncio.sleep(0.2)
+    sys.exit("admap: the search engine did not answer for two minutes")
+
+
+async def mend_dataset(session: Any, engine: Any, dataset: Any, changed: set[str]) -> None:
+    """Sends to the index what it lacks of one data set and what was changed, and takes out what the database has no more."""
+    from argilla_server.models import Record
+    from argilla_server.search_engine.commons import es_index_name_for_dataset
+    from elasticsearch8.helpers import async_bulk, async_scan
+    from sqlalchemy import func, select
+
+    index = es_index_name_for_dataset(dataset)
+    if not await is_sound(engine.client, index):
+        say(f"the index of {dataset.name} is absent or broken: made anew")
+        await engine.delete_index(dataset)
+        await engine.create_index(dataset)
+    known = (await session.execute(select(func.count(Record.id)).filter_by(dataset_id=dataset.id))).scalar_one()
+    found = (await engine.client.count(index=index))["count"]
+    wanted = set(changed)
+    if known != found:
+        present = {hit["_id"] async for hit in async_scan(engine.client, index=index, query={"_source": False})}
+        stored = {str(one) for one in (await session.execute(select(Record.id).filter_by(dataset_id=dataset.id))).scalars()}
+        wanted |= stored - present
+        gone = [{"_op_type": "delete", "_index": index, "_id": one} for one in present - stored]
+        await async_bulk(engine.client, gone, raise_on_error=False, refresh=True)
+    if wanted:
+        say(f"the index of {dataset.name}: sending {len(wanted):,} records again")
+        await send(dataset.id, engine, sorted(wanted))
+
+
+async def is_sound(client: Any, index: str) -> bool:
+    """Whether an index is there and all of it can be read."""
+    if not await client.indices.exists(index=index):
+        return False
+    while True:
+        health = await client.cluster.health(index=index, wait_for_status="yellow", timeout="20s")
+        if health["status"] != "red":
+            return True
+        # Still being read from the disk is no defect; nothing left to try is one.
+        if health["initializing_shards"] == 0:
+            return False
+
+
+async def changed_last(session: Any) -> dict[Any, set[str]]:
+    """The ids of the records changed in the last seconds before the last change of all, by data set.
+
+    One request, and those beside it, could have been half done.
+    """
+    from argilla_server.models import Record, Response, Suggestion, Vector
+    from sqlalchemy import func, select
+
+    kinds = (Record, Response, Suggestion, Vector)
+    latest = [(await session.execute(select(func.max(kind.updated_at)))).scalar() for kind in kinds]
+    since = max((one for one in latest if one is not None), default=datetime.max) - timedelta(seconds=15)
+    found: dict[Any, set[str]] = {}
+    for kind in kinds:
+        changed = select(Record.dataset_id, Record.id).where(kind.updated_at >= since)
+        rows = await session.execute(changed if kind is Record else changed.join(kind, kind.record_id == Record.id))
+        for dataset_id, record_id in rows:
+            found.setdefault(dataset_id, set()).add(str(record_id))
+    return found
+
+
+async def send(dataset_id: Any, engine: Any, wanted: list[str]) -> None:
+    """Sends records to the index again, whole, a hundred at a time."""
+    from argilla_server.database import AsyncSessionLocal
+    from argilla_server.models import Record, Response, Suggestion
+    from sqlalchemy import select
+    from sqlalchemy.orm import selectinload
+
+    parts = (
+        selectinload(Record.responses).selectinload(Response.user),
+        selectinload(Record.suggestions).selectinload(Suggestion.question),
+        selectinload(Record.vectors),
+    )
+    for begin in range(0, len(wanted), 100):
+        ids = [UUID(one) for one in wanted[begin : begin + 100]]
+        # A session keeps all that it has read: a new one for each hundred, so that memory stays flat.
+        async with AsyncSessionLocal() as session:
+            (dataset,) = await ready_datasets(session, dataset_id)
+            records = (await session.execute(select(Record).where(Record.id.in_(ids)).options(*parts))).scalars().all()
+            await engine.index_records(dataset, records)
+        if (begin // 100) % 20 == 19:
+            say(f"the index: {begin + 100:,} of {len(wanted):,} records")
+
+
+async def ready_datasets(session: Any, dataset_id: Any = None) -> Any:
+    """The published data sets, or the one, with all that their index is made from."""
+    from argilla_server.enums import DatasetStatus
+    from argilla_server.models import Dataset
+    from sqlalchemy import select
+    from sqlalchemy.orm import selectinload
+
+    parts = (Dataset.fields, Dataset.questions, Dataset.metadata_properties, Dataset.vectors_settings)
+    query = select(Dataset).where(Dataset.status == DatasetStatus.ready).options(*map(selectinload, parts))
+    if dataset_id is not None:
+        query = query.where(Dataset.id == dataset_id)
+    return (await session.execute(query)).scalars().all()
+
+
 def skip_events_that_nobody_hears() -> None:
     """Bulk writes build an event for every record even when no webhook is registered, half of their time: ask first."""
     from argilla_server.bulk import records_bulk
@@ -109,6 +253,14 @@ def skip_events_that_nobody_hears() -> None:
     records_bulk.notify_record_event_v1 = notify_if_heard
 
 
+def build_type_adapters_once() -> None:
+    """The server builds pydantic's checker of a setting anew for every value that it checks; one for each type is enough."""
+    from argilla_server.models import database
+    from pydantic import TypeAdapter
+
+    database.TypeAdapter = functools.cache(TypeAdapter)
+
+
 def serve_uncompressed() -> None:
     """On loopback compressing an answer costs more than sending it."""
     import brotli_asgi
@@ -123,33 +275,27 @@ def serve_uncompressed() -> None:
     brotli_asgi.BrotliMiddleware = Uncompressed
 
 
-def say(step: str) -> None:
-    """A line that the launcher looks for in the log."""
-    print(f"admap: {step}", flush=True)  # noqa: T201  # standard output is the log file here
-
-
 def serve(port: int) -> None:
-    """Migrates, makes the owner, and serves on loopback until it is stopped."""
+    """Migrates, makes the owner, mends the index, and serves on loopback until it is stopped."""
     serve_uncompressed()
     migrate()
     # The migration's own logging set-up silences every logger that was there before it.
     for logger in logging.root.manager.loggerDict.values():
         if isinstance(logger, logging.Logger):
             logger.disabled = False
-    say("migrated")
-    asyncio.run(
-        ensure_owner(
-            os.environ.pop("ADMAP_USERNAME"),
-            os.environ.pop("ADMAP_PASSWORD"),
-            os.environ.pop("ADMAP_API_KEY"),
-            os.environ.pop("ADMAP_WORKSPACE"),
-        )
-    )
-    say("owner is there")
+    names = ("ADMAP_USERNAME", "ADMAP_PASSWORD", "ADMAP_API_KEY", "ADMAP_WORKSPACE")
+    asyncio.run(ensure_owner(*(os.environ.pop(name) for name in names)))
+    say("the database is ready")
+    asyncio.run(mend_index(in_doubt=IN_DOUBT.exists()))
     skip_events_that_nobody_hears()
+    build_type_adapters_once()
     import uvicorn
 
+    IN_DOUBT.touch()
+    # uvicorn raises the signal again once it has ended all requests; that would end us before the next line.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     uvicorn.run("argilla_server:app", host="127.0.0.1", port=port, access_log=False)
+    IN_DOUBT.unlink(missing_ok=True)
 
 
 def work() -> None:
@@ -157,6 +303,9 @@ def work() -> None:
     from argilla_server.jobs.queues import DEFAULT_QUEUE, HIGH_QUEUE, REDIS_CONNECTION
     from rq import Worker
 
+    # The server, which starts beside us, may still be migrating.
+    while not is_newest():
+        time.sleep(0.2)
     say("listening")
     # The urgent queue first. One worker: each is a process of 270 MB.
     Worker([HIGH_QUEUE, DEFAULT_QUEUE], connection=REDIS_CONNECTION).work(logging_level="WARNING")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from dataclasses import dataclass, field
 
@@ -19,6 +20,23 @@ __all__ = ["Connection", "Status", "find", "start", "status", "stop"]
 PATIENCE = 300.0
 #: Argilla's own port, taken where it is free.
 USUAL_PORT = 6900
+# What the parts' logs say of a port that another program took between our look and their start.
+_PORT_TAKEN = ("address already in use", "Address already in use", "BindHttpException", "BindTransportException")
+# What they say of files that a full disk or the machine's power left half written.
+_BROKEN = {
+    "redis": (
+        "Bad file format reading the append only file",
+        "error reading the AOF",
+        "AOF manifest",
+        "the append only file: can",
+    ),
+    "elasticsearch": (
+        "CorruptIndexException",
+        "CorruptStateException",
+        "IndexFormatTooOldException",
+        "failed to read metadata",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +148,7 @@ def _start(home: Home, port: int | None, say: Progress) -> Connection:
         )
     if secrets is None:
         # In someone else's database the usual name may be taken by another person.
-        owner = "argilla" if external.database is None else f"admap-{os.urandom(3).hex()}"
-        secrets = Secrets.generate(owner)
+        secrets = Secrets.generate("argilla" if external.database is None else f"admap-{os.urandom(3).hex()}")
         home.keep_secrets(secrets)
     _check_programs(external)
     _check_external(external)
@@ -141,10 +158,29 @@ def _start(home: Home, port: int | None, say: Progress) -> Connection:
         postgresql=(external.database or "").startswith("postgresql"),
     )
     state.external = external.names
-    _choose_ports(state, port, external, say)
-    plan = Plan(home, secrets, state.ports, external, built)
-    connection = Connection(plan.url, secrets.api_key, secrets.username, secrets.password)
+    for attempt in range(4):
+        _choose_ports(state, port, external, say)
+        plan = Plan(home, secrets, state.ports, external, built)
+        try:
+            _bring_up(plan, state, say)
+        except _PartEnded as ended:
+            # Something that we can mend ourselves is tried again, a few times; all else is the person's to see.
+            if attempt == 3 or not _mend(plan, state, ended.name, port, say):
+                raise ServerError(_why(plan, ended.name, "ended while it was starting")) from ended
+            continue
+        break
+    return Connection(plan.url, secrets.api_key, secrets.username, secrets.password)
 
+
+class _PartEnded(Exception):
+    """A part ended before it was ready."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def _bring_up(plan: Plan, state: State, say: Progress) -> None:
     kept: dict[str, Process] = {}
     outdated: dict[str, Process] = {}
     for name, process in state.processes.items():
@@ -153,18 +189,26 @@ def _start(home: Home, port: int | None, say: Progress) -> Connection:
             (kept if same else outdated)[name] = process
     if set(kept) == set(plan.names) and not outdated and all(plan.is_ready(name) for name in plan.names):
         state.ready = True
-        home.keep_state(state)
+        plan.home.keep_state(state)
         say(f"already running at {plan.url}")
-        return connection
+        return
+    if "server" in kept and "elasticsearch" in plan.names and "elasticsearch" not in kept:
+        # What was being written when the engine ended is in the database only: the server looks for it as it starts.
+        outdated["server"] = kept.pop("server")
     if outdated:
-        say(f"stopping what has other settings now: {', '.join(TITLES[name] for name in outdated)}")
+        say(f"stopping, to start again: {', '.join(TITLES[name] for name in outdated)}")
         _stop(outdated)
+        if "server" in outdated:
+            plan.home.index_in_doubt.touch()
+    if not kept:
+        # Each run leaves a copy of the page's files there.
+        shutil.rmtree(plan.home.temporary, ignore_errors=True)
+        plan.home.temporary.mkdir(mode=0o700, exist_ok=True)
     if kept:
         say(f"still running: {', '.join(TITLES[name] for name in kept)}; starting the rest")
     state.processes = dict(kept)
     state.ready = False
-    home.keep_state(state)
-
+    plan.home.keep_state(state)
     begun: dict[str, Process] = {}
     try:
         _launch_and_wait(plan, state, begun, say)
@@ -173,12 +217,11 @@ def _start(home: Home, port: int | None, say: Progress) -> Connection:
         _stop(begun)
         for name in begun:
             state.processes.pop(name, None)
-        home.keep_state(state)
+        plan.home.keep_state(state)
         raise
     state.ready = True
-    home.keep_state(state)
+    plan.home.keep_state(state)
     say(f"Argilla runs at {plan.url}")
-    return connection
 
 
 def _launch_and_wait(plan: Plan, state: State, begun: dict[str, Process], say: Progress) -> None:
@@ -194,17 +237,52 @@ def _launch_and_wait(plan: Plan, state: State, begun: dict[str, Process], say: P
     say(f"starting {', '.join(TITLES[name] for name in begun)}: about half a minute")
     waiting = list(plan.names)
     deadline = time.monotonic() + PATIENCE
+    heard = 0
     while waiting:
+        # A server that mends a large index says so from time to time: it is given more time then.
+        lines = _index_lines(plan) if "server" in waiting and "server" in begun else []
+        for line in lines[heard:]:
+            say(line)
+            deadline = time.monotonic() + PATIENCE
+        heard = len(lines)
         for name in list(waiting):
             if plan.is_ready(name):
                 waiting.remove(name)
                 if name in begun:
                     say(f"{TITLES[name]} is ready")
             elif not is_alive(state.processes[name]):
-                raise ServerError(_why(plan, name, "ended while it was starting"))
+                raise _PartEnded(name)
             elif time.monotonic() > deadline:
                 raise ServerError(_why(plan, name, f"was not ready after {PATIENCE:.0f} s"))
         time.sleep(0.1)
+
+
+def _index_lines(plan: Plan) -> list[str]:
+    try:
+        words = plan.home.log("server").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [line.removeprefix("admap: ") for line in words.splitlines() if line.startswith("admap: the index")]
+
+
+def _mend(plan: Plan, state: State, name: str, port: int | None, say: Progress) -> bool:
+    """Removes what kept a part from starting, if it is one of two things that we know; else False."""
+    words = plan.home.log(name).read_text(encoding="utf-8", errors="replace")
+    if any(sign in words for sign in _PORT_TAKEN):
+        if name == "server" and port is not None:
+            raise InputError(f"--port {port} was taken by another program meanwhile; choose another, or leave it out")
+        say(f"the port of {TITLES[name]} was taken by another program meanwhile; trying another")
+        state.ports.pop(name, None)
+        return True
+    folder = {"redis": plan.home.redis, "elasticsearch": plan.home.elasticsearch}.get(name)
+    if folder is not None and any(sign in words for sign in _BROKEN[name]):
+        aside = folder.with_name(f"{folder.name}.broken-{time.strftime('%Y%m%d-%H%M%S')}")
+        folder.replace(aside)
+        folder.mkdir(mode=0o700)
+        lost = "jobs that waited are lost" if name == "redis" else "the index is filled again from the database"
+        say(f"the files of {TITLES[name]} are damaged; moved to {aside}: {lost}")
+        return True
+    return False
 
 
 def _why(plan: Plan, name: str, what: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ TITLES = {"redis": "Redis", "elasticsearch": "Elasticsearch", "server": "Argilla
 _INSIDE = Path(__file__).with_name("inside.py")
 # What a child may know of our environment. All else, keys of judges above all, stays with us.
 _PASSED = (
-    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH"),
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
     *("ARGILLA_ELASTICSEARCH_SSL_VERIFY", "ARGILLA_ELASTICSEARCH_CA_PATH", "ARGILLA_REDIS_USE_CLUSTER"),
@@ -109,7 +110,7 @@ class Plan:
             _passed(),
             self.home.log(name),
             self.home.root,
-            code=_INSIDE.read_text(encoding="utf-8"),
+            version=importlib.metadata.version("argilla-admap"),
         )
 
     def is_ready(self, name: str) -> bool:
@@ -130,7 +131,6 @@ class Plan:
             "bind 127.0.0.1",
             f"port {self.ports['redis']}",
             f"requirepass {self.secrets.redis_password}",
-            f"dir {json.dumps(str(self.home.redis))}",
             # Jobs that wait outlive a stop; at most the last second of them is lost with the machine's power.
             "appendonly yes",
             "appendfsync everysec",
@@ -164,10 +164,11 @@ class Plan:
         return Program("elasticsearch", words, environment, _passed(), self.home.log("elasticsearch"), self.home.root)
 
     def _argilla_environment(self) -> dict[str, str]:
-        database = self.external.database or f"sqlite+aiosqlite:///{self.home.database}?check_same_thread=False"
+        # Relative to the folder in which the parts run: a path may hold characters that mean something in an address.
+        embedded = f"sqlite+aiosqlite:///{self.home.database.relative_to(self.home.root)}?check_same_thread=False"
         return self._environment() | {
             "ARGILLA_HOME_PATH": str(self.home.root),
-            "ARGILLA_DATABASE_URL": database,
+            "ARGILLA_DATABASE_URL": self.external.database or embedded,
             "ARGILLA_ELASTICSEARCH": self.elasticsearch_url,
             "ARGILLA_REDIS_URL": self.redis_url,
             "ARGILLA_AUTH_SECRET_KEY": self.secrets.session_key,
@@ -177,7 +178,8 @@ class Plan:
         }
 
     def _environment(self) -> dict[str, str]:
-        return {"TMPDIR": str(self.home.temporary), "PYTHONUNBUFFERED": "1"}
+        # C.UTF-8: Java reads the names of folders by it.
+        return {"TMPDIR": str(self.home.temporary), "PYTHONUNBUFFERED": "1", "LC_ALL": "C.UTF-8"}
 
 
 def _passed() -> dict[str, str]:

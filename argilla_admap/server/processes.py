@@ -52,13 +52,13 @@ class Program:
     folder: Path
     #: Written to its standard input.
     given: str = ""
-    #: The text of the program, where it is ours.
-    code: str = ""
+    #: Of the program, where its words do not tell.
+    version: str = ""
 
     def fingerprint(self) -> str:
-        """The same for the same words, settings, input and code; another shell's PATH is no reason to start again."""
+        """The same for the same words, settings, input and version; another shell's PATH is no reason to start again."""
         settings = (f"{name}={value}" for name, value in sorted(self.environment.items()))
-        parts = [*self.words, *settings, self.given, self.code]
+        parts = [*self.words, *settings, self.given, self.version]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

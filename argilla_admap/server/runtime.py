@@ -79,7 +79,9 @@ def missing_packages(elasticsearch: bool, redis: bool) -> dict[str, str]:
             missing["mvn"] = "maven"
     if redis and shutil.which("redis-server") is None:
         missing["redis-server"] = "redis-server"
-    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+    if not _python_build(False).is_complete() and not (
+        importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")
+    ):
         missing["python3 -m venv"] = "python3-venv"
     return missing
 
