@@ -231,11 +231,15 @@ def run(
     """
     from argilla_admap.mapping.data_map import build_map
     from argilla_admap.review.argilla_api import Api, parse_address
+    from argilla_admap.review.settings import choose_workspace
     from argilla_admap.scoring import engine
 
     # A server or workspace that is not there, or a bad row, is found out before the judge is paid.
     argilla = connect(client)
-    Api(argilla).find(parse_address(dataset, push_options.get("workspace")))
+    address = parse_address(dataset, push_options.get("workspace"))
+    api = Api(argilla)
+    if api.find(address) is None:
+        choose_workspace(api, address)
     check(preferences, warn)
     scored = engine.score(preferences, options, client=judge, output=scored_path(output), progress=score_progress, warn=warn)
     data_map = build_map(scored, stratify=stratify)

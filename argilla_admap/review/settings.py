@@ -11,7 +11,7 @@ from argilla_admap.review.argilla_api import Address, Api, Refused, RemoteDatase
 from argilla_admap.review.payload import property_body
 from argilla_admap.review.properties import BY_COLUMN, POSITION, POSITION_TITLE
 
-__all__ = ["complete_settings", "create_dataset", "ensure_properties"]
+__all__ = ["choose_workspace", "complete_settings", "create_dataset", "ensure_properties"]
 
 _DIMENSIONS = 3
 _MOST_VECTORS = 5
@@ -23,7 +23,7 @@ def create_dataset(api: Api, address: Address, info: Mapping[str, Any], min_subm
     Raises:
         ArgillaError: its workspace is not there, or several could be meant.
     """
-    workspace = _workspace(api, address)
+    workspace = choose_workspace(api, address)
     body = {
         "allow_extra_metadata": True,
         "distribution": {"strategy": "overlap", "min_submitted": min_submitted},
@@ -39,7 +39,12 @@ def create_dataset(api: Api, address: Address, info: Mapping[str, Any], min_subm
     return api.dataset(place)
 
 
-def _workspace(api: Api, address: Address) -> str:
+def choose_workspace(api: Api, address: Address) -> str:
+    """The workspace that an address means; made where the server has none.
+
+    Raises:
+        ArgillaError: it is not there, or several could be meant.
+    """
     known = api.workspaces()
     if address.workspace in known:
         return str(address.workspace)
