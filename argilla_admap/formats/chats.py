@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from argilla_admap.formats.pairs import Pair, are_texts, shared_beginning
 from argilla_admap.formats.plain import prompt_of
-from argilla_admap.formats.shape import Draft, FieldNames, Row, RowError
+from argilla_admap.formats.shape import Copy, Draft, Edit, FieldNames, Row, RowError, Swap
 from argilla_admap.formats.values import kind, messages, prompt_and_turns, shorten, split_messages, text
 from argilla_admap.records import Turn
 
@@ -45,6 +46,13 @@ class Messages(Pair):
             prompt, kept = prompt_of(row, ("prompt", "instruction"))
         return self.draft(row, fields, prompt, kept, (chosen, rejected))
 
+    def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
+        edits = super().correct_row(row, draft, ratings, fields)
+        if any(isinstance(edit, Swap) for edit in edits) and "messages" in row and row["messages"] == row["chosen"]:
+            # The conversation to train on, beside the pair, is the chosen one.
+            edits.append(Copy(("chosen",), ("messages",)))
+        return edits
+
 
 def _looks_like_messages(value: object) -> bool:
     if isinstance(value, str) and value.lstrip()[:1] not in ("[", "{"):
@@ -76,7 +84,9 @@ class ShareGpt(Pair):
     _conversations = ("conversations", "conversation", "messages")
 
     def fits(self, row: Row) -> bool:
-        return any(_looks_like_messages(row.get(n)) for n in self._conversations) and "chosen" in row and "rejected" in row
+        if "prompt" in row or not any(_looks_like_messages(row.get(n)) for n in self._conversations):
+            return False
+        return all(name in row and _is_one_answer(row[name]) for name in self.sides)
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
         name = next((n for n in self._conversations if n in row), "conversations")
@@ -87,6 +97,16 @@ class ShareGpt(Pair):
             turns = (Turn("system", text(row, "system")), *turns)
         prompt, kept = prompt_and_turns(turns)
         return self.draft(row, fields, prompt, kept, (_answer(row, "chosen"), _answer(row, "rejected")))
+
+
+def _is_one_answer(value: object) -> bool:
+    if isinstance(value, str) and not _looks_like_messages(value):
+        return True
+    try:
+        turns = messages(value)
+    except RowError:
+        return False
+    return turns is not None and len(turns) == 1
 
 
 def _answer(row: Row, name: str) -> str:

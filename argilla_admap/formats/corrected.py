@@ -14,7 +14,7 @@ from argilla_admap.formats.rewrite import Plan, rewrite
 from argilla_admap.formats.shape import Chosen, FieldNames, RowError, TieCannotBeSaid
 from argilla_admap.formats.sources import open_source
 
-__all__ = ["CorrectedReport", "preferring", "write_corrected"]
+__all__ = ["CorrectedReport", "write_corrected"]
 
 
 @dataclass(slots=True)
@@ -50,24 +50,6 @@ class CorrectedReport:
     output: str | None = None
 
 
-def preferring(ratings: Sequence[float | None], better: int | None) -> tuple[float, float]:
-    """Ratings of a pair that say which completion is better, on the scale of its old ones.
-
-    The two old values are kept and take their places; of two equal ones, the loser's gets a point less (more for the winner where
-    that would pass below 1). A tie gives both the mean.
-
-    Args:
-        ratings: the two old ratings; null counts as 0 for the one, and 1 for the winner.
-        better: 0 or 1, the position of the better completion; None: they are equal.
-    """
-    low, high = sorted((0.0 if r is None else float(r)) for r in ratings)
-    if better is None:
-        return (low + high) / 2, (low + high) / 2
-    if low == high:
-        low, high = (low - 1, high) if high >= 2 or 0 < high <= 1 else (low, high + 1)
-    return (high, low) if better == 0 else (low, high)
-
-
 def write_corrected(
     original: str | os.PathLike[str],
     output: str | os.PathLike[str],
@@ -81,15 +63,15 @@ def write_corrected(
 ) -> CorrectedReport:
     """Writes the original again with the corrected labels, and nothing else changed.
 
-    Text files keep every byte of the other rows and all between the rows; Parquet files keep schema, metadata, compression and row
-    groups. A folder of files is written as a folder of the same files; a saved data set or one of the hub as one Parquet file.
-    What a label is depends on the format: a rating's value, which side of a pair is `chosen`, a rank, a winner.
+    Text files keep every byte of the other rows and all between the rows; Parquet files keep schema, metadata, compression and
+    row groups. A folder of files is written as a folder of the same files; a saved data set or one of the hub as one
+    Parquet file. What a label is depends on the format: a rating's value, which side of a pair is `chosen`, a rank, a winner.
 
     Args:
         original: the source that was read, as for `registry.read`.
         output: where to write; not the original itself.
-        corrections: by record id, the ratings of its completions in the record's order; null leaves a rating as it is. For two
-            completions, ratings of 1, 0.5 and 0 only say which is better; the data's own scale is then kept.
+        corrections: by record id, the ratings of its completions in the record's order, on the data's own scale (1 and 0 for a
+            plain pair); null leaves a rating as it is.
         format: the original's format, where it is not to be recognised.
         fields: the original's field names, where they were said when it was read.
         on_error: ``stop`` at a bad row, or ``skip``: leave it as it is.
@@ -164,19 +146,11 @@ def _missing(corrections: Iterable[str], seen: set[str]) -> list[str]:
 
 
 def _asked(entry: Entry, ratings: Sequence[float | None]) -> Sequence[float | None]:
-    """The correction as ratings on the record's own scale."""
+    """The correction, which must fit the record."""
     old = entry.draft.ratings or (None,) * len(entry.draft.completions)
     if len(ratings) != len(old):
         raise InputError(
-            f"{entry.shard.where(entry.rows[0].number)}: the correction of {entry.id!r} has {len(ratings)} ratings, the record has "
-            f"{len(old)} completions; is this the file that the data set was made from?"
+            f"{entry.shard.where(entry.rows[0].number)}: the correction of {entry.id!r} has {len(ratings)} ratings, "
+            f"the record has {len(old)} completions; is this the file that the data set was made from?"
         )
-    if len(old) == 2 and _only_orders(ratings) and not _only_orders(old):
-        first, second = ratings
-        return preferring(old, None if first == second else 0 if (first or 0) > (second or 0) else 1)
     return ratings
-
-
-def _only_orders(ratings: Sequence[float | None]) -> bool:
-    """Whether the ratings of a pair say which is better, and nothing of how good."""
-    return all(r in (0, 0.5, 1) for r in ratings) and (ratings[0] != ratings[1] or ratings[0] in (0, 0.5, 1))

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from argilla_admap.formats.shape import Edit, Path, Swap
+from argilla_admap.formats.shape import Copy, Edit, Path, Swap
 from argilla_admap.formats.values import at
 
 __all__ = ["PlaceError", "edit_cells", "edit_json", "edit_value"]
@@ -37,6 +37,9 @@ def edit_json(text: str, edits: Sequence[Edit]) -> str:
             spans = [_span(text, edit.first), _span(text, edit.second)]
             (a, b), (c, d) = sorted(spans)
             text = text[:a] + text[c:d] + text[b:c] + text[a:b] + text[d:]
+        elif isinstance(edit, Copy):
+            (a, b), (c, d) = _span(text, edit.source), _span(text, edit.target)
+            text = text[:c] + text[a:b] + text[d:]
         else:
             text = _put(text, edit.path, edit.value)
     return text
@@ -143,6 +146,8 @@ def edit_value(row: dict[str, Any], edits: Sequence[Edit]) -> dict[str, Any]:
         if isinstance(edit, Swap):
             first, second = at(row, edit.first), at(row, edit.second)
             row = _with(_with(row, edit.first, second), edit.second, first)
+        elif isinstance(edit, Copy):
+            row = _with(row, edit.target, at(row, edit.source))
         else:
             row = _with(row, edit.path, edit.value)
     return row
@@ -188,6 +193,8 @@ def edit_cells(raw: str, header: Sequence[str], delimiter: str, edits: Sequence[
         if isinstance(edit, Swap):
             a, b = (_column(header, path) for path in (edit.first, edit.second))
             cells[a], cells[b] = cells[b], cells[a]
+        elif isinstance(edit, Copy):
+            cells[_column(header, edit.target)] = cells[_column(header, edit.source)]
         else:
             column = _column(header, edit.path)
             old = next(csv.reader(io.StringIO(cells[column], newline=""), delimiter=delimiter), [""])

@@ -10,8 +10,10 @@ from argilla_admap.formats.plain import prompt_of
 from argilla_admap.formats.shape import Draft, Edit, FieldNames, Path, Put, Row, RowError, RowFormat, Swap, TieCannotBeSaid
 from argilla_admap.formats.values import (
     at,
+    decoded,
     found_id,
     found_source,
+    listing,
     messages,
     number,
     optional_text,
@@ -216,9 +218,10 @@ class Orca(Pair):
             prompt, turns = prompt_and_turns((Turn("system", text(row, "system")), Turn("user", prompt)))  # type: ignore[assignment]
         pair = text(row, "chosen"), text(row, "rejected")
         draft = self.draft(row, fields, prompt, turns, pair)
-        ratings = row.get("rating")
-        if not fields.rating and isinstance(ratings, Sequence) and not isinstance(ratings, str) and len(ratings) == 2:
-            values = [number(value, "the rating") for value in ratings]
+        if not fields.rating and row.get("rating") not in (None, ""):
+            values = [number(value, "the rating") for value in listing(row["rating"], "'rating'")]
+            if len(values) != 2:
+                raise RowError(f"'rating' has {len(values)} values for 2 completions")
             if None not in values:
                 order = self._order(row)
                 draft.ratings = values[order[0]], values[order[1]]
@@ -235,23 +238,22 @@ class Orca(Pair):
 
     def _order(self, row: Mapping[str, Any]) -> tuple[int, int]:
         """Which of the two ratings is the chosen side's: distilabel shuffled the two before it asked the judge."""
-        generations = row.get("generations")
         if _has_both(row):
-            return (0, 1) if row["generations"][0] == row["chosen"] else (1, 0)
-        if not generations and row.get("order") is not None and list(row["order"]) == ["rejected", "chosen"]:
-            return 1, 0
-        return 0, 1
+            return (0, 1) if _listed(row.get("generations"))[0] == row["chosen"] else (1, 0)
+        return (1, 0) if _listed(row.get("order")) == ["rejected", "chosen"] else (0, 1)
 
 
 def _has_both(row: Mapping[str, Any]) -> bool:
     """Whether `generations` holds the two texts, so that a rating's place tells whose it is."""
-    generations = row.get("generations")
-    return (
-        isinstance(generations, Sequence)
-        and not isinstance(generations, str)
-        and row["chosen"] != row["rejected"]
-        and sorted(map(str, generations)) == sorted((row["chosen"], row["rejected"]))
+    return row["chosen"] != row["rejected"] and sorted(_listed(row.get("generations"))) == sorted(
+        (row["chosen"], row["rejected"])
     )
+
+
+def _listed(value: object) -> list[str]:
+    """A list of texts, or the text of one; nothing where it is none."""
+    value = decoded(value) if isinstance(value, str) else value
+    return [str(item) for item in value] if isinstance(value, Sequence) else []
 
 
 class TrlImplicit(Pair):

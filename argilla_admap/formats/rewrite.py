@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +20,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.formats.columns import ParquetFile, TableShard
 from argilla_admap.formats.edits import PlaceError, edit_cells, edit_json, edit_value
 from argilla_admap.formats.files import Shard, container_of, open_bytes, packing_of
-from argilla_admap.formats.shape import Edit, Swap
+from argilla_admap.formats.shape import Edit, places_of
 from argilla_admap.formats.text_rows import CsvFile, JsonArray, TextShard
 from argilla_admap.tables import atomic_path
 
@@ -44,7 +43,7 @@ def rewrite(original: Path, shards: Sequence[Shard], output: Path, plans: dict[S
     Raises:
         InputError: the output is the original, is of another kind, or cannot hold a value.
     """
-    if output.exists() and original.exists() and os.path.samefile(original, output):
+    if output.exists() and original.exists() and original.samefile(output):
         raise InputError(f"{output}: this is the original, which must not be lost; name another file with -o")
     paths = [getattr(shard, "path", None) for shard in shards]
     if original.is_dir() and output.suffix.lower() != ".parquet" and all(not _is_arrow(shard) for shard in shards):
@@ -112,7 +111,8 @@ def packed(path: Path, packing: str | None) -> Iterator[IO[bytes]]:
         stream: IO[bytes] = stack.enter_context(path.open("wb"))
         if packing == "gzip":
             # Neither the file's name nor the time belongs to the data.
-            stream = stack.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0))  # type: ignore[assignment]
+            zipped = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
+            stream = cast("IO[bytes]", stack.enter_context(zipped))
         elif packing == "zstd":
             stream = stack.enter_context(zstandard.ZstdCompressor().stream_writer(stream, closefd=False))
         yield stream
@@ -161,19 +161,21 @@ def _no_place(shard: Shard, number: int, problem: Exception) -> InputError:
 def _write_parquet(shard: ParquetFile, target: Path, plan: Plan) -> None:
     with shard.open() as file:
         described = file.metadata
-        compression, dictionaries = {}, []
+        compression: dict[str, Any] = {}
+        dictionaries: Any = []
         for position in range(described.num_columns if described.num_row_groups else 0):
             column = described.row_group(0).column(position)
             name = column.path_in_schema
             compression[name] = "NONE" if column.compression == "UNCOMPRESSED" else column.compression
             if any("DICTIONARY" in encoding for encoding in column.encodings):
                 dictionaries.append(name)
+        version: Any = described.format_version if described.format_version in ("1.0", "2.4", "2.6") else "2.6"
         with pq.ParquetWriter(
             target,
             file.schema_arrow,
             compression=compression or "snappy",
             use_dictionary=dictionaries,
-            version=described.format_version if described.format_version in ("1.0", "2.4", "2.6") else "2.6",
+            version=version,
             store_schema=b"ARROW:schema" in (described.metadata or {}),
         ) as writer:
             start = 1
@@ -187,14 +189,16 @@ def _write_parquet(shard: ParquetFile, target: Path, plan: Plan) -> None:
 
 def _write_tables(shards: Sequence[TableShard], target: Path, plans: dict[Shard, Plan]) -> None:
     writer: pq.ParquetWriter | None = None
+    schema = pa.schema([])
     with ExitStack() as stack:
         for shard in shards:
             start = 1
             for table in _tables(shard):
                 rows = table.num_rows
                 if writer is None:
+                    schema = table.schema
                     writer = stack.enter_context(pq.ParquetWriter(target, table.schema, compression="zstd"))
-                writer.write_table(edit_table(shard, table, start, plans[shard]).cast(writer.schema))
+                writer.write_table(edit_table(shard, table, start, plans[shard]).cast(schema))
                 start += rows
 
 
@@ -218,7 +222,7 @@ def edit_table(shard: Shard, table: pa.Table, start: int, plan: Plan) -> pa.Tabl
     touched: dict[str, list[int]] = {}
     for number in numbers:
         for edit in plan.edits[number]:
-            for path in (edit.first, edit.second) if isinstance(edit, Swap) else (edit.path,):
+            for path in places_of(edit):
                 name = str(path[0])
                 if name not in table.schema.names:
                     raise _no_place(shard, number, PlaceError(f"no column {name!r}"))
@@ -258,6 +262,6 @@ def _with_edits(
             raise _no_place(shard, mine[0], PlaceError(f"the column {name!r} is {kept.type}"))
         order = np.arange(table.num_rows)
         order[[number - start for number in mine]] = table.num_rows + np.arange(len(mine))
-        column = pa.chunked_array([*table.column(position).chunks, made], kept.type).take(pa.array(order))
+        column = pa.chunked_array([*table.column(position).chunks, made], kept.type).take(pa.array(order, pa.int64()))
         table = table.set_column(position, kept, column)
     return table

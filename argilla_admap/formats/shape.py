@@ -9,7 +9,21 @@ from typing import Any, ClassVar
 
 from argilla_admap.records import Turn
 
-__all__ = ["Draft", "Edit", "FieldNames", "Format", "Path", "Put", "Row", "RowError", "RowFormat", "Swap", "TieCannotBeSaid"]
+__all__ = [
+    "Copy",
+    "Draft",
+    "Edit",
+    "FieldNames",
+    "Format",
+    "Path",
+    "Put",
+    "Row",
+    "RowError",
+    "RowFormat",
+    "Swap",
+    "TieCannotBeSaid",
+    "places_of",
+]
 
 #: One row of a file, as its container gives it.
 Row = Mapping[str, Any]
@@ -91,7 +105,22 @@ class Swap:
     second: Path
 
 
-Edit = Put | Swap
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Writes at one place what stands at another."""
+
+    source: Path
+    target: Path
+
+
+Edit = Put | Swap | Copy
+
+
+def places_of(edit: Edit) -> tuple[Path, ...]:
+    """All places that the edit reads or writes."""
+    if isinstance(edit, Swap):
+        return edit.first, edit.second
+    return (edit.source, edit.target) if isinstance(edit, Copy) else (edit.path,)
 
 
 class Format(ABC):

@@ -264,8 +264,13 @@ def found_source(row: Row, fields: FieldNames) -> str | None:
     if fields.source is not None:
         return optional_text(look(row, fields.source, "the source field"))
     for name in _SOURCE_FIELDS:
-        if isinstance(row.get(name), str):
-            return optional_text(row[name])
+        value = row.get(name)
+        if isinstance(value, str) and value.startswith("["):
+            value = decoded(value) or value
+        if isinstance(value, (list, tuple)) and value and all(isinstance(item, str) for item in value):
+            value = ", ".join(value)
+        if isinstance(value, str):
+            return optional_text(value)
     return None
 
 
