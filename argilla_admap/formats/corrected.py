@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pyarrow as pa
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats.files import Shard
@@ -13,8 +15,9 @@ from argilla_admap.formats.registry import Entry, ReadReport, entries, recognise
 from argilla_admap.formats.rewrite import Plan, rewrite
 from argilla_admap.formats.shape import Chosen, FieldNames, RowError, TieCannotBeSaid
 from argilla_admap.formats.sources import open_source
+from argilla_admap.tables import RecordStream
 
-__all__ = ["CorrectedReport", "write_corrected"]
+__all__ = ["CorrectedReport", "with_corrections", "write_corrected"]
 
 
 @dataclass(slots=True)
@@ -91,6 +94,34 @@ def write_corrected(
         rewrite(Path(original), shards, Path(output), plans)
         report.output = os.fspath(output)
     return report
+
+
+def with_corrections(stream: RecordStream, corrections: Mapping[str, Sequence[float | None]]) -> RecordStream:
+    """The stream with the corrected ratings in the place of its own, for writing in another format.
+
+    Args:
+        stream: with the columns `id` and `ratings`.
+        corrections: as for `write_corrected`; null leaves a rating as it is.
+    """
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in stream.batches():
+            ids = batch.column("id").to_pylist()
+            if not any(identity in corrections for identity in ids):
+                yield batch
+                continue
+            place = batch.schema.get_field_index("ratings")
+            old = batch.column(place).to_pylist()
+            new = [_over(ratings, corrections.get(identity)) for identity, ratings in zip(ids, old, strict=True)]
+            yield batch.set_column(place, batch.schema.field(place), pa.array(new, batch.schema.field(place).type))
+
+    return RecordStream(batches, stream.schema, stream.info)
+
+
+def _over(old: list[float | None] | None, new: Sequence[float | None] | None) -> list[float | None] | None:
+    if new is None:
+        return old
+    return [mine if mine is not None else his for mine, his in zip(new, old or [None] * len(new), strict=True)]
 
 
 def _plan(

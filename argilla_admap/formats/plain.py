@@ -100,6 +100,8 @@ class Plain(RowFormat):
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
         items = objects(row, "completions")
         prompt, turns = prompt_of(row, ("prompt",))
+        if row.get("turns") not in (None, ""):
+            prompt, turns = prompt_and_turns(messages(row["turns"], "'turns'") or ())
         ratings, places = item_ratings(row, fields, items, "completions", ("rating",))
         return Draft(
             prompt=prompt,

@@ -27,10 +27,22 @@ from argilla_admap.formats.shape import Chosen, Draft, FieldNames, Format, Row, 
 from argilla_admap.formats.sources import open_source
 from argilla_admap.formats.values import shorten
 from argilla_admap.formats.verdicts import Arena, HelpSteer3
+from argilla_admap.formats.writing import WriteReport, write
 from argilla_admap.records import PREFERENCE_SCHEMA, Record, records_to_batch
 from argilla_admap.tables import BATCH_ROWS, RecordStream
 
-__all__ = ["FORMATS", "Entry", "FieldNames", "Preferences", "ReadReport", "entries", "read", "recognise"]
+__all__ = [
+    "FORMATS",
+    "Entry",
+    "FieldNames",
+    "Preferences",
+    "ReadReport",
+    "WriteReport",
+    "entries",
+    "read",
+    "recognise",
+    "write",
+]
 
 #: In the order in which they are tried: the one that asks for more comes first.
 FORMATS: tuple[Format, ...] = (
