@@ -14,6 +14,7 @@ From the documentation and sources of vLLM 0.6 to 0.19, Text Embeddings Inferenc
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,11 +24,13 @@ import orjson
 
 from argilla_admap.errors import InputError, JudgeRefused
 from argilla_admap.scoring.faults import Unreadable, server_words
-from argilla_admap.scoring.transport import ConnectionFailed, Transport
+from argilla_admap.scoring.transport import ConnectionFailed, Reply, Transport
 
 __all__ = ["DIALECTS", "Asked", "Dialect", "find_dialect"]
 
 _TIMEOUT = 30.0
+_PASSING = {429, 500, 502, 503, 504}
+_LONGEST_WAIT = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,7 @@ async def find_dialect(transport: Transport, said: str, model: str | None, label
         for name in names:
             dialect = DIALECTS[name]
             body = dialect.body(model or served, _TRIAL, _TRIAL.completions)
-            reply = await transport.post(dialect.path, body, _TIMEOUT)
+            reply = await _patiently(transport, dialect.path, body)
             if reply.status == 200:
                 try:
                     dialect.read(orjson.loads(reply.body), label)
@@ -197,6 +200,17 @@ async def find_dialect(transport: Transport, said: str, model: str | None, label
     except ConnectionFailed as exc:
         raise JudgeRefused(f"the server does not answer ({exc}); start it, or mend the address") from exc
     raise JudgeRefused("the server gives no reward: " + "; ".join(refused) + ". Name a --reward-dialect, or another server")
+
+
+async def _patiently(transport: Transport, path: str, body: bytes) -> Reply:
+    """The answer; of a server that is loading its model or is busy, a later one."""
+    wait = 0.25
+    while True:
+        reply = await transport.post(path, body, _TIMEOUT)
+        if reply.status not in _PASSING or wait > _LONGEST_WAIT:
+            return reply
+        await asyncio.sleep(wait)
+        wait *= 2
 
 
 async def _server(transport: Transport) -> tuple[str, str | None]:

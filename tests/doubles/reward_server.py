@@ -27,8 +27,16 @@ def reward(prompt: str, completion: str) -> float:
 class Reward:
     """All dialects on one port; `kind` says which server it is when a client looks (`vllm`, `tei`, `llama.cpp`, `bare`)."""
 
-    def __init__(self, kind: str = "bare", *, labels: tuple[str, ...] = ("LABEL_0",), key: str | None = None) -> None:
-        self.kind, self.labels, self.key = kind, labels, key
+    def __init__(
+        self,
+        kind: str = "bare",
+        *,
+        labels: tuple[str, ...] = ("LABEL_0",),
+        key: str | None = None,
+        without: tuple[str, ...] = (),
+    ) -> None:
+        self.kind, self.labels, self.key, self.without = kind, labels, key, without
+        self.model = "org/rm"
         self.most_texts = 32
         self.longest = 20_000
         #: Each pair that was scored, as often as it was.
@@ -62,6 +70,8 @@ class Reward:
     async def guard(self, request: web.Request, handler: object) -> web.StreamResponse:
         if request.method == "POST":
             self.paths[request.path] += 1
+            if request.path in self.without:
+                raise web.HTTPNotFound
             if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
                 return web.json_response({"error": "Unauthorized"}, status=401)
             if self.faults:
@@ -146,13 +156,13 @@ class Reward:
         return web.json_response({"version": "0.19.0"})
 
     async def models(self, request: web.Request) -> web.Response:
-        return web.json_response({"object": "list", "data": [{"id": "org/rm", "object": "model", "owned_by": "vllm"}]})
+        return web.json_response({"object": "list", "data": [{"id": self.model, "object": "model", "owned_by": "vllm"}]})
 
     async def info(self, request: web.Request) -> web.Response:
         labels = {"id2label": {str(i): name for i, name in enumerate(self.labels)}}
         kind = {"classifier": labels} if self.labels != ("LABEL_0",) else {"reranker": labels}
         return web.json_response(
-            {"model_id": "org/rm", "model_type": kind, "max_client_batch_size": self.most_texts, "version": "1.8.0"}
+            {"model_id": self.model, "model_type": kind, "max_client_batch_size": self.most_texts, "version": "1.8.0"}
         )
 
     async def props(self, request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Scores numbered records by the Batch API, in a process that may be killed: `python -m tests.scoring.batch_client URL STORE N`."""
+"""Scores numbered records by the Batch API, in a process that may be killed. Arguments: URL STORE N."""
 
 from __future__ import annotations
 
