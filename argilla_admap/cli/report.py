@@ -3,48 +3,101 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from argilla_admap.cli.output import dry_run_option, emit, json_option, note, table
+from argilla_admap.errors import InputError
+
+if TYPE_CHECKING:
+    from argilla_admap.report.page import RecordLink
 
 __all__ = ["command"]
+
+_KINDS = (".html", ".png", ".svg", ".pdf")
 
 
 @click.command("report")
 @click.argument("data_map", metavar="MAP")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="A .html, .png or .svg file."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="A .html file (the page to look at), or .png, .svg, .pdf (a picture for a paper).",
 )
-@click.option("--title", help="Of the page or the picture; the file's name without it.")
+@click.option(
+    "--dataset",
+    metavar="[WORKSPACE/]NAME",
+    help="The Argilla data set that the map was pushed to: a click opens the record there.",
+)
+@click.option("--title", help="Of the page or the picture.  [default: the map's file name; pictures have none]")
 @dry_run_option
 @json_option
-def command(data_map: str, output: Path, title: str | None, dry_run: bool, as_json: bool) -> None:
-    """Draw MAP, which `admap map` wrote.
+def command(data_map: str, output: Path, dataset: str | None, title: str | None, dry_run: bool, as_json: bool) -> None:
+    """Draw MAP, which `admap map` wrote, and say its figures in words: regions, errors, flags, what sways the judge.
 
-    An .html file holds the whole map and opens offline; .png and .svg are for a paper.
+    The .html file holds the whole map and opens offline. Pictures need matplotlib: pip install 'argilla-admap[plot]'.
 
     Example: admap report map.parquet -o map.html
     """
+    from argilla_admap.mapping.bias import measure_bias
     from argilla_admap.mapping.data_map import DataMap
+    from argilla_admap.report.bias_words import bias_figures
     from argilla_admap.report.page import write_page
+    from argilla_admap.report.points import gather_points
+    from argilla_admap.report.words import map_figures
 
+    kind = output.suffix.lower()
+    if kind not in _KINDS:
+        raise InputError(f"{output}: give a file that ends in {', '.join(_KINDS)}")
     opened = DataMap.read(data_map)
+    link = _link(dataset) if dataset and kind == ".html" else None
     if dry_run:
         emit({"records": opened.numbers.num_rows, "output": None}, as_json, lambda: note(f"{output} would be written."))
         return
-    written = write_page(opened, output, title=title or Path(data_map).stem, name=data_map)
-    answer: dict[str, Any] = {
-        "records": written.records,
-        "drawn": written.drawn,
-        "texts": written.texts,
-        "bytes": written.bytes,
-        "output": str(output),
-    }
+    bias = measure_bias(opened.stream()).as_json()
+    answer: dict[str, Any] = {"records": opened.numbers.num_rows, "output": str(output), "bias": bias}
+    if kind == ".html":
+        judged = bias_figures(bias)
+        written = write_page(opened, output, title=title or Path(data_map).stem, link=link, figures=judged, name=data_map)
+        answer |= {"drawn": written.drawn, "texts": written.texts, "bytes": written.bytes}
+        figures = list(written.figures)
+    else:
+        from argilla_admap.report.plots import write_picture
+
+        answer["drawn"] = write_picture(opened, output, title=title or "", name=data_map)
+        answer["bytes"] = output.stat().st_size
+        figures = [*map_figures(gather_points(opened, data_map)), *bias_figures(bias)]
+    answer["figures"] = {figure.label: f"{figure.value} ({figure.note})" if figure.note else figure.value for figure in figures}
 
     def show() -> None:
-        table(None, ["", "", ""], [[f.label, f.value, f.note] for f in written.figures])
-        note(f"{output}: {written.bytes / 1e6:.1f} MB")
+        table(None, ["", "", ""], [[figure.label, figure.value, figure.note] for figure in figures])
+        note(f"{output}: {answer['drawn']:,} records, {answer['bytes'] / 1e6:.1f} MB")
 
     emit(answer, as_json, show)
+
+
+def _link(dataset: str) -> RecordLink:
+    """How the page finds a record in the data set.
+
+    Raises:
+        ArgillaError: no server, or no such data set.
+        InputError: the data set was never pushed to.
+    """
+    from argilla_admap import pipeline
+    from argilla_admap.report.page import RecordLink
+    from argilla_admap.review.argilla_api import Api, parse_address
+    from argilla_admap.review.card import FIELD
+    from argilla_admap.review.existing import own_layout
+    from argilla_admap.review.properties import BY_COLUMN
+
+    target = Api(pipeline.connect()).dataset(parse_address(dataset))
+    if not {BY_COLUMN[column].name for column in ("mean", "variance")} <= set(target.properties):
+        raise InputError(f"{target.full_name} was never pushed to; do it with `admap push MAP --dataset {target.full_name}`")
+    layout = own_layout(target)
+    # The blind card holds no id, and a foreign data set no card: there the record's numbers alone must do.
+    search = FIELD if layout is not None and not layout.blind else None
+    page = f"{target.api_url.rstrip('/')}/dataset/{target.id}/annotation-mode"
+    return RecordLink(page=page, dataset=target.full_name, search=search)

@@ -42,15 +42,17 @@ _SCRIPTS = ("decode.js", "places.js", "scene.js", "axes.js", "record.js", "panel
 
 @dataclass(frozen=True, slots=True)
 class RecordLink:
-    """How the page finds a record in Argilla.
+    """How the page finds a record in Argilla: by its numbers, and by its id where the review card shows it.
 
     Attributes:
-        template: an address in which `{id}` stands for the record's id, percent-encoded by the page.
+        page: address of the data set's page, without a query.
         dataset: what the page calls the data set.
+        search: the field whose text holds the ids; None where there is none.
     """
 
-    template: str
+    page: str
     dataset: str
+    search: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def write_page(
         "sources": _source_names(points),
         "thresholds": region_lines(points.info),
         "figures": [{"label": figure.label, "value": figure.value, "note": figure.note} for figure in words],
-        "link": {"template": link.template, "dataset": link.dataset} if link else None,
+        "link": {"page": link.page, "dataset": link.dataset, "search": link.search} if link else None,
     }
     with atomic_path(output) as temporary:
         temporary.write_bytes(_assemble(manifest, blocks))

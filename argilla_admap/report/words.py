@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from argilla_admap.mapping.selection import cramers_v
 from argilla_admap.report.points import REGIONS, Points
 
 __all__ = ["FLAG_TITLES", "REGION_TITLES", "Figure", "headline", "map_figures", "share"]
 
+#: From this association on, the regions are in part the sources, and that is said.
+TELLING = 0.1
 REGION_TITLES = {"high_var": "high variance", "high_avg": "high average", "low_avg": "low average"}
 FLAG_TITLES = {
     "likely_wrong": "likely wrong",
@@ -70,10 +73,36 @@ def map_figures(points: Points) -> list[Figure]:
     else:
         reason = summary.get("refusal") or "the records carry no labels, or judge and labels do not agree enough"
         figures.append(Figure("P(wrong)", "none", str(reason)))
-    for bit, flag in enumerate(points.flag_names):
+    figures += _association(points)
+    known = list(FLAG_TITLES)
+    for flag in sorted(points.flag_names, key=lambda name: (known.index(name) if name in known else len(known), name)):
+        bit = points.flag_names.index(flag)
         count = int((points.flags >> bit & 1).sum())
         figures.append(Figure(f"flag: {FLAG_TITLES.get(flag, flag.replace('_', ' '))}", f"{count:,}", share(count, n)))
     return figures
+
+
+def _association(points: Points) -> list[Figure]:
+    """Whether a region is in part a source: then a choice of the region is a choice of sources."""
+    counts = np.zeros((len(points.source_names), len(REGIONS)))
+    np.add.at(counts, (points.source, points.region), 1)
+    counts = counts[:, 1:]
+    strength = cramers_v(counts)
+    if strength is None:
+        return []
+    note = "0: the sources lie alike in all regions; 1: a region is a source"
+    if strength >= TELLING:
+        # The source that is furthest above its share in a region.
+        of_all = counts.sum(axis=1) / counts.sum()
+        lifts = counts / np.maximum(counts.sum(axis=0), 1) - of_all[:, None]
+        source, region = np.unravel_index(int(np.argmax(lifts)), lifts.shape)
+        inside = counts[source, region] / counts[:, region].sum()
+        title = REGION_TITLES[REGIONS[1 + int(region)]]
+        note = (
+            f"{points.source_names[int(source)]} is {share(of_all[source], 1)} of all and {share(inside, 1)} of {title}; "
+            "`admap map --stratify source` splits within each source"
+        )
+    return [Figure("region and source: Cramer's V", f"{strength:.2f}", note)]
 
 
 def headline(points: Points) -> str:

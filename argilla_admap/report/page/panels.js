@@ -23,7 +23,7 @@ function checkbox(target, title, count, checked, onChange, colour) {
 function filtersChanged() {
   applyFilter();
   redraw();
-  showCounts();
+  byId("said").textContent = `${whole(passCount)} records pass the filters`;
   listSoon();
 }
 
@@ -126,7 +126,8 @@ function showSlider() {
 
 function showCounts() {
   const of = manifest.records > manifest.n ? ` (of ${whole(manifest.records)} in the file)` : "";
-  byId("counts").textContent = `${whole(passCount)} of ${whole(manifest.n)} records pass the filters${of}`;
+  const all = passCount === manifest.n ? `${whole(manifest.n)} records` : `${whole(passCount)} of ${whole(manifest.n)} records pass the filters`;
+  byId("counts").textContent = `${all}${of}, ${whole(scene.shown)} in view`;
 }
 
 function showLegend() {
@@ -144,7 +145,13 @@ function showLegend() {
   }
   if (scene.mode === "density") parts.push(make("span", "", "darker: more records"));
   if (manifest.thresholds.length === 1) parts.push(make("span", "", `dashed: regions split at variance ${number(manifest.thresholds[0].variance, 3)}, mean ${number(manifest.thresholds[0].mean, 3)}`));
-  if (place.tied) parts.push(make("span", "", byId("spread").checked ? "ties drawn round their place" : ""));
+  if (place.tied && byId("spread").checked) parts.push(make("span", "", "ties drawn round their place"));
+  if (place.beyond) {
+    const further = make("button", "", `${whole(place.beyond)} further right: show all`);
+    further.type = "button";
+    further.addEventListener("click", () => { Object.assign(view, { u0: -0.03, u1: 1.03, v0: -0.02, v1: 1.02 }); moved(); });
+    parts.push(further);
+  }
   legend.replaceChildren(...parts);
 }
 
@@ -171,7 +178,7 @@ async function showList() {
     const button = make("button");
     button.type = "button";
     const p = pOf(record.i);
-    button.append(make("span", "p", Number.isNaN(p) ? "–" : p.toFixed(2)), make("span", "what", record.prompt || record.id), make("span"), make("small", "what", `${REGION_NAMES[column.region[record.i]]} · ${record.id}`));
+    button.append(make("span", "p", Number.isNaN(p) ? "–" : p.toFixed(2)), make("span", "what", record.prompt || record.texts[0] || record.id), make("span"), make("small", "what", record.prompt || record.texts[0] ? `${REGION_NAMES[column.region[record.i]]} · ${record.id}` : REGION_NAMES[column.region[record.i]]));
     button.setAttribute("aria-pressed", String(record.i === scene.chosen));
     button.dataset.record = record.i;
     button.addEventListener("click", () => choose(record.i));
@@ -195,10 +202,9 @@ async function choose(i, { open = false, centre = false } = {}) {
   const card = byId("record");
   fillCard(card, record, 0);
   const row = make("div", "row");
-  const address = linkOf(record);
-  if (address) {
-    const anchor = make("a", "", `Open in Argilla (${manifest.link.dataset})`);
-    anchor.href = address;
+  for (const [status, title] of manifest.link ? [["pending", `Open in Argilla (${manifest.link.dataset})`], ["submitted", "among my answers"]] : []) {
+    const anchor = make("a", "", title);
+    anchor.href = linkOf(record, status);
     anchor.target = "_blank";
     anchor.rel = "noopener noreferrer";
     row.append(anchor);
@@ -254,8 +260,10 @@ function buildTabs() {
   });
   const figures = byId("figures");
   for (const figure of manifest.figures) {
+    const row = make("div");
     const value = make("dd", "", figure.value);
-    if (figure.note) value.append(make("small", "", figure.note));
-    figures.append(make("dt", "", figure.label), value);
+    row.append(make("dt", "", figure.label), value);
+    if (figure.note) row.append(make("dd", "note", figure.note));
+    figures.append(row);
   }
 }

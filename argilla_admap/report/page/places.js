@@ -1,7 +1,7 @@
 // Where each record stands, which pass the filters, and the grid that finds the records of a window.
 // u is the square root of the variance over its largest value; v the mean over its range; both 0 to 1.
 let column = null;
-const place = { u: null, v: null, xMax: 1, yMin: 0, yMax: 1, tied: false };
+const place = { u: null, v: null, xMax: 1, yMin: 0, yMax: 1, tied: false, homeRight: 1, beyond: 0 };
 const grid = { size: 1, start: null, u: null, v: null, p: null, region: null, index: null, pass: null, u0: 0, v0: 0, du: 1, dv: 1 };
 const filter = { regions: 15, flags: 0, sources: null, from: 0, to: 1 };
 let passing = null; // by record
@@ -31,8 +31,22 @@ function locate(spread) {
     place.u[i] = xOf(column.variance[i]);
     place.v[i] = yOf(column.mean[i]);
   }
+  findHome();
   spreadTies(spread);
   buildGrid();
+}
+
+// A few outliers must not squeeze the map into its left edge: then it begins without them, and says how many there are.
+function findHome() {
+  const n = manifest.n;
+  const counts = new Uint32Array(1001);
+  for (let i = 0; i < n; i++) counts[Math.floor(place.u[i] * 1000)]++;
+  let left = Math.ceil(n * 0.005), step = 1000;
+  while (step > 0 && (left -= counts[step]) > 0) step--;
+  const wanted = Math.max((step + 1) / 1000, ...manifest.thresholds.map((line) => xOf(line.variance))) * 1.2;
+  place.homeRight = wanted < 0.6 ? wanted : 1;
+  place.beyond = 0;
+  if (place.homeRight < 1) for (let i = 0; i < n; i++) if (place.u[i] > place.homeRight * 1.03) place.beyond++;
 }
 
 // Whole-number scores put thousands of records on one spot. Each such group is drawn as a disc round its true place (a sunflower:
@@ -57,6 +71,8 @@ function spreadTies(wanted) {
   if (!wanted || !place.tied) return;
   const widest = Math.min(0.045, 0.55 / Math.sqrt(spots));
   const step = widest / Math.sqrt(largest);
+  const area = plot();
+  const flat = area.h / area.w * place.homeRight; // so that the discs are round at first
   for (let a = 0; a < n; ) {
     let b = a + 1;
     while (b < n && spot(b) === spot(a)) b++;
@@ -65,7 +81,7 @@ function spreadTies(wanted) {
         const i = keys[j] % 2097152;
         const turn = (j - a) * 2.399963229728653; // the golden angle
         const radius = step * Math.sqrt(j - a + 0.5);
-        place.u[i] += radius * Math.cos(turn) * 0.62; // the plot is wider than high
+        place.u[i] += radius * Math.cos(turn) * flat;
         place.v[i] += radius * Math.sin(turn);
       }
     }

@@ -12,11 +12,21 @@ function make(tag, className, text) {
 const flagTitle = (name) => ({ likely_wrong: "likely wrong", boundary: "on a boundary" })[name] || name.replaceAll("_", " ");
 const number = (value, digits = 2) => (Number.isFinite(value) ? value.toFixed(digits).replace(/\.?0+$/, "") : "none");
 
-function linkOf(record) {
-  if (!manifest.link) return null;
-  return manifest.link.template.replaceAll("{id}", () => encodeURIComponent(record.id));
+// Argilla's page finds a record by what it holds of the map: a range round each of its numbers (single precision there), and,
+// where the card shows the id, by the id's words. Neither of its statuses shows all records, so there is a link for each.
+function linkOf(record, status = "pending") {
+  const link = manifest.link;
+  if (!link) return null;
+  const i = record.i;
+  const range = (name, value, slack) => `${name}.ge${(value - slack).toFixed(6)}.le${(value + slack).toFixed(6)}`;
+  const near = (value) => 2e-6 + Math.abs(value) * 2e-6;
+  const parts = [range("admap_mean", column.mean[i], near(column.mean[i])), range("admap_variance", column.variance[i], near(column.variance[i]))];
+  if (!Number.isNaN(pOf(i))) parts.push(range("admap_p_wrong", pOf(i), 2e-5));
+  const search = link.search ? `&search=${encodeURIComponent(`${record.id.replaceAll("_", " ")}~${link.search}`)}` : "";
+  return `${link.page}?page=1&status=${status}&metadata=${parts.join("~")}${search}`;
 }
 
+// `within`: how many records the pointer reaches, for the short card beside it; 0 for the whole card.
 function fillCard(target, record, within) {
   const i = record.i;
   const p = pOf(i);
@@ -34,14 +44,14 @@ function fillCard(target, record, within) {
   manifest.flags.forEach((flag, bit) => { if ((column.flags[i] >>> bit) & 1) chip(flagTitle(flag), "flag"); });
   const parts = [head, chips];
   if (record.prompt !== null) parts.push(make("span", "card-prompt", record.prompt || "(empty prompt)"));
-  if (record.scores.length) parts.push(completionTable(record));
+  if (record.scores.length) parts.push(completionTable(record, within > 0));
   if (record.prompt === null) parts.push(make("p", "quiet", manifest.texts ? `This file holds the texts of the ${manifest.texts.toLocaleString("en")} records most in doubt; read this one in Argilla or in the map's file.` : "This file holds no texts."));
   if (within > 1) parts.push(make("p", "quiet", `${within.toLocaleString("en")} records lie within reach of the pointer.`));
   target.replaceChildren(...parts);
 }
 
-function completionTable(record) {
-  const table = make("table", "completions");
+function completionTable(record, brief) {
+  const table = make("table", brief ? "completions brief" : "completions");
   const head = make("tr");
   const texts = record.texts.length > 0;
   ["", "score", "label", texts ? "completion" : ""].forEach((name) => {
@@ -55,8 +65,8 @@ function completionTable(record) {
     const letter = String.fromCharCode(65 + at);
     row.append(make("td", "", letter), make("td", "number", number(score)), make("td", "number", number(record.ratings[at])));
     const cell = make("td", "text");
-    if (record.models[at]) cell.append(make("small", "card-text", record.models[at]));
-    if (texts) cell.append(make("span", "card-text", record.texts[at] ?? ""));
+    if (record.models[at] && !brief) cell.append(make("small", "card-text", record.models[at]));
+    if (texts) cell.append(make("span", "card-text", record.texts[at]?.trim() ?? ""));
     row.append(cell);
     table.append(row);
   });

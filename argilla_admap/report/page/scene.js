@@ -2,7 +2,7 @@
 const canvas = byId("canvas");
 const pen = canvas.getContext("2d");
 const POINTS_AT_MOST = 12000;
-const MARGIN = { left: 54, right: 58, top: 50, bottom: 38 };
+const MARGIN = { left: 64, right: 58, top: 50, bottom: 38 };
 const view = { u0: 0, v0: 0, u1: 1, v1: 1 };
 const scene = { width: 0, height: 0, ratio: 1, mode: "p_wrong", shown: 0, bitmap: document.createElement("canvas"), bitmapView: null, isPoints: false, cost: 0, columns: null, rows: null, dirty: true, queued: false, moving: 0, chosen: -1, pointed: -1, palette: null };
 const plot = () => ({ x: MARGIN.left, y: MARGIN.top, w: Math.max(40, scene.width - MARGIN.left - MARGIN.right), h: Math.max(40, scene.height - MARGIN.top - MARGIN.bottom) });
@@ -29,8 +29,8 @@ function readPalette() {
   scene.palette = { ramp, regions: regions.map((name) => rgb(colour(name))), regionText: regions.map(colour), single: rgb(colour("--accent")), ink: colour("--ink"), quiet: colour("--quiet"), line: colour("--line"), plot: colour("--plot"), ground: colour("--ground"), accent: colour("--accent"), panel: colour("--panel") };
 }
 
-// Small shares of doubt must stay visible in a bin of many: the square root lifts them.
-const lift = Array.from({ length: 256 }, (_, p) => Math.round(Math.sqrt(p / 255) * 255));
+// A few doubtful records must stay visible in a bin of many: small means are lifted.
+const lift = Array.from({ length: 256 }, (_, p) => Math.round((p / 255) ** 0.7 * 255));
 
 function colourOf(meanP, region) {
   if (scene.mode === "region") return scene.palette.regions[region];
@@ -148,6 +148,7 @@ function draw() {
   if (scene.dirty && !(moving && scene.cost > 14 && scene.bitmapView)) {
     drawRecords();
     scene.dirty = false;
+    showCounts();
   }
   const area = plot();
   pen.setTransform(scene.ratio, 0, 0, scene.ratio, 0, 0);
@@ -183,12 +184,16 @@ function redraw(moving = false) {
   queueDraw();
 }
 
-function resize() {
+function measure() {
   const box = byId("stage").getBoundingClientRect();
   scene.ratio = Math.min(window.devicePixelRatio || 1, 2);
   scene.width = Math.floor(box.width);
   scene.height = Math.floor(box.height);
   canvas.width = scene.width * scene.ratio;
   canvas.height = scene.height * scene.ratio;
+}
+
+function resize() {
+  measure();
   redraw();
 }

@@ -1,6 +1,7 @@
 // Pointer, wheel, keys; and the start.
 function home() {
-  Object.assign(view, { u0: -0.03, u1: 1.03, v0: -0.02, v1: 1.02 });
+  const left = Math.min(-0.03 * place.homeRight, grid.u0 - 0.01), right = place.homeRight < 1 ? place.homeRight * 1.03 : Math.max(1.03, grid.u0 + grid.du * grid.size + 0.01);
+  Object.assign(view, { u0: left, u1: right, v0: Math.min(-0.02, grid.v0 - 0.01), v1: 1.04 });
   moved();
 }
 
@@ -176,6 +177,7 @@ async function start() {
   }
   column = await unpackColumns();
   readPalette();
+  measure();
   locate(true);
   buildFilters();
   buildTabs();
