@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from argilla_admap.formats.pairs import Pair, are_texts, shared_beginning
 from argilla_admap.formats.plain import prompt_of
 from argilla_admap.formats.shape import Copy, Draft, Edit, FieldNames, Row, RowError, Swap
-from argilla_admap.formats.values import kind, messages, prompt_and_turns, shorten, split_messages, text
+from argilla_admap.formats.values import messages, prompt_and_turns, seen, split_messages, text
 from argilla_admap.records import Turn
 
 __all__ = ["HhRlhf", "Messages", "ShareGpt", "UltraFeedbackBinarized"]
@@ -32,9 +32,7 @@ class Messages(Pair):
             turns = messages(row.get(name), repr(name))
             if turns is None:
                 value = row.get(name)
-                raise RowError(
-                    f"{name!r} is {kind(value)} ({shorten(value)}), expected a list of messages with role and content"
-                )
+                raise RowError(f"{name!r} is {seen(value)}, expected a list of messages with role and content")
             sides.append(turns)
         shared, chosen, rejected = split_messages(*sides)
         given = row.get("prompt", row.get("instruction"))
@@ -92,7 +90,7 @@ class ShareGpt(Pair):
         name = next((n for n in self._conversations if n in row), "conversations")
         turns = messages(row.get(name), repr(name))
         if turns is None:
-            raise RowError(f"{name!r} is {kind(row.get(name))} ({shorten(row.get(name))}), expected a list of messages")
+            raise RowError(f"{name!r} is {seen(row.get(name))}, expected a list of messages")
         if isinstance(row.get("system"), str) and row["system"]:
             turns = (Turn("system", text(row, "system")), *turns)
         prompt, kept = prompt_and_turns(turns)
@@ -115,7 +113,7 @@ def _answer(row: Row, name: str) -> str:
         return text(row, name)
     turns = messages(value, repr(name))
     if turns is None:
-        raise RowError(f"{name!r} is {kind(value)} ({shorten(value)}), expected text or a message")
+        raise RowError(f"{name!r} is {seen(value)}, expected text or a message")
     return split_messages(turns, turns)[1]
 
 

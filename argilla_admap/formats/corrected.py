@@ -112,7 +112,7 @@ def with_corrections(stream: RecordStream, corrections: Mapping[str, Sequence[fl
                 continue
             place = batch.schema.get_field_index("ratings")
             old = batch.column(place).to_pylist()
-            new = [_over(ratings, corrections.get(identity)) for identity, ratings in zip(ids, old, strict=True)]
+            new = [_over(ratings, corrections.get(str(identity))) for identity, ratings in zip(ids, old, strict=True)]
             yield batch.set_column(place, batch.schema.field(place), pa.array(new, batch.schema.field(place).type))
 
     return RecordStream(batches, stream.schema, stream.info)

@@ -111,7 +111,9 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     except IsADirectoryError as exc:
         raise InputError(f"{path}: this is a folder, expected a file") from exc
     except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as exc:
-        raise InputError(f"{path}: the file cannot be unpacked to its end ({exc}); it is cut or damaged, get it again") from exc
+        raise InputError(
+            f"{path}: cannot be unpacked to its end ({exc}); it is cut, damaged or not packed as its name says; get it again"
+        ) from exc
     except OSError as exc:
         raise InputError(f"{path}: cannot be read ({exc.strerror or exc})") from exc
 

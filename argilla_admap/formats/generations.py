@@ -17,7 +17,6 @@ from argilla_admap.formats.values import (
     find,
     found_id,
     found_source,
-    kind,
     listing,
     look,
     messages,
@@ -26,7 +25,7 @@ from argilla_admap.formats.values import (
     prompt_and_turns,
     put_ratings,
     ratings_by_field,
-    shorten,
+    seen,
     split_messages,
     written_like,
 )
@@ -107,7 +106,7 @@ def _text_of(value: object, position: int) -> str:
         for name in TEXT_FIELDS:
             if isinstance(value.get(name), str):
                 return as_text(value[name], f"completion {position}")
-    raise RowError(f"completion {position} is {kind(value)} ({shorten(value)}), expected text")
+    raise RowError(f"completion {position} is {seen(value)}, expected text")
 
 
 def put_in_lists(row: Row, draft: Draft, ratings: Sequence[float | None]) -> list[Edit]:

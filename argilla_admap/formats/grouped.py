@@ -11,10 +11,10 @@ from argilla_admap.formats.values import (
     find,
     found_id,
     found_source,
-    kind,
     messages,
     number,
     optional_text,
+    seen,
     shorten,
     split_messages,
     text,
@@ -146,7 +146,7 @@ def _completion(row: Row) -> str:
         return split_messages(turns, turns)[1]
     if isinstance(value, str):
         return as_text(value, "'completion'")
-    raise RowError(f"'completion' is {kind(value)} ({shorten(value)}), expected text or messages")
+    raise RowError(f"'completion' is {seen(value)}, expected text or messages")
 
 
 _GOOD = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}

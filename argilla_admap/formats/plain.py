@@ -10,17 +10,18 @@ from argilla_admap.formats.shape import Draft, Edit, FieldNames, Path, Put, Row,
 from argilla_admap.formats.values import (
     as_text,
     decoded,
+    fields_of,
     find,
     found_id,
     found_source,
     item_ratings,
-    kind,
     listing,
     messages,
     number,
     optional_text,
     prompt_and_turns,
     put_ratings,
+    seen,
     shorten,
     written_like,
 )
@@ -43,17 +44,19 @@ def prompt_of(row: Row, names: Sequence[str] = _PROMPTS) -> tuple[str, tuple[Tur
             if turns is not None:
                 return prompt_and_turns(turns)
             return as_text(value, f"the prompt {name!r}"), ()
+    if len(names) == 1:
+        raise RowError(f"{names[0]!r} is missing; the row has {fields_of(row)}")
     raise RowError(f"there is no prompt; expected one of {', '.join(names)}, or name the field with --prompt-field")
 
 
 def objects(row: Row, name: str) -> list[Mapping[str, Any]]:
     """The field's list of at least two objects, one for each completion."""
     if name not in row:
-        raise RowError(f"{name!r} is missing; the row has {', '.join(shorten(n)[1:-1] for n in list(row)[:20]) or 'no fields'}")
+        raise RowError(f"{name!r} is missing; the row has {fields_of(row)}")
     items = listing(row[name], repr(name))
     for position, item in enumerate(items):
         if not isinstance(item, Mapping):
-            raise RowError(f"completion {position + 1} is {kind(item)} ({shorten(item)}), expected an object")
+            raise RowError(f"completion {position + 1} is {seen(item)}, expected an object")
     if len(items) < 2:
         raise RowError(f"{name!r} holds {len(items)} completion{'s' * (len(items) != 1)}, and a comparison needs two or more")
     return list(items)
@@ -125,10 +128,10 @@ class Plain(RowFormat):
 def _samples(value: object, position: int) -> tuple[float | None, ...]:
     if value is None:
         return ()
-    what = f"the score of completion {position + 1},"
+    what, hint = f"'scores' of completion {position + 1}", "a score that the judge did not give is null"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(number(sample, what) for sample in value)
-    return (number(value, what),)
+        return tuple(number(sample, what, hint) for sample in value)
+    return (number(value, what, hint),)
 
 
 class UltraFeedback(RowFormat):

@@ -103,16 +103,20 @@ class ReadReport:
             if self.skipped > len(self.skipped_examples):
                 lines.append(f"  and {self.skipped - len(self.skipped_examples):,} more")
         if self.duplicates:
-            lines.append(f"{self.duplicates:,} exact duplicates are taken once")
+            lines.append(f"{_count(self.duplicates, 'exact duplicate')} taken once")
         if self.contradictions:
             lines.append(
-                f"{self.contradictions:,} records have the texts of an earlier record and another label; both are kept"
+                f"{_count(self.contradictions, 'record')} with the texts of an earlier record and another label; both are kept"
             )
         if self.shared_ids:
             lines.append(
-                f"{self.shared_ids:,} records share their id with an earlier record of other texts; their ids got a suffix"
+                f"{_count(self.shared_ids, 'record')} with the id of an earlier one of other texts; a suffix was added to the id"
             )
         return lines
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 class Entry(NamedTuple):
@@ -264,12 +268,13 @@ def recognise(shards: Sequence[Shard], name: str | None, fields: FieldNames, on_
             raise InputError(f"there is no format {name!r}; choose one of {', '.join(f.name for f in FORMATS)}")
         chosen = by_name[_plain(name)]
     else:
-        fits = [(sum(f.fits(row) for row in sample), f) for f in FORMATS]
-        # The first of the best: a stray row among the first ones is found bad later, and does not choose.
-        best = max(count for count, _ in fits)
-        if not best:
+        fits = [[f.fits(row) for row in sample] for f in FORMATS]
+        # A stray row among the first ones does not choose: it is found bad later. Of equals, the first row's format is taken,
+        # and of its formats the one that asks for more.
+        best = max(fits, key=lambda fitting: (sum(fitting), fitting))
+        if not any(best):
             raise InputError(_unknown(where, sample))
-        chosen = next(f for count, f in fits if count == best)
+        chosen = FORMATS[fits.index(best)]
     fitting = [row for row in sample if chosen.fits(row)]
     return Chosen(chosen, chosen.settle(fitting or sample, fields))
 
@@ -281,6 +286,12 @@ def _plain(name: str) -> str:
 def _unknown(where: str, sample: Sequence[Row]) -> str:
     names = dict.fromkeys(str(n) for row in sample for n in row)
     seen = ", ".join(shorten(n)[1:-1] for n in list(names)[:30]) or "none"
+    inner = [n for n, v in sample[0].items() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    if len(sample) == 1 and len(inner) == 1:
+        return (
+            f"{where}: is one object, whose fields are {seen}; its rows seem to be in {inner[0]!r}: "
+            f"take them out, for example with `jq -c '.[\"{inner[0]}\"][]'`, into a .jsonl file"
+        )
     return (
         f"{where}: the format is not recognised from its fields ({seen}); say which they are, for example "
         "--prompt-field NAME --chosen-field NAME --rejected-field NAME, or --completion-field NAME --rating-field NAME, "

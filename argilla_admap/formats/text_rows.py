@@ -20,7 +20,7 @@ import orjson
 from argilla_admap.errors import InputError
 from argilla_admap.formats.files import LONGEST_ROW, Numbered, Shard, open_bytes
 from argilla_admap.formats.shape import Row
-from argilla_admap.formats.values import kind, shorten
+from argilla_admap.formats.values import seen, shorten
 
 __all__ = ["CsvFile", "JsonArray", "JsonLines", "Piece", "TextShard", "text_shard"]
 
@@ -77,7 +77,7 @@ def load_json(raw: bytes) -> Row:
         # The slower reader takes what people write and orjson refuses (NaN, lone surrogates), and says more of the rest.
         value = _load_slowly(raw)
     if not isinstance(value, dict):
-        raise ValueError(f"{kind(value)} ({shorten(value)}), expected a JSON object with a record's fields")
+        raise ValueError(f"{seen(value)}, expected a JSON object with a record's fields")
     return value
 
 

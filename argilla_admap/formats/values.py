@@ -16,11 +16,11 @@ __all__ = [
     "as_text",
     "at",
     "decoded",
+    "fields_of",
     "find",
     "found_id",
     "found_source",
     "item_ratings",
-    "kind",
     "listing",
     "look",
     "messages",
@@ -29,6 +29,7 @@ __all__ = [
     "prompt_and_turns",
     "put_ratings",
     "ratings_by_field",
+    "seen",
     "shorten",
     "split_messages",
     "text",
@@ -82,21 +83,26 @@ def kind(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
+def seen(value: object) -> str:
+    """The value with its kind, for a message."""
+    return "null" if value is None else f"{kind(value)} ({shorten(value)})"
+
+
 def text(row: Row, name: str, *, of: str = "") -> str:
     """A field that must hold text; the empty text is text."""
     value = row.get(name)
     if isinstance(value, str):
         return value if value.isascii() else printable(value)
     if name not in row:
-        raise RowError(f"{of}{name!r} is missing; the row has {_names(row)}")
-    raise RowError(f"{of}{name!r} is {kind(value)} ({shorten(value)}), expected text")
+        raise RowError(f"{of}{name!r} is missing; the row has {fields_of(row)}")
+    raise RowError(f"{of}{name!r} is {seen(value)}, expected text")
 
 
 def as_text(value: object, what: str) -> str:
     """A value that must be text."""
     if isinstance(value, str):
         return value if value.isascii() else printable(value)
-    raise RowError(f"{what} is {kind(value)} ({shorten(value)}), expected text")
+    raise RowError(f"{what} is {seen(value)}, expected text")
 
 
 def optional_text(value: object) -> str | None:
@@ -108,7 +114,7 @@ def optional_text(value: object) -> str | None:
     return printable(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def number(value: object, what: str) -> float | None:
+def number(value: object, what: str, hint: str = "another field can be named with --rating-field") -> float | None:
     """A rating: a finite number, or text that writes one; null, "N/A" and the empty text are no rating."""
     if value is None:
         return None
@@ -121,7 +127,7 @@ def number(value: object, what: str) -> float | None:
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300:
         # A comparison with NaN is false: NaN and infinity end below.
         return float(value)
-    raise RowError(f"{what} {shorten(value)} is not a number; correct it, or name another field with --rating-field")
+    raise RowError(f"{what} is {seen(value)}, expected a finite number; {hint}")
 
 
 def listing(value: object, what: str) -> Sequence[Any]:
@@ -132,7 +138,7 @@ def listing(value: object, what: str) -> Sequence[Any]:
             return inner
     elif isinstance(value, Sequence):
         return value
-    raise RowError(f"{what} is {kind(value)} ({shorten(value)}), expected a list")
+    raise RowError(f"{what} is {seen(value)}, expected a list")
 
 
 def decoded(value: str) -> object:
@@ -177,7 +183,7 @@ def _content(content: object, what: str) -> str:
         parts = [p.get("text") for p in content if isinstance(p, Mapping)]
         if parts and len(parts) == len(content):
             return printable("\n".join(p for p in parts if isinstance(p, str)))
-    raise RowError(f"a message of {what} has {kind(content)} as content ({shorten(content)}), expected text")
+    raise RowError(f"a message of {what} has {seen(content)} as content, expected text")
 
 
 def prompt_and_turns(turns: Sequence[Turn]) -> tuple[str, tuple[Turn, ...]]:
@@ -231,7 +237,7 @@ def look(row: Row, dotted: str, option: str) -> Any:
     """The one value that a dotted name leads to. Raises RowError naming the option where there is none."""
     found = find(row, dotted)
     if not found:
-        raise RowError(f"{dotted!r}, named by {option}, is missing; the row has {_names(row)}")
+        raise RowError(f"{dotted!r}, named by {option}, is missing; the row has {fields_of(row)}")
     return found[0][1] if len(found) == 1 else [value for _, value in found]
 
 
@@ -244,7 +250,7 @@ def found_id(row: Row, fields: FieldNames) -> str | None:
     if fields.id is not None:
         value = look(row, fields.id, "--id-field")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise RowError(f"the id in {fields.id!r} is {kind(value)} ({shorten(value)}), expected text or a number")
+            raise RowError(f"the id in {fields.id!r} is {seen(value)}, expected text or a number")
         return _id_text(value)
     for name in _ID_FIELDS if not _IDS.isdisjoint(row) else ():
         value = row.get(name)
@@ -282,7 +288,7 @@ def ratings_by_field(row: Row, fields: FieldNames, k: int) -> tuple[tuple[float 
     for name in fields.rating:
         found = find(row, name)
         if not found:
-            raise RowError(f"{name!r}, named by --rating-field, is missing; the row has {_names(row)}")
+            raise RowError(f"{name!r}, named by --rating-field, is missing; the row has {fields_of(row)}")
         if len(found) == 1 and not isinstance(found[0][1], (int, float)) and found[0][1] is not None:
             path, value = found[0]
             if not isinstance(value, str) or decoded(value) is not None:
@@ -317,13 +323,13 @@ def item_ratings(
         if fields.rating:
             found = [f for name in fields.rating for f in find(item, name)]
             known = [
-                n for n in (number(value, f"the rating of completion {position + 1},") for _, value in found) if n is not None
+                n for n in (number(value, f"the rating of completion {position + 1}") for _, value in found) if n is not None
             ]
             ratings.append(sum(known) / len(known) if known else None)
             places.append(tuple((*prefix, *path) for path, _ in found) or ((*prefix, fields.rating[0]),))
         else:
             name = next((n for n in names if n in item), names[0])
-            ratings.append(number(item.get(name), f"the rating of completion {position + 1},"))
+            ratings.append(number(item.get(name), f"{name!r} of completion {position + 1}"))
             places.append(((*prefix, name),))
     return tuple(ratings), tuple(places)
 

@@ -10,12 +10,12 @@ from argilla_admap.formats.values import (
     as_text,
     found_id,
     found_source,
-    kind,
     listing,
     messages,
     number,
     optional_text,
     prompt_and_turns,
+    seen,
     shorten,
     split_messages,
     text,
@@ -61,7 +61,7 @@ class Arena(RowFormat):
             for name in ("conversation_a", "conversation_b"):
                 value = messages(row.get(name), repr(name))
                 if value is None:
-                    raise RowError(f"{name!r} is {kind(row.get(name))} ({shorten(row.get(name))}), expected a list of messages")
+                    raise RowError(f"{name!r} is {seen(row.get(name))}, expected a list of messages")
                 sides.append(value)
             turns, first, second = split_messages(*sides)
             prompt, kept = prompt_and_turns(turns)

@@ -226,7 +226,7 @@ def write(stream: RecordStream, output: str | os.PathLike[str], format: str = "p
     """Writes the records in a format; the file's extension says the container (.jsonl .json .csv .parquet, and .gz .zst).
 
     Formats of pairs take the best and the worst completion by rating; a record without such two is left out and counted. In a
-    CSV file, text that begins with ``= + - @``, a tab or a carriage return gets a ``'`` in front, so that no spreadsheet runs it.
+    CSV file, text that begins with ``= + - @``, a tab or a carriage return gets a ``'`` in front: no spreadsheet runs it.
 
     Raises:
         InputError: the format cannot be written, the extension tells no container, or there is no place to write to.
