@@ -110,7 +110,7 @@ class ReadReport:
             )
         if self.shared_ids:
             lines.append(
-                f"{_count(self.shared_ids, 'record')} with the id of an earlier one of other texts; a suffix was added to the id"
+                f"{_count(self.shared_ids, 'record')} with the id of an earlier one of other texts; the id got a suffix"
             )
         return lines
 

@@ -241,7 +241,8 @@ def look(row: Row, dotted: str, option: str) -> Any:
     return found[0][1] if len(found) == 1 else [value for _, value in found]
 
 
-def _names(row: Row) -> str:
+def fields_of(row: Row) -> str:
+    """The names of the row's fields, for a message."""
     return ", ".join(shorten(name)[1:-1] if isinstance(name, str) else shorten(name) for name in list(row)[:20]) or "no fields"
 
 
