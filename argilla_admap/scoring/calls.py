@@ -62,6 +62,18 @@ class _Job:
     renewed: bool = False
 
 
+class _Ticket(NamedTuple):
+    """A question that may go, with what was set aside for it."""
+
+    job: _Job
+    #: Input tokens, estimated.
+    about: int
+    #: Of input and output, against the limit of tokens a minute.
+    tokens: int
+    #: Against the budget.
+    dollars: float
+
+
 class Calls:
     """Asks one endpoint and model.
 
@@ -151,7 +163,8 @@ class Calls:
 
     def _pump(self) -> None:
         """Sends what may be sent now; called whenever that may have changed."""
-        while self._queue and self._active < self._level.now and self._fatal is None and not self._closed:
+        ready: list[_Ticket] = []
+        while self._queue and self._active + len(ready) < self._level.now and self._fatal is None and not self._closed:
             if self.over is not None:
                 self._finish(self._queue.popleft(), Answer([], self.over))
                 continue
@@ -160,7 +173,7 @@ class Calls:
             if delay > 0:
                 if self._pump_timer is None:
                     self._pump_timer = self._loop.call_later(delay, self._pump_later)
-                return
+                break
             job = self._queue.popleft()
             if not self._claim(job):
                 continue
@@ -168,14 +181,31 @@ class Calls:
             dollars = self.price.cost(most_in, most_out) if self.price is not None else 0.0
             if not self.budget.reserve(dollars):
                 self._queue.appendleft(job)
-                if self._active == 0:
-                    self.over = f"not asked: the next question could pass --max-cost {self.budget.most:g} (US dollars)"
-                    continue
-                return
-            tokens = about + most_out
-            self._limits.take(now, tokens)
+                if self._active or ready:
+                    break
+                self.over = f"not asked: the next question could pass --max-cost {self.budget.most:g} (US dollars)"
+                continue
+            self._limits.take(now, about + most_out)
+            ready.append(_Ticket(job, about, about + most_out, dollars))
+        if ready:
+            self._depart(ready)
+
+    def _depart(self, ready: list[_Ticket]) -> None:
+        """Sends claimed questions, but for those that another process answered before they were claimed."""
+        version = self.store.version()
+        stale = [ticket.job.question for ticket in ready if ticket.job.version != version]
+        found = self.store.look_up([key for question in stale for key in question.keys]) if stale else {}
+        for ticket in ready:
+            job = ticket.job
+            job.version = version
+            keys = job.question.keys
+            if found and all(key in found for key in keys):
+                self.budget.settle(ticket.dollars, 0.0)
+                self._limits.answered(self._loop.time(), ticket.tokens, 0)
+                self._finish(job, Answer([found[key] for key in keys]))
+                continue
             self._active += 1
-            task = self._loop.create_task(self._send(job, about, tokens, dollars))
+            task = self._loop.create_task(self._send(ticket))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -184,7 +214,7 @@ class Calls:
         self._pump()
 
     def _claim(self, job: _Job) -> bool:
-        """Whether the question is ours to ask; False when another process asks it, or has answered it."""
+        """Whether the question is ours to ask; False when another process asks it at this moment."""
         if not job.claimed:
             if not self._claims.take(job.question.keys[0]):
                 self._elsewhere.append(job)
@@ -192,14 +222,6 @@ class Calls:
                     self._elsewhere_timer = self._loop.call_later(0.1, self._look_elsewhere)
                 return False
             job.claimed = True
-        # Looked up again after the claim: what was answered before it must not be asked.
-        version = self.store.version()
-        if version != job.version:
-            job.version = version
-            found = self.store.look_up(job.question.keys)
-            if len(found) == len(job.question.keys):
-                self._finish(job, Answer([found[key] for key in job.question.keys]))
-                return False
         return True
 
     def _look_elsewhere(self) -> None:
@@ -211,7 +233,8 @@ class Calls:
         self._queue.extendleft(reversed(jobs))
         self._pump()
 
-    async def _send(self, job: _Job, about: int, tokens: int, dollars: float) -> None:
+    async def _send(self, ticket: _Ticket) -> None:
+        job, about, tokens, dollars = ticket
         started = self._loop.time()
         used, spent = 0, 0.0
         reply = None

@@ -181,6 +181,11 @@ class JudgeScorer:
             items += [_Item(prompt, some, text, digest) for text in texts]
         return items, [len(texts) for texts in completions]
 
+    def keys(self, batch: pa.RecordBatch) -> list[bytes]:
+        """The store's keys of the batch's judgements, one sample each."""
+        asking = self._asking[self.wants_logprobs]
+        return [asking.keys(item, 1)[0] for item in self._items(batch)[0]]
+
     async def estimate(self, batch: pa.RecordBatch) -> Work:
         asking = self._asking[self.wants_logprobs]
         by_sampling = not self.wants_logprobs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from operator import mul
 from typing import Any, NamedTuple
 
 import orjson
@@ -21,6 +22,8 @@ BELIEVABLE_MASS = 0.8
 _FULL_LIST = 8
 
 _GRADES = {str(grade): grade for grade in SCALE}
+_WEIGHTS = (0, *SCALE)
+_SQUARES = tuple(grade * grade for grade in _WEIGHTS)
 _ALONE = re.compile(r"[\s\"'`*_(\[{#.:]*([0-9]+(?:\.[0-9]+)?)[\s\"'`*_)\]}.!]*\Z")
 # The last verdict counts: an answer may quote an earlier one before it gives its own.
 _VERDICT = re.compile(
@@ -121,19 +124,19 @@ def _distribution(item: dict[str, Any] | None) -> Logprobs | None:
     if item is None:
         return None
     candidates = item.get("top_logprobs") or [item]
-    found = dict.fromkeys(SCALE, 0.0)
+    found = [0.0] * (len(SCALE) + 1)
     for candidate in candidates:
-        grade = _GRADES.get(_plain(candidate.get("token")))
-        logprob = candidate.get("logprob")
-        if grade is not None and isinstance(logprob, (int, float)) and logprob <= 1e-6:
+        token = candidate.get("token")
+        grade = _GRADES.get(token) or _GRADES.get(_plain(token))
+        if grade is not None:
             # Several spellings of one grade ("4", " 4") add up.
-            found[grade] += math.exp(logprob)
-    mass = sum(found.values())
+            found[grade] += math.exp(min(0.0, candidate["logprob"]))
+    mass = sum(found)
     if mass <= 0:
         return Logprobs(math.nan, math.nan, 0.0, 0, len(candidates))
-    mean = sum(grade * p for grade, p in found.items()) / mass
-    spread = sum((grade - mean) ** 2 * p for grade, p in found.items()) / mass
-    return Logprobs(mean, spread, min(1.0, mass), sum(p > 0 for p in found.values()), len(candidates))
+    mean = sum(map(mul, _WEIGHTS, found)) / mass
+    spread = max(0.0, sum(map(mul, _SQUARES, found)) / mass - mean * mean)
+    return Logprobs(mean, spread, min(1.0, mass), len(found) - found.count(0.0), len(candidates))
 
 
 def _plain(token: Any) -> str:

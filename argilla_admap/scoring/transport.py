@@ -1,8 +1,8 @@
-"""How a request travels: what the user's own client would send, carried by aiohttp.
+"""How a request travels: what the user's own client would send, over connections that cost little.
 
 The client is asked once for each path what it would send, through its public interface, so that Azure's paths, organisations,
-queries and callable keys keep working; then the bytes go out through a connection pool that costs a tenth of the CPU. A client
-with an http_client of its own (proxy, certificates, hooks) carries the requests itself.
+queries and callable keys keep working; then the bytes go out by `wire`, at a tenth of the CPU. A client with an http_client of
+its own (certificates, hooks), or one that a proxy stands before, carries the requests itself.
 
 The only module that imports `openai`.
 """
@@ -14,15 +14,15 @@ import importlib
 import inspect
 import os
 import threading
-from collections.abc import Mapping
+import urllib.request
 from typing import Any, NamedTuple, Protocol
 
-import aiohttp
 import openai
 import orjson
 from yarl import URL
 
 from argilla_admap.errors import InputError, JudgeRefused
+from argilla_admap.scoring.wire import ConnectionFailed, Reply, TimedOut, Wire
 
 __all__ = ["ConnectionFailed", "Reply", "TimedOut", "Transport", "endpoint_name", "make_client", "open_transport"]
 
@@ -30,23 +30,7 @@ Client = openai.AsyncOpenAI | openai.OpenAI
 
 #: Sent to servers of one's own that want no key; the client insists on having one.
 _NO_KEY = "not-needed"
-_LOST_HEADERS = {"host", "content-length", "connection", "transfer-encoding", "accept-encoding", "x-stainless-retry-count"}
-
-
-class ConnectionFailed(Exception):
-    """No answer: refused, dropped or broken off. The request may have been answered and paid for."""
-
-
-class TimedOut(ConnectionFailed):
-    """No answer in time."""
-
-
-class Reply(NamedTuple):
-    """What came back."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+_LOST_HEADERS = {"host", "content-length", "connection", "transfer-encoding", "accept-encoding"}
 
 
 class Transport(Protocol):
@@ -90,62 +74,81 @@ def endpoint_name(client: Client) -> str:
 def open_transport(client: Client, model: str) -> Transport:
     """The carrier for requests of `model` by this client."""
     carrier = getattr(client, "_client", None)
-    if carrier is not None and not type(carrier).__module__.startswith("openai"):
-        return _OwnClient(client)
-    return _Pool(client, model)
+    own = carrier is not None and not type(carrier).__module__.startswith("openai")
+    return _OwnClient(client) if own or _proxied(URL(str(client.base_url))) else _Direct(client, model)
 
 
-class _Recorded(NamedTuple):
+def _proxied(url: URL) -> bool:
+    """Whether the environment names a proxy for this address."""
+    proxies = urllib.request.getproxies()
+    return bool(proxies.get(url.scheme) or proxies.get("all")) and not urllib.request.proxy_bypass(url.host or "")
+
+
+class _Way(NamedTuple):
+    """How the client sends to one path."""
+
     url: URL
-    headers: Mapping[str, str]
+    headers: dict[str, str]
+
+    def head(self, method: str) -> bytes:
+        """The request's head, but for the body's length and the empty line."""
+        lines = [f"{method} {self.url.raw_path_qs} HTTP/1.1", f"host: {_host(self.url)}", "accept-encoding: identity"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        return "\r\n".join(lines).encode("latin-1")
 
 
-class _Pool:
-    """aiohttp with the client's own URL and headers."""
+class _Direct:
+    """Plain connections, with the client's own URL and headers."""
 
     def __init__(self, client: Client, model: str) -> None:
         self._client = client
         self._model = model
-        self._recorded: dict[str, _Recorded] = {}
-        # `limit=0`: no limit of the pool's own; 100 is what `None` would mean.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=300)
-        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=True)
-        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._ways: dict[str, _Way] = {}
+        self._heads: dict[tuple[str, str], bytes] = {}
+        self._wires: dict[str, Wire] = {}
+        self._asking = asyncio.Lock()
 
     async def post(self, path: str, body: bytes, timeout: float) -> Reply:
-        return await self._send("POST", path, body, timeout)
+        head = self._heads.get((path, "POST")) or await self._head(path, "POST")
+        return await self._wire(path).send(b"%b\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body), timeout)
 
     async def get(self, path: str, timeout: float) -> Reply:
-        return await self._send("GET", path, None, timeout)
+        head = self._heads.get((path, "GET")) or await self._head(path, "GET")
+        return await self._wire(path).send(head + b"\r\n\r\n", timeout)
 
-    async def _send(self, method: str, path: str, body: bytes | None, timeout: float) -> Reply:
-        recorded = self._recorded.get(path)
-        if recorded is None:
-            recorded = self._recorded[path] = await _record(self._client, path, self._model)
-        limit = self._timeouts.get(timeout)
-        if limit is None:
-            limit = self._timeouts[timeout] = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 15))
-        try:
-            async with self._session.request(
-                method, recorded.url, data=body, headers=recorded.headers, timeout=limit, allow_redirects=False
-            ) as response:
-                return Reply(response.status, response.headers, await response.read())
-        except asyncio.TimeoutError as exc:
-            raise TimedOut(f"no answer within {timeout:.0f} s") from exc
-        except (aiohttp.ClientError, OSError) as exc:
-            raise ConnectionFailed(f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__) from exc
+    async def _head(self, path: str, method: str) -> bytes:
+        async with self._asking:
+            if path not in self._ways:
+                self._ways[path] = await _ask_client(self._client, path, self._model)
+            head = self._heads[path, method] = self._ways[path].head(method)
+            return head
+
+    def _wire(self, path: str) -> Wire:
+        url = self._ways[path].url
+        name = f"{url.scheme}://{_host(url)}"
+        wire = self._wires.get(name)
+        if wire is None:
+            wire = self._wires[name] = Wire(url)
+        return wire
 
     async def renew(self) -> bool:
-        before = dict(self._recorded)
-        for path in before:
-            self._recorded[path] = await _record(self._client, path, self._model)
-        return any(dict(before[p].headers) != dict(self._recorded[p].headers) for p in before)
+        async with self._asking:
+            before = dict(self._ways)
+            for path in before:
+                self._ways[path] = await _ask_client(self._client, path, self._model)
+            self._heads.clear()
+            return before != self._ways
 
     async def close(self) -> None:
-        await self._session.close()
+        for wire in self._wires.values():
+            wire.close()
 
 
-async def _record(client: Client, path: str, model: str) -> _Recorded:
+def _host(url: URL) -> str:
+    return f"{url.host_subcomponent}:{url.explicit_port}" if url.explicit_port else str(url.host_subcomponent)
+
+
+async def _ask_client(client: Client, path: str, model: str) -> _Way:
     """What the client would send to this path."""
     seen: list[Any] = []
     # The client's own HTTP library: httpx for openai 1 and 2, httpx2 from 3 on.
@@ -168,8 +171,13 @@ async def _record(client: Client, path: str, model: str) -> _Recorded:
     except openai.OpenAIError as exc:
         raise JudgeRefused(f"the client for {endpoint_name(client)} cannot make a request: {exc}") from exc
     request = seen[-1]
-    headers = {name: value for name, value in request.headers.items() if name.lower() not in _LOST_HEADERS}
-    return _Recorded(URL(str(request.url), encoded=True), headers)
+    # What the connection sets itself, and what tells the provider about the client's own Python, stay out.
+    headers = {
+        name: value
+        for name, value in request.headers.items()
+        if name.lower() not in _LOST_HEADERS and not name.lower().startswith("x-stainless-")
+    }
+    return _Way(URL(str(request.url), encoded=True), headers)
 
 
 class _OwnClient:
