@@ -12,11 +12,12 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from argilla_admap.errors import InputError
+from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.records import PREFERENCE_SCHEMA
 from argilla_admap.review.argilla_api import Api, parse_address
 from argilla_admap.review.argilla_input import named_fields, read_dataset
 from argilla_admap.review.home import count_queues, refresh_home
+from argilla_admap.review.properties import BY_COLUMN
 from argilla_admap.review.pull import PullResult, mark_outcomes, pull
 from argilla_admap.tables import RecordStream, atomic_path
 
@@ -124,8 +125,7 @@ def pull_to_file(
         return written
     if changes is not None:
         write_changes(result.changes, changes)
-    mark_outcomes(result, client)
-    _refresh(result, client)
+    notes = [*written.notes, *_note_on_argilla(result, client)]
     return Pulled(
         result,
         None if output is None else os.fspath(output),
@@ -133,7 +133,7 @@ def pull_to_file(
         written.unmatched,
         written.ties_kept,
         written.written,
-        written.notes,
+        tuple(notes),
     )
 
 
@@ -225,13 +225,22 @@ def write_changes(changes: Sequence[Mapping[str, Any]], path: str | os.PathLike[
         file.writelines(orjson.dumps(change, option=orjson.OPT_APPEND_NEWLINE) for change in changes)
 
 
-def _refresh(result: PullResult, client: rg.Argilla) -> None:
-    """The guidelines show how far the review is."""
-    api = Api(client)
-    target = api.dataset(parse_address(result.dataset))
-    stored = target.info.get("admap", {})
-    summary = {**stored.get("summary", {}), "records": result.records, "reviewed": result.reviewed}
-    refresh_home(api, target, count_queues(api, target), map_info=stored.get("map"), summary=summary)
+def _note_on_argilla(result: PullResult, client: rg.Argilla) -> list[str]:
+    """Each record's outcome for the queues, and the guidelines, which show how far the review is.
+
+    The answers are safe in the file by now: where the server refuses, that is a remark and no failure.
+    """
+    try:
+        mark_outcomes(result, client)
+        api = Api(client)
+        target = api.dataset(parse_address(result.dataset))
+        stored = target.info.get("admap", {})
+        summary = {**stored.get("summary", {}), "records": result.records, "reviewed": result.reviewed}
+        if BY_COLUMN["flags"].name in target.properties:
+            refresh_home(api, target, count_queues(api, target), map_info=stored.get("map"), summary=summary)
+    except ArgillaError as error:
+        return [f"the outcomes could not be noted on Argilla: {error}"]
+    return []
 
 
 def _some(ids: Sequence[str]) -> str:

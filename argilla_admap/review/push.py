@@ -118,6 +118,9 @@ def _push_own(
 ) -> PushResult:
     wanted = _layout(data_map, blind, target)
     stored = target.info.get("admap", {}) if target is not None else {}
+    if not reviewers and stored.get("reviewers"):
+        # Who was assigned stays assigned, and new records are assigned as the others were.
+        reviewers, overlap = stored["reviewers"], int(stored.get("overlap", 1))
     payload = Payload(data_map, reviewers=reviewers, overlap=overlap, mixed=wanted.blind, place=stored.get("place"))
     created = target is None or not target.ready
     total = len(payload)
@@ -131,6 +134,8 @@ def _push_own(
     summary = {"judge": data_map.info.get("judge"), "records": total}
     # Kept with the data set, so that pull can draw the guidelines again without the map.
     facts |= {"map": mapped, "summary": summary}
+    if reviewers:
+        facts |= {"reviewers": list(reviewers), "overlap": overlap}
     if home or stored.get("home"):
         facts["home"] = home or stored["home"]
     if not dry_run:

@@ -22,6 +22,7 @@ _BATCH_BYTES = 8_000_000
 _LARGEST = 50_000_000
 #: Written by pull and watch, so that push must not take it for out of date.
 _KEPT = frozenset({BY_COLUMN["review"].name})
+_SAMPLE = BY_COLUMN["sample"].name
 _OURS = frozenset(prop.name for prop in PROPERTIES) - _KEPT
 
 
@@ -34,6 +35,7 @@ class _Stored:
     metadata: bytes
     vector: bytes
     others: Mapping[str, Any] | None
+    sample: str | None
 
 
 class Known(dict[str, _Stored]):
@@ -59,6 +61,7 @@ def existing_records(api: Api, dataset: RemoteDataset) -> Known:
                 _digest(ours),
                 _digest((item.get("vectors") or {}).get(POSITION)),
                 others or None,
+                ours.get(_SAMPLE),
             )
     return known
 
@@ -100,9 +103,13 @@ class Sender:
         changed: dict[str, Any] = {}
         if _digest(item["fields"]) != stored.fields:
             changed["fields"] = item["fields"]
-        if _digest(item["metadata"]) != stored.metadata:
+        metadata = item["metadata"]
+        if stored.sample is not None:
+            # Reviewers are at work on the mixed sample: a record does not leave it, nor change its part.
+            metadata = {**metadata, _SAMPLE: stored.sample}
+        if _digest(metadata) != stored.metadata:
             # The server replaces metadata whole: what others put there goes along.
-            changed["metadata"] = {**(stored.others or {}), **item["metadata"]}
+            changed["metadata"] = {**(stored.others or {}), **metadata}
         if vector is not None and _digest(vector) != stored.vector:
             changed["vectors"] = {POSITION: vector}
         if changed:

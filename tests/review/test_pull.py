@@ -1,0 +1,218 @@
+"""Answers of real people on the real server, as corrected labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from argilla_admap.errors import ArgillaError, InputError
+from argilla_admap.review.argilla_api import Api, RemoteDataset
+from argilla_admap.review.layout import shown_order
+from argilla_admap.review.pull import mark_outcomes, pull
+from argilla_admap.review.pull_file import pull_to_file
+from argilla_admap.review.push import push
+from argilla_admap.review.queues import QUEUES
+from argilla_admap.review.resolve import RULES
+from tests.review.maps import data_map, many, row
+from tests.review.test_push import answer, records, remote, work_of_people
+
+
+@pytest.fixture
+def api(argilla_client: Any) -> Api:
+    return Api(argilla_client)
+
+
+def review(api: Api, workspace: str, rows: list[dict[str, Any]], **options: Any) -> tuple[RemoteDataset, dict[str, str]]:
+    """A pushed data set, and the server's id of each record."""
+    push(data_map(rows), "review", api.client, workspace=workspace, **options)
+    target = remote(api, workspace, "review")
+    return target, {name: item["id"] for name, item in records(api, target).items()}
+
+
+def test_only_submitted_answers_count(api: Api, workspace: str, annotator: Any) -> None:
+    _, ids = review(api, workspace, [row(f"r{i}") for i in range(8)])
+    answer(api.client, ids["r0"], {"better": "b"})  # the label said a
+    answer(api.client, ids["r1"], {"better": "a"})
+    answer(api.client, ids["r2"], {"better": "b"}, "draft")
+    answer(api.client, ids["r3"], {"better": "b"}, "discarded")
+    answer(annotator.client, ids["r4"], {"better": "tie"})
+    answer(annotator.client, ids["r5"], {"better": "both_bad"})
+    result = pull("review", api.client, workspace=workspace)
+    assert (result.records, result.reviewed, result.corrected, result.confirmed, result.conflicts) == (8, 4, 3, 1, 0)
+    assert result.corrections == {"r0": (0.0, 1.0), "r4": (0.5, 0.5), "r5": (0.0, 0.0)}
+    change = next(change for change in result.changes if change["id"] == "r4")
+    assert set(change) == {"id", "before", "after", "reviewers", "resolved_by", "at", "p_wrong", "dataset"}
+    assert (change["before"], change["after"]) == ([1.0, 0.0], [0.5, 0.5])
+    assert change["reviewers"] == [annotator.username]
+    assert change["p_wrong"] == 0.1
+    assert change["dataset"] == f"{workspace}/review"
+
+
+def test_an_answer_that_was_edited_later_is_the_one_that_counts(api: Api, workspace: str) -> None:
+    _, ids = review(api, workspace, [row("r0"), row("r1"), row("r2")])
+    for name, second, status in (("r0", "a", "submitted"), ("r1", "a", "draft"), ("r2", "b", "discarded")):
+        answer(api.client, ids[name], {"better": "b"})
+        item = records(api, remote(api, workspace, "review"))[name]
+        api.request(
+            "PUT",
+            f"/api/v1/responses/{item['responses'][0]['id']}",
+            json={"values": {"better": {"value": second}}, "status": status},
+        )
+    result = pull("review", api.client, workspace=workspace)
+    # A submitted answer that became a draft again is not said any more.
+    assert (result.reviewed, result.confirmed, result.corrections) == (1, 1, {})
+
+
+def test_several_reviewers_are_settled(api: Api, workspace: str, make_annotator: Any) -> None:
+    people = [make_annotator() for _ in range(3)]
+    rows = [row("agree"), row("split"), row("two-one"), row("open")]
+    _, ids = review(api, workspace, rows, overlap=3, reviewers=_names(people))
+    for name, answers in {"agree": "bb", "split": ("b", "tie"), "two-one": ("b", "b", "tie")}.items():
+        for person, value in zip(people, answers, strict=False):
+            answer(person.client, ids[name], {"better": value})
+    settled = {rule: pull("review", api.client, workspace=workspace, resolve=rule) for rule in RULES}
+    swapped, tie = (0.0, 1.0), (0.5, 0.5)
+    assert settled["majority"].corrections == {"agree": swapped, "two-one": swapped}
+    assert settled["unanimous"].corrections == {"agree": swapped}
+    assert settled["latest"].corrections == {"agree": swapped, "split": tie, "two-one": tie}
+    assert settled["dawid-skene"].corrections.items() >= {"agree": swapped, "two-one": swapped}.items()
+    assert {rule: found.conflicts for rule, found in settled.items() if rule != "dawid-skene"} == {
+        "majority": 1,
+        "unanimous": 2,
+        "latest": 0,
+    }
+    assert {found.reviewed for found in settled.values()} == {3}
+
+
+def _names(people: Any) -> list[str]:
+    return [person.username for person in people]
+
+
+def test_a_blind_answer_is_turned_back_into_the_records_own_order(api: Api, workspace: str) -> None:
+    rows = [row(f"r{i}") for i in range(12)]
+    _, ids = review(api, workspace, rows, blind=True)
+    for name, record in ids.items():
+        answer(api.client, record, {"better": "a"})
+        assert sorted(shown_order(name, 2, blind=True)) == [0, 1]
+    result = pull("review", api.client, workspace=workspace)
+    turned = {name for name in ids if shown_order(name, 2, blind=True) == (1, 0)}
+    assert 0 < len(turned) < 12
+    assert set(result.corrections) == turned
+    assert result.confirmed == 12 - len(turned)
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_ratings_replace_ratings(api: Api, workspace: str, blind: bool) -> None:
+    _, ids = review(api, workspace, [row("r0", 4), row("r1", 4)], blind=blind)
+    order = shown_order("r0", 4, blind=blind)
+    wanted = [2.0, 2.0, 5.0, 1.0]
+    answer(api.client, ids["r0"], {f"rating_{'abcd'[place]}": int(wanted[own]) for place, own in enumerate(order)})
+    order = shown_order("r1", 4, blind=blind)
+    answer(api.client, ids["r1"], {f"rating_{'abcd'[place]}": 4 - own for place, own in enumerate(order)})
+    result = pull("review", api.client, workspace=workspace)
+    assert result.corrections == {"r0": tuple(wanted)}
+    assert result.confirmed == 1
+
+
+def test_the_queue_of_disagreements_shows_the_conflicts(api: Api, workspace: str, make_annotator: Any) -> None:
+    people = [make_annotator(), make_annotator()]
+    target, ids = review(api, workspace, [row("r0"), row("r1"), row("r2")], overlap=2, reviewers=_names(people))
+    for person, value in zip(people, "ab", strict=True):
+        answer(person.client, ids["r0"], {"better": value})
+        answer(person.client, ids["r1"], {"better": "b"})
+    before = records(api, target)
+    result = pull("review", api.client, workspace=workspace)
+    assert mark_outcomes(result, api.client) == 2
+    assert mark_outcomes(pull("review", api.client, workspace=workspace), api.client) == 0
+    target = api.refresh(target)
+    found, _ = api.search(target, QUEUES["reviewers-disagree"].body())
+    assert [item["external_id"] for item in found] == ["r0"]
+    after = records(api, target)
+    assert work_of_people(after) == work_of_people(before)
+    assert {n: {k: v for k, v in i["metadata"].items() if k != "admap_review"} for n, i in after.items()} == {
+        n: i["metadata"] for n, i in before.items()
+    }
+    # A push does not take the outcome away, and does not send what has not changed.
+    assert push(data_map([row("r0"), row("r1"), row("r2")]), "review", api.client, workspace=workspace).updated == 0
+
+
+def test_answers_of_a_person_who_left_the_workspace_are_not_lost(api: Api, workspace: str, annotator: Any) -> None:
+    _, ids = review(api, workspace, [row("r0")])
+    answer(annotator.client, ids["r0"], {"better": "b"})
+    place = api.workspaces()[workspace]
+    api.request("DELETE", f"/api/v1/workspaces/{place}/users/{annotator.id}")
+    result = pull("review", api.client, workspace=workspace)
+    assert result.corrections == {"r0": (0.0, 1.0)}
+    assert result.changes[0]["reviewers"] == [annotator.username]
+
+
+def test_a_record_that_somebody_added_by_hand_is_counted_and_said(api: Api, workspace: str) -> None:
+    target, ids = review(api, workspace, [row("r0")])
+    api.put_records(target, [{"fields": {"admap_title": "mine", "admap": {"text": "no completions"}}}])
+    stranger = next(item for name, item in records(api, target).items() if name != "r0")
+    answer(api.client, stranger["id"], {"better": "b"})
+    answer(api.client, ids["r0"], {"better": "b"})
+    result = pull("review", api.client, workspace=workspace)
+    assert (result.records, result.corrected) == (2, 1)
+    assert any("could not be read" in note for note in result.notes)
+
+
+def test_the_original_gets_exactly_the_corrections(api: Api, workspace: str, tmp_path: Path) -> None:
+    rows = [row(f"r{i}", prompt=f"ü {i} \\u00fc") for i in range(50)]
+    original, output, changes = tmp_path / "in.jsonl", tmp_path / "out.jsonl", tmp_path / "changes.jsonl"
+    lines = [
+        json.dumps(
+            {
+                "id": r["id"],
+                "prompt": r["prompt"],
+                "completions": [{"text": t, "rating": y} for t, y in zip(r["completions"], r["ratings"], strict=True)],
+                "mine": [1, {"x": None}],
+            }
+        )
+        for r in rows
+    ]
+    original.write_text("\n".join(lines) + "\n")
+    _, ids = review(api, workspace, rows)
+    for i in range(0, 20, 2):
+        answer(api.client, ids[f"r{i}"], {"better": "b" if i % 4 else "a"})
+    pulled = pull_to_file("review", api.client, output, workspace=workspace, original=str(original), changes=changes)
+    written = output.read_text().splitlines()
+    assert len(written) == 50
+    changed = [i for i, (before, after) in enumerate(zip(lines, written, strict=True)) if before != after]
+    assert changed == [2, 6, 10, 14, 18]
+    assert pulled.result.corrected == pulled.written == 5
+    assert [completion["rating"] for completion in json.loads(written[2])["completions"]] == [0, 1]
+    assert [json.loads(line)["id"] for line in changes.read_text().splitlines()] == [f"r{i}" for i in changed]
+
+
+def test_a_dry_run_writes_nothing_anywhere(api: Api, workspace: str, tmp_path: Path) -> None:
+    target, ids = review(api, workspace, [row("r0")])
+    answer(api.client, ids["r0"], {"better": "b"})
+    before = records(api, target)
+    pulled = pull_to_file("review", api.client, tmp_path / "out.jsonl", workspace=workspace, dry_run=True)
+    assert pulled.result.corrected == 1
+    assert list(tmp_path.iterdir()) == []
+    assert records(api, target) == before
+
+
+def test_pull_changes_nobodys_answers(api: Api, workspace: str, annotator: Any, tmp_path: Path) -> None:
+    target, ids = review(api, workspace, many(15))
+    for i, record in enumerate(ids.values()):
+        answer(annotator.client, record, {"better": "ab"[i % 2]}, ("submitted", "draft", "discarded")[i % 3])
+    before = records(api, target)
+    original = tmp_path / "o.jsonl"
+    texts = [{"text": "x", "rating": 1}, {"text": "y", "rating": 0}]
+    original.write_text(json.dumps({"id": "none", "prompt": "p", "completions": texts}) + "\n")
+    pulled = pull_to_file("review", api.client, tmp_path / "out.jsonl", workspace=workspace, original=str(original))
+    assert len(pulled.unmatched) == pulled.result.corrected > 0
+    assert work_of_people(records(api, target)) == work_of_people(before)
+
+
+def test_what_is_not_there_is_said(api: Api, workspace: str) -> None:
+    with pytest.raises(ArgillaError, match="no data set"):
+        pull("nothing-here", api.client, workspace=workspace)
+    with pytest.raises(InputError, match="--resolve"):
+        pull("nothing-here", api.client, resolve="by dice")
