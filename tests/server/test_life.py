@@ -1,0 +1,424 @@
+"""The life of a real server: started, found, killed in all ways, repaired, stopped. One server, in the order of its life."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from argilla_admap.errors import InputError
+from argilla_admap.server import launcher
+from argilla_admap.server.home import Home
+
+NAMES = ("elasticsearch", "redis", "server", "worker")
+
+
+@dataclass
+class Life:
+    """The server under test."""
+
+    data_dir: Path
+
+    @property
+    def home(self) -> Home:
+        return Home(self.data_dir)
+
+    @property
+    def pids(self) -> dict[str, int | None]:
+        return launcher.status(self.data_dir).pids
+
+    def command(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.words(*words), env=self.environment(**environment), capture_output=True, text=True, check=False
+        )
+
+    def begin(self, *words: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.words(*words), env=self.environment(**environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def words(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "argilla_admap", "server", *words, "--data-dir", str(self.data_dir)]
+
+    def environment(self, **environment: str) -> dict[str, str]:
+        return os.environ | {"OPENAI_API_KEY": "sk-of-the-judge"} | environment
+
+    def http(self) -> httpx.Client:
+        found = launcher.find(self.data_dir)
+        assert found is not None
+        return httpx.Client(base_url=found.url, headers={"X-Argilla-Api-Key": found.api_key}, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
+    # A space and signs that mean something in addresses: a folder may be called anything.
+    made = Life(tmp_path_factory.mktemp("life") / "my server %20?")
+    yield made
+    launcher.stop(made.data_dir)
+
+
+@pytest.fixture(scope="module")
+def two_starts(life: Life) -> list[subprocess.CompletedProcess[str]]:
+    """Two starts at the same moment, in a folder that is not there yet."""
+    starts = [life.begin("start", "--json") for _ in range(2)]
+    return [
+        subprocess.CompletedProcess(one.args, one.returncode, out, err) for one in starts for out, err in [one.communicate()]
+    ]
+
+
+@pytest.fixture(scope="module")
+def dataset(life: Life, two_starts: object) -> str:
+    """The id of a data set with 300 records."""
+    with life.http() as http:
+        workspace = http.get("/api/v1/me/workspaces").json()["items"][0]["id"]
+        dataset = http.post("/api/v1/datasets", json={"name": "things", "workspace_id": workspace}).json()["id"]
+        http.post(f"/api/v1/datasets/{dataset}/fields", json={"name": "text", "title": "T", "settings": {"type": "text"}})
+        question = {"name": "note", "title": "N", "required": True, "settings": {"type": "text"}}
+        http.post(f"/api/v1/datasets/{dataset}/questions", json=question)
+        metadata = {"name": "size", "title": "S", "settings": {"type": "float"}}
+        http.post(f"/api/v1/datasets/{dataset}/metadata-properties", json=metadata)
+        http.put(f"/api/v1/datasets/{dataset}/publish").raise_for_status()
+        for begin in range(0, 300, 100):
+            put(http, dataset, begin, 1.0)
+    return dataset
+
+
+def put(http: httpx.Client, dataset: str, begin: int, size: float) -> None:
+    items = [
+        {"external_id": f"r{i}", "fields": {"text": f"thing {i}"}, "metadata": {"size": size}}
+        for i in range(begin, begin + 100)
+    ]
+    http.put(f"/api/v1/datasets/{dataset}/records/bulk", json={"items": items}).raise_for_status()
+
+
+def in_database(http: httpx.Client, dataset: str) -> dict[float, int]:
+    """How many records have each size, by the database."""
+    sizes: dict[float, int] = {}
+    for item in http.get(f"/api/v1/datasets/{dataset}/records?limit=1000").json()["items"]:
+        sizes[item["metadata"]["size"]] = sizes.get(item["metadata"]["size"], 0) + 1
+    return sizes
+
+
+def in_index(http: httpx.Client, dataset: str, sizes: dict[float, int]) -> dict[float, int]:
+    """The same, by the index."""
+    found = {}
+    for size in sizes:
+        scope = {"entity": "metadata", "metadata_property": "size"}
+        query = {"filters": {"type": "and", "and": [{"type": "range", "scope": scope, "ge": size, "le": size}]}}
+        answer = http.post(f"/api/v1/datasets/{dataset}/records/search?limit=1", json=query)
+        answer.raise_for_status()
+        found[size] = answer.json()["total"]
+    return found
+
+
+def kill(life: Life, name: str) -> None:
+    pid = life.pids[name]
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    _until(lambda: life.pids[name] is None)
+
+
+def assert_whole(life: Life, dataset: str) -> None:
+    """All four run, all records are there, and the index says what the database says."""
+    assert launcher.status(life.data_dir).running
+    with life.http() as http:
+        sizes = in_database(http, dataset)
+        assert sum(sizes.values()) == 300
+        assert in_index(http, dataset, sizes) == sizes
+
+
+def test_of_two_starts_at_once_one_waits_and_both_find_the_same_server(
+    life: Life, two_starts: list[subprocess.CompletedProcess[str]]
+) -> None:
+    assert [one.returncode for one in two_starts] == [0, 0], two_starts
+    answers = [json.loads(one.stdout) for one in two_starts]
+    assert answers[0] == answers[1]
+    assert answers[0]["running"] is True
+    assert answers[0]["data_dir"] == str(life.data_dir)
+    assert answers[0]["url"].startswith("http://127.0.0.1:")
+    assert set(answers[0]["pids"]) == set(NAMES)
+    assert all(Path(f"/proc/{pid}").exists() for pid in answers[0]["pids"].values())
+    waited = [one for one in two_starts if "waiting for another command" in one.stderr]
+    assert len(waited) == 1
+    assert "already running" in waited[0].stderr
+
+
+def test_the_page_the_version_and_the_owner_are_there(life: Life, two_starts: object) -> None:
+    with life.http() as http:
+        assert "<html" in http.get("/").text.lower()
+        assert http.get("/api/v1/version").json()["version"] == "2.8.0"
+        me = http.get("/api/v1/me").json()
+        assert (me["username"], me["role"]) == ("argilla", "owner")
+
+
+def test_the_printed_password_logs_in(life: Life, two_starts: object) -> None:
+    found = launcher.find(life.data_dir)
+    assert found is not None
+    shown = life.command("start").stdout
+    assert found.password in shown
+    form = {"username": found.username, "password": found.password}
+    assert httpx.post(f"{found.url}/api/v1/token", data=form).status_code == 201
+
+
+def test_the_lines_of_env_give_a_shell_what_it_needs(life: Life, two_starts: object) -> None:
+    found = launcher.find(life.data_dir)
+    assert found is not None
+    names = ["ARGILLA_API_URL", "ARGILLA_API_KEY", "ARGILLA_USERNAME", "ARGILLA_PASSWORD"]
+    line = " ".join(shlex.quote(word) for word in life.words("env"))
+    script = f'eval "$({line})"; for name in {" ".join(names)}; do printenv "$name"; done'
+    shown = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines() == [found.url, found.api_key, found.username, found.password]
+
+
+def test_the_parts_listen_on_loopback_only(life: Life, two_starts: object) -> None:
+    sockets = {
+        target
+        for pid in life.pids.values()
+        for link in Path(f"/proc/{pid}/fd").iterdir()
+        if (target := _target(link)).startswith("socket:")
+    }
+    heard = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            parts = line.split()
+            if parts[3] == "0A" and f"socket:[{parts[9]}]" in sockets:
+                heard.append(parts[1].rsplit(":", 1)[0])
+    # 127.0.0.1, in IPv4's own form and in the form that Java's IPv6 sockets have.
+    assert len(heard) >= 3
+    assert set(heard) <= {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
+
+
+def test_no_list_of_processes_and_no_log_shows_a_secret_and_no_part_knows_the_judges_key(
+    life: Life, two_starts: object
+) -> None:
+    secrets = life.home.secrets()
+    assert secrets is not None
+    hidden = [secrets.password, secrets.api_key, secrets.session_key, secrets.engine_password, secrets.redis_password]
+    for pid in life.pids.values():
+        words = Path(f"/proc/{pid}/cmdline").read_text()
+        assert not [one for one in hidden if one in words]
+        assert "sk-of-the-judge" not in Path(f"/proc/{pid}/environ").read_text()
+    for log in life.home.logs.iterdir():
+        assert not [one for one in hidden if one in log.read_text(errors="replace")], log
+
+
+def test_the_engine_and_the_queue_let_only_the_server_in(life: Life, two_starts: object) -> None:
+    ports = life.home.state().ports
+    assert httpx.get(f"http://127.0.0.1:{ports['elasticsearch']}/_cat/indices").status_code == 401
+    assert httpx.get(f"http://127.0.0.1:{ports['elasticsearch']}/", auth=("admap", "guess")).status_code == 401
+    with socket.create_connection(("127.0.0.1", ports["redis"])) as connection:
+        connection.sendall(b"PING\r\n")
+        assert connection.recv(100).startswith(b"-NOAUTH")
+
+
+def test_only_its_own_page_may_call_the_api_from_a_browser(life: Life, two_starts: object) -> None:
+    with life.http() as http:
+        answer = http.get("/api/v1/me", headers={"Origin": "http://evil.example"})
+        assert answer.headers.get("access-control-allow-origin") != "http://evil.example"
+        assert answer.headers.get("access-control-allow-origin") != "*"
+
+
+def test_a_second_start_changes_no_process(life: Life, two_starts: object) -> None:
+    before = life.pids
+    again = life.command("start", "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["pids"] == before
+    assert "already running" in again.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_start_repairs_a_server_of_which_one_part_was_killed_while_it_wrote(life: Life, dataset: str, name: str) -> None:
+    before = life.pids
+    pid = before[name]
+    assert pid is not None
+    # In the middle of the second of three requests, at the speed of a quiet machine.
+    killer = threading.Timer(0.5, os.kill, (pid, signal.SIGKILL))
+    with life.http() as http, contextlib.suppress(httpx.HTTPError):
+        killer.start()
+        for begin in (0, 100, 200):
+            put(http, dataset, begin, float(pid))
+    killer.join()
+    _until(lambda: life.pids[name] is None)
+    found = launcher.status(life.data_dir)
+    assert not found.running
+    shown = life.command("status")
+    assert "does not run; mend it: admap server start" in shown.stderr
+    done = life.command("start", "--json")
+    assert done.returncode == 0, done.stderr
+    after = json.loads(done.stdout)["pids"]
+    assert after[name] not in (None, pid)
+    assert {other for other in NAMES if after[other] == before[other]} >= set(NAMES) - {name, "server"}
+    assert_whole(life, dataset)
+
+
+def test_a_start_goes_on_where_a_killed_one_left_off(life: Life, dataset: str) -> None:
+    for name in ("server", "worker"):
+        kill(life, name)
+    starter = life.begin("start")
+    begun = _until(lambda: life.pids["server"])
+    starter.kill()
+    starter.communicate()
+    done = life.command("start", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pids"]["server"] == begun
+    assert_whole(life, dataset)
+
+
+def test_ctrl_c_stops_what_the_start_has_begun_and_nothing_else(life: Life, dataset: str) -> None:
+    before = life.pids
+    kill(life, "server")
+    starter = life.begin("start")
+    begun = _until(lambda: life.pids["server"])
+    starter.send_signal(signal.SIGINT)
+    _, said = starter.communicate()
+    assert starter.returncode == 1
+    assert "stopped; run the same command again" in said
+    assert not Path(f"/proc/{begun}").exists()
+    after = life.pids
+    assert after["server"] is None
+    assert all(after[name] == before[name] for name in ("elasticsearch", "redis", "worker"))
+
+
+def test_after_a_stop_nothing_of_it_runs_and_nothing_is_found(life: Life, dataset: str) -> None:
+    pids = [pid for pid in life.pids.values() if pid is not None]
+    done = life.command("stop", "--json")
+    assert done.returncode == 0
+    answer = json.loads(done.stdout)
+    assert (answer["running"], answer["url"], answer["stopped"]) == (False, None, True)
+    assert set(answer["pids"].values()) == {None}
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists() and ") Z " not in Path(f"/proc/{pid}/stat").read_text()]
+    assert launcher.find(life.data_dir) is None
+    assert life.command("env").returncode == 1
+    assert "admap server start" in life.command("env").stderr
+    assert json.loads(life.command("stop", "--json").stdout)["stopped"] is False
+
+
+def test_a_stop_leaves_alone_a_process_that_got_the_pid_of_one_of_ours(life: Life, dataset: str) -> None:
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        state = json.loads(life.home.state_file.read_text())
+        state["processes"] = {"server": {"pid": stranger.pid, "started": 1, "boot": boot, "fingerprint": ""}}
+        life.home.state_file.write_text(json.dumps(state))
+        assert launcher.find(life.data_dir) is None
+        assert life.command("stop").returncode == 0
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_port_that_is_taken_is_refused_by_name(life: Life, dataset: str) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = life.command("start", "--port", str(port))
+    assert done.returncode == 2
+    assert f"--port {port} is taken by another program" in done.stderr
+    with pytest.raises(InputError, match="not a port"):
+        launcher.start(life.data_dir, port=0)
+
+
+def test_a_start_copes_with_a_taken_port_damaged_files_a_lost_index_and_lost_secrets_at_once(life: Life, dataset: str) -> None:
+    home = life.home
+    port = home.state().ports["server"]
+    before = home.secrets()
+    shutil.rmtree(home.elasticsearch / "data")
+    for part in (home.redis / "appendonlydir").glob("*.aof"):
+        part.write_bytes(b"\x00\xffnot a redis file" * 50)
+    home.secrets_file.write_text('{"username": "arg')
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        done = life.command("start", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["url"] != f"http://127.0.0.1:{port}"
+    assert f"port {port} of the last start is taken by another program" in done.stderr
+    assert "the files of Redis are damaged" in done.stderr
+    assert "made anew" in done.stderr
+    after = home.secrets()
+    assert before is not None
+    assert after is not None
+    assert after.api_key != before.api_key
+    assert list(life.data_dir.glob("redis.broken-*"))
+    assert_whole(life, dataset)
+
+
+def test_an_engine_and_a_redis_that_already_run_are_used(life: Life, dataset: str, tmp_path: Path) -> None:
+    secrets = life.home.secrets()
+    ports = life.home.state().ports
+    assert secrets is not None
+    other = Life(tmp_path / "other")
+    given = {
+        "ARGILLA_ELASTICSEARCH": f"http://admap:{secrets.engine_password}@127.0.0.1:{ports['elasticsearch']}",
+        "ARGILLA_REDIS_URL": f"redis://:{secrets.redis_password}@127.0.0.1:{ports['redis']}/1",
+        "ARGILLA_DATABASE_URL": f"sqlite:///{tmp_path}/own.db",
+    }
+    try:
+        done = other.command("start", "--json", **given)
+        assert done.returncode == 0, done.stderr
+        answer = json.loads(done.stdout)
+        assert answer["running"] is True
+        assert answer["pids"]["elasticsearch"] is None
+        assert answer["pids"]["redis"] is None
+        assert (tmp_path / "own.db").stat().st_size > 0
+        with other.http() as http:
+            assert http.get("/api/v1/me").json()["username"].startswith("admap-")
+        for name in ("elasticsearch", "redis"):
+            assert secrets.engine_password not in other.home.state_file.read_text(), name
+        other.command("stop")
+        refused = other.command("start")
+        assert refused.returncode == 2
+        assert "ARGILLA_DATABASE_URL" in refused.stderr
+    finally:
+        launcher.stop(other.data_dir)
+    assert_whole(life, dataset)
+
+
+@pytest.mark.parametrize("name", ["ARGILLA_ELASTICSEARCH", "ARGILLA_REDIS_URL"])
+def test_an_address_at_which_nothing_answers_is_named(tmp_path: Path, name: str) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        scheme = "redis" if "REDIS" in name else "http"
+        done = Life(tmp_path).command("start", **{name: f"{scheme}://user:geheim@127.0.0.1:{port}"})
+    assert done.returncode == 1
+    assert f"in {name}" in done.stderr
+    assert "geheim" not in done.stderr
+
+
+def test_a_folder_that_never_was_is_not_running_and_is_not_made_by_asking(tmp_path: Path) -> None:
+    never = Life(tmp_path / "never")
+    answer = json.loads(never.command("status", "--json").stdout)
+    assert answer["running"] is False
+    assert never.command("stop").returncode == 0
+    assert not never.data_dir.exists()
+
+
+def _until(condition: Any) -> Any:
+    deadline = time.monotonic() + 60
+    while not (value := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return value
