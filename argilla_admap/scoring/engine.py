@@ -281,6 +281,8 @@ class _Run:
         finally:
             for one in ahead:
                 one.results.cancel()
+            # Looked at, so that asyncio does not print what the batches behind the first failure failed with.
+            await asyncio.gather(*(one.results for one in ahead), return_exceptions=True)
 
     def _busy(self, ahead: deque[_Ahead]) -> bool:
         """Whether the batches in work keep every slot supplied."""
