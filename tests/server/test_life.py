@@ -73,8 +73,21 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
 
 
 @pytest.fixture(scope="module")
-def two_starts(life: Life) -> list[subprocess.CompletedProcess[str]]:
-    """Two starts at the same moment, in a folder that is not there yet."""
+def half_migrated(life: Life) -> int:
+    """A first start that was killed, with its server, in the middle of making the database; the bytes made so far."""
+    starter = life.begin("start")
+    copy = life.home.database.with_name("argilla.db.migrating")
+    _until(lambda: copy.exists() and copy.stat().st_size > 20_000)
+    starter.kill()
+    starter.communicate()
+    for name in ("server", "worker"):
+        kill(life, name)
+    return copy.stat().st_size
+
+
+@pytest.fixture(scope="module")
+def two_starts(life: Life, half_migrated: int) -> list[subprocess.CompletedProcess[str]]:
+    """Two starts at the same moment, after one that was killed."""
     starts = [life.begin("start", "--json") for _ in range(2)]
     return [
         subprocess.CompletedProcess(one.args, one.returncode, out, err) for one in starts for out, err in [one.communicate()]
@@ -156,6 +169,13 @@ def test_of_two_starts_at_once_one_waits_and_both_find_the_same_server(
     waited = [one for one in two_starts if "waiting for another command" in one.stderr]
     assert len(waited) == 1
     assert "already running" in waited[0].stderr
+
+
+def test_a_database_that_was_half_made_when_all_was_killed_is_made_whole(
+    life: Life, half_migrated: int, two_starts: object
+) -> None:
+    assert half_migrated > 20_000
+    assert [path.name for path in life.home.database.parent.iterdir()] == ["argilla.db"]
 
 
 def test_the_page_the_version_and_the_owner_are_there(life: Life, two_starts: object) -> None:
