@@ -1,0 +1,158 @@
+"""Records written as new files read back as they were."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from argilla_admap.errors import InputError
+from argilla_admap.formats.registry import read, write
+from argilla_admap.formats.writing import WRITABLE
+from argilla_admap.records import PREFERENCE_SCHEMA, Record, Turn, records_to_batch
+from argilla_admap.tables import RecordStream
+from tests.formats.samples import sample
+
+CONTAINERS = ("jsonl", "json", "csv", "parquet", "jsonl.gz", "json.zst", "csv.gz")
+
+
+def stream(*records: Record) -> RecordStream:
+    return RecordStream.from_table(pa.Table.from_batches([records_to_batch(records)]))
+
+
+def record(*completions: str, ratings: tuple[float | None, ...] = (1.0, 0.0), **more: object) -> Record:
+    nothing = (None,) * len(completions)
+    given = {"id": "x", "prompt": "p", "models": nothing, "samples": ((),) * len(completions), "reasons": nothing, **more}
+    return Record(completions=completions, ratings=ratings, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("name", WRITABLE)
+def test_every_written_format_is_recognised_and_reads_back_with_the_same_preference(
+    name: str, container: str, tmp_path: Path
+) -> None:
+    source = read(sample("plain"))
+    report = write(source, tmp_path / f"x.{container}", name)
+    back = read(tmp_path / f"x.{container}")
+    assert back.format.name == name
+    assert report.rows == back.check().records == 3
+    for before, after in zip(source.records(), back.records(), strict=True):
+        assert after.id == before.id
+        assert after.prompt == before.prompt
+        rated = dict(zip(before.completions, before.ratings, strict=True))
+        best, worst = (pick(after.completions, key=lambda text: rated[text] or 0) for pick in (max, min))
+        label = dict(zip(after.completions, after.ratings, strict=True))
+        assert (label[best] or 0) > (label[worst] or 0)
+        assert (rated[best], rated[worst]) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("container", ["jsonl", "json", "parquet"])
+@pytest.mark.parametrize("name", ["plain", "trl-messages", "hh-rlhf", "ultrafeedback"])
+def test_plain_is_the_whole_record(name: str, container: str, tmp_path: Path) -> None:
+    source = read(sample(name))
+    write(source, tmp_path / f"x.{container}", "plain")
+    assert list(read(tmp_path / f"x.{container}").records()) == list(source.records())
+
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+numbers = st.one_of(st.none(), st.floats(-1e9, 1e9))
+
+
+@st.composite
+def any_record(draw: st.DrawFn) -> Record:
+    k = draw(st.integers(2, 4))
+    row = st.lists(words, min_size=k, max_size=k)
+    turns = draw(st.lists(st.builds(Turn, st.sampled_from(["user", "assistant", "system"]), words), max_size=3))
+    if len(turns) == 1 and turns[0].role == "user":
+        turns = []
+    from argilla_admap.records import render_turns
+
+    prompt = render_turns(turns) if turns else draw(words.filter(lambda text: not text.lstrip().startswith(("[", "{"))))
+    return Record(
+        id=draw(st.text("abc123-", min_size=1, max_size=5)),
+        prompt=prompt,
+        turns=tuple(turns),
+        completions=tuple(draw(row)),
+        models=tuple(draw(st.lists(st.one_of(st.none(), words.filter(bool)), min_size=k, max_size=k))),
+        ratings=tuple(draw(st.lists(numbers, min_size=k, max_size=k))),
+        samples=tuple(tuple(draw(st.lists(numbers, max_size=3))) for _ in range(k)),
+        reasons=tuple(draw(st.lists(st.one_of(st.none(), words.filter(bool)), min_size=k, max_size=k))),
+        source=draw(st.one_of(st.none(), words.filter(lambda text: text and not text.startswith("[")))),
+        judge=draw(st.one_of(st.none(), words.filter(bool))),
+        reference=draw(st.one_of(st.none(), words.filter(bool))),
+    )
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(
+    records=st.lists(any_record(), min_size=1, max_size=5, unique_by=lambda r: r.id),
+    container=st.sampled_from(["jsonl", "json", "parquet"]),
+)
+def test_write_then_read_is_the_identity(records: list[Record], container: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x.{container}"
+    write(stream(*records), path)
+    assert list(read(path, format="plain").records()) == records
+
+
+def test_pairs_of_more_than_two_are_the_best_and_the_worst(tmp_path: Path) -> None:
+    write(stream(record("a", "b", "c", "d", ratings=(2.0, 4.0, None, 4.0))), tmp_path / "x.jsonl", "trl")
+    assert json.loads((tmp_path / "x.jsonl").read_text()) == {"id": "x", "prompt": "p", "chosen": "b", "rejected": "a"}
+
+
+def test_records_that_are_no_pair_are_left_out_and_counted(tmp_path: Path) -> None:
+    equal = record("a", "b", ratings=(1.0, 1.0))
+    unrated = record("a", "b", ratings=(None, None), id="y")
+    report = write(stream(equal, unrated, record("a", "b", id="z")), tmp_path / "x.jsonl", "trl")
+    assert (report.records, report.rows, report.left_out) == (3, 1, 2)
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
+def test_text_in_csv_starts_no_formula(tmp_path: Path, begin: str) -> None:
+    formula = begin + 'HYPERLINK("http://x")'
+    report = write(stream(record(formula, "b", id=formula, prompt=formula)), tmp_path / "x.csv", "trl")
+    with (tmp_path / "x.csv").open(newline="") as file:
+        cells = list(csv.reader(file))[1]
+    assert cells == ["'" + formula, "'" + formula, "'" + formula, "b"]
+    assert report.guarded == 3
+
+
+def test_json_of_nothing_is_an_empty_array(tmp_path: Path) -> None:
+    write(stream(record("a", "b", ratings=(1.0, 1.0))), tmp_path / "x.json", "trl")
+    assert json.loads((tmp_path / "x.json").read_text()) == []
+
+
+def test_packed_output_has_neither_name_nor_time(tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        write(stream(record("a", "b")), tmp_path / f"{name}.jsonl.gz")
+    assert (tmp_path / "x.jsonl.gz").read_bytes() == (tmp_path / "y.jsonl.gz").read_bytes()
+    assert gzip.decompress((tmp_path / "x.jsonl.gz").read_bytes()).startswith(b'{"id":"x"')
+
+
+@pytest.mark.parametrize(
+    ("name", "format_name", "said"),
+    [
+        ("x.docx", "plain", "is not known"),
+        ("x.jsonl", "docx", "choose one of plain"),
+        ("absent/x.jsonl", "plain", "cannot write there"),
+    ],
+)
+def test_what_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Path, name: str, format_name: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        write(stream(record("a", "b")), tmp_path / name, format_name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_on_the_way_leaves_no_file(tmp_path: Path) -> None:
+    def broken():
+        yield records_to_batch([record("a", "b")])
+        raise InputError("cut")
+
+    with pytest.raises(InputError, match="cut"):
+        write(RecordStream(broken, PREFERENCE_SCHEMA), tmp_path / "x.jsonl")
+    assert list(tmp_path.iterdir()) == []
