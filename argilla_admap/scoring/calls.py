@@ -13,18 +13,18 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-import orjson
+from typing import NamedTuple
 
 from argilla_admap.errors import AdmapError, JudgeRefused, ScoringError
 from argilla_admap.scoring.claims import Claims
-from argilla_admap.scoring.faults import Cure, Fault, Unreadable, diagnose
-from argilla_admap.scoring.limits import Level, Limits
+from argilla_admap.scoring.faults import Cure, Fault, diagnose
+from argilla_admap.scoring.limits import Health, Level, Limits
 from argilla_admap.scoring.prices import Budget, Price
-from argilla_admap.scoring.question import Answer, Question, Tally, usage_of
+from argilla_admap.scoring.question import Answer, Question, Tally
+from argilla_admap.scoring.receipt import open_reply
 from argilla_admap.scoring.store import Known, Store
-from argilla_admap.scoring.transport import ConnectionFailed, TimedOut, Transport
+from argilla_admap.scoring.transport import Transport
+from argilla_admap.scoring.wire import ConnectionFailed, TimedOut, Unreachable
 
 __all__ = ["Calls"]
 
@@ -35,8 +35,6 @@ _MOST_TRIES = 5
 _MOST_TIMEOUTS = 3
 _MOST_UNREADABLE = 3
 _MOST_REFUSALS = 30
-#: Questions given up before any was answered: then the server, not the question, is at fault.
-_HOPELESS = 3
 _LONGEST_PAUSE = 600.0
 
 
@@ -118,8 +116,8 @@ class Calls:
         self._elsewhere: list[_Job] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._active = 0
-        self._hopeless = 0
-        self._fatal: AdmapError | None = None
+        self._health = Health()
+        self._fatal: BaseException | None = None
         self._pump_timer: asyncio.TimerHandle | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
         self._elsewhere_timer: asyncio.TimerHandle | None = None
@@ -207,7 +205,13 @@ class Calls:
             self._active += 1
             task = self._loop.create_task(self._send(ticket))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._arrived)
+
+    def _arrived(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Whatever it is, nobody else would hear of it, and the run would wait for ever.
+            self._stop(error)
 
     def _pump_later(self) -> None:
         self._pump_timer = None
@@ -236,90 +240,46 @@ class Calls:
     async def _send(self, ticket: _Ticket) -> None:
         job, about, tokens, dollars = ticket
         started = self._loop.time()
-        used, spent = 0, 0.0
-        reply = None
         try:
-            timeout = self._patience() * 2**job.timeouts
-            reply = await self.transport.post(job.question.path, job.question.body(), timeout)
-        except TimedOut as exc:
-            job.timeouts += 1
-            # It may have been answered and billed: the budget counts it as spent.
-            used, spent = tokens, dollars
-            fault = Fault(Cure.AGAIN if job.timeouts < _MOST_TIMEOUTS else Cure.LEAVE, str(exc))
+            reply = await self.transport.post(
+                job.question.path, job.question.body(), self._level.patience(self._timeout) * 2**job.timeouts
+            )
         except ConnectionFailed as exc:
-            used, spent = tokens, dollars
-            fault = Fault(Cure.AGAIN, f"the connection to the judge failed ({exc})")
-        except AdmapError as exc:
-            self.budget.settle(dollars, 0.0)
-            self._active -= 1
-            self._stop(exc)
+            # What was sent may have been answered and billed: the budget counts it as spent.
+            sent = not isinstance(exc, Unreachable)
+            self._settle(ticket, tokens if sent else 0, dollars if sent else 0.0)
+            self.tally.failed += 1
+            job.timeouts += isinstance(exc, TimedOut)
+            cure = Cure.LEAVE if job.timeouts >= _MOST_TIMEOUTS else Cure.AGAIN
+            await self._cure(job, Fault(cure, f"the connection to the judge failed: {exc}"), unreachable=not sent)
             return
         now = self._loop.time()
-        if reply is not None and reply.status == 200:
-            self._level.answered(now - started)
-            outcome = self._read(job, reply.body, about)
-            self._limits.learn(reply.headers)
-            self._limits.answered(now, tokens, outcome.used)
-            self.budget.settle(dollars, outcome.spent)
-            if outcome.known:
-                self._keep(job, outcome.known)
-                return
-            fault = outcome.fault or Fault(Cure.LEAVE, "the answer held nothing")
-        else:
+        if reply.status != 200:
+            self._settle(ticket, 0, 0.0)
             self.tally.failed += 1
-            self.budget.settle(dollars, spent)
-            self._limits.answered(now, tokens, used) if reply is None else self._limits.answered(now, tokens, 0)
-            if reply is not None:
-                fault = diagnose(reply.status, reply.headers, reply.body)
-                self._limits.learn(reply.headers)
-        self._active -= 1
-        await self._cure(job, fault, now)
-        self._pump()
+            self._limits.learn(reply.headers)
+            await self._cure(job, diagnose(reply.status, reply.headers, reply.body))
+            return
+        self._level.answered(now - started)
+        self._limits.learn(reply.headers)
+        receipt = open_reply(job.question, reply.body, about, dollars, self.price, self.tally)
+        if receipt.fault is None:
+            self._health.answered(now)
+            self._settle(ticket, receipt.tokens, receipt.spent, done=False)
+            self._keep(job, receipt.known)
+            return
+        self._settle(ticket, receipt.tokens, receipt.spent)
+        job.unreadable += 1
+        last = job.unreadable >= _MOST_UNREADABLE
+        await self._cure(job, receipt.fault._replace(cure=Cure.LEAVE) if last else receipt.fault)
 
-    def _patience(self) -> float:
-        """Seconds before a request counts as hung: thirty times the usual latency, within bounds."""
-        if not self._level.latency:
-            return self._timeout
-        return float(round(min(self._timeout, max(15.0, 30 * self._level.latency))))
+    def _settle(self, ticket: _Ticket, tokens: int, spent: float, *, done: bool = True) -> None:
+        """Replaces what was set aside by what was used; `done`: and its slot is free."""
+        self.budget.settle(ticket.dollars, spent)
+        self._limits.answered(self._loop.time(), ticket.tokens, tokens)
+        self._active -= done
 
     # From the wire to the store.
-
-    def _read(self, job: _Job, body: bytes, about: int) -> _Outcome:
-        tally = self.tally
-        tally.requests += 1
-        try:
-            reply = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            words = "the answer is not JSON" + (" but a web page" if b"<html" in body[:500].lower() else "")
-            return self._unreadable(job, Unreadable(words), about, about)
-        tokens_in, tokens_out, cached = usage_of(reply, about)
-        tally.input_tokens += tokens_in
-        tally.output_tokens += tokens_out
-        tally.estimated_tokens += about
-        spent = self.price.cost(tokens_in, tokens_out, cached) if self.price is not None else 0.0
-        tally.cost += spent
-        try:
-            readings = job.question.read(reply)
-        except Unreadable as exc:
-            return self._unreadable(job, exc, tokens_in + tokens_out, spent)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-            return self._unreadable(job, Unreadable("the answer is not of the protocol's shape"), tokens_in + tokens_out, spent)
-        known = [
-            Known(key, *reading, tokens_in if first else 0, tokens_out if first else 0, self._dollars(spent, first))
-            for key, reading, first in zip(job.question.keys, readings, _first_then_others(), strict=False)
-        ]
-        self._hopeless = -1
-        return _Outcome(tokens_in + tokens_out, spent, known, None)
-
-    def _dollars(self, spent: float, first: bool) -> float | None:
-        if self.price is None:
-            return None
-        return spent if first else 0.0
-
-    def _unreadable(self, job: _Job, error: Unreadable, used: int, spent: float) -> _Outcome:
-        job.unreadable += 1
-        again = error.again and job.unreadable < _MOST_UNREADABLE
-        return _Outcome(used, spent, [], Fault(Cure.AGAIN if again else Cure.LEAVE, str(error), 0.0))
 
     def _keep(self, job: _Job, known: list[Known]) -> None:
         def written() -> None:
@@ -350,56 +310,54 @@ class Calls:
 
     # What went wrong.
 
-    async def _cure(self, job: _Job, fault: Fault, now: float) -> None:
+    async def _cure(self, job: _Job, fault: Fault, *, unreachable: bool = False) -> None:
         cure = fault.cure
         if cure is Cure.RENEW:
-            if not job.renewed and (await self.transport.renew() or not job.tries):
-                job.renewed = True
-                self._queue.appendleft(job)
+            if job.renewed or not await self.transport.renew():
+                self._stop(JudgeRefused(f"{fault.reason}\nThe key was not accepted: set OPENAI_API_KEY to a valid one."))
                 return
-            cure = Cure.STOP
-            fault = Fault(cure, f"{fault.reason}\nThe key was not accepted: set OPENAI_API_KEY to a valid one.")
-        if cure is Cure.STOP:
+            job.renewed = True
+            self._queue.appendleft(job)
+        elif cure is Cure.STOP:
             self._stop(JudgeRefused(fault.reason))
-            return
-        if cure is Cure.REPHRASE:
-            if job.question.rephrase(fault.reason):
-                self._queue.appendleft(job)
-                return
-            cure = Cure.LEAVE
-        if cure is Cure.WAIT:
-            job.refusals += 1
-            if fault.wait is not None and fault.wait > _LONGEST_PAUSE:
-                self._stop(
-                    JudgeRefused(f"{fault.reason}\nThe server asks to wait {fault.wait:.0f} s; run the same again later.")
-                )
-                return
-            self._limits.refused(now, fault.wait)
-            self._level.refused(now)
-            if job.refusals < _MOST_REFUSALS:
-                self._queue.appendleft(job)
-                return
-            cure = Cure.LEAVE
-        if cure is Cure.AGAIN:
+        elif cure is Cure.REPHRASE and job.question.rephrase(fault.reason):
+            self._queue.appendleft(job)
+        elif cure is Cure.WAIT:
+            self._slow_down(job, fault)
+        elif cure is Cure.AGAIN and job.tries + 1 < _MOST_TRIES:
             job.tries += 1
-            if job.tries < _MOST_TRIES:
-                wait = fault.wait if fault.wait is not None else 0.25 * 2**job.tries * (0.5 + self._random.random())
-                self._loop.call_later(min(wait, 60.0), self._again, job)
-                return
-            fault = Fault(Cure.LEAVE, f"{fault.reason} (tried {job.tries} times)")
-        self._give_up(job, fault.reason)
+            wait = fault.wait if fault.wait is not None else 0.25 * 2**job.tries * (0.5 + self._random.random())
+            self._loop.call_later(min(wait, 60.0), self._again, job)
+        else:
+            tried = f" (tried {job.tries + 1} times)" if cure is Cure.AGAIN else ""
+            at_fault = cure is Cure.REPHRASE or cure is Cure.AGAIN or job.timeouts > 0
+            self._give_up(job, fault.reason + tried, at_fault=at_fault, unreachable=unreachable)
+        self._pump()
+
+    def _slow_down(self, job: _Job, fault: Fault) -> None:
+        if fault.wait is not None and fault.wait > _LONGEST_PAUSE:
+            self._stop(JudgeRefused(f"{fault.reason}\nThe server asks to wait {fault.wait:.0f} s: run the same again later."))
+            return
+        job.refusals += 1
+        now = self._loop.time()
+        self._limits.refused(now, fault.wait)
+        self._level.refused(now)
+        if job.refusals < _MOST_REFUSALS:
+            self._queue.appendleft(job)
+        else:
+            self._give_up(job, f"{fault.reason} ({job.refusals} times)", at_fault=True, unreachable=False)
 
     def _again(self, job: _Job) -> None:
         self._queue.appendleft(job)
         self._pump()
 
-    def _give_up(self, job: _Job, reason: str) -> None:
-        if self._hopeless >= 0:
-            self._hopeless += 1
-            if self._hopeless >= _HOPELESS and not self.tally.requests:
-                self._stop(ScoringError(f"{self.name}: no question was answered; the last: {reason}"))
-                return
-        self._finish(job, Answer([], reason))
+    def _give_up(self, job: _Job, reason: str, *, at_fault: bool, unreachable: bool) -> None:
+        """Leaves a question unanswered; stops where it is the server that does not answer, not the question that fails."""
+        if at_fault and self._health.gone(self._loop.time(), unreachable=unreachable):
+            kept = "; what it answered is kept, run the same again to go on" if self._health.answered_once else ""
+            self._stop(ScoringError(f"{self.name}: the judge does not answer{kept}. The last failure: {reason}"))
+        else:
+            self._finish(job, Answer([], reason))
 
     def _finish(self, job: _Job, answer: Answer) -> None:
         self._jobs.pop(job.question.keys[0], None)
@@ -411,7 +369,7 @@ class Calls:
             if group.left == 0 and not group.future.done():
                 group.future.set_result(None)
 
-    def _stop(self, error: AdmapError) -> None:
+    def _stop(self, error: BaseException) -> None:
         """Ends all: no further question is sent, and all that wait are told."""
         if self._fatal is not None:
             return
@@ -444,18 +402,5 @@ class Calls:
         await self.transport.close()
 
 
-class _Outcome(NamedTuple):
-    used: int
-    spent: float
-    known: list[Known]
-    fault: Fault | None
-
-
 def _nothing() -> None:
     return
-
-
-def _first_then_others() -> Any:
-    yield True
-    while True:
-        yield False

@@ -13,7 +13,7 @@ from argilla_admap.scoring.limits import retry_after
 
 __all__ = ["Cure", "Fault", "Unreadable", "diagnose"]
 
-_SECRET = re.compile(r"\b(?:sk|key|Bearer)[-_ ][\w*.-]{6,}")
+_SECRET = re.compile(r"\b(?:(?:sk|pk|rk|gsk|hf|xai)[-_][\w*.-]{4,}|Bearer\s+\S+)|[\w-]{3,}\*{4,}\w*")
 _TAGS = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _NO_MONEY = ("insufficient_quota", "billing", "exceeded your current quota", "credit balance", "payment")
 _TOO_LONG = (

@@ -125,8 +125,9 @@ class JudgeScorer:
             item.known = [stored[key] for key in keys[place] if key in stored]
             missing = tuple(key for key in keys[place] if key not in stored)
             self.cached += len(item.known)
-            if missing:
-                questions.append(_Question(asking, item, missing))
+            # Choices of one request share its token probabilities: samples of those are requests of their own.
+            for some in [(key,) for key in missing] if asking.logprobs else [missing] if missing else []:
+                questions.append(_Question(asking, item, some))
                 asked.append(place)
         waiting = list(zip(asked, questions, strict=True))
         while waiting:
@@ -322,7 +323,8 @@ class _Question:
         asking, item = self._asking, self._item
         about = asking.fixed_tokens + 60 + estimate_tokens(item.prompt) + estimate_tokens(item.completion)
         # The data may grow a little where marks of chat templates are broken up.
-        most = asking.fixed_most + 400 + 2 * (most_tokens(item.prompt) + most_tokens(item.completion))
+        texts = most_tokens(item.prompt) + most_tokens(item.completion)
+        most = asking.fixed_most + 400 + texts * 4 // 3 + 40 * len(item.turns or ())
         return about, most, self._want() * asking.judge.dialect.most_output(asking.form)
 
     def read(self, reply: Any) -> list[Reading]:

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Mapping
 
-__all__ = ["Level", "Limits", "Pace", "duration", "retry_after"]
+__all__ = ["Health", "Level", "Limits", "Pace", "duration", "retry_after"]
 
 #: A little below what is allowed: the server's clock and ours are two, and a request on the way arrives late.
 _MARGIN = 0.985
@@ -206,3 +206,32 @@ class Level:
         if now - self._cut_at > 1.0:
             self._cut_at = now
             self.now = max(1.0, self.now / 2)
+
+    def patience(self, most: float) -> float:
+        """Seconds before a request counts as hung: thirty times the usual latency, from 15 s to `most`."""
+        return float(round(min(most, max(15.0, 30 * self.latency)))) if self.latency else most
+
+
+class Health:
+    """Whether the server answers at all."""
+
+    #: Questions given up in a row before any was answered, and after.
+    _FIRST, _LATER = 3, 20
+    #: Seconds without an answer, for the second.
+    _SILENCE = 60.0
+
+    def __init__(self) -> None:
+        self.answered_once = False
+        self._last = 0.0
+        self._given_up = 0
+
+    def answered(self, now: float) -> None:
+        """A question was answered."""
+        self.answered_once, self._last, self._given_up = True, now, 0
+
+    def gone(self, now: float, *, unreachable: bool) -> bool:
+        """A question was given up for the server's fault: is it time to stop asking?"""
+        self._given_up += 1
+        if not self.answered_once:
+            return unreachable or self._given_up >= self._FIRST
+        return self._given_up >= self._LATER and now - self._last > self._SILENCE

@@ -170,12 +170,11 @@ def _from_json(message: dict[str, Any], text: Any, finish: Any) -> tuple[int, st
         cut = re.match(r'\W*"score"\W*(\d+)\b', text)
         if cut:
             return _on_scale(cut.group(1)), None
-        raise Unreadable(f"the judge's answer is not the JSON asked for: {_short(text)}") from None
-    if (
-        not isinstance(found, dict)
-        or isinstance(found.get("score"), bool)
-        or not isinstance(found.get("score"), (int, float, str))
-    ):
+        found = None
+    if not isinstance(found, dict):
+        # No JSON object, but perhaps a grade all the same.
+        return _from_text(message, text, finish), None
+    if isinstance(found.get("score"), bool) or not isinstance(found.get("score"), (int, float, str)):
         raise Unreadable(f"the judge's JSON holds no score: {_short(text)}")
     reason = found.get("reason")
     return _on_scale(str(found["score"]).strip()), " ".join(reason.split()) if isinstance(

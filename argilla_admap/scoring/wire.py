@@ -19,7 +19,7 @@ from typing import NamedTuple
 import certifi
 from yarl import URL
 
-__all__ = ["ConnectionFailed", "Reply", "TimedOut", "Wire"]
+__all__ = ["ConnectionFailed", "Reply", "TimedOut", "Unreachable", "Wire"]
 
 _MOST_HEAD = 1 << 16
 #: Servers close idle connections after a while; one that is closed while we write costs a failed request.
@@ -34,6 +34,10 @@ class ConnectionFailed(Exception):
 
 class TimedOut(ConnectionFailed):
     """No answer in time."""
+
+
+class Unreachable(ConnectionFailed):
+    """No connection: nothing was sent."""
 
 
 class Reply(NamedTuple):
@@ -103,14 +107,14 @@ class Wire:
                 opening = self._loop.create_connection(_Connection, address, self._port, ssl=self._ssl, server_hostname=name)
                 _, connection = await asyncio.wait_for(opening, within)
             except asyncio.TimeoutError:
-                failure = TimedOut(f"{self._host}:{self._port} did not take the connection within {within:.0f} s")
+                failure = Unreachable(f"{self._host}:{self._port} did not take the connection within {within:.0f} s")
             except OSError as exc:
-                failure = ConnectionFailed(f"{self._host}:{self._port}: {exc.strerror or exc}")
+                failure = Unreachable(f"{self._host}:{self._port}: {exc.strerror or exc}")
                 failure.__cause__ = exc
             else:
                 return connection
         self._resolved_at = -_ADDRESSES_FOR
-        raise failure or ConnectionFailed(f"{self._host} has no address")
+        raise failure or Unreachable(f"{self._host} has no address")
 
     async def _resolve(self) -> list[str]:
         async with self._resolving:
@@ -118,7 +122,7 @@ class Wire:
                 try:
                     found = await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
                 except OSError as exc:
-                    raise ConnectionFailed(f"the name {self._host!r} cannot be resolved ({exc.strerror or exc})") from exc
+                    raise Unreachable(f"the name {self._host!r} cannot be resolved ({exc.strerror or exc})") from exc
                 self._addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
                 self._resolved_at = self._loop.time()
             return self._addresses

@@ -1,0 +1,67 @@
+"""What one reply brought: readings to keep, tokens and dollars to count, or why there is nothing to keep."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import orjson
+
+from argilla_admap.scoring.faults import Cure, Fault, Unreadable
+from argilla_admap.scoring.prices import Price
+from argilla_admap.scoring.question import Question, Tally, usage_of
+from argilla_admap.scoring.store import Known
+
+__all__ = ["Receipt", "open_reply"]
+
+
+class Receipt(NamedTuple):
+    """Of a reply with status 200, which is paid for whatever it holds."""
+
+    #: Input and output tokens.
+    tokens: int
+    #: US dollars.
+    spent: float
+    #: To be stored; empty where nothing could be read.
+    known: list[Known]
+    #: Why nothing could be read.
+    fault: Fault | None
+
+
+def open_reply(question: Question, body: bytes, about: int, most: float, price: Price | None, tally: Tally) -> Receipt:
+    """Reads a reply and counts it in.
+
+    Args:
+        question: that it answers.
+        body: the reply's body.
+        about: input tokens, as they were estimated.
+        most: the most that it can have cost, US dollars.
+        price: of the model.
+        tally: counts of the run, added to.
+    """
+    tally.requests += 1
+    try:
+        reply = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        words = "the answer is not JSON" + (" but a web page" if b"<html" in body[:500].lower() else "")
+        # No bill came with it: nobody knows what it cost.
+        return Receipt(about, most, [], Fault(Cure.AGAIN, words, 0.0))
+    tokens_in, tokens_out, cached = usage_of(reply, about)
+    tally.input_tokens += tokens_in
+    tally.output_tokens += tokens_out
+    tally.estimated_tokens += about
+    spent = price.cost(tokens_in, tokens_out, cached) if price is not None else 0.0
+    tally.cost += spent
+    try:
+        readings = question.read(reply)
+    except Unreadable as exc:
+        return Receipt(tokens_in + tokens_out, spent, [], Fault(Cure.AGAIN if exc.again else Cure.LEAVE, str(exc), 0.0))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        fault = Fault(Cure.AGAIN, "the answer is not of the protocol's shape", 0.0)
+        return Receipt(tokens_in + tokens_out, spent, [], fault)
+    known = []
+    bill: tuple[int, int, float | None] = (tokens_in, tokens_out, spent if price is not None else None)
+    for key, reading in zip(question.keys, readings, strict=False):
+        known.append(Known(key, *reading, *bill))
+        # The first of several readings carries the bill of them all.
+        bill = (0, 0, 0.0 if price is not None else None)
+    return Receipt(tokens_in + tokens_out, spent, known, None if known else Fault(Cure.AGAIN, "the answer holds nothing", 0.0))
