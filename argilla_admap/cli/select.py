@@ -13,6 +13,7 @@ from argilla_admap.errors import InputError
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap
     from argilla_admap.mapping.selection import Selection
+    from argilla_admap.tables import RecordStream
 
 __all__ = ["command"]
 
@@ -74,12 +75,12 @@ def command(
     )
     opened = DataMap.read(data_map)
     selection = select_records(opened.frame, rules, _vectors(embeddings, opened))
-    answer: dict[str, Any] = {**selection.as_json(), "output": None}
+    answer: dict[str, Any] = {**selection.as_json(), "left_out": 0, "output": None}
     if not answer["selected"]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in answer["dropped"].items())
         raise InputError(f"{data_map}: no record is left ({reasons}); nothing was written, ask for less")
     if output is not None and not dry_run:
-        _write(chosen_stream(opened.stream(), selection), output, format_name)
+        answer["left_out"] = _write(chosen_stream(opened.stream(), selection), output, format_name)
         answer["output"] = str(output)
     emit(answer, as_json, lambda: _show(answer, selection))
 
@@ -96,15 +97,16 @@ def _vectors(embeddings: str | None, data_map: DataMap) -> Any:
     return read_vectors(Path(embeddings), data_map.frame["id"].tolist())
 
 
-def _write(stream: Any, output: Path, format_name: str | None) -> None:
+def _write(stream: RecordStream, output: Path, format_name: str | None) -> int:
+    """Writes the records; gives how many the format cannot hold."""
     if format_name is None and output.suffix == ".parquet":
         from argilla_admap.tables import write_parquet
 
         write_parquet(output, stream.batches(), stream.schema, stream.info)
-        return
+        return 0
     from argilla_admap.formats import registry
 
-    registry.write(stream, output, format_name or "plain")
+    return registry.write(stream, output, format_name or "plain").left_out
 
 
 def _show(answer: dict[str, Any], selection: Selection) -> None:
@@ -117,6 +119,8 @@ def _show(answer: dict[str, Any], selection: Selection) -> None:
         rows = [[part.name, part.records, part.kept, f"{part.kept / part.records:.0%}"] for part in parts if part.records]
         if rows:
             table(None, [title, "records", "kept", "share"], rows[:30])
+    if answer["left_out"]:
+        note(f"{answer['left_out']:,} of them have no better and no worse completion, which this format cannot hold: left out.")
     if answer["selected"] < answer["wanted"]:
         note(f"{answer['wanted'] - answer['selected']:,} fewer than asked for: not enough records pass in every part.")
     if (selection.association or 0) >= _TELLING:

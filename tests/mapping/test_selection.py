@@ -1,0 +1,209 @@
+"""The choice of a training subset: the published third, quotas, diversity, and that every record is accounted for."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from argilla_admap.errors import InputError
+from argilla_admap.mapping.coordinates import REGIONS, assign_regions, fit_thresholds
+from argilla_admap.mapping.selection import (
+    Rules,
+    cramers_v,
+    facility_location,
+    map_vectors,
+    quotas,
+    select_records,
+)
+
+
+def frame_of(n: int, seed: int = 0, *, ties: bool = False) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    mean, variance = rng.normal(5, 1, n), rng.gamma(1, 1, n)
+    if ties:
+        mean, variance = mean.round(), variance.round()
+    thresholds, _ = fit_thresholds(variance, mean)
+    region = assign_regions(variance, mean, thresholds)
+    return pd.DataFrame(
+        {
+            "id": [f"r{i}" for i in range(n)],
+            "mean": mean,
+            "variance": variance,
+            "region": [REGIONS[code] for code in region],
+            "p_wrong": rng.random(n),
+            "source": rng.choice(["a", "b", "c"], n, p=[0.6, 0.3, 0.1]),
+            "flags": [["likely_wrong"] if value > 0.9 else [] for value in rng.random(n)],
+        }
+    )
+
+
+def test_the_published_third_is_the_upper_half_of_the_two_thirds_of_lower_variance() -> None:
+    frame = frame_of(3001)
+    chosen = select_records(frame, Rules(regions=("high_avg",))).chosen
+    # As the authors do it: sort by variance, drop the top n - 2n//3, halve the rest by mean.
+    n = len(frame)
+    rest = frame.sort_values("variance").iloc[: 2 * n // 3].sort_values("mean", ascending=False)
+    theirs = set(rest.iloc[: len(rest) // 2 + len(rest) % 2]["id"])
+    assert abs(len(set(frame["id"][chosen]) ^ theirs)) <= 1
+    assert chosen.mean() == pytest.approx(1 / 3, abs=0.001)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(1, 60),
+    regions=st.sets(st.sampled_from(REGIONS)),
+    limit=st.none() | st.floats(0, 1),
+    fraction=st.none() | st.floats(0.01, 1),
+    stratify=st.sampled_from([None, "source"]),
+    diverse=st.booleans(),
+)
+def test_every_record_is_chosen_or_dropped_for_one_reason(
+    seed: int, n: int, regions: set[str], limit: float | None, fraction: float | None, stratify: str | None, diverse: bool
+) -> None:
+    frame = frame_of(n, seed, ties=True)
+    vectors = np.random.default_rng(seed).normal(size=(n, 4)) if diverse else None
+    rules = Rules(regions=tuple(sorted(regions)), max_p_wrong=limit, fraction=fraction, stratify=stratify)
+    found = select_records(frame, rules, vectors)
+    assert found.chosen.sum() + sum(found.dropped.values()) == n
+    assert found.chosen.sum() <= found.wanted
+    kept = frame[found.chosen]
+    assert set(kept["region"]) <= (regions or set(REGIONS))
+    if limit is not None:
+        assert (kept["p_wrong"] <= limit).all()
+    assert sum(part.kept for part in found.by_stratum) == len(kept)
+    assert sum(part.records for part in found.by_region) == n
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), stratify=st.sampled_from([None, "source"]))
+def test_the_order_of_the_rows_does_not_count(seed: int, stratify: str | None) -> None:
+    frame = frame_of(80, seed, ties=True)
+    shuffled = frame.sample(frac=1, random_state=seed)
+    rules = Rules(fraction=0.3, stratify=stratify)
+    one = set(frame["id"][select_records(frame, rules).chosen])
+    two = set(shuffled["id"][select_records(shuffled, rules).chosen])
+    assert one == two
+
+
+def test_the_best_by_mean_are_taken_where_more_pass_than_are_wanted() -> None:
+    frame = frame_of(100)
+    found = select_records(frame, Rules(fraction=0.1))
+    assert set(frame["id"][found.chosen]) == set(frame.nlargest(10, "mean")["id"])
+
+
+def test_quotas_keep_the_mix_of_the_map_and_say_what_is_missing() -> None:
+    frame = frame_of(4000)
+    frame.loc[frame["source"] == "a", "mean"] += 2  # without quotas the best are all of one source
+    free = select_records(frame, Rules(fraction=0.1))
+    assert free.association is not None
+    assert free.association > 0.15
+    held = select_records(frame, Rules(fraction=0.1, stratify="source"))
+    assert held.association == pytest.approx(0, abs=0.02)
+    for part in held.by_stratum:
+        assert part.kept == pytest.approx(part.records * 0.1, abs=1)
+    short = select_records(frame, Rules(regions=("high_avg",), fraction=0.4, stratify="source"))
+    assert short.chosen.sum() < short.wanted
+    assert {"another region", "over its quota"} >= set(short.dropped)
+
+
+@given(
+    sizes=st.lists(st.integers(0, 1000), min_size=1, max_size=12).filter(lambda values: sum(values) > 0), share=st.floats(0, 1)
+)
+def test_quotas_add_up_and_are_within_one_of_the_exact_share(sizes: list[int], share: float) -> None:
+    total = round(share * sum(sizes))
+    got = quotas(np.array(sizes), total)
+    assert got.sum() == total
+    assert (got <= sizes).all()
+    assert np.abs(got - np.array(sizes) * total / sum(sizes)).max() < 1 + 1e-6
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(1, 8), count=st.integers(1, 4))
+def test_the_greedy_choice_is_that_of_plain_greed_and_near_the_best(seed: int, n: int, count: int) -> None:
+    count = min(count, n)
+    vectors = np.random.default_rng(seed).normal(size=(n, 3))
+    similarity = np.exp(-np.square(vectors[:, None] - vectors[None]).sum(axis=2))
+
+    def value(chosen: Any) -> float:
+        return float(similarity[:, list(chosen)].max(axis=1).sum()) if len(chosen) else 0.0
+
+    plain: list[int] = []
+    for _ in range(count):
+        plain.append(max((i for i in range(n) if i not in plain), key=lambda i: (round(value([*plain, i]), 12), -i)))
+    picked = facility_location(similarity, count).tolist()
+    assert len(set(picked)) == count
+    assert value(picked) == pytest.approx(value(plain))
+    best = max(value(chosen) for chosen in combinations(range(n), count))
+    assert value(picked) >= (1 - 1 / np.e) * best - 1e-9
+
+
+def test_a_diverse_choice_reaches_every_cluster() -> None:
+    rng = np.random.default_rng(0)
+    frame = frame_of(2000)
+    cluster = np.arange(2000) % 20
+    frame["mean"] = 5 + (cluster == 0) * 2.0 + rng.normal(0, 0.01, 2000)
+    centres = rng.normal(size=(20, 16))
+    vectors = centres[cluster] + rng.normal(0, 0.05, (2000, 16))
+    rules = Rules(fraction=0.05)
+    assert set(cluster[select_records(frame, rules).chosen]) == {0}
+    reached = cluster[select_records(frame, rules, vectors).chosen]
+    assert len(reached) == 100
+    # The pool is four times what is wanted: the best cluster and three quarters of it others.
+    assert len(set(reached)) >= 15
+
+
+def test_vectors_that_are_missing_do_not_break_the_choice() -> None:
+    frame = frame_of(50)
+    vectors = np.random.default_rng(0).normal(size=(50, 3))
+    vectors[:10] = np.nan
+    vectors[10:20] = 0
+    assert select_records(frame, Rules(fraction=0.5), vectors).chosen.sum() == 25
+    assert np.isfinite(map_vectors(frame)).all()
+
+
+def test_cramers_v_is_none_for_one_class_near_zero_for_chance_and_one_for_identity() -> None:
+    assert cramers_v(np.array([[5, 5]])) is None
+    assert cramers_v(np.diag([100, 200, 300])) == pytest.approx(1, abs=1e-6)
+    assert cramers_v(np.array([[100, 200], [300, 600]])) == 0
+    # By hand: chi-squared 100/9 of 100 records, phi^2 .1111; bias taken off: (.1111 - 1/99) / (2 - 1/99 - 1).
+    assert cramers_v(np.array([[40, 20], [13, 27]])) == pytest.approx(0.32, abs=0.03)
+
+
+def test_unknown_p_wrong_is_dropped_by_a_limit_and_a_map_without_any_is_an_error() -> None:
+    frame = frame_of(10)
+    frame["p_wrong"] = [0.1] * 9 + [None]
+    found = select_records(frame, Rules(max_p_wrong=0.5))
+    assert found.dropped == {"P(wrong) unknown": 1}
+    frame["p_wrong"] = np.nan
+    with pytest.raises(InputError, match="this map has no P"):
+        select_records(frame, Rules(max_p_wrong=0.5))
+    # Without labels the selection works: the published use before annotation.
+    assert select_records(frame, Rules(regions=("high_avg",))).chosen.any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"regions": ("high",)}, "--region high: there is no such region"),
+        ({"max_p_wrong": 1.5}, "--max-p-wrong 1.5: a probability is from 0 to 1"),
+        ({"fraction": 0.0}, "--fraction 0.0: give a share"),
+        ({"fraction": float("nan")}, "--fraction nan: give a share"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_with_its_value(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Rules(**options)
+
+
+def test_a_stratum_that_is_no_column_names_those_that_are() -> None:
+    with pytest.raises(InputError, match="--stratify task: the map has no such column; it has id, mean"):
+        select_records(frame_of(5), Rules(stratify="task"))
+    with pytest.raises(InputError, match="--stratify flags: its values are lists"):
+        select_records(frame_of(5), Rules(stratify="flags"))
