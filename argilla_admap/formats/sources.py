@@ -11,8 +11,9 @@ import orjson
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats.columns import ArrowFile, HubDataset, ParquetFile
+from argilla_admap.formats.csv_rows import CsvFile
 from argilla_admap.formats.files import EXTENSIONS, Shard, container_of, spooled_stdin
-from argilla_admap.formats.text_rows import text_shard
+from argilla_admap.formats.text_rows import json_shard
 
 __all__ = ["SavedDataset", "open_source", "shard_of"]
 
@@ -29,7 +30,7 @@ def open_source(source: str | os.PathLike[str], *, whole: bool = True) -> list[S
     """
     words = os.fspath(source)
     if words == "-":
-        return [text_shard(spooled_stdin(), "jsonl", "standard input")]
+        return [json_shard(spooled_stdin(), "jsonl", "standard input")]
     if words.startswith("hf:"):
         # The rest may be a folder's path; a split's name has no slash.
         name, colon, split = words[3:].rpartition(":")
@@ -53,7 +54,7 @@ def shard_of(path: Path, name: str | None = None) -> Shard:
         return ParquetFile(path, name)
     if container == "arrow":
         return ArrowFile(path, name)
-    return text_shard(path, container, name)
+    return CsvFile(path, name) if container == "csv" else json_shard(path, container, name)
 
 
 def _folder(path: Path) -> list[Shard]:

@@ -1,4 +1,4 @@
-"""Rows of text files, each with the bytes that it stands in: JSON Lines, JSON arrays, CSV.
+"""Rows of text files, each with the bytes that it stands in: JSON Lines and JSON arrays.
 
 Reading needs the values; writing a file again needs every byte between them too, so both go through the same pieces.
 """
@@ -6,8 +6,6 @@ Reading needs the values; writing a file again needs every byte between them too
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import json
 import re
 from abc import abstractmethod
@@ -22,7 +20,7 @@ from argilla_admap.formats.files import LONGEST_ROW, Numbered, Shard, open_bytes
 from argilla_admap.formats.shape import Row
 from argilla_admap.formats.values import seen, shorten
 
-__all__ = ["CsvFile", "JsonArray", "JsonLines", "Piece", "TextShard", "text_shard"]
+__all__ = ["JsonArray", "JsonLines", "Piece", "TextShard", "json_shard", "load_json"]
 
 
 class Piece(NamedTuple):
@@ -69,12 +67,18 @@ class TextShard(Shard):
         )
 
 
+_LARGEST = 2.0**63
+
+
 def load_json(raw: bytes) -> Row:
     """The JSON object in the bytes. Raises ValueError saying what is wrong, and at which byte where it is no UTF-8."""
     try:
         value = orjson.loads(raw)
     except ValueError:
         # The slower reader takes what people write and orjson refuses (NaN, lone surrogates), and says more of the rest.
+        value = _load_slowly(raw)
+    if isinstance(value, dict) and any(type(v) is float and abs(v) >= _LARGEST for v in value.values()):
+        # orjson rounds whole numbers of more than 64 bits, and an id may be one.
         value = _load_slowly(raw)
     if not isinstance(value, dict):
         raise ValueError(f"{seen(value)}, expected a JSON object with a record's fields")
@@ -243,104 +247,12 @@ class _Window:
                 return self.take(scan)
 
 
-class CsvFile(TextShard):
-    """Comma-separated values with a header; a record may go over several lines."""
-
-    def __init__(self, path: Path, name: str | None = None) -> None:
-        super().__init__(path, name)
-        self.delimiter = "\t" if ".tsv" in path.name.lower() else ","
-        self.header: list[str] = []
-
-    def pieces(self, stream: IO[bytes]) -> Iterator[Piece]:
-        # Without this the csv module refuses long texts. It is a limit of the process, so it is only ever raised.
-        csv.field_size_limit(max(csv.field_size_limit(), LONGEST_ROW))
-        lead = b""
-        number = -1
-        lines = _Lines(stream)
-        while record := lines.record(self):
-            if number < 0:
-                number, lead = 0, record
-                self._read_header(record)
-                continue
-            raw = record.rstrip(b"\r\n")
-            if not raw.strip():
-                lead += record
-                continue
-            number += 1
-            yield Piece(number, lead, raw, record[len(raw) :])
-            lead = b""
-        if lead:
-            yield Piece(0, lead, b"", b"")
-
-    def _read_header(self, record: bytes) -> None:
-        if record.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise InputError(f"{self.name}: the file is UTF-16; convert it, for example with `iconv -f utf-16 -t utf-8`")
-        try:
-            header = record.removeprefix(codecs.BOM_UTF8).decode("utf-8").strip("\r\n")
-        except UnicodeDecodeError as exc:
-            raise InputError(
-                f"{self.name}:1: the header is not UTF-8 at byte {exc.start + 1}; convert the file, for example with `iconv`"
-            ) from exc
-        if self.delimiter == "," and "," not in header and ";" in header:
-            self.delimiter = ";"
-        self.header = next(csv.reader([header], delimiter=self.delimiter))
-        for name in self.header:
-            if self.header.count(name) > 1:
-                raise InputError(f"{self.name}:1: two columns have the name {shorten(name)}; rename one")
-
-    def load(self, raw: bytes) -> Row:
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError as exc:
-            raise ValueError(
-                f"not UTF-8 at byte {exc.start + 1} of the row; convert the file, for example with `iconv -f latin1 -t utf-8`"
-            ) from exc
-        try:
-            cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter, strict=True))
-        except csv.Error as exc:
-            raise ValueError(f"not CSV: {exc}, in {shorten(text)}") from exc
-        if len(cells) != len(self.header):
-            raise ValueError(f"{len(cells)} cells under a header of {len(self.header)} columns, in {shorten(text)}")
-        return dict(zip(self.header, cells, strict=True))
-
-
-class _Lines:
-    """Records of a CSV file as bytes: lines are joined while a quote is open."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._number = 0
-
-    def record(self, file: CsvFile) -> bytes:
-        """The next record with its line end; nothing at the end of the file."""
-        first = self._number + 1
-        parts: list[bytes] = []
-        size = quotes = 0
-        while line := self._stream.readline(LONGEST_ROW):
-            self._number += 1
-            parts.append(line)
-            size += len(line)
-            # Two quotes for one within a cell keep the count even, so an odd count is an open cell.
-            quotes += line.count(b'"')
-            if quotes % 2 == 0:
-                return b"".join(parts)
-            if size >= LONGEST_ROW:
-                raise file.too_long(first)
-        if quotes % 2:
-            raise InputError(
-                f"{file.name}:{first}: a quote that opens in this line is never closed; close it, or get the file again"
-            )
-        return b"".join(parts)
-
-
-def text_shard(path: Path, container: str, name: str | None = None) -> TextShard:
-    """The text file as a shard. JSON Lines named `.json`, and an array named `.jsonl`, are taken for what they are.
+def json_shard(path: Path, container: str, name: str | None = None) -> TextShard:
+    """The file of JSON as a shard. JSON Lines named `.json`, and an array named `.jsonl`, are taken for what they are.
 
     Raises:
         InputError: there is nothing in the file.
     """
-    if container == "csv":
-        return CsvFile(path, name)
     with open_bytes(path) as stream:
         first = stream.readline(2**20)
         while first and not first.removeprefix(codecs.BOM_UTF8).strip():

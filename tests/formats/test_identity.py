@@ -120,7 +120,7 @@ def test_other_ids_become_printable_short_and_stay_different(hostile: str) -> No
     assert safe_id(made) == made
 
 
-@pytest.mark.parametrize(("value", "identity"), [(7, "7"), (7.0, "7"), ("7", "7"), (7.5, "7.5")])
+@pytest.mark.parametrize(("value", "identity"), [(7, "7"), (7.0, "7"), ("7", "7"), (7.5, "7.5"), (10**25 + 1, str(10**25 + 1))])
 def test_ids_that_are_numbers_become_text(tmp_path: Path, value: object, identity: str) -> None:
     row = {"question_id": value, "prompt": "p", "chosen": "a", "rejected": "b"}
     (tmp_path / "x.jsonl").write_text(json.dumps(row))

@@ -101,6 +101,17 @@ def test_csv_records_may_go_over_lines_and_hold_quotes(write, delimiter: str) ->
     assert texts(write("x.csv", content)) == [(f'a{delimiter} "b"', ("x\r\ny", "z"))]
 
 
+def test_a_quote_within_a_csv_cell_is_a_letter(write) -> None:
+    content = 'prompt,chosen,rejected\nHow long is 5"?,a,b\n5" and 6"?,c,d\nlast "?,e,f\n'
+    assert [prompt for prompt, _ in texts(write("x.csv", content))] == ['How long is 5"?', '5" and 6"?', 'last "?']
+
+
+def test_a_csv_record_that_the_csv_module_refuses_is_a_bad_row(write) -> None:
+    path = write("x.csv", "prompt,chosen,rejected\np,a,b\nq\rx,a,b\nr,a,b\n")
+    assert "row 2: not CSV" in refusal(path)
+    assert [prompt for prompt, _ in texts(path, on_error="skip")] == ["p", "r"]
+
+
 def test_tab_separated_values_are_read(write) -> None:
     assert texts(write("x.tsv", "prompt\tchosen\trejected\np, q\ta\tb\n")) == [("p, q", ("a", "b"))]
 
