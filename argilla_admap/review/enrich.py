@@ -46,7 +46,7 @@ def enrich(
     Raises:
         InputError: one of our names is taken by something else; nothing was written.
     """
-    payload = Payload(data_map)
+    payload = Payload(data_map, place=_earlier_view(api, dataset))
     notes = [] if dry_run else ensure_properties(api, dataset, payload.columns, blind=False)
     if not dry_run:
         dataset = api.refresh(dataset)
@@ -74,6 +74,11 @@ def enrich(
     seconds = time.monotonic() - began
     if matcher.by_text:
         notes.append(f"{matcher.by_text:,} records were matched by their texts, because their ids differ")
+    if sender.held:
+        notes.append(
+            f"{sender.held:,} records hold metadata ({sender.held_by!r}) that the data set's settings do not allow any more; "
+            "they got none of ours, for that would delete it: allow extra metadata in the settings, then push again"
+        )
     if unsafe:
         notes.append(
             f"{unsafe:,} records hold text that looks like markup: Argilla's own fields may hide or run it; "
@@ -96,6 +101,18 @@ def enrich(
         (*notes, *sender.notes),
         seconds,
     )
+
+
+def _earlier_view(api: Api, dataset: RemoteDataset) -> list[float] | None:
+    """The view of an earlier push, read off a record: with it, the vectors of records that have not moved stay."""
+    if POSITION not in dataset.vectors:
+        return None
+    for item in next(api.pages(dataset, (f"vectors:{POSITION}",), size=100), []):
+        vector, metadata = (item.get("vectors") or {}).get(POSITION), item.get("metadata") or {}
+        mean, variance = metadata.get(BY_COLUMN["mean"].name), metadata.get(BY_COLUMN["variance"].name)
+        if vector and mean is not None and variance is not None:
+            return [variance - vector[0], mean - vector[1], vector[2]]
+    return None
 
 
 class _Matcher:

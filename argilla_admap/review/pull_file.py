@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Pulled", "pull_to_file", "write_changes"]
 
+#: The format to write where none is named.
+_PLAIN = "plain"
+
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
@@ -190,7 +193,7 @@ def _write(
     else:
         source = read_dataset(result.dataset, client, fields=options.fields, rating_question=options.rating_question)
     if not dry_run and output is not None:
-        registry.write(_corrected(source, result, reviewed if options.reviewed_only else None), output, options.format)
+        registry.write(_corrected(source, result, reviewed if options.reviewed_only else None), output, options.format or _PLAIN)
     return Pulled(result, written=result.corrected, notes=tuple(notes))
 
 

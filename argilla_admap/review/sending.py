@@ -72,12 +72,20 @@ def split_metadata(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     return ours, {name: value for name, value in metadata.items() if name not in _OURS}
 
 
+def _near(stored: list[float] | None, wanted: list[float]) -> bool:
+    """Whether two places are one to Argilla, which keeps 8 bits of each number."""
+    if stored is None or len(stored) != len(wanted):
+        return False
+    return all(abs(a - b) <= 1e-6 * abs(wanted[-1]) for a, b in zip(stored, wanted, strict=True))
+
+
 class Sender:
     """Sends records in batches, of each only what differs from what is there.
 
     Attributes:
         added, updated: records sent.
         met: records of the server that were among those given.
+        held: records whose metadata could not be sent without losing others'; `held_by` is one of these others.
         notes: what a person should know.
     """
 
@@ -87,7 +95,8 @@ class Sender:
         self._bytes = 0
         self._dated: set[bytes] = set()
         self._since: str | None = None
-        self.added = self.updated = self.met = 0
+        self.added = self.updated = self.met = self.held = 0
+        self.held_by = ""
         self.notes: list[str] = []
 
     def add(self, item: Mapping[str, Any]) -> None:
@@ -120,9 +129,16 @@ class Sender:
         """Takes a record as the server gave it, and what its metadata of ours and its vector are to be."""
         ours, others = split_metadata(item.get("metadata") or {})
         changed: dict[str, Any] = {}
-        if ours != metadata:
+        refused = (
+            [] if self._dataset.allow_extra_metadata else [name for name in others if name not in self._dataset.properties]
+        )
+        if refused:
+            # Left over from a property that was removed: the server takes no metadata with it, and would drop it without.
+            self.held += 1
+            self.held_by = refused[0]
+        elif ours != metadata:
             changed["metadata"] = {**others, **metadata}
-        if vector is not None and (item.get("vectors") or {}).get(POSITION) != vector:
+        if vector is not None and not _near((item.get("vectors") or {}).get(POSITION), vector):
             changed["vectors"] = {POSITION: vector}
         if changed:
             self.updated += 1
