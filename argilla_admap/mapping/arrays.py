@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bools", "Floats", "Group", "Ints", "groups_by_size", "offsets_of"]
+__all__ = ["Bools", "Floats", "Group", "Ints", "UInts", "groups_by_size", "offsets_of"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+UInts = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
 

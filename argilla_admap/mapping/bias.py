@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import t as student
 
+from argilla_admap.errors import InputError
 from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
 from argilla_admap.mapping.observations import OTHER_JUDGE, Observations, observe
 from argilla_admap.mapping.traits import LANGUAGES, Traits, families_of, family_of, read_traits
@@ -313,24 +314,36 @@ def _own_family(seen: Observations, judge: str | None) -> tuple[str | None, Floa
     return family, np.where(codes < 0, np.nan, (codes == names.index(family)).astype(np.float64))
 
 
-def control_length(stream: RecordStream) -> RecordStream:
+def control_length(stream: RecordStream, *, excess_only: bool = False) -> RecordStream:
     """The stream with its scores as they would be at equal length. Only ever on request.
 
     The slope of the score on log length, taken within prompts, is regressed out: score - slope * (log length - mean log length
-    of all completions). What made a longer completion truly better goes with it, so the slope is kept in the stream's facts
-    under ``length_control``. Where no slope can be told, the scores stay.
+    of all completions). What made a longer completion truly better goes with it: on real data the agreement with the labels
+    falls. With `excess_only` the slope is that at an equal label, so that only the liking which the labels do not share goes.
+    The slope is kept in the stream's facts under ``length_control``. Where none can be told, the scores stay.
 
+    Raises:
+        InputError: the stream is not scored.
     Source: partialling out, Frisch & Waugh, Econometrica 1 (1933) 387-401; for judges, Dubois et al., arXiv 2404.04475.
     """
+    if "scores" not in stream.schema.names:
+        raise InputError("--length-control: the data are not scored yet; score them first with `admap score`")
     seen, traits = observe(stream), read_traits(stream)
     centred = traits.log_length - (traits.log_length.mean() if len(traits.log_length) else 0.0)
     adjusted: dict[str, Floats] = {}
     facts: dict[str, Any] = {}
     for name, scores in {"scores": seen.scores, **_prefixed(seen.other_scores)}.items():
-        slope = within_slopes(seen.offsets, scores, [traits.log_length], np.isfinite(scores))[0]
+        causes, keep = [traits.log_length], np.isfinite(scores)
+        if excess_only:
+            causes, keep = [traits.log_length, seen.ratings], keep & np.isfinite(seen.ratings)
+        slope = within_slopes(seen.offsets, scores, causes, keep)[0]
         value = slope.value if slope else 0.0
         adjusted[name] = scores - value * centred
-        facts[name] = {"per_doubling": value * float(np.log(2)), "records": slope.records if slope else 0}
+        facts[name] = {
+            "per_doubling": value * float(np.log(2)),
+            "records": slope.records if slope else 0,
+            "excess_only": excess_only,
+        }
 
     def batches() -> Iterator[pa.RecordBatch]:
         start = 0

@@ -165,7 +165,7 @@ def build_map(
     if chosen is not None:
         region = assign_regions(place.variance, place.mean, chosen)
         confidence = region_confidence(place, region, _mean_error(seen), chosen)
-    diagnosis = diagnose(seen.offsets, seen.ratings, seen.scores)
+    diagnosis = diagnose(seen)
     unscored = place.scored < seen.sizes
     masks, rules = flag_records(
         p_wrong=diagnosis.p_wrong,
@@ -199,12 +199,12 @@ def build_map(
         "mapped": int(mapped.sum()),
         "regions": {name: int((region == code).sum()) for code, name in enumerate(REGIONS)},
         "thresholds": chosen.as_json() if chosen else None,
-        "noise_rate": diagnosis.fit.noise_rate if diagnosis.fit else None,
+        "noise_rate": diagnosis.mixture.noise_rate if diagnosis.mixture else None,
         "refusal": diagnosis.refusal,
         "boundary_ties": int(tied.sum()),
         "flags": {name: int(masks[name].sum()) for name in FLAGS},
     }
-    info = {**scored.info, "thresholds": summary["thresholds"], "summary": summary, "flag_rules": rules, "fit": diagnosis.parts}
+    info = {**scored.info, "thresholds": summary["thresholds"], "summary": summary, "flag_rules": rules, "fit": diagnosis.facts}
     return DataMap(_without_map(scored), _numbers(scored, added), added, info)
 
 

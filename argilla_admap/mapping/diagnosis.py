@@ -1,43 +1,41 @@
-"""P(wrong): how probably a record's ratings are not what they were meant to be. Fitted without any label of a person's."""
+"""P(wrong): how probably a record's ratings are not what they were meant to be, and why. Fitted without any label of a person's.
+
+The way of it: the ratings are made comparable (`labels`), all evidence predicts them without the record's own (`predictor`), and the
+likelihood of their order under four stories, one of them "right", gives the probability (`likelihood`, `mixture`). Where the evidence
+does not explain the labels, there is no probability, and the refusal says so.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import lsqr
 
-from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
-from argilla_admap.mapping.likelihood import ratings_given_scores
+from argilla_admap.mapping.arrays import Floats, Ints, groups_by_size
+from argilla_admap.mapping.labels import Labels, prepare_labels
+from argilla_admap.mapping.likelihood import MAX_EXACT
+from argilla_admap.mapping.mixture import Group, Mixture, fit_mixture, posterior
+from argilla_admap.mapping.observations import Observations
+from argilla_admap.mapping.predictor import FOLDS, Block, Items, Prediction, centre, coded_block, dense_block, folds_of, predict
+from argilla_admap.mapping.transitivity import strengths_elsewhere
 
-__all__ = ["Diagnosis", "Fit", "centred", "diagnose"]
+__all__ = ["MIN_GAIN", "Diagnosis", "diagnose"]
 
-GRID = np.geomspace(0.15, 12.0, 24)
-#: A judge who, one time in twenty-five, judges something else than the labels do: it bounds what a score can prove.
-LAPSE = 0.04
-#: Beta prior of the noise rate: one record in ten, worth twenty records.
-PRIOR = (2.0, 18.0)
-MAX_NOISE = 0.45
-#: Nats a record by which scores must explain the labels better than chance does.
+#: Nats a record by which the evidence must explain the labels' order better than chance; else there is no P(wrong).
 MIN_GAIN = 0.02
-#: Records that the fit looks at.
+#: The judge's scores explain less of the labels than this share: P(wrong) then rests on the rest, and that is said.
+WEAK_JUDGE = 0.02
+#: Records that the fits look at; those of more than eight completions count more, since each takes longer.
 FIT_RECORDS = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """The fitted constants.
-
-    Attributes:
-        scale: of the likelihood, per product of a standardised rating and a standardised score.
-        noise_rate: share of records whose labels are wrong, 0..MAX_NOISE.
-        gain: nats a record over a random assignment.
-        lapse: share of records on which the judge's scores say nothing.
-    """
-
-    scale: float
-    noise_rate: float
-    gain: float
-    lapse: float = LAPSE
+#: Log likelihood ratio of a rating that no rating on its scale can be: a thousand to one.
+IMPOSSIBLE_LOG_ODDS = float(np.log(1000.0))
+MAX_MODELS = 200
+#: Ridge penalty of the hashed words.
+WORDS_PENALTY = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,104 +44,225 @@ class Diagnosis:
 
     Attributes:
         p_wrong: shape (n,), 0..1; NaN where there is no saying.
-        fit: the constants; None when there is no P(wrong) at all.
+        mixture: the fitted constants; None when there is no P(wrong) at all.
         refusal: why there is none, in words; None when there is.
-        parts: facts about the fit, for the map's metadata.
+        warnings: what to know before P(wrong) is believed, in words.
+        facts: about the fit, for the map's metadata.
+        above, below: shape (n,): the completion that the evidence would have above, and the one it would have below, where the
+            label says otherwise the most (or says so the least strongly); -1 where there is none.
+        contributions: by kind of evidence, shape (n,), log-odds for exchanging the two; positive against the label.
     """
 
     p_wrong: Floats
-    fit: Fit | None
-    refusal: str | None
-    parts: dict[str, float | str] = field(default_factory=dict)
+    labels: Labels
+    mixture: Mixture | None = None
+    refusal: str | None = None
+    warnings: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    above: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    below: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    contributions: dict[str, Floats] = field(default_factory=dict)
 
 
-def centred(values: Floats, owner: Ints, n: int, keep: Bools) -> Floats:
-    """Flat values less their record's mean over the items kept; NaN elsewhere."""
-    count = np.bincount(owner[keep], minlength=n)
-    total = np.bincount(owner[keep], values[keep], minlength=n)
-    mean = total / np.maximum(count, 1)
-    return np.where(keep, values - mean[owner], np.nan)
+def diagnose(seen: Observations) -> Diagnosis:
+    """P(wrong) of each record, from its ratings and all that speaks for or against them."""
+    labels = prepare_labels(seen.offsets, seen.ratings)
+    nothing = np.full(seen.n, np.nan)
+    if not np.isfinite(seen.ratings).any():
+        return Diagnosis(nothing, labels, refusal="the records carry no ratings: there is no label to doubt")
+    if not labels.used.any():
+        return Diagnosis(nothing, labels, refusal="no record has two completions with a rating: nothing is ordered")
+    owner = np.repeat(np.arange(seen.n), seen.sizes)
+    items = _items(seen, labels, owner)
+    if not len(items.sample):
+        return Diagnosis(nothing, labels, refusal="every record's ratings are equal: they order nothing")
+    blocks = _blocks(seen, labels, items)
+    if not blocks:
+        return Diagnosis(nothing, labels, refusal="nothing speaks for or against the labels: score the completions first")
+    prediction = predict(blocks, items)
+    return _judged(seen, labels, items, prediction, judged=any(b.base for b in blocks))
 
 
-def _standardised(values: Floats, keep: Bools) -> Floats:
-    deviation = float(np.sqrt(np.mean(np.square(values[keep])))) if keep.any() else 0.0
-    return values / (deviation or 1.0)
-
-
-def diagnose(offsets: Ints, ratings: Floats, scores: Floats) -> Diagnosis:
-    """P(wrong) of each record from its ratings and the judge's scores.
-
-    Args:
-        ratings, scores: flat; NaN where absent. A missing score counts as its record's mean.
-    """
-    n = len(offsets) - 1
-    nothing = np.full(n, np.nan)
-    owner = np.repeat(np.arange(n), np.diff(offsets))
-    rated = np.isfinite(ratings)
-    scored = np.isfinite(scores)
-    both = np.bincount(owner[rated & scored], minlength=n) >= 2
-    if not rated.any():
-        return Diagnosis(nothing, None, "the records carry no ratings: there is no label to doubt")
-    if not both.any():
-        return Diagnosis(nothing, None, "no record has two completions with a rating and a score")
-    use = rated & both[owner]
-    r = _standardised(centred(ratings, owner, n, use), use)
-    s = np.where(use, np.nan_to_num(centred(scores, owner, n, use & scored), nan=0.0), np.nan)
-    s = _standardised(s, use)
-    groups, constant = [], np.zeros(n, bool)
-    for group in groups_by_size(offsets, use):
-        varied = np.ptp(r[group.items], axis=1) > 1e-12
-        constant[group.rows[~varied]] = True
-        if varied.any():
-            groups.append((group.rows[varied], r[group.items[varied]], s[group.items[varied]]))
-    if not groups:
-        return Diagnosis(nothing, None, "every record's ratings are equal: they order nothing")
-    fit = _fit([(r, s) for _, r, s in groups])
-    if fit.gain < MIN_GAIN or fit.scale <= GRID[0]:
-        words = (
-            f"judge and labels do not agree enough: the scores explain {max(fit.gain, 0):.3f} nats a record of the "
-            f"labels' order, less than {MIN_GAIN} (0 is chance)"
+def _judged(seen: Observations, labels: Labels, items: Items, prediction: Prediction, judged: bool) -> Diagnosis:
+    """The mixture on top of a prediction."""
+    nothing = np.full(seen.n, np.nan)
+    total = prediction.total()
+    sampled = np.isin(items.owner, items.sample) & items.keep
+    squares = np.sort(np.square(total[sampled]))
+    unit = float(np.sqrt(squares.mean()))
+    facts = {
+        "explained": round(prediction.explained, 4),
+        "explained_by_judge": round(prediction.explained_by_base, 4) if judged else None,
+        "penalties": prediction.penalties,
+    }
+    who = "judge and labels do" if judged else "the labels and what is known without a judge do"
+    if unit < 1e-9:
+        return Diagnosis(nothing, labels, refusal=f"{who} not agree at all: there is no evidence to weigh", facts=facts)
+    scores = total / unit
+    groups = _groups(seen.offsets, labels, scores)
+    rank = np.full(seen.n, -1)
+    rank[items.sample] = np.arange(len(items.sample))
+    mixture = fit_mixture([g for g in (_sampled(group, rank) for group in groups) if g is not None])
+    facts |= {
+        "gain": round(mixture.gain, 4),
+        "scale": round(mixture.scale, 4),
+        "lapse": mixture.lapse,
+        "stories": {name: round(rate, 4) for name, rate in mixture.story_rates().items()},
+        "fitted_on": len(items.sample),
+    }
+    if mixture.gain < MIN_GAIN:
+        refusal = (
+            f"{who} not agree enough: the evidence explains {max(mixture.gain, 0):.3f} nats a record of the labels' order, "
+            f"less than {MIN_GAIN} (0 is chance)"
         )
-        return Diagnosis(nothing, None, words, {"gain": fit.gain, "scale": fit.scale})
+        return Diagnosis(nothing, labels, refusal=refusal, facts=facts)
     p = nothing.copy()
-    p[constant] = 0.0
-    for rows, r, s in groups:
-        odds = np.exp(_log_ratio(r, s, fit.scale))
-        p[rows] = fit.noise_rate * odds / (fit.noise_rate * odds + 1 - fit.noise_rate)
-    return Diagnosis(p, fit, None, {"scale": fit.scale, "gain": fit.gain, "lapse": fit.lapse})
+    p[labels.constant] = 0.0
+    impossible = np.zeros(seen.n)
+    impossible[np.unique(items.owner[labels.impossible & labels.used])] = IMPOSSIBLE_LOG_ODDS
+    for group in groups:
+        p[group.rows] = posterior(group, mixture, impossible[group.rows])
+    warnings = _warnings(prediction, mixture, judged, len(items.sample))
+    above, below, contributions = _disputed_pairs(seen, groups, prediction, mixture.scale / unit)
+    return Diagnosis(p, labels, mixture, None, warnings, facts, above, below, contributions)
 
 
-def _log_likelihoods(r: Floats, s: Floats, scale: float) -> tuple[Floats, Floats, Floats]:
-    a = ratings_given_scores(r, s, scale)
-    wrong = np.logaddexp(a.swapped, a.careless) - np.log(2.0)
-    floor = np.log(LAPSE) + a.uniform
-    keep = np.log1p(-LAPSE)
-    return np.logaddexp(keep + a.right, floor), np.logaddexp(keep + wrong, floor), a.uniform
+def _items(seen: Observations, labels: Labels, owner: Ints) -> Items:
+    """The completions that count, the folds, and the records that the fits look at."""
+    keys = seen.keys
+    prompts, group, repeats = np.unique(seen.prompt_keys, return_inverse=True, return_counts=True)
+    # Records of one prompt share a fold, unless the "prompt" is one instruction for all.
+    together = (seen.prompt_keys != 0) & (repeats[group] <= max(8, 0.05 * seen.n))
+    varied = np.zeros(seen.n, bool)
+    varied[owner[labels.used]] = True
+    rows = np.flatnonzero(varied & ~labels.constant)
+    size = int(np.bincount(owner[labels.used], minlength=seen.n).max())
+    limit = FIT_RECORDS if size <= 8 else max(1000, FIT_RECORDS >> (min(size, MAX_EXACT) - 8))
+    # A sample and an order that depend on the records' ids alone: the rows may come in any order.
+    order = np.lexsort((seen.prompt_keys[rows], keys[rows]))
+    return Items(
+        owner=owner,
+        n=seen.n,
+        keep=labels.used,
+        rating=labels.rating,
+        fold=folds_of(np.where(together, seen.prompt_keys, keys)),
+        sample=rows[order][:limit],
+    )
 
 
-def _log_ratio(r: Floats, s: Floats, scale: float) -> Floats:
-    right, wrong, _ = _log_likelihoods(r, s, scale)
-    return wrong - right
+def _blocks(seen: Observations, labels: Labels, items: Items) -> list[Block]:
+    """All kinds of evidence that these data hold."""
+    blocks = []
+    for name, scores in [("judge", seen.scores), *seen.other_scores.items()]:
+        judged = labels.used & np.isfinite(scores)
+        if judged.any() and np.ptp(scores[judged]) > 0:
+            value = np.where(judged, scores, 0.0)
+            value = (value - value[judged].mean()) / value[judged].std()
+            label = "judge" if name == "judge" else f"judge {name}"
+            blocks.append(dense_block(label, centre(value, items, judged)[:, None], base=True))
+            # A judge's scale is rarely even: the step from 8 to 9 may be worth two from 4 to 6.
+            blocks.append(dense_block(f"{label} (curve)", centre(np.square(value), items, judged)[:, None]))
+    if labels.used.any() and len(np.unique(seen.models[labels.used])) > 1:
+        codes, width = _common(seen.models[labels.used], seen.models)
+        if width > 1:
+            blocks.append(coded_block("model", codes, width))
+    strength, known = strengths_elsewhere(seen.offsets, seen.prompt_keys, seen.completion_keys, labels.rating, labels.used)
+    if known.any():
+        blocks.append(dense_block("other records", centre(strength, items, known)[:, None]))
+    blocks.append(dense_block("style", seen.texts.dense))
+    if seen.words is not None:
+        blocks.append(dense_block("words", _words(seen.words, items)[:, None]))
+    return blocks
 
 
-def _fit(groups: list[tuple[Floats, Floats]]) -> Fit:
-    best: Fit | None = None
-    highest = -np.inf
-    for scale in GRID:
-        parts = [_log_likelihoods(r, s, float(scale)) for r, s in groups]
-        right, wrong, uniform = (np.concatenate([p[i] for p in parts]) for i in range(3))
-        rate = 0.1
-        for _ in range(50):
-            odds = rate * np.exp(wrong - right)
-            share = odds / (odds + 1 - rate)
-            new = min((share.sum() + PRIOR[0] - 1) / (len(share) + sum(PRIOR) - 2), MAX_NOISE)
-            if abs(new - rate) < 1e-6:
-                break
-            rate = new
-        mixed = np.logaddexp(np.log(rate) + wrong, np.log1p(-rate) + right)
-        if mixed.sum() > highest:
-            highest = float(mixed.sum())
-            best = Fit(float(scale), float(rate), float((mixed - uniform).mean()))
-    if best is None:
-        return Fit(float(GRID[0]), 0.0, 0.0)
-    return best
+def _common(used: Ints, models: Ints) -> tuple[Ints, int]:
+    """The models as codes, the most frequent `MAX_MODELS` of those seen at least twice; others -1."""
+    names, counts = np.unique(used[used >= 0], return_counts=True)
+    names = names[np.lexsort((names, -counts))][: min(MAX_MODELS, int((counts >= 2).sum()))]
+    table = np.full(int(models.max(initial=-1)) + 2, -1)
+    table[np.sort(names)] = np.arange(len(names))
+    return table[models], len(names)
+
+
+def _words(words: Any, items: Items) -> Floats:
+    """Ratings predicted from hashed words, out of fold; flat.
+
+    Source: ridge regression by LSQR, Paige & Saunders 1982.
+    """
+    predicted = np.zeros(len(items.owner))
+    chosen = np.flatnonzero(items.keep & np.isin(items.owner, items.sample))
+    rank = np.empty(items.n, np.int64)
+    rank[items.sample] = np.arange(len(items.sample))
+    chosen = chosen[np.argsort(rank[items.owner[chosen]], kind="stable")]
+    fold = items.fold[items.owner]
+    local = rank[items.owner[chosen]]
+    count = np.bincount(local, minlength=len(items.sample))
+    averaging = sparse.csr_matrix((1.0 / count[local], (local, np.arange(len(chosen)))), shape=(len(count), len(chosen)))
+    rows = words[chosen].astype(np.float64)
+    centred = (rows - (averaging @ rows)[local]).tocsr()
+    for f in range(FOLDS):
+        train = fold[chosen] != f
+        if train.any():
+            weights = lsqr(centred[train], items.rating[chosen[train]], damp=np.sqrt(WORDS_PENALTY), iter_lim=30)[0]
+            predicted[fold == f] = words[np.flatnonzero(fold == f)] @ weights
+    return centre(predicted, items)
+
+
+def _groups(offsets: Ints, labels: Labels, scores: Floats) -> list[Group]:
+    """The records whose ratings differ, by K."""
+    found = []
+    for group in groups_by_size(offsets, labels.used):
+        varied = ~labels.constant[group.rows]
+        if varied.any():
+            items = group.items[varied]
+            found.append(Group(group.rows[varied], items, labels.rating[items], scores[items]))
+    return found
+
+
+def _sampled(group: Group, rank: Ints) -> Group | None:
+    """Those of the group that the fit looks at, in its order."""
+    place = rank[group.rows]
+    order = np.argsort(place, kind="stable")
+    order = order[place[order] >= 0]
+    return Group(*(part[order] for part in (group.rows, group.items, group.ratings, group.scores))) if len(order) else None
+
+
+def _warnings(prediction: Prediction, mixture: Mixture, judged: bool, n: int) -> tuple[str, ...]:
+    said = []
+    if not judged:
+        said.append("no judge's scores: P(wrong) rests on the other records of a prompt, the models and the texts")
+    elif prediction.explained_by_base < WEAK_JUDGE:
+        said.append(
+            f"the judge's scores explain {max(prediction.explained_by_base, 0):.1%} of the labels' differences: "
+            "P(wrong) rests on " + (", ".join(k for k in prediction.penalties if not k.startswith("judge")) or "very little")
+        )
+    if mixture.noise_rate > 0.35:
+        said.append(f"a noise rate of {mixture.noise_rate:.0%} can also mean that judge and labels measure different things")
+    if n < 100:
+        said.append(f"fitted on {n} records only: read the order of P(wrong), not its digits")
+    return tuple(said)
+
+
+def _disputed_pairs(
+    seen: Observations, groups: Sequence[Group], prediction: Prediction, scale: float
+) -> tuple[Ints, Ints, dict[str, Floats]]:
+    """For each record the two completions whose exchange the evidence favours most, and each kind's part in that.
+
+    The likelihood of the exchanged label over that of the given one is exp(scale * (r_j - r_i) * (s_i - s_j)): its logarithm is
+    a sum over the kinds of evidence.
+    """
+    above, below = np.full(seen.n, -1), np.full(seen.n, -1)
+    parts = {name: np.zeros(seen.n, np.float32) for name in prediction.parts}
+    for group in groups:
+        rows, flat, r, s = group.rows, group.items, group.ratings, group.scores
+        favour = (r[:, None, :] - r[:, :, None]) * (s[:, :, None] - s[:, None, :])
+        favour = np.where(r[:, None, :] > r[:, :, None], favour, -np.inf)
+        best = favour.reshape(len(r), -1).argmax(axis=1)
+        i, j = best // r.shape[1], best % r.shape[1]
+        line = np.arange(len(r))
+        first, second = flat[line, i], flat[line, j]
+        above[rows], below[rows] = first - seen.offsets[rows], second - seen.offsets[rows]
+        step = scale * (r[line, j] - r[line, i])
+        for name, values in prediction.parts.items():
+            parts[name][rows] = step * (values[first] - values[second])
+    return above, below, parts

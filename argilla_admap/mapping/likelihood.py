@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln
 
 from argilla_admap.mapping.arrays import Floats
 
-__all__ = ["Assignment", "log_permanent", "ratings_given_scores"]
+__all__ = ["MAX_EXACT", "STORIES", "log_permanent", "log_uniform", "stories", "thinned"]
 
-#: Above this K the sum over assignments is taken over a subset of the completions: 2^K terms.
-MAX_EXACT = 10
+#: Above this K the sum over assignments (2^K terms) is too long: `MAX_EXACT` completions, evenly spread over the ratings, stand for all.
+MAX_EXACT = 12
+#: Numbers that the sum over subsets holds at a time.
+CHUNK = 1 << 21
 
 
 def log_permanent(ratings: Floats, scores: Floats, scale: float) -> tuple[Floats, Floats]:
@@ -24,10 +24,14 @@ def log_permanent(ratings: Floats, scores: Floats, scale: float) -> tuple[Floats
         scale: >= 0.
     Returns:
         The exponent of the best assignment, and log of the sum relative to it (0..log k!); each of shape (n,).
-    Source: Ryser-like dynamic programme over subsets; row by row, the columns used so far (Bellman 1962, Held & Karp 1962).
+    Source: the permanent by dynamic programming over the subsets of columns used so far (Bellman 1962; Held & Karp 1962).
     """
+    n, k = ratings.shape
+    step = max(1, CHUNK >> k)
+    if n > step:
+        parts = [log_permanent(ratings[i : i + step], scores[i : i + step], scale) for i in range(0, n, step)]
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
     r, s = np.sort(ratings, axis=1), np.sort(scores, axis=1)
-    n, k = r.shape
     best = scale * np.einsum("ij,ij->i", r, s)
     # Dual prices of the assignment problem (r_i s_j is a Monge array, so they are known): no weight is above one, and those
     # on the diagonal, the best assignment, are one. Nothing can overflow, nor all vanish.
@@ -47,48 +51,69 @@ def log_permanent(ratings: Floats, scores: Floats, scale: float) -> tuple[Floats
     return best, np.log(sums[-1])
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """Log likelihoods of the observed assignment of ratings to completions; each of shape (n,), natural logarithms.
-
-    Attributes:
-        right: the labeller meant it so.
-        swapped: the best and the worst were exchanged.
-        careless: the ratings were dealt out at random (and not by chance as they were meant).
-        uniform: any assignment is as likely: -log k!.
-    """
-
-    right: Floats
-    swapped: Floats
-    careless: Floats
-    uniform: Floats
+#: The stories of a label, in the order of `stories`' columns.
+STORIES = ("right", "swapped", "careless", "misplaced")
 
 
-def ratings_given_scores(ratings: Floats, scores: Floats, scale: float) -> Assignment:
-    """Likelihoods of the observed assignment under the label's three stories.
+def stories(ratings: Floats, scores: Floats, scale: float, lapse: float) -> Floats:
+    """Log likelihood of the observed assignment of ratings to completions under each story; shape (n, 4), natural logarithms.
 
-    right: exp(scale r.s) / Z, with Z the sum over all k! assignments; for k = 2 this is Bradley-Terry.
+    - right: exp(scale r.s) / Z, with Z the sum over all k! assignments; for k = 2 this is Bradley-Terry.
+    - swapped: a best and a worst were exchanged.
+    - careless: the ratings were dealt out at random, and not by chance as they were meant.
+    - misplaced: the one on top belongs at the bottom (k > 2: a 1 that was read as a 10).
+
+    In each, the scores say nothing of the record with probability `lapse`: then every assignment is as likely. That bounds what scores
+    can prove.
 
     Args:
         ratings, scores: shape (n, k), centred within the record; ratings not all equal.
+    Source: the exponential family of assignments conditional on the multiset of ratings, i.e. the permutation likelihood of
+        Plackett 1975 and Critchlow's ranking models; lapse: Wichmann & Hill 2001.
     """
-    k = ratings.shape[1]
+    n, k = ratings.shape
     best, rest = log_permanent(ratings, scores, scale)
     right = scale * np.einsum("ij,ij->i", ratings, scores) - best - rest
     top = ratings == ratings.max(axis=1, keepdims=True)
     bottom = ratings == ratings.min(axis=1, keepdims=True)
     spread = np.ptp(ratings, axis=1)
     # Over all pairs of a best and a worst: the mean of exp(-scale * spread * (s_best - s_worst)) is a product of two means.
-    low = scores.min(axis=1, keepdims=True)
+    low, high = scores.min(axis=1, keepdims=True), scores.max(axis=1, keepdims=True)
     up = (np.exp(-scale * spread[:, None] * (scores - low)) * top).sum(axis=1) / top.sum(axis=1)
-    high = scores.max(axis=1, keepdims=True)
     down = (np.exp(scale * spread[:, None] * (scores - high)) * bottom).sum(axis=1) / bottom.sum(axis=1)
     with np.errstate(divide="ignore"):
         swapped = right + np.log(up) + np.log(down) + scale * spread * (high - low)[:, 0]
     same = np.exp(_log_symmetries(ratings))
-    total = math.factorial(k)
-    careless = np.log(np.maximum(1.0 - same * np.exp(right), 1e-300)) - np.log(np.maximum(total - same, 1.0))
-    return Assignment(right, np.maximum(swapped, -700.0), careless, np.full(len(right), -float(gammaln(k + 1))))
+    careless = np.log(np.maximum(1.0 - same * np.exp(right), 1e-300)) - np.log(np.maximum(math.factorial(k) - same, 1.0))
+    misplaced = np.full(n, -np.inf)
+    single = top.sum(axis=1) == 1
+    if k > 2 and single.any():
+        meant = np.where(top[single], ratings[single].min(axis=1, keepdims=True), ratings[single])
+        meant = meant - meant.mean(axis=1, keepdims=True)
+        most, others = log_permanent(meant, scores[single], scale)
+        misplaced[single] = scale * np.einsum("ij,ij->i", meant, scores[single]) - most - others
+    told = np.stack([right, swapped, careless, misplaced], axis=1)
+    floor = math.log(lapse) + log_uniform(k)
+    return np.asarray(np.logaddexp(math.log1p(-lapse) + np.maximum(told, -700.0), floor))
+
+
+def log_uniform(k: int) -> float:
+    """log of 1 / k!: the likelihood of an assignment when all are as likely."""
+    return -math.lgamma(k + 1)
+
+
+def thinned(ratings: Floats, scores: Floats) -> tuple[Floats, Floats]:
+    """The same records with `MAX_EXACT` completions at most, evenly spread over the ratings, the best and the worst among them.
+
+    Args:
+        ratings, scores: shape (n, k).
+    """
+    k = ratings.shape[1]
+    if k <= MAX_EXACT:
+        return ratings, scores
+    order = np.lexsort((scores, ratings), axis=1)[:, np.linspace(0, k - 1, MAX_EXACT).round().astype(int)]
+    r, s = np.take_along_axis(ratings, order, 1), np.take_along_axis(scores, order, 1)
+    return r - r.mean(axis=1, keepdims=True), s - s.mean(axis=1, keepdims=True)
 
 
 def _log_symmetries(ratings: Floats) -> Floats:

@@ -9,14 +9,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy import sparse
 
-from argilla_admap.mapping.arrays import Floats, Ints, offsets_of
+from argilla_admap.mapping.arrays import Bools, Floats, Ints, UInts, offsets_of
+from argilla_admap.mapping.text_features import TextFacts, facts_of, fingerprints, hashed_words, join_facts
 from argilla_admap.tables import RecordStream
 
 __all__ = ["Observations", "observe"]
 
 #: With several judges the columns of judge NAME stand beside the first judge's as `scores.NAME`.
 OTHER_JUDGE = "scores."
+#: Up to so many records the words of the texts are looked at too; beyond, what they add does not pay for the time.
+WORDS_RECORDS = 20_000
+_TRANSLATION = (
+    r"(?i)translat|language|\b(?:english|chinese|japanese|korean|spanish|french|german|russian|arabic|hindi|italian)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,13 @@ class Observations:
         other_scores: by judge's name, flat.
         models: flat codes into `model_names`; -1 where unknown.
         sources: shape (n,), codes into `source_names`; -1 where unknown.
+        keys: shape (n,), a number of each id: an order that does not depend on the rows'.
+        prompt_keys: shape (n,), equal for equal prompts; 0 where the prompt is empty.
+        prompt_scripts: shape (n,), codes into `SCRIPTS`; -1 where unknown.
+        translations: shape (n,), whether the prompt speaks of a translation or of a language.
+        completion_keys: flat, equal for equal texts.
+        texts: facts of each completion, flat.
+        words: hashed words of each completion, sparse; None beyond `WORDS_RECORDS` records.
     """
 
     ids: pa.ChunkedArray[Any]
@@ -45,8 +59,13 @@ class Observations:
     model_names: tuple[str, ...]
     sources: Ints
     source_names: tuple[str, ...]
-    judges: str | None = None
-    has_scores: bool = True
+    keys: UInts
+    prompt_keys: UInts
+    prompt_scripts: Ints
+    translations: Bools
+    completion_keys: UInts
+    texts: TextFacts
+    words: Any
 
     @property
     def n(self) -> int:
@@ -73,6 +92,25 @@ class _Columns:
     flat: dict[str, list[Floats]] = field(default_factory=dict)
     models: list[pa.Array[Any]] = field(default_factory=list)
     sources: list[pa.Array[Any]] = field(default_factory=list)
+    prompts: list[tuple[UInts, Ints, Bools]] = field(default_factory=list)
+    keys: list[UInts] = field(default_factory=list)
+    facts: list[TextFacts] = field(default_factory=list)
+    words: list[Any] | None = field(default_factory=list)
+
+    def add_texts(self, batch: pa.RecordBatch) -> None:
+        """Keeps what the texts of a batch say."""
+        texts: Any = batch.column("completions")
+        flat = texts.flatten()
+        self.keys.append(fingerprints(flat))
+        self.facts.append(facts_of(flat))
+        if self.words is not None and sum(len(s) for s in self.sizes) > WORDS_RECORDS:
+            self.words = None
+        if self.words is not None:
+            self.words.append(hashed_words(flat))
+        prompts: Any = batch.column("prompt")
+        facts = facts_of(prompts)
+        speaks = np.asarray(pc.match_substring_regex(pc.utf8_slice_codeunits(prompts, 0, 1000), _TRANSLATION))
+        self.prompts.append((np.where(facts.empty, np.uint64(0), fingerprints(prompts)), facts.script, speaks))
 
     def add(self, name: str, values: Floats) -> None:
         self.flat.setdefault(name, []).append(values)
@@ -108,6 +146,7 @@ def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
         if "samples" in names and not scored:
             for name, values in _from_samples(batch.column("samples"), sizes, total).items():
                 columns.add(name, values)
+        columns.add_texts(batch)
         columns.models.append(
             _flat_strings(batch.column("models"), sizes, total) if "models" in names else pa.nulls(total, pa.string())
         )
@@ -122,8 +161,9 @@ def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
     sources, source_names = _codes(columns.sources)
     scores = columns.joined("scores", length)
     counts = np.nan_to_num(columns.joined("score_counts", length), nan=0.0).astype(np.int64)
+    ids: Any = pa.chunked_array(columns.ids, pa.string())
     return Observations(
-        ids=pa.chunked_array(columns.ids, pa.string()),
+        ids=ids,
         offsets=offsets,
         ratings=columns.joined("ratings", length),
         scores=scores,
@@ -134,8 +174,18 @@ def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
         model_names=model_names,
         sources=sources,
         source_names=source_names,
-        has_scores=bool(np.isfinite(scores).any()),
+        keys=fingerprints(ids.combine_chunks()),
+        prompt_keys=_joined([p[0] for p in columns.prompts], np.uint64),
+        prompt_scripts=_joined([p[1] for p in columns.prompts], np.int64),
+        translations=_joined([p[2] for p in columns.prompts], np.bool_),
+        completion_keys=_joined(columns.keys, np.uint64),
+        texts=join_facts(columns.facts),
+        words=sparse.vstack(columns.words, format="csr") if columns.words else None,
     )
+
+
+def _joined(pieces: list[Any], kind: Any) -> Any:
+    return np.concatenate(pieces) if pieces else np.zeros(0, kind)
 
 
 def _sizes(column: Any) -> Ints:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
+from argilla_admap.errors import InputError
 from argilla_admap.mapping.bias import control_length, measure_bias, within_slopes
 from argilla_admap.mapping.traits import LANGUAGES, family_of, read_traits
+from argilla_admap.tables import RecordStream
 from tests.mapping.plain import scored_stream
 
 
@@ -241,6 +243,29 @@ def test_length_control_takes_the_slope_out_and_leaves_the_rest() -> None:
     # On average nothing is added and nothing is taken.
     mean = [np.nanmean(np.array([s for row in t.column("scores").to_pylist() for s in row], float)) for t in (before, table)]
     assert mean[0] == pytest.approx(mean[1], abs=0.01)
+
+
+def test_what_the_labels_share_of_the_liking_for_length_can_be_left_in() -> None:
+    rows = rows_of(per_doubling=0.3)
+    for row in rows:
+        for completion in row["completions"]:
+            # Longer is better, and the judge likes it more than it is better.
+            doublings = np.log2(len(completion["text"]))
+            completion["rating"] += 0.5 * doublings
+            completion["scores"] = [completion["scores"][0] + 0.5 * doublings]
+    excess = control_length(scored_stream(rows), excess_only=True)
+    assert excess.info["length_control"]["scores"]["per_doubling"] == pytest.approx(0.3, abs=0.05)
+    whole = control_length(scored_stream(rows))
+    assert whole.info["length_control"]["scores"]["per_doubling"] == pytest.approx(0.8, abs=0.1)
+    agreements = [measure_bias(stream).by_source[0].accuracy for stream in (excess, whole)]
+    assert agreements[0] > agreements[1]
+
+
+def test_length_control_of_data_without_scores_is_refused() -> None:
+    stream = scored_stream(rows_of(n=3))
+    unscored = RecordStream.from_table(stream.table().drop_columns(["scores"]))
+    with pytest.raises(InputError, match="not scored yet"):
+        control_length(unscored)
 
 
 def test_an_unlabelled_or_unscored_stream_says_less_and_breaks_nothing() -> None:

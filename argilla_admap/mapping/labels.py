@@ -1,0 +1,86 @@
+"""The labels as numbers to compare: impossible values set aside, one scale, centred within the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from argilla_admap.mapping.arrays import Bools, Floats, Ints
+
+__all__ = ["Labels", "outside_scale", "prepare_labels"]
+
+#: A scale of ratings takes few values; what takes more (votes, likes) has a long tail, and no value of it is impossible.
+MAX_LEVELS = 60
+#: Values outside by accident are few.
+MAX_OUTSIDE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The ratings, made comparable.
+
+    Attributes:
+        rating: flat, standardised by the data's spread within records and centred; NaN where absent or not used.
+        impossible: flat, values that no rating on this scale can have.
+        used: flat, ratings of records that have two or more.
+        constant: shape (n,), records whose ratings are all equal.
+        unit: the rating points that one standardised unit is.
+    """
+
+    rating: Floats
+    impossible: Bools
+    used: Bools
+    constant: Bools
+    unit: float
+
+
+def outside_scale(ratings: Floats) -> tuple[Bools, float, float]:
+    """Which ratings lie far outside the scale that nearly all others are on, and that scale's widest limits.
+
+    The limits lie one width of the central nine tenths beyond it: on a scale of 1 to 5 or 1 to 10 a rating that was multiplied by ten
+    lies outside. Ratings of many levels, or of which more than a twentieth lie outside, are no such scale: nothing is impossible.
+
+    Args:
+        ratings: flat; NaN where absent.
+    """
+    none = np.zeros(len(ratings), bool)
+    known = ratings[np.isfinite(ratings)]
+    if len(known) < 8:
+        return none, -np.inf, np.inf
+    low, high = np.quantile(known, [0.05, 0.95], method="nearest")
+    width = high - low
+    if width <= 0:
+        return none, -np.inf, np.inf
+    lower, upper = low - width, high + width
+    with np.errstate(invalid="ignore"):
+        outside = (ratings < lower) | (ratings > upper)
+    inside = known[(known >= lower) & (known <= upper)]
+    if outside.sum() > MAX_OUTSIDE * len(known) or len(np.unique(inside)) > MAX_LEVELS:
+        return none, -np.inf, np.inf
+    return outside, float(lower), float(upper)
+
+
+def prepare_labels(offsets: Ints, ratings: Floats) -> Labels:
+    """The ratings of every record with two or more, standardised; impossible values count as the scale's limit.
+
+    Args:
+        offsets: shape (n + 1,).
+        ratings: flat; NaN where absent.
+    """
+    n = len(offsets) - 1
+    owner = np.repeat(np.arange(n), np.diff(offsets))
+    impossible, lower, upper = outside_scale(ratings)
+    used = np.isfinite(ratings)
+    used &= np.bincount(owner[used], minlength=n)[owner] >= 2
+    value = np.clip(ratings, lower, upper)
+    count = np.maximum(np.bincount(owner[used], minlength=n), 1)
+    mean = np.bincount(owner[used], value[used], minlength=n) / count
+    centred = np.where(used, value - mean[owner], np.nan)
+    spread = np.zeros(n)
+    np.maximum.at(spread, owner[used], np.abs(centred[used]))
+    constant = (spread < 1e-9) & (np.bincount(owner[used], minlength=n) >= 2)
+    # Sorted: the sum's last bits would otherwise depend on the order of the rows.
+    squares = np.sort(np.square(centred[used]))
+    unit = float(np.sqrt(squares.mean())) if len(squares) else 0.0
+    return Labels(centred / (unit or 1.0), impossible, used, constant, unit or 1.0)

@@ -1,0 +1,114 @@
+"""What the other records of the same prompt say: pairs of one prompt that contradict each other cost no judge to find."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from argilla_admap.mapping.arrays import Bools, Floats, Ints, UInts
+
+__all__ = ["strengths_elsewhere"]
+
+#: Prior weight of "no difference", in comparisons: one lone comparison elsewhere counts half.
+RIDGE = 1.0
+#: Prompts with more distinct completions than this are no one prompt (an empty one, a fixed instruction).
+MAX_NODES = 48
+CHUNK = 4096
+
+
+def strengths_elsewhere(
+    offsets: Ints, prompt_keys: UInts, completion_keys: UInts, ratings: Floats, used: Bools
+) -> tuple[Floats, Bools]:
+    """How strong each completion is by the other records of its prompt; flat, in units of `ratings`; and where that is known.
+
+    The completions of a prompt are the nodes of a graph, and each record draws edges between its own, with the difference of their
+    ratings. Strengths s minimise sum over edges of (s_i - s_j - difference)^2 + RIDGE * sum of s^2, with the record's own edges
+    left out, so that its label does not speak for itself.
+
+    Args:
+        ratings: flat, centred within the record; NaN where absent.
+        used: flat, the completions that count.
+    Source: Jiang, Lim, Yao & Ye, "Statistical ranking and combinatorial Hodge theory" (2011), least squares on a graph, made
+        leave-one-record-out.
+    """
+    n = len(offsets) - 1
+    sizes = np.diff(offsets)
+    owner = np.repeat(np.arange(n), sizes)
+    strength, known = np.zeros(len(owner)), np.zeros(len(owner), bool)
+    prompts, group = np.unique(prompt_keys, return_inverse=True)
+    rows_of = np.bincount(group, minlength=len(prompts))
+    alive = used & (prompt_keys[owner] != 0) & (rows_of[group][owner] >= 2)
+    items = np.flatnonzero(alive)
+    if not len(items):
+        return strength, known
+    # Nodes: distinct completions of a prompt, numbered from 0 within it.
+    order = np.lexsort((completion_keys[items], group[owner[items]]))
+    items = items[order]
+    item_group, item_key = group[owner[items]], completion_keys[items]
+    new_group = np.append(True, item_group[1:] != item_group[:-1])
+    new_node = new_group | np.append(True, item_key[1:] != item_key[:-1])
+    node = np.cumsum(new_node) - 1
+    group_number = np.cumsum(new_group) - 1
+    first_node = node[new_group]
+    local = np.empty(len(owner), np.int64)
+    local[items] = node - first_node[group_number]
+    nodes = np.diff(np.append(first_node, node[-1] + 1))
+    number = np.full(len(prompts), -1)
+    number[item_group] = group_number
+    shared = np.bincount(node)[node] >= 2
+    seen_elsewhere = np.zeros(len(owner), bool)
+    seen_elsewhere[items] = shared
+    for size in np.unique(nodes[(nodes >= 2) & (nodes <= MAX_NODES)]):
+        groups = np.flatnonzero(nodes == size)
+        step = max(1, CHUNK * 64 // int(size * size))
+        for start in range(0, len(groups), step):
+            chunk = groups[start : start + step]
+            position = np.full(len(nodes) + 1, -1)
+            position[chunk] = np.arange(len(chunk))
+            rows = np.flatnonzero((number[group] >= 0) & (position[number[group]] >= 0))
+            _solve(offsets, rows, position[number[group[rows]]], local, alive, ratings, int(size), len(chunk), strength, known)
+    known &= seen_elsewhere
+    # A record of which no two completions were seen elsewhere learns nothing.
+    enough = np.bincount(owner[known], minlength=n) >= 2
+    known &= enough[owner]
+    return np.where(known, strength, 0.0), known
+
+
+def _solve(
+    offsets: Ints,
+    rows: Ints,
+    graph: Ints,
+    local: Ints,
+    alive: Bools,
+    ratings: Floats,
+    size: int,
+    graphs: int,
+    strength: Floats,
+    known: Bools,
+) -> None:
+    """Solves the graphs of one size, for each of `rows` without its own edges; writes into `strength` and `known`."""
+    sizes = np.diff(offsets)[rows]
+    width = int(sizes.max())
+    items = offsets[rows][:, None] + np.arange(width)
+    inside = np.arange(width) < sizes[:, None]
+    items = np.where(inside, items, 0)
+    inside &= alive[items]
+    value = np.where(inside, np.nan_to_num(ratings[items]), 0.0)
+    count = inside.sum(axis=1)
+    # A record of k completions draws all pairs, each of weight 2 / k: a ranking of many is not many independent comparisons.
+    weight = np.where(count >= 2, 2.0 / np.maximum(count, 1), 0.0)
+    one_hot = np.zeros((len(rows), width, size))
+    r, c = np.nonzero(inside)
+    one_hot[r, c, local[items[r, c]]] = 1.0
+    present = one_hot.sum(axis=1)
+    own = -np.einsum("n,ni,nj->nij", weight, present, present)
+    own[:, np.arange(size), np.arange(size)] += weight[:, None] * present * count[:, None]
+    own_side = np.einsum(
+        "n,nw,nwi->ni", weight * count, value - value.sum(axis=1, keepdims=True) / np.maximum(count, 1)[:, None], one_hot
+    )
+    matrix, side = np.zeros((graphs, size, size)), np.zeros((graphs, size))
+    np.add.at(matrix, graph, own)
+    np.add.at(side, graph, own_side)
+    left = matrix[graph] - own + RIDGE * np.eye(size)
+    solved = np.linalg.solve(left, (side[graph] - own_side)[:, :, None])[:, :, 0]
+    strength[items[r, c]] = solved[r, local[items[r, c]]]
+    known[items[r, c]] = True
