@@ -20,10 +20,21 @@ __all__ = ["command"]
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where the map goes, a .parquet file.")
 @click.option("--stratify", metavar="FIELD", help="Split the regions within each value of this column, e.g. source.")
 @click.option("--thresholds", metavar="MAP", help="Use the thresholds of an earlier map, so that its regions stay.")
+@click.option(
+    "--length-control",
+    type=click.Choice(["all", "excess"]),
+    help="Take the judge's liking for length out of the scores: all of it, or what the labels do not share.",
+)
 @dry_run_option
 @json_option
 def command(
-    scored: str, output: Path | None, stratify: str | None, thresholds: str | None, dry_run: bool, as_json: bool
+    scored: str,
+    output: Path | None,
+    stratify: str | None,
+    thresholds: str | None,
+    length_control: str | None,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Place each record of SCORED on the map, and say how probably its label is wrong.
 
@@ -37,7 +48,14 @@ def command(
     if output is None and not dry_run:
         raise click.UsageError("Say where the map goes with -o MAP.parquet (or look first with --dry-run).")
     earlier = DataMap.read(thresholds) if thresholds else None
-    data_map = build_map(_open(scored), stratify=stratify, thresholds=earlier)
+    stream = _open(scored)
+    if length_control:
+        from argilla_admap.mapping.bias import control_length
+
+        stream = control_length(stream, excess_only=length_control == "excess")
+        slope = stream.info["length_control"]["scores"]["per_doubling"]
+        note(f"Scores are taken at equal length: {slope:+.3g} points a doubling were taken out.")
+    data_map = build_map(stream, stratify=stratify, thresholds=earlier)
     answer: dict[str, Any] = {**data_map.summary, "output": None}
     if output is not None and not dry_run:
         data_map.write(output)

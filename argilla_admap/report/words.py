@@ -50,6 +50,10 @@ def map_figures(points: Points) -> list[Figure]:
     judge = points.info.get("judge") or points.info.get("judges")
     if isinstance(judge, str) and judge:
         figures.append(Figure("judge", judge))
+    controlled = points.info.get("length_control")
+    if isinstance(controlled, Mapping):
+        taken = controlled.get("scores", {}).get("per_doubling", 0.0)
+        figures.append(Figure("scores at equal length", f"{-taken:+.2f} a doubling", "asked for with --length-control"))
     thresholds = points.info.get("thresholds")
     if isinstance(thresholds, Mapping) and "variance" in thresholds:
         figures.append(
