@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Frame, Page, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -24,6 +24,8 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # Argilla's page asks for fonts from outside; a test reaches nothing but this machine.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
 #: Screenshots are kept here, to be looked at; git does not know them.
 PICTURES = Path(__file__).parents[2] / ".test-output" / "page"
@@ -58,21 +60,31 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture
-def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens pages with a login of their own; what they did is in their attribute `seen`."""
+def _pages(browser: Browser) -> Iterator[Callable[..., Page]]:
     with ExitStack() as stack:
 
         def open_page(*, width: int = 1440, height: int = 900, **options: Any) -> Page:
             context = browser.new_context(viewport={"width": width, "height": height}, **options)
             stack.callback(context.close)
             page = context.new_page()
-            seen = Seen()
-            seen.watch(page)
-            page.seen = seen  # type: ignore[attr-defined]  # a test reads it beside the page
+            watcher = Seen()
+            watcher.watch(page)
+            page.seen = watcher  # type: ignore[attr-defined]  # a test reads it beside the page
             return page
 
         yield open_page
+
+
+@pytest.fixture
+def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens pages with a login of their own; `seen` says what they did. They close with the test."""
+    yield from _pages(browser)
+
+
+@pytest.fixture(scope="module")
+def new_page_of_module(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """The same, for pages that live as long as the module."""
+    yield from _pages(browser)
 
 
 @pytest.fixture
@@ -105,9 +117,15 @@ def choose_theme(page: Page, theme: str) -> None:
     )
 
 
-def card_frames(page: Page) -> list[Any]:
-    """The frames of the review cards that are drawn, in the order of the page."""
-    return [frame for frame in page.frames if frame.parent_frame is not None and frame.query_selector("#admap .all")]
+def card_frames(page: Page, count: int = 1) -> list[Frame]:
+    """The frames of the review cards in the order of the page, once at least `count` of them are drawn."""
+    page.wait_for_function(_DRAWN, arg=count, timeout=30_000)
+    frames = [element.content_frame() for element in page.query_selector_all("iframe")]
+    return [frame for frame in frames if frame is not None]
+
+
+_DRAWN = """count => [...document.querySelectorAll("iframe")].filter(
+    frame => frame.contentDocument && frame.contentDocument.querySelector("#admap .all")).length >= count"""
 
 
 def picture(page: Page, name: str, **options: Any) -> Path:

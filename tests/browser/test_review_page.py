@@ -1,0 +1,335 @@
+"""The review page as people see it: a real Argilla, a real browser, real data."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Frame, Page, expect
+
+from argilla_admap.review import card, layout
+from tests.browser.conftest import Person, Review
+from tests.doubles.browser import card_frames, picture, seen
+
+LIKELY = "page=1&status=pending&metadata=admap_flags.likely_wrong&sort=metadata.admap_p_wrong.desc"
+OLDEST = "page=1&status=pending&sort=record.inserted_at.asc"
+
+both_roles = pytest.mark.parametrize("person", ["owner", "reader"], indirect=True)
+
+
+def opened(page: Page, review: Review, query: str, count: int = 1) -> list[Frame]:
+    page.goto(review.url(query))
+    return card_frames(page, count)
+
+
+def own_errors(page: Page) -> list[str]:
+    """Errors of the page but for Argilla's own requests to the outside, which find nothing here."""
+    return [text for text in seen(page).errors if "ERR_NAME_NOT_RESOLVED" not in text]
+
+
+def shown_record(frame: Frame) -> dict[str, Any]:
+    """The record as Argilla hands it to the card: all that somebody at the page could read."""
+    return frame.evaluate("record")  # type: ignore[no-any-return]
+
+
+def checked(page: Page) -> list[str]:
+    return page.evaluate("[...document.querySelectorAll('input[type=checkbox]:checked')].map(box => box.id)")  # type: ignore[no-any-return]
+
+
+@both_roles
+def test_the_verdict_comes_first_and_all_that_is_needed_stands_below(person: Person, pairs: Review) -> None:
+    page = person.open()
+    frame = opened(page, pairs, LIKELY)[0]
+    judge, label = frame.inner_text(".verdict").split("; ")
+    assert re.fullmatch(r"The judge prefers the rejected completion, [AB], by [\d.]+ points?", judge)
+    assert re.fullmatch(r"the label is wrong with probability (above )?[\d.]+\.", label)
+    assert sorted(frame.locator(".tag").all_inner_texts()) == ["label: chosen", "label: rejected"]
+    assert frame.locator("[role=meter]").count() == 2
+    assert frame.locator(".prompt .text").inner_text().strip()
+    assert len([text for text in frame.locator(".body").all_inner_texts() if text.strip()]) == 2
+    assert frame.locator("svg .here").count() == 1
+    assert frame.locator("svg .edge").count() == 2
+    assert not own_errors(page)
+    assert {url.split("/")[2] for url in seen(page).requests if url.startswith("http")} <= {
+        pairs.remote.api_url.split("/")[2],
+        "fonts.googleapis.com",  # Argilla's own style sheet
+    }
+    picture(page, f"pair-{person.role}")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark", "high-contrast"])
+@pytest.mark.parametrize("size", [(1440, 900), (1280, 720)])
+def test_every_theme_and_size_shows_the_answers_without_scrolling(
+    owner: Person, pairs: Review, theme: str, size: tuple[int, int]
+) -> None:
+    page = owner.open(theme=theme, width=size[0], height=size[1])
+    frame = opened(page, pairs, LIKELY)[0]
+    expect(page.locator("html")).to_have_attribute("data-theme", theme)
+    assert frame.evaluate("document.documentElement.dataset.theme") == theme
+    picture(page, f"pair-{theme}-{size[0]}")
+    bodies = frame.locator(".body").all()
+    assert len(bodies) == 2
+    for body in bodies:
+        box = body.bounding_box()
+        assert box is not None
+        assert box["y"] + 40 < page.evaluate("document.querySelector('.record__content').getBoundingClientRect().bottom")
+    assert frame.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_text_keeps_its_contrast_in_every_theme(owner: Person, pairs: Review) -> None:
+    for theme, least in (("light", 4.5), ("dark", 4.5), ("high-contrast", 7.0)):
+        page = owner.open(theme=theme)
+        frame = opened(page, pairs, LIKELY)[0]
+        page.keyboard.press("d")
+        worst = frame.evaluate(_CONTRAST, page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert worst["ratio"] >= least, f"{theme}: {worst}"
+
+
+_CONTRAST = """ground => {
+  const parse = text => (text.match(/[\\d.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const under = element => {
+    for (; element; element = element.parentElement) {
+      const [r, g, b, a = 1] = parse(getComputedStyle(element).backgroundColor);
+      if (a > .5) return [r, g, b];
+    }
+    return parse(ground);
+  };
+  let worst = {ratio: 99};
+  for (const element of document.querySelectorAll("#admap *")) {
+    if (![...element.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || element.closest("svg, kbd")) continue;
+    const a = light(parse(getComputedStyle(element).color)), b = light(under(element));
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < worst.ratio) worst = {ratio, text: element.textContent.slice(0, 40), tag: element.className};
+  }
+  return worst;
+}"""
+
+
+def test_at_twice_the_size_everything_is_readable_by_scrolling_down_only(owner: Person, pairs: Review) -> None:
+    page = owner.open(width=640, height=360, device_scale_factor=2)
+    frame = opened(page, pairs, LIKELY)[0]
+    for selector in (".verdict", ".prompt .text", ".body >> nth=0", ".body >> nth=1"):
+        frame.locator(selector).scroll_into_view_if_needed()
+        box = frame.locator(selector).bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 640
+    picture(page, "pair-zoom-200")
+    assert frame.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+@both_roles
+def test_the_theme_follows_while_the_page_is_open(person: Person, pairs: Review) -> None:
+    page = person.open()
+    frame = opened(page, pairs, LIKELY)[0]
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    frame.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+
+
+@both_roles
+def test_digits_and_enter_work_at_once_and_after_a_click_in_the_card(person: Person, make_review: Any, pairs_map: Any) -> None:
+    review = make_review(f"keys-{person.role}", pairs_map)
+    page = person.open()
+    frame = opened(page, review, OLDEST)[0]
+    frame.locator(".one").first.click(position={"x": 40, "y": 60})
+    page.keyboard.press("2")
+    page.wait_for_function("document.querySelector('#better_b').checked")
+    frame.locator("button", has_text="Differences").click()
+    first = shown_record(frame)["id"]
+    page.keyboard.press("Enter")
+    wait_for_next(page, first)
+    page.keyboard.press("3")
+    page.wait_for_function("document.querySelector('#better_tie').checked")
+    assert checked(page) == ["better_tie"]
+
+
+def wait_for_next(page: Page, before: str) -> Frame:
+    page.wait_for_function(_NEXT, arg=before, timeout=20_000)
+    return card_frames(page)[0]
+
+
+_NEXT = """id => {
+  const frame = document.querySelector("iframe"), card = frame && frame.contentWindow;
+  try { return card && card.document.querySelector("#admap .all") && card.eval("record.id") !== id; } catch { return false; }
+}"""
+
+
+def test_fifty_records_are_answered_by_keyboard_alone(owner: Person, make_review: Any, pairs_map: Any) -> None:
+    review = make_review("fifty", pairs_map)
+    page = owner.open()
+    frame = opened(page, review, OLDEST)[0]
+    given = {}
+    for i in range(50):
+        record = shown_record(frame)
+        key, value = [("1", "a"), ("2", "b"), ("3", "tie"), ("4", "both_bad")][i % 4]
+        if i % 10 == 0:
+            page.keyboard.press("d")
+        page.keyboard.press(key)
+        page.wait_for_function("id => document.getElementById(id).checked", arg=f"better_{value}")
+        given[record["id"]] = value
+        page.keyboard.press("Enter")
+        frame = wait_for_next(page, record["id"])
+    answers = owner_answers(review)
+    assert answers == given
+
+
+def owner_answers(review: Review) -> dict[str, Any]:
+    """The submitted answers to `better` on the server."""
+    return {
+        str(item["id"]): response["values"]["better"]["value"]
+        for page in review.api.pages(review.remote, ("responses",))
+        for item in page
+        for response in item.get("responses") or ()
+        if response["status"] == "submitted"
+    }
+
+
+@both_roles
+def test_a_key_marks_the_differences_word_by_word(person: Person, pairs: Review) -> None:
+    page = person.open()
+    frame = opened(page, pairs, LIKELY)[0]
+    assert frame.locator("mark").count() == 0
+    page.keyboard.press("d")
+    assert frame.locator("mark").count() > 0
+    assert "%" in frame.inner_text(".note")
+    picture(page, f"pair-differences-{person.role}")
+    page.keyboard.press("d")
+    assert frame.locator("mark").count() == 0
+
+
+def test_the_note_takes_letters_as_letters(owner: Person, pairs: Review) -> None:
+    page = owner.open()
+    frame = opened(page, pairs, LIKELY)[0]
+    page.locator("textarea, [contenteditable=true], .textarea").last.click()
+    page.keyboard.type("dff")
+    assert frame.locator("button[aria-pressed=true]").count() == 0
+
+
+@both_roles
+def test_a_click_on_the_map_opens_the_records_of_that_place(person: Person, pairs: Review) -> None:
+    page = person.open()
+    frame = opened(page, pairs, LIKELY)[0]
+    cells = frame.locator("svg a").all()
+    names = [cell.get_attribute("aria-label") or "" for cell in cells]
+    largest = max(range(len(cells)), key=lambda i: int(names[i].split()[0]))
+    with page.context.expect_page() as opening:
+        cells[largest].click(force=True)
+    other = opening.value
+    card_frames(other)
+    assert total(other) == int(names[largest].split()[0])
+    with page.context.expect_page() as opening:
+        frame.locator("figcaption a").click()
+    near = opening.value
+    card_frames(near)
+    assert total(near) == int(frame.inner_text("figcaption a").split()[0]) > 12
+
+
+def total(page: Page) -> int:
+    """How many records the page says there are, in "1 of 30"."""
+    return int(page.locator("text=/\\d+ +of +\\d+/").first.inner_text().split("of")[-1])
+
+
+def test_what_is_drawn_has_a_name_for_a_screen_reader(owner: Person, pairs: Review) -> None:
+    frame = opened(owner.open(), pairs, LIKELY)[0]
+    spoken = frame.locator("#admap").aria_snapshot()
+    assert 'heading "The judge prefers' in spoken
+    assert re.search(r'article "Completion A"', spoken)
+    assert re.search(r"meter \"The judge's score of B", spoken)
+    assert re.search(r'group "Map of 201 records by mean score and spread', spoken)
+    assert 'button "Differences"' in spoken
+    unnamed = frame.evaluate(
+        "[...document.querySelectorAll('#admap :is(button, a, [role]:not([role=status]), article, section)')]"
+        ".filter(e => !(e.getAttribute('aria-label') || e.textContent.trim())).length"
+    )
+    assert unnamed == 0
+
+
+def test_four_completions_are_rated_by_four_digits(owner: Person, four: Review) -> None:
+    page = owner.open()
+    frame = opened(page, four, "page=1&status=pending&sort=metadata.admap_variance.desc")[0]
+    assert frame.locator(".one").count() == 4
+    assert frame.locator(".model").count() == 4
+    picture(page, "four")
+    before = shown_record(frame)["id"]
+    for key in "4235":
+        page.keyboard.press(key)
+        page.wait_for_timeout(150)
+    assert checked(page) == ["rating_a_4", "rating_b_2", "rating_c_3", "rating_d_5"]
+    page.keyboard.press("Enter")
+    wait_for_next(page, before)
+    page.keyboard.press("d")
+    picture(page, "four-differences")
+
+
+@both_roles
+def test_a_blind_review_gives_nothing_away(person: Person, blind: Review, pairs_map: Any) -> None:
+    page = person.open()
+    frame = opened(page, blind, OLDEST)[0]
+    record = shown_record(frame)
+    assert set(record["fields"]) == {"admap", "admap_title"}
+    assert set(record["fields"]["admap"]) == {"_v", "_p", "_c"}
+    assert not record["suggestions"] or record["suggestions"] == {}
+    if person.role == "annotator":
+        assert not [name for name in record["metadata"] if name not in ("admap_reviewer",)]
+    own = next(row for row in pairs_map.batches().__next__().to_pylist() if row["id"] == record["external_id"])
+    order = layout.shown_order(own["id"], 2, blind=True)
+    assert [card.decode(text) for text in record["fields"]["admap"]["_c"]] == [own["completions"][i] for i in order]
+    words = frame.inner_text("#admap").lower()
+    for word in ("label", "judge", "score", "chosen", "rejected", "output_1", "output_2", "probability"):
+        assert word not in words.replace(own["prompt"].lower(), "")
+    assert frame.locator("svg, .meter, .tag, .model").count() == 0
+    assert "label_wrong" not in page.content()
+    picture(page, f"blind-{person.role}")
+
+
+@both_roles
+def test_the_guidelines_are_the_home_of_the_review(person: Person, pairs: Review) -> None:
+    page = person.open()
+    opened(page, pairs, LIKELY)
+    page.get_by_text("Guidelines").first.click()
+    queue = pairs.queue("likely-wrong")
+    home = page.locator("[class*=guidelines], .markdown-render__markdown").last
+    expect(page.get_by_text("Where to start")).to_be_visible()
+    expect(page.get_by_role("link", name="Likely wrong")).to_be_visible()
+    assert f"{queue['count']} records" in home.inner_text()
+    assert page.evaluate(
+        "[...document.images].filter(i => i.src.startsWith('data:image/svg')).every(i => i.naturalWidth > 100)"
+    )
+    page.wait_for_timeout(500)
+    picture(page, f"home-{person.role}")
+    with page.context.expect_page() as opening:
+        page.get_by_role("link", name="Likely wrong").click()
+    card_frames(opening.value)
+    assert opening.value.locator(f"text=/of {queue['count']}/").count() >= 1
+
+
+def test_the_first_record_and_ten_cards_are_there_quickly(owner: Person, pairs: Review) -> None:
+    def seconds(query: str, count: int) -> float:
+        page = owner.open()
+        page.goto(pairs.url("page=1&status=discarded"))
+        page.wait_for_load_state("networkidle")
+        page.goto(pairs.url(query), wait_until="commit")
+        card_frames(page, count)
+        taken: float = page.evaluate("performance.now() / 1000")
+        page.context.close()
+        return taken
+
+    first = min(seconds(LIKELY, 1) for _ in range(3))
+    ten = min(seconds(LIKELY.replace("page=1", "page=1~10"), 10) for _ in range(3))
+    # Meant for a machine that does nothing else: more work than processors makes everything slower by their ratio.
+    slower = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    print(f"first record {first:.2f} s, ten cards {ten:.2f} s, load {slower:.1f}")
+    assert first < 1.5 * slower
+    assert ten < 3.0 * slower
+
+
+def test_long_texts_unfold_on_a_key(owner: Person, four: Review) -> None:
+    page = owner.open()
+    frame = opened(page, four, OLDEST)[0]
+    assert frame.locator("button.gap").count() > 0
+    page.keyboard.press("f")
+    assert frame.locator("button.gap").count() == 0
