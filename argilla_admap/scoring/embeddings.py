@@ -34,6 +34,8 @@ class Embedded(NamedTuple):
 
     vector: np.ndarray | None
     error: str | None = None
+    #: It was in the store.
+    known: bool = False
 
 
 class Embedder(Protocol):
@@ -85,7 +87,7 @@ class EndpointEmbedder:
         if elsewhere := [self._under_way[key] for key in wanted.values() if key in self._under_way]:
             await asyncio.wait(elsewhere)
         known = self._calls.known(list(wanted.values()))
-        found |= {text: Embedded(_vector(known[key].text)) for text, key in wanted.items() if key in known}
+        found |= {text: Embedded(_vector(known[key].text), known=True) for text, key in wanted.items() if key in known}
         questions = [_Embed(self._model, part) for part in self._parts([(t, k) for t, k in wanted.items() if k not in known])]
         done = asyncio.get_running_loop().create_future()
         ours = [key for question in questions for key in question.keys]
@@ -198,6 +200,7 @@ class LocalEmbedder:
         found = {text: Embedded(None, "an empty text has no embedding") for text in keys if not text.strip()}
         async with self._one_at_a_time:
             known = self._store.look_up(list(keys.values()))
+            before = set(known)
             missing = [text for text, key in keys.items() if key not in known and text not in found]
             if missing:
                 for text, vector in zip(missing, await asyncio.to_thread(self._encode, missing), strict=True):
@@ -205,7 +208,9 @@ class LocalEmbedder:
                     known[one.key] = one
                     self._store.put(one, _nothing)
                 self._store.flush()
-        return found | {text: Embedded(_vector(known[key].text)) for text, key in keys.items() if key in known}
+        return found | {
+            text: Embedded(_vector(known[key].text), known=key in before) for text, key in keys.items() if key in known
+        }
 
     def _encode(self, texts: list[str]) -> Any:
         most = self._model.max_seq_length

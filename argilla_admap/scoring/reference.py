@@ -83,6 +83,7 @@ class ReferenceScorer:
         texts = {text for row in rows for text in row.completions}
         texts |= {text for found in references for text in found.texts}
         embedded = await self._embedder.embed(sorted(texts))
+        self.cached += sum(one.known for one in embedded.values())
         return [
             [_scored(embedded[text], found, embedded) for text in row.completions]
             for row, found in zip(rows, references, strict=True)
