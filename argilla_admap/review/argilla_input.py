@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from argilla_admap.records import PREFERENCE_SCHEMA, Record, records_to_batch
 from argilla_admap.review.argilla_api import Address, Api, parse_address
-from argilla_admap.review.existing import read_layout
-from argilla_admap.review.reading import record_of
+from argilla_admap.review.existing import Foreign, read_layout
+from argilla_admap.review.reading import as_it_stands, record_of
 from argilla_admap.tables import BATCH_ROWS, RecordStream
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read_dataset(
         workspace: where `dataset` does not say it.
         fields: the prompt's and the completions' (or chosen's and rejected's), where they are not recognised.
         rating_question: the question about the label, where it is not recognised.
-        corrections: ratings to put in the place of a record's own.
+        corrections: ratings, as `pull` gives them, to put in the place of a record's own.
         only: the ids of the records to give; all where it is left out.
         limit: the most records to give.
 
@@ -59,16 +59,18 @@ def read_dataset(
     reading = read_layout(target, prompt_field=prompt, completion_fields=completions, rating_question=rating_question)
 
     def records() -> Iterator[Record]:
-        for page in api.pages(target, ("suggestions",)):
+        for page in api.pages(target, ("suggestions",) if isinstance(reading, Foreign) else ()):
             for item in page:
                 record = record_of(item, reading, target)
-                if record is not None and (only is None or record.id in only):
-                    yield record
+                if record is None or (only is not None and record.id not in only):
+                    continue
+                after = (corrections or {}).get(record.id)
+                yield record if after is None else replace(record, ratings=as_it_stands(after, item, reading, record.id))
 
     def batches() -> Iterator[pa.RecordBatch]:
         pending: list[Record] = []
         for count, record in enumerate(records(), 1):
-            pending.append(_corrected(record, (corrections or {}).get(record.id)))
+            pending.append(record)
             if len(pending) >= BATCH_ROWS:
                 yield records_to_batch(pending)
                 pending = []
@@ -86,7 +88,3 @@ def named_fields(fields: FieldNames | None) -> tuple[str | None, tuple[str, ...]
         return None, ()
     pair = tuple(name for name in (fields.chosen, fields.rejected) if name)
     return fields.prompt, fields.completion or pair
-
-
-def _corrected(record: Record, ratings: tuple[float | None, ...] | None) -> Record:
-    return record if ratings is None else replace(record, ratings=ratings)

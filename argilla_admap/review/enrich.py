@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from argilla_admap.records import batch_to_records, printable
 from argilla_admap.review.argilla_api import Api, RemoteDataset
-from argilla_admap.review.existing import Reading, Texts, external_id
+from argilla_admap.review.existing import Reading, external_id
 from argilla_admap.review.home import count_queues
 from argilla_admap.review.outcome import Progress, PushResult
 from argilla_admap.review.payload import Payload
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["enrich"]
 
-_ID = BY_COLUMN["id"]
+_ID, _ORDER = BY_COLUMN["id"], BY_COLUMN["order"]
 # What Argilla's own text field takes for markup, and may run.
 _MARKUP = re.compile(r"<[a-zA-Z!/]")
 
@@ -59,14 +61,18 @@ def enrich(
         for item in page:
             done += 1
             unsafe += any(_MARKUP.search(str(value)) is not None for value in item["fields"].values())
-            row = matcher.row(item)
-            if row is not None:
+            found = matcher.find(item)
+            if found is not None:
+                row, order = found
                 wanted = payload.metadata(row)
                 if item.get("external_id") != payload.ids[row]:
-                    if _ID.name not in dataset.properties and not dry_run:
-                        notes += ensure_properties(api, dataset, [_ID.column], blind=False)
-                        dataset = api.refresh(dataset)
                     wanted[_ID.name] = payload.ids[row]
+                if order is not None:
+                    wanted[_ORDER.name] = orjson.dumps(order).decode()
+                lacking = [prop.column for prop in (_ID, _ORDER) if prop.name in wanted and prop.name not in dataset.properties]
+                if lacking and not dry_run:
+                    notes += ensure_properties(api, dataset, lacking, blind=False)
+                    dataset = api.refresh(dataset)
                 sender.change(item, wanted, payload.vector(row) if include or dry_run else None)
             if progress is not None and (done % 100 == 0 or done == total):
                 progress(done, total)
@@ -74,6 +80,8 @@ def enrich(
     seconds = time.monotonic() - began
     if matcher.by_text:
         notes.append(f"{matcher.by_text:,} records were matched by their texts, because their ids differ")
+    if matcher.other_texts:
+        notes.append(f"{matcher.other_texts:,} records have the id of a record of the map and other texts")
     if sender.held:
         notes.append(
             f"{sender.held:,} records hold metadata ({sender.held_by!r}) that the data set's settings do not allow any more; "
@@ -116,47 +124,49 @@ def _earlier_view(api: Api, dataset: RemoteDataset) -> list[float] | None:
 
 
 class _Matcher:
-    """Finds the map's row of a record on the server."""
+    """Finds the map's row of a record on the server, and in which order its completions stand there."""
 
     def __init__(self, data_map: DataMap, payload: Payload, reading: Reading) -> None:
-        self._data_map, self._reading = data_map, reading
+        self._reading = reading
         self._rows = {record_id: row for row, record_id in enumerate(payload.ids)}
         self._rows |= {external_id(record_id): row for record_id, row in self._rows.items()}
-        self._texts: dict[bytes, int] | None = None
+        self._texts: dict[bytes, int] = {}
+        self._completions: list[tuple[bytes, ...]] = []
+        for batch in data_map.batches():
+            for record in batch_to_records(batch):
+                prints = tuple(map(_print, record.completions))
+                self._texts.setdefault(_text_key(record.prompt, prints), len(self._completions))
+                self._completions.append(prints)
         self.matched: set[int] = set()
         self.by_text = 0
+        self.other_texts = 0
 
-    def row(self, item: Mapping[str, Any]) -> int | None:
-        """The row, None where the map does not hold the record."""
+    def find(self, item: Mapping[str, Any]) -> tuple[int, tuple[int, ...] | None] | None:
+        """The row, and the map's completion at each place there if that is not the map's order; None without a match."""
         external = item.get("external_id")
+        texts = self._reading.texts(item["fields"], external or "")
+        prints = tuple(map(_print, texts.completions)) if texts is not None else ()
         row = self._rows.get(external) if external is not None else None
-        if row is None:
-            texts = self._reading.texts(item["fields"], external or "")
-            if texts is None:
-                return None
-            if self._texts is None:
-                self._texts = self._hash_map()
-            row = self._texts.get(_text_key(texts))
+        if row is None and texts is not None:
+            row = self._texts.get(_text_key(texts.prompt, prints))
             self.by_text += row is not None
-        if row is not None:
-            self.matched.add(row)
-        return row
-
-    def _hash_map(self) -> dict[bytes, int]:
-        rows: dict[bytes, int] = {}
-        row = 0
-        for batch in self._data_map.batches():
-            for record in batch_to_records(batch):
-                rows.setdefault(_text_key(Texts(record.prompt, record.turns, record.completions)), row)
-                row += 1
-        return rows
+        if row is None:
+            return None
+        self.matched.add(row)
+        ours = self._completions[row]
+        if prints == ours:
+            return row, None
+        if sorted(prints) != sorted(ours) or len(set(ours)) != len(ours):
+            self.other_texts += sorted(prints) != sorted(ours)
+            return row, None
+        return row, tuple(ours.index(found) for found in prints)
 
 
-def _text_key(texts: Texts) -> bytes:
-    """The same for the same texts, in whatever order the completions stand, and with whatever white space around them."""
-    digest = hashlib.blake2b(digest_size=16)
-    for text in (texts.prompt, *sorted(texts.completions)):
-        encoded = printable(text.strip()).encode()
-        digest.update(len(encoded).to_bytes(8, "little"))
-        digest.update(encoded)
-    return digest.digest()
+def _print(text: str) -> bytes:
+    """A fingerprint of a text that white space around it does not change."""
+    return hashlib.blake2b(printable(text.strip()).encode(), digest_size=8).digest()
+
+
+def _text_key(prompt: str, completions: Sequence[bytes]) -> bytes:
+    """The same for the same texts, in whatever order the completions stand."""
+    return hashlib.blake2b(_print(prompt) + b"".join(sorted(completions)), digest_size=16).digest()

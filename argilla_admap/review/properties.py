@@ -57,6 +57,8 @@ PROPERTIES: tuple[Property, ...] = (
     Property("label", "terms", "Label before the review"),
     # The record's id in the map, where a data set that we did not make calls it something else.
     Property("id", "terms", "Id in the map", always=False),
+    # And the place in the map of each completion there, as JSON, where they stand in another order.
+    Property("order", "terms", "Order of the completions", always=False),
     Property("sample", "terms", "Part of the mixed sample", always=False),
     Property("reviewer", "terms", "Assigned to", always=False, public=True),
     Property("review", "terms", "Outcome of the review", always=False),

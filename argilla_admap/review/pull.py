@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from argilla_admap.errors import InputError
 from argilla_admap.review import resolve as rules
 from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
-from argilla_admap.review.existing import Reading, read_layout
+from argilla_admap.review.existing import Foreign, Reading, read_layout
 from argilla_admap.review.layout import ratings_from_answer
 from argilla_admap.review.properties import BY_COLUMN
-from argilla_admap.review.reading import label_of, record_id_of
+from argilla_admap.review.reading import label_of, order_of, record_id_of
 from argilla_admap.review.resolve import Answer, Value, resolve
 from argilla_admap.review.settings import ensure_properties
 
@@ -138,7 +138,8 @@ class _Collected:
 
 def _collect(api: Api, target: RemoteDataset, reading: Reading) -> _Collected:
     found = _Collected()
-    for page in api.pages(target, ("responses", "suggestions")):
+    include = ("responses", "suggestions") if isinstance(reading, Foreign) else ("responses",)
+    for page in api.pages(target, include):
         for item in page:
             found.records += 1
             submitted = [answer for answer in item.get("responses") or () if answer["status"] == "submitted"]
@@ -163,7 +164,9 @@ def _add(
     p_wrong = metadata.get(_P_WRONG)
     record = found.reviewed.setdefault(
         record_id,
-        _Reviewed(label, reading.order(record_id, len(label)), float(p_wrong) if p_wrong is not None else None, [], []),
+        _Reviewed(
+            label, order_of(item, reading, record_id, len(label)), float(p_wrong) if p_wrong is not None else None, [], []
+        ),
     )
     record.records.append((str(item["id"]), metadata))
     for answer in submitted:

@@ -160,7 +160,7 @@ def _write(
     notes = list(result.notes)
     reviewed = result.outcomes
     if options.original is not None and options.format is None and not options.reviewed_only:
-        report = write_corrected(
+        rewritten = write_corrected(
             options.original,
             output if output is not None else os.devnull,
             result.corrections,
@@ -169,31 +169,40 @@ def _write(
             on_error=options.on_error,
             dry_run=dry_run,
         )
-        if report.unmatched:
+        if rewritten.unmatched:
             notes.append(
-                f"{len(report.unmatched):,} corrected records are not in {options.original}: {_some(report.unmatched)}"
+                f"{len(rewritten.unmatched):,} corrected records are not in {options.original}: {_some(rewritten.unmatched)}"
             )
-        if report.ties_kept:
+        if rewritten.ties_kept:
             notes.append(
-                f"{len(report.ties_kept):,} records are ties, which {report.format} cannot say; they stay as they were: "
-                f"{_some(report.ties_kept)}"
+                f"{len(rewritten.ties_kept):,} records are ties, which {rewritten.format} cannot say; they stay as they were: "
+                f"{_some(rewritten.ties_kept)}"
             )
         return Pulled(
             result,
-            unmatched=tuple(report.unmatched),
-            ties_kept=tuple(report.ties_kept),
-            written=report.corrected,
+            unmatched=tuple(rewritten.unmatched),
+            ties_kept=tuple(rewritten.ties_kept),
+            written=rewritten.corrected,
             notes=tuple(notes),
         )
-    source: RecordStream
+    only = reviewed if options.reviewed_only else None
+    stream: RecordStream
     if options.original is not None:
-        source = registry.read(
-            options.original, format=options.original_format, fields=options.fields, on_error=options.on_error
-        )
+        read = registry.read(options.original, format=options.original_format, fields=options.fields, on_error=options.on_error)
+        stream = _corrected(read, result, only)
     else:
-        source = read_dataset(result.dataset, client, fields=options.fields, rating_question=options.rating_question)
+        stream = read_dataset(
+            result.dataset,
+            client,
+            fields=options.fields,
+            rating_question=options.rating_question,
+            corrections=result.corrections,
+            only=only,
+        )
     if not dry_run and output is not None:
-        registry.write(_corrected(source, result, reviewed if options.reviewed_only else None), output, options.format or _PLAIN)
+        report = registry.write(stream, output, options.format or _PLAIN)
+        if report.left_out:
+            notes.append(f"{report.left_out:,} records have no better and worse completion and were left out")
     return Pulled(result, written=result.corrected, notes=tuple(notes))
 
 

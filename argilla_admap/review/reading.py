@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -15,10 +16,11 @@ from argilla_admap.review.existing import Foreign, Own, Reading, own_id
 from argilla_admap.review.layout import ratings_from_answer
 from argilla_admap.review.properties import BY_COLUMN
 
-__all__ = ["label_of", "record_id_of", "record_of"]
+__all__ = ["as_it_stands", "label_of", "order_of", "record_id_of", "record_of"]
 
 _LABEL = BY_COLUMN["label"].name
 _ID = BY_COLUMN["id"].name
+_ORDER = BY_COLUMN["order"].name
 
 
 def record_id_of(item: Mapping[str, Any], reading: Reading) -> str | None:
@@ -33,8 +35,28 @@ def record_id_of(item: Mapping[str, Any], reading: Reading) -> str | None:
     return texts.id if texts is not None else None
 
 
+def order_of(item: Mapping[str, Any], reading: Reading, record_id: str, k: int) -> tuple[int, ...]:
+    """The record's own completion at each place of the page."""
+    noted = (item.get("metadata") or {}).get(_ORDER)
+    if isinstance(reading, Foreign) and isinstance(noted, str):
+        with suppress(ValueError, TypeError):
+            order = tuple(int(place) for place in orjson.loads(noted))
+            if sorted(order) == list(range(k)):
+                return order
+    return reading.order(record_id, k)
+
+
+def as_it_stands(
+    ratings: tuple[float | None, ...], item: Mapping[str, Any], reading: Reading, record_id: str
+) -> tuple[float | None, ...]:
+    """Ratings in the record's own order, in the order of the texts that `Reading.texts` gives."""
+    if isinstance(reading, Own):
+        return ratings
+    return tuple(ratings[own] for own in order_of(item, reading, record_id, len(ratings)))
+
+
 def label_of(item: Mapping[str, Any], reading: Reading, dataset: RemoteDataset) -> tuple[float | None, ...] | None:
-    """The label before the review, one rating a completion; None where the record has no completions.
+    """The label before the review, in the record's own order; None where the record has no completions.
 
     It is what push noted; else what the suggestions say; else what the fields' names say: chosen before rejected.
     """
@@ -86,7 +108,7 @@ def record_of(item: Mapping[str, Any], reading: Reading, dataset: RemoteDataset)
         prompt=texts.prompt,
         completions=texts.completions,
         models=models,
-        ratings=label,
+        ratings=as_it_stands(label, item, reading, record_id or ""),
         samples=((),) * k,
         reasons=reasons,
         turns=texts.turns,

@@ -175,6 +175,26 @@ def test_metadata_that_the_server_would_not_take_back_are_left_as_they_are(api: 
     assert any("topic" in note for note in result.notes)
 
 
+@pytest.mark.parametrize("ids", [True, False])
+def test_an_answer_is_understood_where_the_completions_stand_in_another_order(
+    api: Api, workspace: str, make: Any, ids: bool
+) -> None:
+    """Theirs are named chosen and rejected; the map's label prefers the second."""
+    rows = [row(f"r{i}", ratings=[1.0, 4.0]) for i in range(2)]
+    pairs(make, [r | {"completions": r["completions"][::-1]} for r in rows], ids=ids)
+    push(data_map(rows), "theirs", api.client, workspace=workspace)
+    stored = records(api, remote(api, workspace, "theirs")).values()
+    by_id = {item["metadata"].get("admap_id", item["external_id"]): item["id"] for item in stored}
+    answer(api.client, by_id["r0"], {"preference": "chosen"})
+    answer(api.client, by_id["r1"], {"preference": "rejected"})
+    result = pull("theirs", api.client, workspace=workspace)
+    assert (result.corrections, result.outcomes) == ({"r1": (4.0, 1.0)}, {"r0": "confirmed", "r1": "corrected"})
+    (batch,) = read_dataset(f"{workspace}/theirs", api.client, corrections=result.corrections).batches()
+    found = {r.id: dict(zip(r.completions, r.ratings, strict=True)) for r in batch_to_records(batch)}
+    assert found["r0"] == dict(zip(rows[0]["completions"], (1.0, 4.0), strict=True))
+    assert found["r1"] == dict(zip(rows[1]["completions"], (4.0, 1.0), strict=True))
+
+
 def test_distilabels_layout_is_read_and_pulled(api: Api, workspace: str, make: Any) -> None:
     rows = [row(f"r{i}", ratings=[4.0, 2.0]) for i in range(4)]
     distilabel(make, rows)
