@@ -36,7 +36,7 @@ class Texts:
 
 # An id stands, unescaped, in a script of the review page. What could end or alter that script is written in the card's
 # encoding; a plain id, which is nearly every id, stays as it is.
-_UNSAFE_ID = re.compile("[<$\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\u241b]")
+_UNSAFE_ID = re.compile("[<$\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\u241b]|#TEMPLATE#")
 
 
 def external_id(record_id: str) -> str:

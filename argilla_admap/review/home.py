@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from argilla_admap.errors import InputError
 from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
 from argilla_admap.review.existing import external_id, own_layout
-from argilla_admap.review.guidelines import QueueLine, merge_guidelines, render_guidelines
+from argilla_admap.review.guidelines import QueueLine, merge_guidelines, render_guidelines, room_beside
 from argilla_admap.review.properties import BY_COLUMN, POSITION
 from argilla_admap.review.queues import CONTRACT, QUEUES, Queue, adhoc_queue, reviewer_queue, similar_url, usable
 
@@ -150,9 +150,12 @@ def refresh_home(
     if layout is None:
         return False
     # In a blind review a queue's name says what its records are suspected of.
-    shown = [c for c in counts if not layout.blind or c.queue.name in ("mixed", "all") or c.queue.name.startswith("reviewer-")]
+    # Also "all" does: it opens with the likeliest errors.
+    shown = [c for c in counts if not layout.blind or c.queue.name == "mixed" or c.queue.name.startswith("reviewer-")]
     lines = [QueueLine(c.queue.title, c.queue.why, c.count, c.url, c.bulk_url) for c in shown]
-    text = merge_guidelines(dataset.guidelines, render_guidelines(layout, lines, map_info=map_info, summary=summary))
+    room = room_beside(dataset.guidelines)
+    ours = render_guidelines(layout, lines, map_info=map_info, summary=summary, room=room)
+    text = merge_guidelines(dataset.guidelines, ours)
     if text == dataset.guidelines:
         return False
     api.update_dataset(dataset, guidelines=text)

@@ -27,14 +27,12 @@ __all__ = [
     "TITLE",
     "Layout",
     "build_settings",
-    "external_id",
     "letter",
     "question_rating",
     "rating_scale",
     "ratings_from_answer",
     "recognise",
     "record_fields",
-    "record_id",
     "record_title",
     "shown_order",
 ]
@@ -104,37 +102,25 @@ def rating_scale(ratings: Iterable[float | None]) -> tuple[int, ...]:
 
 
 def build_settings(
-    layout: Layout,
-    *,
-    client: rg.Argilla | None = None,
-    map_info: Mapping[str, Any] | None = None,
-    guidelines: str | None = None,
-    metadata: Sequence[Any] = (),
-    vectors: Sequence[Any] = (),
-    min_submitted: int = 1,
+    layout: Layout, *, client: rg.Argilla | None = None, map_info: Mapping[str, Any] | None = None
 ) -> rg.Settings:
-    """The Argilla settings of a data set that we make.
+    """Fields and questions of a data set that we make; its metadata are in :mod:`argilla_admap.review.properties`.
 
     Args:
         layout: what to ask.
         client: the connection that the settings belong to; without one Argilla opens its default.
         map_info: the small map in the card, of :func:`argilla_admap.review.card.map_info`; left out of a blind review.
-        guidelines: the home page, of :mod:`argilla_admap.review.guidelines`.
-        metadata, vectors: properties and vector fields to add.
-        min_submitted: answers that complete a record.
 
     Raises:
-        InputError: fewer than two completions, or a scale that Argilla cannot ask.
+        InputError: fewer than two completions.
     """
     import argilla as rg
 
     if layout.k[0] < 2:
         raise InputError(f"a review needs at least 2 completions a record, got {layout.k[0]}")
-    for prop in metadata:
-        prop.visible_for_annotators = not layout.blind
     return rg.Settings(
-        guidelines=guidelines,
         fields=[
+            # First, because Argilla's list of similar records names a record by its first field.
             rg.TextField(TITLE, title="Record", use_markdown=False, required=True, client=client),
             rg.CustomField(
                 card.FIELD,
@@ -146,10 +132,7 @@ def build_settings(
             ),
         ],
         questions=list(_questions(layout, client)),
-        metadata=list(metadata),
-        vectors=list(vectors),
         allow_extra_metadata=True,
-        distribution=rg.TaskDistribution(min_submitted=min_submitted),
     )
 
 
@@ -202,16 +185,6 @@ def shown_order(record_id: str, k: int, *, blind: bool) -> tuple[int, ...]:
         return tuple(range(k))
     seed = record_id.encode("utf-8", "surrogatepass")
     return tuple(sorted(range(k), key=lambda i: hashlib.blake2b(b"%d:" % i + seed, digest_size=8).digest()))
-
-
-def external_id(record_id: str) -> str:
-    """The record's id as Argilla may hold it: the id itself, unless it has a character that its page could stumble over."""
-    return card.encode(record_id)
-
-
-def record_id(external: str) -> str:
-    """The id of a record of the data set from the external id that :func:`external_id` made."""
-    return card.decode(external)
 
 
 def record_title(record_id: str, *, blind: bool) -> str:
