@@ -23,7 +23,7 @@ from argilla_admap.formats.pairs import (
     TrlImplicit,
 )
 from argilla_admap.formats.plain import Completions, Nectar, Plain, UltraFeedback
-from argilla_admap.formats.shape import Chosen, Draft, FieldNames, Format, Row, RowError
+from argilla_admap.formats.shape import Chosen, Draft, FieldNames, Format, Row, RowError, RowFormat
 from argilla_admap.formats.sources import open_source
 from argilla_admap.formats.values import shorten
 from argilla_admap.formats.verdicts import Arena, HelpSteer3
@@ -336,6 +336,10 @@ def entries(shards: Sequence[Shard], chosen: Chosen, *, on_error: str, report: R
 
 def _groups(shard: Shard, format: Format) -> Iterator[tuple[Numbered, ...]]:
     """Rows of one key that follow each other, together; all others alone."""
+    if isinstance(format, RowFormat):
+        for row in shard.rows():
+            yield (row,)
+        return
     group: list[Numbered] = []
     group_key: Any = None
     for row in shard.rows():

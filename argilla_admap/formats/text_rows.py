@@ -138,8 +138,8 @@ class JsonLines(TextShard):
 
 
 _SPACE = re.compile(rb"[ \t\r\n,]*")
-# A whole string, or a quote whose string goes on past the buffer, or a bracket.
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{}]', re.DOTALL)
+_TOKEN = re.compile(rb'["\[\]{}]')
+_BACKSLASH = ord("\\")
 _SCALAR_END = re.compile(rb"[,\]\s]")
 
 
@@ -223,6 +223,18 @@ class _Window:
             if end < len(self._bytes) or not self._more():
                 return taken
 
+    def _string_end(self, start: int) -> int:
+        """Where the string that began before `start` is over; -1 where that is past the window."""
+        quote = self._bytes.find(b'"', start)
+        while quote >= 0:
+            before = quote
+            while before > start and self._bytes[before - 1] == _BACKSLASH:
+                before -= 1
+            if (quote - before) % 2 == 0:
+                return quote + 1
+            quote = self._bytes.find(b'"', quote + 1)
+        return -1
+
     def value(self) -> bytes:
         """Takes one JSON value by its brackets and quotes. Raises EOFError: it has no end; OverflowError: it is too long."""
         depth = 0
@@ -230,9 +242,16 @@ class _Window:
         plain = self.peek(1) not in (b"{", b"[", b'"')
         while True:
             match = (_SCALAR_END if plain else _TOKEN).search(self._bytes, self._at + scan)
-            if match is None or match[0] == b'"':
+            in_string = match is not None and match[0] == b'"' and not plain
+            end = self._string_end(match.end()) if match is not None and in_string else -1
+            if end >= 0:
+                scan = end - self._at
+                if not depth:
+                    return self.take(scan)
+                continue
+            if match is None or in_string:
                 scan = (len(self._bytes) if match is None else match.start()) - self._at
-                if scan > LONGEST_ROW:
+                if scan > LONGEST_ROW or len(self._bytes) - self._at > LONGEST_ROW:
                     raise OverflowError
                 if not self._more():
                     if plain:

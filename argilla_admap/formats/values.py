@@ -56,6 +56,7 @@ _ID_FIELDS = (
 )
 _IDS = frozenset(_ID_FIELDS)
 _SOURCE_FIELDS = ("source", "dataset", "subset", "domain", "task", "category")
+_SOURCES = frozenset(_SOURCE_FIELDS)
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 70
@@ -270,7 +271,7 @@ def found_source(row: Row, fields: FieldNames) -> str | None:
     """Where the record is from: the field that is named, else the first of the usual names."""
     if fields.source is not None:
         return optional_text(look(row, fields.source, "the source field"))
-    for name in _SOURCE_FIELDS:
+    for name in _SOURCE_FIELDS if not _SOURCES.isdisjoint(row) else ():
         value = row.get(name)
         if isinstance(value, str) and value.startswith("["):
             value = decoded(value) or value
