@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +116,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         InputError: the folder is absent or cannot be written to.
     """
     path = Path(path)
+    beginning = f".{path.name[:80]}."
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
+        _remove_left_behind(path.parent, beginning)
+        handle, name = tempfile.mkstemp(prefix=f"{beginning}{os.getpid()}.", suffix=".part", dir=path.parent)
     except OSError as exc:
         raise InputError(f"{path}: cannot write there ({exc.strerror}); name another place with -o") from exc
     os.close(handle)
@@ -129,5 +131,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
+
+
+def _remove_left_behind(folder: Path, beginning: str) -> None:
+    """Removes the temporary files of this name whose writer was killed: their names hold its pid."""
+    for left in folder.iterdir():
+        pid, _, rest = left.name.removeprefix(beginning).partition(".")
+        if left.name.startswith(beginning) and rest.endswith(".part") and pid.isdigit() and not _is_alive(int(pid)):
+            left.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
