@@ -7,7 +7,6 @@ through the SDK's own HTTP client. Nothing here deletes; answers are only read.
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,12 +15,13 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from argilla_admap.errors import ArgillaError, InputError
+from argilla_admap.review.refusals import Refused, plain_url, refused, shorten, unreachable
 
 if TYPE_CHECKING:
     import argilla as rg
     import httpx
 
-__all__ = ["Address", "Api", "Refused", "RemoteDataset", "connect", "parse_address"]
+__all__ = ["Address", "Api", "RemoteDataset", "connect", "parse_address"]
 
 #: Records a request; the server takes 1,000 when reading.
 PAGE = 1000
@@ -99,34 +99,16 @@ def connect(url: str, api_key: str) -> rg.Argilla:
     try:
         return rg.Argilla(api_url=url, api_key=api_key)
     except httpx.HTTPError as exc:
-        raise _unreachable(url, exc) from exc
+        raise unreachable(url, exc) from exc
     except rg._exceptions.ArgillaError as exc:
         raise ArgillaError(
-            f"{_plain_url(url)}: the server does not accept the API key ({_short(str(exc))}); "
+            f"{plain_url(url)}: the server does not accept the API key ({shorten(str(exc))}); "
             'set ARGILLA_API_KEY, or for a server of our own: eval "$(admap server env)"'
         ) from exc
     except ValueError as exc:
-        raise ArgillaError(f"{_plain_url(url)}: what answers there is not an Argilla server ({_short(str(exc))})") from exc
+        raise ArgillaError(f"{plain_url(url)}: what answers there is not an Argilla server ({shorten(str(exc))})") from exc
     finally:
         rg.Argilla._default_client = before
-
-
-def _plain_url(url: str) -> str:
-    """The URL without a user and a password in it."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/") if parts.netloc else url
-
-
-def _unreachable(url: str, exc: Exception) -> ArgillaError:
-    return ArgillaError(
-        f"{_plain_url(url)}: no Argilla server answers ({type(exc).__name__}); start one with `admap server start`, "
-        "or set ARGILLA_API_URL"
-    )
-
-
-def _short(text: str, length: int = 300) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _loopback(url: str) -> bool:
@@ -175,10 +157,10 @@ class Api:
         except httpx.HTTPStatusError as exc:
             answer = exc.response
         except httpx.HTTPError as exc:
-            raise _unreachable(self.url, exc) from exc
+            raise unreachable(self.url, exc) from exc
         if answer.is_success:
             return orjson.loads(answer.content) if answer.content else None
-        raise _refused(self.url, method, path, answer)
+        raise refused(self.url, method, path, answer)
 
     # --- reading ---------------------------------------------------------------------------------------------------------
 
@@ -390,38 +372,7 @@ class Api:
         return answer
 
 
-class Refused(ArgillaError):
-    """The server answered, and said no."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 def _worth_a_retry(exc: Exception) -> bool:
     import httpx
 
     return isinstance(exc, (httpx.TransportError, httpx.HTTPStatusError)) and not isinstance(exc, httpx.UnsupportedProtocol)
-
-
-_ADVICE = {
-    401: 'the API key is not accepted; set ARGILLA_API_KEY, or for a server of our own: eval "$(admap server env)"',
-    403: "this user may not; ask for the role owner, or admin of the workspace",
-    404: "it is not there (any more); list what there is with `admap queues`",
-    409: "it exists already",
-    422: "the server cannot take it",
-}
-
-
-def _refused(url: str, method: str, path: str, answer: httpx.Response) -> Refused:
-    try:
-        said = orjson.loads(answer.content)
-        detail = said.get("detail", said) if isinstance(said, dict) else said
-        if isinstance(detail, dict):
-            detail = detail.get("params", {}).get("detail") or detail.get("message") or detail
-        words = detail if isinstance(detail, str) else orjson.dumps(detail).decode()
-    except orjson.JSONDecodeError:
-        words = re.sub(r"<[^>]*>", " ", answer.text)
-    status = answer.status_code
-    advice = _ADVICE.get(status, "see the server's log" if status >= 500 else "it refused")
-    return Refused(f"{_plain_url(url)}: {advice}. {method} {path} answered {status}: {_short(words)}", status)

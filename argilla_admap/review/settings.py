@@ -7,9 +7,10 @@ from typing import Any
 
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.review import card, layout
-from argilla_admap.review.argilla_api import Address, Api, Refused, RemoteDataset
+from argilla_admap.review.argilla_api import Address, Api, RemoteDataset
 from argilla_admap.review.payload import property_body
 from argilla_admap.review.properties import BY_COLUMN, POSITION, POSITION_TITLE
+from argilla_admap.review.refusals import Refused
 
 __all__ = ["choose_workspace", "complete_settings", "create_dataset", "ensure_properties"]
 

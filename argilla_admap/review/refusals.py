@@ -1,0 +1,68 @@
+"""What an Argilla server refuses, as errors that say what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import orjson
+
+from argilla_admap.errors import ArgillaError
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["Refused", "plain_url", "refused", "shorten", "unreachable"]
+
+
+class Refused(ArgillaError):
+    """The server answered, and said no."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def plain_url(url: str) -> str:
+    """The URL without a user and a password in it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/") if parts.netloc else url
+
+
+def unreachable(url: str, exc: Exception) -> ArgillaError:
+    """Nothing answers at the URL."""
+    return ArgillaError(
+        f"{plain_url(url)}: no Argilla server answers ({type(exc).__name__}); start one with `admap server start`, "
+        "or set ARGILLA_API_URL"
+    )
+
+
+def shorten(text: str, length: int = 300) -> str:
+    """The text on one line, cut at `length` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+_ADVICE = {
+    401: 'the API key is not accepted; set ARGILLA_API_KEY, or for a server of our own: eval "$(admap server env)"',
+    403: "this user may not; ask for the role owner, or admin of the workspace",
+    404: "it is not there (any more); list what there is with `admap queues`",
+    409: "it exists already",
+    422: "the server cannot take it",
+}
+
+
+def refused(url: str, method: str, path: str, answer: httpx.Response) -> Refused:
+    """The error of an answer that is not a success."""
+    try:
+        said = orjson.loads(answer.content)
+        detail = said.get("detail", said) if isinstance(said, dict) else said
+        if isinstance(detail, dict):
+            detail = detail.get("params", {}).get("detail") or detail.get("message") or detail
+        words = detail if isinstance(detail, str) else orjson.dumps(detail).decode()
+    except orjson.JSONDecodeError:
+        words = re.sub(r"<[^>]*>", " ", answer.text)
+    status = answer.status_code
+    advice = _ADVICE.get(status, "see the server's log" if status >= 500 else "it refused")
+    return Refused(f"{plain_url(url)}: {advice}. {method} {path} answered {status}: {shorten(words)}", status)
