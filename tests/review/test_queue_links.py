@@ -1,0 +1,89 @@
+"""The links in a real browser: the page asks the server for exactly the queue's records, and shows the first of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from argilla_admap.review.argilla_api import Api
+from argilla_admap.review.push import push
+from argilla_admap.review.queues import CONTRACT, QUEUES, Queue, adhoc_queue, similar_url
+from tests.doubles.browser import sign_in
+from tests.review.maps import data_map, many
+from tests.review.test_push import records, remote
+
+ADHOC = [
+    adhoc_queue("agreement<-0.25", "agreement:asc"),
+    adhoc_queue("variance>0 and mean<1.9999999999", "mean:desc,p_wrong:desc"),
+    adhoc_queue("p_wrong>=0.333 and p_wrong<0.75 and region in (high_var, low_avg)"),
+    adhoc_queue("mean=0.1"),
+]
+
+
+def searches_of(page: Any, url: str) -> list[dict[str, Any]]:
+    """The bodies of the record searches that the link causes."""
+    bodies: list[dict[str, Any]] = []
+
+    def remember(request: Any) -> None:
+        if request.url.split("?")[0].endswith("/records/search"):
+            bodies.append(json.loads(request.post_data or "{}"))
+
+    page.on("request", remember)
+    with page.expect_response(lambda answer: "/records/search" in answer.url, timeout=30_000) as caught:
+        page.goto(url)
+    assert caught.value.status == 200
+    page.wait_for_load_state("networkidle")
+    page.remove_listener("request", remember)
+    return bodies
+
+
+def test_a_link_shows_the_records_of_its_queue(
+    argilla_client: Any, argilla_server: Any, workspace: str, browser_page: Any
+) -> None:
+    rows = many(60, seed=3)
+    push(data_map(rows), "links", argilla_client, workspace=workspace)
+    api = Api(argilla_client)
+    target = remote(api, workspace, "links")
+    sign_in(browser_page, argilla_server.url, argilla_server.username, argilla_server.password)
+    pending = {"type": "terms", "scope": {"entity": "response", "property": "status"}, "values": ["pending"]}
+    queues: list[Queue] = [*(QUEUES[name] for name in (*CONTRACT, "judge-disagrees", "not-scored")), *ADHOC]
+    for queue in queues:
+        expected, total = api.search(target, queue.body())
+        assert total == int(queue.mask(data_map(rows).frame).sum()) > 0, queue
+        asked = searches_of(browser_page, queue.url(target))[0]
+        filters = [part for part in asked["filters"]["and"] if part["scope"].get("entity") != "response"]
+        open_only = [part for part in filters if part["scope"] != {"entity": "record", "property": "status"}]
+        body = {"sort": asked["sort"]} | ({"filters": {"and": open_only}} if open_only else {})
+        found, count = api.search(target, body)
+        assert count == total, (queue.title, asked)
+        assert [item["id"] for item in found] == [item["id"] for item in expected], (queue.title, asked)
+        assert pending["scope"]["property"] in json.dumps(asked)
+        first = expected[0]["external_id"]
+        browser_page.get_by_text(first, exact=True).first.wait_for(state="attached", timeout=15_000)
+
+
+def test_a_similarity_link_shows_the_neighbours(
+    argilla_client: Any, argilla_server: Any, workspace: str, browser_page: Any
+) -> None:
+    push(data_map(many(40, seed=4)), "near", argilla_client, workspace=workspace)
+    api = Api(argilla_client)
+    target = remote(api, workspace, "near")
+    placed = next(item for item in records(api, target).values() if item["vectors"])
+    sign_in(browser_page, argilla_server.url, argilla_server.username, argilla_server.password)
+    asked = searches_of(browser_page, similar_url(target, placed["id"]))[0]
+    assert asked["query"]["vector"]["record_id"] == placed["id"]
+    assert asked["query"]["vector"]["name"] == "admap_position"
+
+
+@pytest.mark.parametrize("bulk", [10, 25])
+def test_a_bulk_link_shows_many_at_once(
+    argilla_client: Any, argilla_server: Any, workspace: str, browser_page: Any, bulk: int
+) -> None:
+    push(data_map(many(30)), "bulk", argilla_client, workspace=workspace)
+    target = remote(Api(argilla_client), workspace, "bulk")
+    sign_in(browser_page, argilla_server.url, argilla_server.username, argilla_server.password)
+    with browser_page.expect_request(lambda request: "/records/search" in request.url) as caught:
+        browser_page.goto(QUEUES["all"].url(target, bulk=bulk))
+    assert f"limit={bulk}" in caught.value.url
