@@ -55,7 +55,8 @@ class Shard(ABC):
     """One file, or one table, of the rows that are read."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        # A name of a folder's file is a stranger's text too.
+        self.name = name if name.isprintable() else repr(name)
 
     @abstractmethod
     def rows(self) -> Iterator[Numbered]:

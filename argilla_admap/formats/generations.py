@@ -31,7 +31,7 @@ from argilla_admap.formats.values import (
 )
 from argilla_admap.records import Turn
 
-__all__ = ["ByFields", "Distilabel"]
+__all__ = ["ByFields", "Columns", "Distilabel"]
 
 
 def _aligned(row: Row, names: Sequence[str], k: int) -> tuple[tuple[str, Sequence[Any]], ...]:
@@ -121,6 +121,50 @@ def put_in_lists(row: Row, draft: Draft, ratings: Sequence[float | None]) -> lis
         values = [old if new is None else float(new) for old, new in zip(draft.ratings, ratings, strict=True)]
         edits.append(Put(path, [None if value is None else written_like(value, None) for value in values]))
     return edits
+
+
+class Columns(RowFormat):
+    """The columns of this project's own tables, such as a file of scores."""
+
+    name = "columns"
+    takes = "the columns of a file that this program wrote"
+
+    def fits(self, row: Row) -> bool:
+        return all(name in row for name in ("id", "prompt", "completions", "ratings", "samples"))
+
+    def parse_row(self, row: Row, fields: FieldNames) -> Draft:
+        completions = listing(row.get("completions"), "'completions'")
+        k = len(completions)
+        if k < 2:
+            raise RowError(f"'completions' holds {k} completion{'s' * (k != 1)}, and a comparison needs two or more")
+        turns = messages(row.get("turns"), "'turns'") or ()
+        draft = Draft(
+            prompt=as_text(row.get("prompt"), "the prompt 'prompt'"),
+            turns=turns,
+            completions=tuple(as_text(text, f"completion {n}") for n, text in enumerate(completions, 1)),
+            ratings=(None,) * k,
+            places=tuple((("ratings", n),) for n in range(k)),
+            id=found_id(row, fields),
+            source=optional_text(row.get("source")),
+            judge=optional_text(row.get("judge") or row.get("judges")),
+            reference=optional_text(row.get("reference")),
+        )
+        for _, values in _aligned(row, ("ratings",), k):
+            draft.ratings = tuple(number(value, "the rating") for value in values)
+        if fields.rating:
+            draft.ratings, draft.places = ratings_by_field(row, fields, k)
+        for _, values in _aligned(row, ("samples",), k):
+            draft.samples = tuple(
+                tuple(number(v, "a sample", "correct it") for v in listing(s or (), "'samples'")) for s in values
+            )
+        for _, values in _aligned(row, ("models",), k):
+            draft.models = tuple(optional_text(value) for value in values)
+        for _, values in _aligned(row, ("reasons",), k):
+            draft.reasons = tuple(optional_text(value) for value in values)
+        return draft
+
+    def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
+        return put_in_lists(row, draft, ratings)
 
 
 class ByFields(RowFormat):

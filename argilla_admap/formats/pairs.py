@@ -90,26 +90,37 @@ class Pair(RowFormat):
         ("chosen_rating", "rejected_rating"),
         ("rating_chosen", "rating_rejected"),
         ("chosen_avg_rating", "rejected_avg_rating"),
+        ("chosen-rating", "rejected-rating"),
+    )
+
+    #: Pairs of fields that may hold the two models' names.
+    makers: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("chosen_model", "rejected_model"),
+        ("chosen-model", "rejected-model"),
+        ("model_chosen", "model_rejected"),
     )
 
     def draft(self, row: Row, fields: FieldNames, prompt: str, turns: tuple[Turn, ...], pair: tuple[str, str]) -> Draft:
-        """The record of a pair, with its ratings: those beside the pair, else 1 and 0."""
+        """The record of a pair, with its ratings: those beside the pair, else 1 and 0.
+
+        Which side is chosen is the label. Ratings beside the pair say by how much; where they contradict it, they are
+        taken in the label's order.
+        """
         draft = Draft(prompt, pair, _WON, turns=turns, id=found_id(row, fields), source=found_source(row, fields))
-        chosen, rejected = self.sides
         if fields.rating:
             draft.ratings, draft.places = ratings_by_field(row, fields, 2)
         else:
             for names in self.measures:
                 if names[0] in row and names[1] in row:
-                    ratings = tuple(number(row[name], f"{name!r}") for name in names)
-                    if None not in ratings:
-                        draft.ratings, draft.places = ratings, tuple(((name,),) for name in names)
+                    first, second = (number(row[name], f"{name!r}") for name in names)
+                    if first is not None and second is not None:
+                        draft.ratings = max(first, second), min(first, second)
+                        draft.places = tuple(((name,),) for name in names)
                     break
-        for name in ("model", "models"):
-            if f"{chosen}_{name}" in row:
-                draft.models = optional_text(row[f"{chosen}_{name}"]), optional_text(row.get(f"{rejected}_{name}"))
-        if "chosen_model" in row:
-            draft.models = optional_text(row["chosen_model"]), optional_text(row.get("rejected_model"))
+        for names in self.makers:
+            if names[0] in row:
+                draft.models = optional_text(row[names[0]]), optional_text(row.get(names[1]))
+                break
         return draft
 
     def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from argilla_admap.errors import InputError
 from argilla_admap.formats.chats import HhRlhf, Messages, ShareGpt, UltraFeedbackBinarized
 from argilla_admap.formats.files import Numbered, Shard
-from argilla_admap.formats.generations import ByFields, Distilabel
+from argilla_admap.formats.generations import ByFields, Columns, Distilabel
 from argilla_admap.formats.grouped import HelpSteer2, Kto
 from argilla_admap.formats.identity import Identities
 from argilla_admap.formats.pairs import (
@@ -26,9 +26,9 @@ from argilla_admap.formats.plain import Completions, Nectar, Plain, UltraFeedbac
 from argilla_admap.formats.shape import Chosen, Draft, FieldNames, Format, Row, RowError, RowFormat
 from argilla_admap.formats.sources import open_source
 from argilla_admap.formats.values import shorten
-from argilla_admap.formats.verdicts import Arena, HelpSteer3
+from argilla_admap.formats.verdicts import Arena, HelpSteer3, Versus
 from argilla_admap.formats.writing import WriteReport, write
-from argilla_admap.records import PREFERENCE_SCHEMA, Record, records_to_batch
+from argilla_admap.records import PREFERENCE_SCHEMA, Record, printable, records_to_batch
 from argilla_admap.tables import BATCH_ROWS, RecordStream
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
 #: In the order in which they are tried: the one that asks for more comes first.
 FORMATS: tuple[Format, ...] = (
     Plain(),
+    Columns(),
     UltraFeedback(),
     Completions(),
     Nectar(),
@@ -63,6 +64,7 @@ FORMATS: tuple[Format, ...] = (
     HhRlhf(),
     TrlImplicit(),
     HelpSteer2(),
+    Versus(),
     Kto(),
     ByFields(),
 )
@@ -138,7 +140,7 @@ class Preferences(RecordStream):
     """
 
     def __init__(self, shards: Sequence[Shard], chosen: Chosen, *, name: str, on_error: str, limit: int | None) -> None:
-        super().__init__(self._pass, PREFERENCE_SCHEMA, {"input": name, "format": chosen.name})
+        super().__init__(self._pass, PREFERENCE_SCHEMA, {"input": printable(name), "format": chosen.name})
         self.format = chosen
         self.report = ReadReport()
         self._shards = shards

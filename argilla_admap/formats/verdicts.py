@@ -1,13 +1,14 @@
-"""Two answers and somebody's verdict on them: Chatbot Arena and HelpSteer3."""
+"""Two answers and somebody's verdict on them: Chatbot Arena, HelpSteer3, and other layouts of that kind."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from argilla_admap.formats.plain import prompt_of
-from argilla_admap.formats.shape import Draft, Edit, FieldNames, Put, Row, RowError, RowFormat
+from argilla_admap.formats.shape import Draft, Edit, FieldNames, Put, Row, RowError, RowFormat, TieCannotBeSaid
 from argilla_admap.formats.values import (
     as_text,
+    decoded,
     found_id,
     found_source,
     listing,
@@ -15,6 +16,8 @@ from argilla_admap.formats.values import (
     number,
     optional_text,
     prompt_and_turns,
+    put_ratings,
+    ratings_by_field,
     seen,
     shorten,
     split_messages,
@@ -23,7 +26,7 @@ from argilla_admap.formats.values import (
 )
 from argilla_admap.records import Turn, render_turns
 
-__all__ = ["Arena", "HelpSteer3"]
+__all__ = ["Arena", "HelpSteer3", "Versus"]
 
 _WINNERS = {
     "model_a": (1.0, 0.0),
@@ -195,3 +198,115 @@ class HelpSteer3(RowFormat):
         if number(old, "'overall_preference'") == whole:
             return []
         return [Put(("overall_preference",), written_like(whole, old))]
+
+
+#: Names of the two answers, in the order in which a verdict of 0 and 1, or of a and b, means them.
+_ANSWERS = (
+    ("response_0", "response_1"),
+    ("answer_0", "answer_1"),
+    ("response_a", "response_b"),
+    ("answer_a", "answer_b"),
+    ("completion_a", "completion_b"),
+    ("output_a", "output_b"),
+    ("output_1", "output_2"),
+    ("response1", "response2"),
+    ("human_ref_A", "human_ref_B"),
+)
+_VERDICTS = ("better_response_id", "overall_pref", "preference", "preferred", "winner", "labels", "label")
+_WORDS = {**_WINNERS, "equal": (0.5, 0.5), "both": (0.5, 0.5)}
+
+
+class Versus(RowFormat):
+    """Two answers in fields of their own, and a field that says which is better, or two scores (WebGPT, SHP, PKU-SafeRLHF)."""
+
+    name = "versus"
+    takes = "the completions are two fields such as `response_0` and `response_1`; the ratings are by the verdict beside them"
+
+    def fits(self, row: Row) -> bool:
+        return self._answers(row) is not None and (self._verdict_field(row) is not None or "score_0" in row)
+
+    def _answers(self, row: Row) -> tuple[str, str] | None:
+        return next((names for names in _ANSWERS if all(isinstance(row.get(n), str) for n in names)), None)
+
+    def _verdict_field(self, row: Row) -> str | None:
+        return next((name for name in _VERDICTS if name in row), None)
+
+    def parse_row(self, row: Row, fields: FieldNames) -> Draft:
+        answers = self._answers(row)
+        if answers is None:
+            raise RowError(f"two answers are missing, expected fields such as {' and '.join(_ANSWERS[0])}")
+        prompt, turns = self._prompt(row)
+        draft = Draft(
+            prompt=prompt,
+            turns=turns,
+            completions=(text(row, answers[0]), text(row, answers[1])),
+            models=(optional_text(row.get("model_a")), optional_text(row.get("model_b"))),
+            id=found_id(row, fields),
+            source=found_source(row, fields),
+        )
+        if fields.rating:
+            draft.ratings, draft.places = ratings_by_field(row, fields, 2)
+        elif "score_0" in row and "score_1" in row and self._verdict_field(row) is None:
+            draft.ratings = number(row["score_0"], "'score_0'"), number(row["score_1"], "'score_1'")
+            draft.places = (("score_0",),), (("score_1",),)
+        else:
+            draft.ratings = self._said(row)
+        return draft
+
+    def _prompt(self, row: Row) -> tuple[str, tuple[Turn, ...]]:
+        question = row.get("question")
+        question = decoded(question) if isinstance(question, str) else question
+        if isinstance(question, Mapping) and "full_text" in question:
+            return as_text(question["full_text"], "the prompt 'question.full_text'"), ()
+        return prompt_of({"prompt": row["history"]} if isinstance(row.get("history"), str) else row)
+
+    def _said(self, row: Row) -> tuple[float | None, float | None]:
+        name = self._verdict_field(row)
+        value = row.get(name) if name else None
+        if value in (None, ""):
+            return None, None
+        known: tuple[float, float] | None = None
+        if isinstance(value, str):
+            # "A-is-slightly-better", "model_a", "a"
+            known = _WORDS.get(value.strip().lower().partition("-is-")[0])
+        if known is None:
+            numbers = self._numbers(row, name)
+            which = number(value, repr(name), "or a word: a, b or tie")
+            if which not in numbers:
+                raise RowError(f"{name!r} is {seen(value)}, expected {numbers[0]:.0f} or {numbers[1]:.0f}, or a, b or tie")
+            known = (1.0, 0.0) if which == numbers[0] else (0.0, 1.0)
+        return known
+
+    def _numbers(self, row: Row, name: str | None) -> tuple[float, float]:
+        """The verdict's numbers for the first answer and for the second."""
+        answers = self._answers(row)
+        if name in ("labels", "label"):
+            # SHP's says whether the first is preferred.
+            return 1.0, 0.0
+        return (1.0, 2.0) if answers is not None and answers[0].endswith("1") else (0.0, 1.0)
+
+    def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
+        if draft.places:
+            return put_ratings(row, draft, ratings)
+        first, second = (old if new is None else float(new) for old, new in zip(draft.ratings, ratings, strict=True))
+        if first is None or second is None or _order(first, second) == _order(*draft.ratings):
+            return []
+        name = self._verdict_field(row) or _VERDICTS[0]
+        old = row.get(name)
+        if isinstance(old, str) and not old.strip().isdigit():
+            return [Put((name,), _word_like(old, first, second))]
+        if first == second:
+            raise TieCannotBeSaid
+        return [Put((name,), written_like(self._numbers(row, name)[first < second], old))]
+
+
+def _word_like(old: str, first: float, second: float) -> str:
+    """The verdict in the words of the old one."""
+    if first == second:
+        return "Tie" if old[:1].isupper() else "tie"
+    side = "a" if first > second else "b"
+    word, strength, rest = old.partition("-is-")
+    if word.lower().startswith("model_"):
+        side = f"model_{side}"
+    side = side.upper() if old[:1].isupper() else side
+    return f"{side}{strength}{rest}" if strength else side

@@ -28,6 +28,12 @@ SAMPLES = {
     "arena-responses": "arena",
     "kto": "kto",
     "completions": "completions",
+    "columns": "columns",
+    "ultrafeedback-cleaned": "trl-messages",
+    "versus": "versus",
+    "versus-shp": "versus",
+    "versus-webgpt": "versus",
+    "versus-words": "versus",
 }
 
 

@@ -18,8 +18,8 @@ from argilla_admap.records import Record
 from tests.formats.samples import SAMPLES, sample
 
 CONTAINERS = ("jsonl", "json", "csv", "parquet")
-#: Formats that only know better and worse.
-WITHOUT_TIES = {"trl", "trl-messages", "trl-implicit", "hh-rlhf", "alpaca", "sharegpt"}
+#: Samples of formats that only know better and worse.
+WITHOUT_TIES = {"trl", "trl-messages", "trl-implicit", "hh-rlhf", "alpaca", "sharegpt", "versus", "versus-shp"}
 
 each_sample = pytest.mark.parametrize("name", SAMPLES)
 each_container = pytest.mark.parametrize("container", CONTAINERS)
@@ -157,7 +157,7 @@ def test_a_tie_is_written_where_the_format_can_say_it_and_counted_where_it_canno
     first = records(original)[0]
     tie = (2.0,) * len(first.ratings)
     report = write_corrected(original, tmp_path / "out.jsonl", {first.id: tie})
-    if SAMPLES[name] in WITHOUT_TIES and name != "trl-messages-implicit":
+    if name in WITHOUT_TIES:
         assert report.ties_kept == [first.id]
         assert (tmp_path / "out.jsonl").read_bytes() == original.read_bytes()
         dropped = write_corrected(original, tmp_path / "dropped.jsonl", {first.id: tie}, ties="drop")
