@@ -127,15 +127,13 @@ class Kto(Format):
         self, rows: Sequence[Row], draft: Draft, ratings: Sequence[float | None], fields: FieldNames
     ) -> list[list[Edit]]:
         edits: list[list[Edit]] = [[] for _ in rows]
-        wanted = [float(r) for r in ratings if r is not None]
-        # Ratings of another scale are good above the middle of what was given.
-        middle = 0.5 if all(0 <= r <= 1 for r in wanted) else (min(wanted) + max(wanted)) / 2
-        for row, old, new, mine in zip(rows, draft.ratings, ratings, edits, strict=True):
-            if new is None:
-                continue
-            good = new >= middle if middle == 0.5 else new > middle
-            if float(good) != old:
-                mine.append(Put(("label",), _like(row.get("label"), good)))
+        wanted = [old if new is None else float(new) for old, new in zip(draft.ratings, ratings, strict=True)]
+        known = [rating for rating in wanted if rating is not None]
+        # Ratings of another scale are good from the middle of the record's own on.
+        middle = 0.5 if all(0 <= rating <= 1 for rating in known) else (min(known) + max(known)) / 2
+        for row, old, new, mine in zip(rows, draft.ratings, wanted, edits, strict=True):
+            if new is not None and float(new >= middle) != old:
+                mine.append(Put(("label",), _like(row.get("label"), new >= middle)))
         return edits
 
 

@@ -11,9 +11,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from argilla_admap.formats.corrected import write_corrected
+from argilla_admap.formats.edits import edit_json, edit_value
 from argilla_admap.formats.registry import FORMATS, read
+from argilla_admap.formats.shape import TieCannotBeSaid
 from argilla_admap.records import Record
 from tests.formats.samples import SAMPLES, sample
 
@@ -166,3 +170,45 @@ def test_a_tie_is_written_where_the_format_can_say_it_and_counted_where_it_canno
     else:
         assert report.ties_kept == []
         assert len(set(records(tmp_path / "out.jsonl")[0].ratings)) == 1
+
+
+@each_sample
+@given(data=st.data())
+def test_any_correction_reads_back_in_its_order(name: str, data: st.DataObject) -> None:
+    chosen = read(sample(name)).format
+    lines = sample(name).read_text().splitlines()
+    size = len(lines) // 3
+    first = data.draw(st.integers(0, 2)) * size
+    texts = lines[first : first + size]
+    rows = [json.loads(text) for text in texts]
+    draft = chosen.format.parse(rows, chosen.fields)
+    k = len(draft.completions)
+    wanted = data.draw(st.lists(st.sampled_from([None, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0]), min_size=k, max_size=k))
+    expected = [old if new is None else new for old, new in zip(draft.ratings, wanted, strict=True)]
+    try:
+        edits = chosen.format.correct(rows, draft, wanted, chosen.fields)
+    except TieCannotBeSaid:
+        assert expected[0] == expected[1]
+        assert name in WITHOUT_TIES
+        return
+    after = [json.loads(edit_json(text, mine)) for text, mine in zip(texts, edits, strict=True)]
+    label = dict(
+        zip(*(getattr(chosen.format.parse(after, chosen.fields), part) for part in ("completions", "ratings")), strict=True)
+    )
+    asked = better_pairs(dict(zip(draft.completions, expected, strict=True)))
+    if chosen.name == "kto":
+        # Good and bad are all that it knows.
+        assert not {(b, a) for a, b in better_pairs(label)} & asked
+    else:
+        assert better_pairs(label) == asked
+    assert after == [edit_value(row, mine) for row, mine in zip(rows, edits, strict=True)]
+
+
+def test_ratings_that_contradict_the_chosen_side_are_taken_in_its_order(tmp_path: Path) -> None:
+    row = {"prompt": "p", "chosen": "a", "rejected": "b", "chosen_score": 2, "rejected_score": 7}
+    (tmp_path / "x.jsonl").write_text(json.dumps(row) + "\n")
+    record = records(tmp_path / "x.jsonl")[0]
+    assert record.ratings == (7.0, 2.0)
+    write_corrected(tmp_path / "x.jsonl", tmp_path / "y.jsonl", {record.id: (2.0, 7.0)})
+    after = json.loads((tmp_path / "y.jsonl").read_text())
+    assert after == {"prompt": "p", "chosen": "b", "rejected": "a", "chosen_score": 7, "rejected_score": 2}
