@@ -144,6 +144,7 @@ def map_info(
     variance: npt.ArrayLike,
     *,
     thresholds: Mapping[str, float | None] | None = None,
+    scores: npt.ArrayLike | None = None,
     columns: int = 26,
     rows: int = 16,
 ) -> dict[str, Any]:
@@ -153,6 +154,7 @@ def map_info(
         mean: shape (n_records,), score points; NaN where a record has no place.
         variance: shape (n_records,), squared score points.
         thresholds: ``variance`` and ``mean``, where the regions part; absent where the map was made within strata.
+        scores: all scores of the data set, for the two ends of the score bars; without them each card guesses.
         columns: cells along the spread, which is drawn as a standard deviation and cut at the 99th percentile.
         rows: cells along the mean.
 
@@ -163,7 +165,9 @@ def map_info(
     x = np.sqrt(np.clip(np.asarray(variance, dtype=np.float64), 0, None))
     placed = np.isfinite(x) & np.isfinite(y)
     x, y = x[placed], y[placed]
-    limits = {name: _number((thresholds or {}).get(name)) for name in ("variance", "mean")}
+    limits: dict[str, Any] = {name: _number((thresholds or {}).get(name)) for name in ("variance", "mean")}
+    if scores is not None and (scale := _score_scale(np.asarray(scores, dtype=np.float64))):
+        limits["scale"] = scale
     if not x.size:
         return {"n": 0, "nx": columns, "ny": rows, "x1": 1.0, "xm": 1.0, "y0": 0.0, "y1": 1.0, "cells": [], **limits}
     right = float(np.quantile(x, 0.99)) or 1.0
@@ -186,6 +190,18 @@ def map_info(
         "cells": [int(c) for c in counts],
         **limits,
     }
+
+
+def _score_scale(scores: npt.NDArray[np.float64]) -> list[float] | None:
+    """The two ends of the narrowest usual scale that holds all scores; their own ends, rounded outwards, where none does."""
+    known = scores[np.isfinite(scores)]
+    if not known.size:
+        return None
+    low, high = float(known.min()), float(known.max())
+    for bottom, top in ((0, 1), (1, 5), (0, 5), (1, 10), (0, 10), (0, 100)):
+        if bottom <= low and high <= top:
+            return [bottom, top]
+    return [math.floor(low), math.ceil(high)]
 
 
 def template(info: Mapping[str, Any] | None = None, *, blind: bool = False) -> str:

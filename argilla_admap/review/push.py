@@ -153,7 +153,7 @@ def _push_own(
     began = time.monotonic()
     known = existing_records(api, target) if target.ready else Known()
     sender = Sender(api, target, known, dry_run=dry_run)
-    for row, item in _items(data_map, payload, wanted):
+    for row, item in _items(data_map, payload, wanted, known):
         sender.add(item)
         if progress is not None and (row % 100 == 99 or row + 1 == total):
             progress(row + 1, total)
@@ -184,8 +184,8 @@ def _push_own(
     )
 
 
-def _items(data_map: DataMap, payload: Payload, wanted: layout.Layout) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each record as Argilla takes it, streamed."""
+def _items(data_map: DataMap, payload: Payload, wanted: layout.Layout, known: Known) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each record as Argilla takes it, streamed. A blind record shows label and scores once its review is completed."""
     row = 0
     for batch in data_map.batches():
         extra = [name for name in batch.schema.names if name not in ("prompt", "turns", "completions", "samples")]
@@ -196,9 +196,12 @@ def _items(data_map: DataMap, payload: Payload, wanted: layout.Layout) -> Iterat
                 raise InputError(
                     f"the map's texts and numbers are not in one order at record {record.id!r}; make the map again"
                 )
+            name = external_id(record.id)
+            stored = known.get(name)
+            revealed = not wanted.blind or (stored is not None and stored.completed)
             item: dict[str, Any] = {
-                "external_id": external_id(record.id),
-                "fields": layout.record_fields(record, columns, blind=wanted.blind),
+                "external_id": name,
+                "fields": layout.record_fields(record, columns, blind=wanted.blind, revealed=revealed),
                 "metadata": payload.metadata(row),
             }
             vector = payload.vector(row)
@@ -243,8 +246,12 @@ def _distinct_ratings(data_map: DataMap) -> list[float | None]:
 
 def _map_info(data_map: DataMap) -> dict[str, Any]:
     numbers = data_map.numbers
+    scores: Any = numbers.column("scores")
     return card.map_info(
-        numbers.column("mean").to_numpy(), numbers.column("variance").to_numpy(), thresholds=data_map.info.get("thresholds")
+        numbers.column("mean").to_numpy(),
+        numbers.column("variance").to_numpy(),
+        thresholds=data_map.info.get("thresholds"),
+        scores=pc.list_flatten(scores).to_numpy(),
     )
 
 

@@ -36,6 +36,7 @@ class _Stored:
     vector: bytes
     others: Mapping[str, Any] | None
     sample: str | None
+    completed: bool
 
 
 class Known(dict[str, _Stored]):
@@ -62,6 +63,7 @@ def existing_records(api: Api, dataset: RemoteDataset) -> Known:
                 _digest((item.get("vectors") or {}).get(POSITION)),
                 others or None,
                 ours.get(_SAMPLE),
+                item.get("status") == "completed",
             )
     return known
 
