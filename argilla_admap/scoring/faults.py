@@ -23,6 +23,7 @@ _TOO_LONG = (
     "too long",
     "exceeds the available context",
     "too many tokens",
+    "too large to process",
 )
 _FILTERED = ("content_filter", "content management policy", "content_policy", "safety", "moderation")
 
@@ -82,9 +83,11 @@ def diagnose(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
         )
     if status == 429:
         return Fault(Cure.WAIT, reason, retry_after(headers))
-    if status in (408, 409, 425) or status >= 500:
+    # llama.cpp says it with 500.
+    too_long = status == 413 or any(word in low for word in _TOO_LONG)
+    if status in (408, 409, 425) or (status >= 500 and not too_long):
         return Fault(Cure.AGAIN, reason, retry_after(headers))
-    if status == 413 or any(word in low for word in _TOO_LONG):
+    if too_long:
         return Fault(Cure.LEAVE, f"too long for this judge: {said or status}")
     if any(word in low for word in _FILTERED):
         return Fault(Cure.LEAVE, f"refused by the endpoint's content filter: {said}")

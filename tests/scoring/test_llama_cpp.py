@@ -1,0 +1,100 @@
+"""A real open model behind a real llama.cpp server: token probabilities, structured output, embeddings.
+
+The model is a tiny base model: its grades are noise, its protocol is not.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from argilla_admap.cli import main
+from argilla_admap.scoring.engine import Scored, score
+from argilla_admap.scoring.options import ScoreOptions
+from tests.scoring.small_data import record, stream
+
+DATA = [
+    record("capital", "What is the capital of France?", ["The capital of France is Paris.", "Bananas are yellow."]),
+    record("arabic", "ما هي عاصمة مصر؟", ["عاصمة مصر هي القاهرة.", "لا أعرف."]),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+def _options(url: str, store: Path, **more: Any) -> ScoreOptions:
+    return ScoreOptions(models=("gemma",), base_url=url, store=store, timeout=600, **more)
+
+
+def _column(scored: Scored, name: str) -> list[Any]:
+    return [cell for row in scored.table().column(name).to_pylist() for cell in row]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for all: the model is slow where the machine is busy."""
+    return tmp_path_factory.mktemp("store") / "judgements"
+
+
+def test_grades_are_expected_values_of_real_token_probabilities(llama_url: str, store: Path) -> None:
+    scored = score(stream(DATA), _options(llama_url, store, method="logprobs"))
+    grades, variances = _column(scored, "scores"), _column(scored, "score_variances")
+    assert scored.summary["unscored"] == 0
+    assert all(1 <= grade <= 5 for grade in grades)
+    assert any(grade != round(grade) for grade in grades)
+    assert all(0 <= variance <= 4 for variance in variances)
+    again = score(stream(DATA), _options(llama_url, store, method="logprobs"))
+    assert (again.summary["requests"], _column(again, "scores")) == (0, grades)
+
+
+def test_the_way_of_asking_is_found_out(llama_url: str, store: Path) -> None:
+    scored = score(stream(DATA[:1]), _options(llama_url, store))
+    assert scored.summary["unscored"] == 0
+    assert all(1 <= grade <= 5 for grade in _column(scored, "scores"))
+
+
+def test_a_reason_comes_as_structured_output(llama_url: str, store: Path) -> None:
+    data = [record("capital", "What is the capital of France?", ["The capital of France is Paris."])]
+    scored = score(stream(data), _options(llama_url, store, reasons=True, samples=1))
+    grades, reasons = _column(scored, "scores"), _column(scored, "reasons")
+    graded = [(grade, reason) for grade, reason in zip(grades, reasons, strict=True) if grade is not None]
+    assert graded
+    assert all(1 <= grade <= 5 and reason for grade, reason in graded)
+
+
+def test_likeness_to_a_reference_by_the_servers_own_embeddings(llama_embeddings_url: str, tmp_path: Path) -> None:
+    one = record(
+        "r", "Say hello", ["Hello there, friend.", "The stock market fell by 3% on Friday."], reference="Hello there, friend!"
+    )
+    extra = {"embedding-model": "gemma", "embedding-base-url": llama_embeddings_url}
+    scored = score(stream([one]), ScoreOptions(scorer="reference", store=tmp_path / "store", extra=extra))
+    same, other = _column(scored, "scores")
+    assert -1 <= other < same <= 1
+
+
+def test_a_real_reranker_gives_its_raw_scores_and_says_what_is_too_long(llama_rerank_url: str, tmp_path: Path) -> None:
+    data = [record("r", "what is a panda", ["a bear", "no", "a " * 3000, "a bear"])]
+    options = ScoreOptions(scorer="reward", store=tmp_path / "store", extra={"reward-url": llama_rerank_url})
+    scored = score(stream(data), options)
+    first, second, third, fourth = _column(scored, "scores")
+    assert first == fourth != second
+    assert third is None
+    assert "too long" in _column(scored, "errors")[2]
+    assert scored.info["score"]["judges"][0]["dialect"] == "rerank"
+
+
+def test_the_readmes_command_for_open_models_runs(llama_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "pairs.jsonl"
+    rows = [{"id": one.id, "prompt": one.prompt, "completions": [{"text": text} for text in one.completions]} for one in DATA]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    words = ["score", str(file), "-o", str(tmp_path / "scored.parquet"), "--model", "gemma", "--base-url", llama_url]
+    words += ["--timeout", "600"]
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--store", str(store), "--json"])
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["scored"] == 4
