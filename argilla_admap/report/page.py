@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from argilla_admap.errors import InputError
 from argilla_admap.records import printable
 from argilla_admap.report.blocks import Block, embed_json, pack_array, pack_json
 from argilla_admap.report.points import MapLike, Points, gather_points
@@ -90,11 +91,13 @@ def write_page(
         figures: more lines for the map's figures in words (of the judge's bias).
         name: what an error calls the map.
     Raises:
-        InputError: not a map, no records, or `output` cannot be written.
+        InputError: not a map, no record with a place on it, or `output` cannot be written.
     """
     points = gather_points(data_map, name)
     order = _most_doubtful_first(points)
     drawn = len(order)
+    if not drawn:
+        raise InputError(f"{name}: no record has a place on the map, which takes two scored completions; score the data first")
     words = (*map_figures(points), *figures)
     blocks, columns = _number_blocks(points, order)
     blocks += _id_blocks(points, order)
@@ -249,7 +252,7 @@ def region_lines(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {"name": str(name), "variance": float(pair["variance"]), "mean": float(pair["mean"])}
         for name, pair in pairs.items()
-        if isinstance(pair, Mapping) and np.isfinite([pair.get("variance") or np.nan, pair.get("mean") or np.nan]).all()
+        if isinstance(pair, Mapping) and all(isinstance(pair.get(key), (int, float)) for key in ("variance", "mean"))
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.stats import t as student
 
@@ -222,6 +223,22 @@ def test_a_language_is_told_by_its_script(text: str, language: str) -> None:
     rows[0]["prompt"] = text
     traits = read_traits(scored_stream(rows))
     assert LANGUAGES[traits.language[0]] == language
+
+
+def test_two_judges_are_compared_by_source_and_language() -> None:
+    rows = rows_of(n=200, k=2, noise=0.01)
+    for row in rows[1::2]:
+        row["prompt"] = "这里住着多少人"
+    table = judged_by(rows, "first").table()
+    # The second judge agrees on the even records and says the opposite on the odd ones, which are the Chinese ones.
+    other = [
+        [score if row["source"] == "even" else -score for score in scores]
+        for row, scores in zip(rows, table.column("scores").to_pylist(), strict=True)
+    ]
+    table = table.append_column("scores.second", pa.array(other, pa.list_(pa.float64())))
+    bias = measure_bias(RecordStream.from_table(table, {"judge": "first"}))
+    parts = {part.group: part.accuracy for part in bias.judges["first | second"]}
+    assert parts == {"": 0.5, "even": 1.0, "odd": 0.0, "Latin script": 1.0, "Chinese": 0.0}
 
 
 def test_length_control_takes_the_slope_out_and_leaves_the_rest() -> None:

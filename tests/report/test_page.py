@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.report.page import BLOCK_ROWS, RecordLink, size_bound, write_page
+from argilla_admap.report.page import BLOCK_ROWS, RecordLink, region_lines, size_bound, write_page
 from argilla_admap.tables import RecordStream
 from tests.browser.hostile import HOSTILE
 from tests.report.maps import made_up_rows, map_of
@@ -189,3 +189,20 @@ def test_what_is_no_map_is_refused_and_no_file_is_left(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"things\.parquet: not a map, it has no column 'k'; make one with `admap map`"):
         write_page(RecordStream.from_table(pa.table({"id": ["a"]})), tmp_path / "map.html", name="things.parquet")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_map_of_unscored_data_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    rows = made_up_rows(10)
+    for row in rows:
+        for completion in row["completions"]:
+            completion["scores"] = []
+    with pytest.raises(InputError, match="no record has a place on the map"):
+        write_page(map_of(rows), tmp_path / "map.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_thresholds_of_zero_and_of_many_strata_are_drawn() -> None:
+    assert region_lines({"thresholds": {"variance": 0.0, "mean": 0}}) == [{"name": "", "variance": 0.0, "mean": 0.0}]
+    strata = {"a": {"variance": 1.0, "mean": 2.0}, "b": {"variance": 3.0, "mean": 4.0}}
+    assert [line["name"] for line in region_lines({"thresholds": strata})] == ["a", "b"]
+    assert region_lines({"thresholds": None}) == region_lines({}) == []

@@ -22,7 +22,8 @@ function linkOf(record, status = "pending") {
   const near = (value) => 2e-6 + Math.abs(value) * 2e-6;
   const parts = [range("admap_mean", column.mean[i], near(column.mean[i])), range("admap_variance", column.variance[i], near(column.variance[i]))];
   if (!Number.isNaN(pOf(i))) parts.push(range("admap_p_wrong", pOf(i), 2e-5));
-  const search = link.search ? `&search=${encodeURIComponent(`${record.id.replaceAll("_", " ")}~${link.search}`)}` : "";
+  // Argilla's page reads "_" as a space and parts a search at "~" and "."; an id with such characters would find nothing.
+  const search = link.search && /^[A-Za-z0-9-]+$/.test(record.id) ? `&search=${record.id}~${link.search}` : "";
   return `${link.page}?page=1&status=${status}&metadata=${parts.join("~")}${search}`;
 }
 

@@ -141,7 +141,9 @@ function bindKeys() {
     event.preventDefault();
     const wanted = byId("find-id").value.trim();
     if (!wanted) return;
+    byId("counts").textContent = "Searching…";
     const i = await findRecord(wanted);
+    showCounts();
     if (i >= 0) choose(i, { centre: true });
     else byId("counts").textContent = `No record has the id ${JSON.stringify(wanted)}`;
   });
