@@ -286,6 +286,29 @@ def test_a_blind_review_gives_nothing_away(person: Person, blind: Review, pairs_
     picture(page, f"blind-{person.role}")
 
 
+def test_a_completed_blind_record_shows_its_label_after_the_next_push(owner: Person, make_review: Any, pairs_map: Any) -> None:
+    review = make_review("revealed", pairs_map, blind=True)
+    page = owner.open()
+    frame = opened(page, review, OLDEST)[0]
+    before = shown_record(frame)
+    page.keyboard.press("1")
+    page.wait_for_function("document.querySelector('#better_a').checked")
+    page.keyboard.press("Enter")
+    hidden = wait_for_next(page, before["id"])
+    assert hidden.locator(".tag").count() == 0
+    make_review("revealed", pairs_map, blind=True)
+
+    frame = opened(page, review, "page=1&status=submitted")[0]
+    after = shown_record(frame)
+    assert after["id"] == before["id"]
+    assert after["fields"]["admap"]["_c"] == before["fields"]["admap"]["_c"]  # the order stays
+    assert "is complete" in frame.inner_text("#admap")
+    assert frame.locator(".tag").count() == 2
+    picture(page, "blind-completed")
+    frame = opened(page, review, OLDEST)[0]
+    assert frame.locator(".tag").count() == 0
+
+
 @both_roles
 def test_the_guidelines_are_the_home_of_the_review(person: Person, pairs: Review) -> None:
     page = person.open()

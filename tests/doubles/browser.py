@@ -132,5 +132,6 @@ def picture(page: Page, name: str, **options: Any) -> Path:
     """Keeps a screenshot as test output."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     path = PICTURES / f"{name}.png"
+    page.wait_for_timeout(600)  # Argilla's opening screen fades
     page.screenshot(path=str(path), **options)
     return path
