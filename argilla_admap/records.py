@@ -123,12 +123,11 @@ def content_id(prompt: str, completions: Sequence[str]) -> str:
     The completions' order counts and their ratings do not, so that the id survives a corrected rating, and a foreign data set
     that holds only the texts can be matched.
     """
-    digest = hashlib.blake2b(digest_size=16)
+    parts: list[bytes] = []
     for text in (prompt, *completions):
         encoded = printable(text).encode()
-        digest.update(len(encoded).to_bytes(8, "little"))
-        digest.update(encoded)
-    return digest.hexdigest()
+        parts += (len(encoded).to_bytes(8, "little"), encoded)
+    return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()
 
 
 def records_to_batch(records: Sequence[Record]) -> pa.RecordBatch:
