@@ -31,6 +31,7 @@ __all__ = ["command"]
     show_default=True,
     help="Write all records, or only the answered ones.",
 )
+@click.option("--home", is_flag=True, help="Of a review copy: add the answers to the data set that was copied.")
 @click.option("--rating-question", metavar="NAME", help="The question about the label, in somebody else's data set.")
 @click.option("--prompt-field", metavar="FIELD", help="The prompt's field: of --original, else of the data set.")
 @click.option("--completion-field", metavar="FIELD", multiple=True, help="A completion's field there; repeat it.")
@@ -50,6 +51,7 @@ def command(
     changes: str | None,
     resolve: str,
     include_unreviewed: bool,
+    home: bool,
     rating_question: str | None,
     prompt_field: str | None,
     completion_field: tuple[str, ...],
@@ -72,6 +74,9 @@ def command(
     from argilla_admap.formats.shape import FieldNames
     from argilla_admap.review.pull_file import pull_to_file
 
+    if home:
+        _send_home(dataset, rating_question, dry_run=dry_run, as_json=as_json)
+        return
     if output is None and not dry_run:
         raise click.UsageError("Say where the corrected data go with -o OUT (or look first with --dry-run).")
     fields = FieldNames(
@@ -109,4 +114,24 @@ def command(
 
     emit(pulled.json(), as_json, show)
     if pulled.unmatched:
+        fail_partly()
+
+
+def _send_home(dataset: str, rating_question: str | None, *, dry_run: bool, as_json: bool) -> None:
+    """The answers of a review copy into the data set that was copied; no file is written."""
+    from argilla_admap import pipeline
+    from argilla_admap.review.homeward import send_home
+
+    sent = send_home(dataset, pipeline.connect(), rating_question=rating_question, dry_run=dry_run)
+    answer = {name: getattr(sent, name) for name in ("dataset", "answers", "present", "unfit", "unmatched")}
+    verb = "would be added" if dry_run else "were added"
+    emit(
+        answer,
+        as_json,
+        lambda: note(
+            f"{sent.dataset}: {sent.answers:,} answers {verb}, {sent.present:,} people had answered there themselves, "
+            f"{sent.unfit:,} answers do not fit its questions, {sent.unmatched:,} records are not there."
+        ),
+    )
+    if sent.unfit or sent.unmatched:
         fail_partly()

@@ -143,6 +143,24 @@ class Foreign:
                 said |= self._ranked(name, value)
         return said
 
+    def express(self, said: Mapping[str, Value]) -> dict[str, Any] | None:
+        """The answer to the questions here that says the same; None where they cannot say it."""
+        better = said.get(BETTER)
+        for name, meaning in self.choices.items():
+            options = [option for option, meant in meaning.items() if meant == better]
+            return {name: options[0]} if options else None
+        rated: list[Value | None] = [said.get(question_rating(i)) for i in range(len(self.completions))]
+        if self.ratings:
+            return {name: rated[place] for name, place in self.ratings.items()} if None not in rated else None
+        for name, places in self.ranking.items():
+            if better in ("a", "b", "tie"):
+                rated = [int(better != "b"), int(better != "a")]
+            if None in rated:
+                return None
+            ranks = [1 + sum(int(other or 0) > int(value or 0) for other in rated) for value in rated]
+            return {name: [{"value": option, "rank": ranks[place]} for option, place in places.items()]}
+        return None
+
     def _ranked(self, name: str, value: Any) -> dict[str, Value]:
         ranks = {self.ranking[name].get(item["value"]): item.get("rank") for item in value}
         if None in ranks or any(rank is None for rank in ranks.values()) or len(ranks) != len(self.completions):

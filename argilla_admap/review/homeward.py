@@ -1,0 +1,189 @@
+"""Answers given in a review copy, written home into the data set that was copied."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from argilla_admap.errors import ArgillaError, InputError
+from argilla_admap.records import printable
+from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
+from argilla_admap.review.existing import Foreign, Own, Texts, read_layout
+from argilla_admap.review.layout import BETTER, question_rating
+from argilla_admap.review.reading import order_of, record_id_of
+from argilla_admap.review.resolve import Value
+
+if TYPE_CHECKING:
+    import argilla as rg
+
+__all__ = ["SentHome", "send_home"]
+
+_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SentHome:
+    """What was written home.
+
+    Attributes:
+        dataset: ``WORKSPACE/NAME`` of the data set that was copied.
+        answers: answers added there.
+        present: answers of people who have one there already; theirs stays.
+        unfit: answers that the questions there cannot express.
+        unmatched: reviewed records that are not there.
+    """
+
+    dataset: str
+    answers: int
+    present: int
+    unfit: int
+    unmatched: int
+
+
+@dataclass(slots=True)
+class _Answered:
+    """A reviewed record of the copy: its texts, and what each person said about its completions in its own order."""
+
+    texts: Texts
+    said: dict[str, dict[str, Value]]
+
+
+def send_home(
+    dataset: str,
+    client: rg.Argilla,
+    *,
+    workspace: str | None = None,
+    rating_question: str | None = None,
+    dry_run: bool = False,
+) -> SentHome:
+    """Adds the submitted answers of a review copy to the records that were copied, each in its reviewer's name.
+
+    Only a reviewer without any answer on the record there gets one: nothing of anybody is replaced. Sending again adds nothing.
+
+    Args:
+        dataset: the copy, ``[WORKSPACE/]NAME``.
+        client: an owner's, for answers are written in other people's names.
+        workspace: where `dataset` does not say it.
+        rating_question: the question there, where it is not recognised.
+        dry_run: count, and write nothing.
+
+    Raises:
+        InputError: `dataset` is no review copy, or the data set that was copied asks nothing about the label.
+        ArgillaError: the data set that was copied is gone, or the server said no.
+    """
+    api = Api(client)
+    copy = api.dataset(parse_address(dataset, workspace))
+    noted = copy.info.get("admap", {}).get("home")
+    if not isinstance(noted, dict):
+        raise InputError(f"{copy.full_name} is no review copy; `admap push MAP --dataset NAME --copy-to COPY` makes one")
+    place = next((place for place, item in api.datasets() if item["id"] == noted.get("id")), None)
+    if place is None:
+        raise ArgillaError(f"{noted.get('name')}, of which {copy.full_name} is a copy, is gone, or this user may not see it")
+    target = api.dataset(place)
+    reading, copied = read_layout(target, rating_question=rating_question), read_layout(copy)
+    if not isinstance(reading, Foreign) or not reading.answerable or not isinstance(copied, Own):
+        asked = ", ".join(str(question["name"]) for question in target.questions)
+        raise InputError(
+            f"{target.full_name}: none of its questions ({asked}) can hold the answers; name one with --rating-question"
+        )
+    answered = _answered(api, copy, copied)
+    return _send(api, target, reading, answered, dry_run=dry_run)
+
+
+def _answered(api: Api, copy: RemoteDataset, reading: Own) -> dict[str, _Answered]:
+    found: dict[str, _Answered] = {}
+    for page in api.pages(copy, ("responses",)):
+        for item in page:
+            submitted = [answer for answer in item.get("responses") or () if answer["status"] == "submitted"]
+            record_id = record_id_of(item, reading) if submitted else None
+            texts = reading.texts(item["fields"], record_id) if record_id is not None else None
+            if record_id is None or texts is None:
+                continue
+            order = reading.order(record_id, len(texts.completions))
+            said = {}
+            for answer in submitted:
+                values = {name: given.get("value") for name, given in (answer.get("values") or {}).items()}
+                said[str(answer["user_id"])] = _moved(reading.answer(values), order)
+            found[record_id] = _Answered(texts, {who: meant for who, meant in said.items() if meant})
+    return found
+
+
+def _moved(said: Mapping[str, Value], places: tuple[int, ...]) -> dict[str, Value]:
+    """The answer where the completion at place `i` goes to place ``places[i]``."""
+    moved: dict[str, Value] = {}
+    for i, place in enumerate(places):
+        if question_rating(i) in said:
+            moved[question_rating(place)] = said[question_rating(i)]
+    better = said.get(BETTER)
+    if better in ("a", "b") and len(places) == 2:
+        better = "ab"[places["ab".index(str(better))]]
+    return moved if better is None else {**moved, BETTER: better}
+
+
+def _send(api: Api, target: RemoteDataset, reading: Foreign, answered: Mapping[str, _Answered], *, dry_run: bool) -> SentHome:
+    by_text = {_key(record.texts): record_id for record_id, record in answered.items()}
+    met: set[str] = set()
+    items: list[dict[str, Any]] = []
+    answers = present = unfit = 0
+    for page in api.pages(target, ("responses",)):
+        for item in page:
+            record_id = record_id_of(item, reading)
+            texts = reading.texts(item["fields"], record_id or "")
+            if texts is not None and record_id not in answered:
+                record_id = by_text.get(_key(texts))
+            if record_id is None or record_id not in answered or texts is None:
+                continue
+            met.add(record_id)
+            record = answered[record_id]
+            have = {str(answer["user_id"]) for answer in item.get("responses") or ()}
+            places = _places(record.texts, texts) or _inverse(order_of(item, reading, record_id, len(texts.completions)))
+            added = []
+            for who, said in record.said.items():
+                if who in have:
+                    present += 1
+                    continue
+                values = _fitting(reading.express(_moved(said, places)), target)
+                if values is None:
+                    unfit += 1
+                    continue
+                added.append({"user_id": who, "values": values, "status": "submitted"})
+            if added:
+                answers += len(added)
+                items.append({"id": item["id"], "responses": added})
+    if not dry_run:
+        for start in range(0, len(items), _BATCH):
+            api.put_records(target, items[start : start + _BATCH])
+    return SentHome(target.full_name, answers, present, unfit, len(set(answered) - met))
+
+
+def _places(own: Texts, there: Texts) -> tuple[int, ...] | None:
+    """Where each of the record's own completions stands there; None where the texts do not say it."""
+    prints = [text.strip() for text in there.completions]
+    if len(set(prints)) != len(prints) or sorted(prints) != sorted(text.strip() for text in own.completions):
+        return None
+    return tuple(prints.index(text.strip()) for text in own.completions)
+
+
+def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(order.index(own) for own in range(len(order)))
+
+
+def _key(texts: Texts) -> bytes:
+    joined = "\0".join([texts.prompt.strip(), *sorted(text.strip() for text in texts.completions)])
+    return hashlib.blake2b(printable(joined).encode(), digest_size=16).digest()
+
+
+def _fitting(values: Mapping[str, Any] | None, target: RemoteDataset) -> dict[str, Any] | None:
+    """The answer as the server takes it; None where it would refuse it, and all others of the request with it."""
+    if values is None:
+        return None
+    for question in target.questions:
+        name, settings = str(question["name"]), question["settings"]
+        if name not in values and question.get("required"):
+            return None
+        options = [option["value"] for option in settings.get("options") or ()]
+        if name in values and settings["type"] in ("rating", "label_selection") and values[name] not in options:
+            return None
+    return {name: {"value": value} for name, value in values.items()}
