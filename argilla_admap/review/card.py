@@ -81,7 +81,6 @@ def card_value(
     order: Sequence[int],
     *,
     revealed: bool,
-    link_id: str | None = None,
 ) -> dict[str, Any]:
     """What the card of one record is given: the texts, and, where `revealed`, the label, the scores and the reasons.
 
@@ -90,7 +89,6 @@ def card_value(
         row: the record's columns of the map.
         order: the completions as shown; a permutation of ``range(k)``.
         revealed: False in a blind review: then the value holds texts only, for a reviewer can read all that is in it.
-        link_id: unused characters of an id are never shown raw; the id to print, the record's own by default.
 
     Returns:
         a JSON object whose texts are encoded. Its keys are odd on purpose: Argilla searches them too.
@@ -109,7 +107,7 @@ def card_value(
         return [_number(column[i]) if column is not None and i < len(column) else None for i in order]
 
     value |= {
-        "_i": encode(link_id or record.id),
+        "_i": encode(record.id),
         "_o": [int(i) for i in order],
         "_m": [_encoded(record.models[i]) for i in order],
         "_r": [_number(record.ratings[i]) for i in order],
@@ -122,7 +120,7 @@ def card_value(
         "_g": _REGIONS.get(row.get("region") or ""),
         "_f": [encode(str(flag), opaque=True) for flag in _listed(row.get("flags"))],
         "_e": [encode(str(sentence), opaque=True) for sentence in _listed(row.get("evidence"))],
-        "_j": _encoded(row.get("judges") or row.get("judge")),
+        "_j": _encoded(row.get("judges") or row.get("judge"), opaque=True),
     }
     return value
 

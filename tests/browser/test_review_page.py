@@ -350,6 +350,20 @@ def test_the_first_record_and_ten_cards_are_there_quickly(owner: Person, pairs: 
     assert ten < 3.0 * slower
 
 
+def test_a_search_finds_the_words_of_the_texts_and_none_of_ours(pairs: Review) -> None:
+    rows = [row for batch in pairs.data_map.batches() for row in batch.to_pylist()]
+    texts = [" ".join([row["prompt"], *row["completions"]]).lower() for row in rows]
+    after_a_line_end = {word for text in texts for word in re.findall(r"\n([a-z]{9,})\b", text)}
+
+    def found(word: str) -> int:
+        return pairs.api.count(pairs.remote, {"query": {"text": {"q": word}}})
+
+    for word in ["weatherman", "don't", *sorted(after_a_line_end)[:10]]:
+        assert found(word) == sum(re.search(rf"(?<!\w){word}(?!\w)", text) is not None for text in texts), word
+    for word in ("probability", "existing", "likely_wrong", "high_variance", "admap"):
+        assert found(word) == sum(word in text for text in texts), word
+
+
 def test_long_texts_unfold_on_a_key(owner: Person, four: Review) -> None:
     page = owner.open()
     frame = opened(page, four, OLDEST)[0]
