@@ -39,6 +39,7 @@ _UNSAFE = re.compile(
     "\u241b"  # the escape itself
     "]"
 )
+_LETTER = re.compile(r"\b[A-Z]\b")
 _RUN = re.compile("\u241b{3}([\u2800-\u28ff]{3})|\u241b{2}([\u2800-\u28ff]{2})|\u241b([\u2800-\u28ff])")
 
 
@@ -119,10 +120,16 @@ def card_value(
         "_d": {short: _number(row.get(name)) for short, name in _NUMBERS.items()},
         "_g": _REGIONS.get(row.get("region") or ""),
         "_f": [encode(str(flag), opaque=True) for flag in _listed(row.get("flags"))],
-        "_e": [encode(str(sentence), opaque=True) for sentence in _listed(row.get("evidence"))],
+        "_e": [encode(_as_shown(str(sentence), order), opaque=True) for sentence in _listed(row.get("evidence"))],
         "_j": _encoded(row.get("judges") or row.get("judge"), opaque=True),
     }
     return value
+
+
+def _as_shown(sentence: str, order: Sequence[int]) -> str:
+    """A sentence of the diagnosis with the letters that the completions have on the page; it names them in their own order."""
+    places = {chr(ord("A") + own): chr(ord("A") + shown) for shown, own in enumerate(order) if own < 26 and shown < 26}
+    return _LETTER.sub(lambda match: places.get(match.group(), match.group()), sentence)
 
 
 #: Numbers of a record that the card prints, by their short keys.

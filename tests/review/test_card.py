@@ -77,6 +77,13 @@ def test_an_open_value_follows_the_order_shown() -> None:
     json.dumps(value, allow_nan=False)
 
 
+def test_reasons_name_the_completions_as_they_are_shown() -> None:
+    row = {**ROW, "evidence": ["The label has A above B; the evidence has B above A, about 90 to 1."]}
+    for order, words in (((0, 1), "has A above B; the evidence has B"), ((1, 0), "has B above A; the evidence has A")):
+        shown = card.decode(card.card_value(PAIR, row, order, revealed=True)["_e"][0])
+        assert words in shown
+
+
 def test_the_small_map_counts_every_record_with_a_place() -> None:
     rng = np.random.default_rng(1)
     mean, variance = rng.uniform(1, 10, 500), rng.gamma(1, 2, 500)
