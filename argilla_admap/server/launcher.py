@@ -287,10 +287,10 @@ def _mend(plan: Plan, state: State, name: str, port: int | None, say: Progress) 
 
 def _why(plan: Plan, name: str, what: str) -> str:
     log = plan.home.log(name)
-    return (
-        f"{TITLES[name]} {what}; the end of {log}:\n{runtime.tail(log)}\n"
-        "Start again once the cause is mended; no data is lost by a start that failed."
-    )
+    advice = "Start again once the cause is mended; no data is lost by a start that failed."
+    if name == "server" and plan.external.database:
+        advice = f"The database is the one that ARGILLA_DATABASE_URL names: check its address, user and password. {advice}"
+    return f"{TITLES[name]} {what}; the end of {log}:\n{runtime.tail(log)}\n{advice}"
 
 
 def _stop(processes: dict[str, Process]) -> None:

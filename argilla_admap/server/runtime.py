@@ -125,16 +125,18 @@ def ensure(progress: Progress, *, elasticsearch: bool, postgresql: bool) -> Runt
     )
 
 
-def tail(log: Path, lines: int = 15) -> str:
-    """The last lines of a log, indented; says so where there are none."""
+def tail(log: Path, lines: int = 10) -> str:
+    """The last lines of a log that say something, indented: without the frames of tracebacks, which the file has."""
     try:
         with log.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 16_384))
-            found = file.read().decode(errors="replace").splitlines()[-lines:]
+            file.seek(max(0, file.tell() - 65_536))
+            words = file.read().decode(errors="replace").splitlines()
     except OSError:
-        found = []
-    return "\n".join(f"    {line[:300]}" for line in found) or "    (nothing was logged)"
+        words = []
+    noise = ("Traceback (most recent call last)", "During handling of", "The above exception was")
+    found = [line for line in words if line.strip() and not line[0].isspace() and not line.startswith(noise)]
+    return "\n".join(f"    {line[:300]}" for line in found[-lines:]) or "    (nothing was logged)"
 
 
 def _cache() -> Path:

@@ -110,3 +110,17 @@ def test_a_lock_goes_with_a_holder_that_is_killed(tmp_path: Path) -> None:
     with locked(tmp_path / "lock", said.append, "starting"):
         pass
     assert said == []
+
+
+def test_a_file_that_cannot_be_written_is_named_and_the_old_one_stays(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.keep_state(State({"server": 1}))
+    (tmp_path / "state.json.new").mkdir()
+    with pytest.raises(ServerError, match=r"state\.json cannot be written"):
+        home.keep_state(State({"server": 2}))
+    assert home.state() == State({"server": 1})
+
+
+def test_a_lock_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match="cannot be opened"), locked(tmp_path, print, "starting"):
+        pass

@@ -88,3 +88,23 @@ def test_no_engine_and_no_redis_are_needed_where_their_addresses_are_given(
     monkeypatch.setenv("ADMAP_CACHE_DIR", str(tmp_path))
     assert set(runtime.missing_packages(elasticsearch=True, redis=True)) == {"java", "javac", "mvn", "redis-server"}
     assert runtime.missing_packages(elasticsearch=False, redis=False) == {}
+
+
+def test_the_end_of_a_log_leaves_out_the_frames_of_tracebacks(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(
+        "starting\n"
+        "Traceback (most recent call last):\n"
+        '  File "server.py", line 1, in <module>\n'
+        "    connect()\n"
+        "OperationalError: password authentication failed\n"
+        "java.lang.IllegalStateException: no\n"
+        "\tat org.example.Node.start(Node.java:1)\n"
+        "\n"
+    )
+    assert runtime.tail(log).split("\n") == [
+        "    starting",
+        "    OperationalError: password authentication failed",
+        "    java.lang.IllegalStateException: no",
+    ]
+    assert "nothing was logged" in runtime.tail(tmp_path / "none")
