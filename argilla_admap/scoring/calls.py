@@ -12,16 +12,15 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from argilla_admap.errors import AdmapError, JudgeRefused, ScoringError
 from argilla_admap.scoring.claims import Claims
 from argilla_admap.scoring.faults import Cure, Fault, diagnose
+from argilla_admap.scoring.job import Group, Job, Ticket
 from argilla_admap.scoring.limits import Health, Level, Limits
 from argilla_admap.scoring.prices import Budget, Price
 from argilla_admap.scoring.question import Answer, Question, Tally
-from argilla_admap.scoring.receipt import open_reply
+from argilla_admap.scoring.receipt import TokenRatio, open_reply
 from argilla_admap.scoring.store import Known, Store
 from argilla_admap.scoring.transport import Transport
 from argilla_admap.scoring.wire import ConnectionFailed, TimedOut, Unreachable
@@ -36,40 +35,6 @@ _MOST_TIMEOUTS = 3
 _MOST_UNREADABLE = 3
 _MOST_REFUSALS = 30
 _LONGEST_PAUSE = 600.0
-
-
-@dataclass(slots=True)
-class _Group:
-    """The questions of one `ask`."""
-
-    future: asyncio.Future[None]
-    answers: list[Answer | None]
-    left: int
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    question: Question
-    waiters: list[tuple[_Group, int]] = field(default_factory=list)
-    version: int = 0
-    claimed: bool = False
-    tries: int = 0
-    timeouts: int = 0
-    unreadable: int = 0
-    refusals: int = 0
-    renewed: bool = False
-
-
-class _Ticket(NamedTuple):
-    """A question that may go, with what was set aside for it."""
-
-    job: _Job
-    #: Input tokens, estimated.
-    about: int
-    #: Of input and output, against the limit of tokens a minute.
-    tokens: int
-    #: Against the budget.
-    dollars: float
 
 
 class Calls:
@@ -103,6 +68,7 @@ class Calls:
         self.price = price
         self.budget = budget
         self.tally = Tally()
+        self.token_ratio = TokenRatio(store, name)
         #: The endpoint and model, as the store remembers them.
         self.name = name
         #: Why nothing more is asked, in words; None while asking goes on.
@@ -111,9 +77,9 @@ class Calls:
         self._limits = limits
         self._level = level
         self._timeout = timeout
-        self._queue: deque[_Job] = deque()
-        self._jobs: dict[bytes, _Job] = {}
-        self._elsewhere: list[_Job] = []
+        self._queue: deque[Job] = deque()
+        self._jobs: dict[bytes, Job] = {}
+        self._elsewhere: list[Job] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._active = 0
         self._health = Health()
@@ -141,12 +107,12 @@ class Calls:
             raise self._fatal
         if not questions:
             return []
-        group = _Group(self._loop.create_future(), [None] * len(questions), len(questions))
+        group = Group(self._loop.create_future(), [None] * len(questions), len(questions))
         version = self.store.version()
         for place, question in enumerate(questions):
             job = self._jobs.get(question.keys[0])
             if job is None:
-                job = self._jobs[question.keys[0]] = _Job(question, version=version)
+                job = self._jobs[question.keys[0]] = Job(question, version=version)
                 self._queue.append(job)
             job.waiters.append((group, place))
         self._pump()
@@ -161,7 +127,7 @@ class Calls:
 
     def _pump(self) -> None:
         """Sends what may be sent now; called whenever that may have changed."""
-        ready: list[_Ticket] = []
+        ready: list[Ticket] = []
         while self._queue and self._active + len(ready) < self._level.now and self._fatal is None and not self._closed:
             if self.over is not None:
                 self._finish(self._queue.popleft(), Answer([], self.over))
@@ -184,11 +150,11 @@ class Calls:
                 self.over = f"not asked: the next question could pass --max-cost {self.budget.most:g} (US dollars)"
                 continue
             self._limits.take(now, about + most_out)
-            ready.append(_Ticket(job, about, about + most_out, dollars))
+            ready.append(Ticket(job, about, about + most_out, dollars))
         if ready:
             self._depart(ready)
 
-    def _depart(self, ready: list[_Ticket]) -> None:
+    def _depart(self, ready: list[Ticket]) -> None:
         """Sends claimed questions, but for those that another process answered before they were claimed."""
         version = self.store.version()
         stale = [ticket.job.question for ticket in ready if ticket.job.version != version]
@@ -217,7 +183,7 @@ class Calls:
         self._pump_timer = None
         self._pump()
 
-    def _claim(self, job: _Job) -> bool:
+    def _claim(self, job: Job) -> bool:
         """Whether the question is ours to ask; False when another process asks it at this moment."""
         if not job.claimed:
             if not self._claims.take(job.question.keys[0]):
@@ -237,7 +203,7 @@ class Calls:
         self._queue.extendleft(reversed(jobs))
         self._pump()
 
-    async def _send(self, ticket: _Ticket) -> None:
+    async def _send(self, ticket: Ticket) -> None:
         job, about, tokens, dollars = ticket
         started = self._loop.time()
         try:
@@ -273,7 +239,7 @@ class Calls:
         last = job.unreadable >= _MOST_UNREADABLE
         await self._cure(job, receipt.fault._replace(cure=Cure.LEAVE) if last else receipt.fault)
 
-    def _settle(self, ticket: _Ticket, tokens: int, spent: float, *, done: bool = True) -> None:
+    def _settle(self, ticket: Ticket, tokens: int, spent: float, *, done: bool = True) -> None:
         """Replaces what was set aside by what was used; `done`: and its slot is free."""
         self.budget.settle(ticket.dollars, spent)
         self._limits.answered(self._loop.time(), ticket.tokens, tokens)
@@ -281,7 +247,7 @@ class Calls:
 
     # From the wire to the store.
 
-    def _keep(self, job: _Job, known: list[Known]) -> None:
+    def _keep(self, job: Job, known: list[Known]) -> None:
         def written() -> None:
             self._active -= 1
             self._finish(job, Answer(known))
@@ -310,7 +276,7 @@ class Calls:
 
     # What went wrong.
 
-    async def _cure(self, job: _Job, fault: Fault, *, unreachable: bool = False) -> None:
+    async def _cure(self, job: Job, fault: Fault, *, unreachable: bool = False) -> None:
         cure = fault.cure
         if cure is Cure.RENEW:
             if job.renewed or not await self.transport.renew():
@@ -334,7 +300,7 @@ class Calls:
             self._give_up(job, fault.reason + tried, at_fault=at_fault, unreachable=unreachable)
         self._pump()
 
-    def _slow_down(self, job: _Job, fault: Fault) -> None:
+    def _slow_down(self, job: Job, fault: Fault) -> None:
         if fault.wait is not None and fault.wait > _LONGEST_PAUSE:
             self._stop(JudgeRefused(f"{fault.reason}\nThe server asks to wait {fault.wait:.0f} s: run the same again later."))
             return
@@ -347,11 +313,11 @@ class Calls:
         else:
             self._give_up(job, f"{fault.reason} ({job.refusals} times)", at_fault=True, unreachable=False)
 
-    def _again(self, job: _Job) -> None:
+    def _again(self, job: Job) -> None:
         self._queue.appendleft(job)
         self._pump()
 
-    def _give_up(self, job: _Job, reason: str, *, at_fault: bool, unreachable: bool) -> None:
+    def _give_up(self, job: Job, reason: str, *, at_fault: bool, unreachable: bool) -> None:
         """Leaves a question unanswered; stops where it is the server that does not answer, not the question that fails."""
         if at_fault and self._health.gone(self._loop.time(), unreachable=unreachable):
             kept = "; what it answered is kept, run the same again to go on" if self._health.answered_once else ""
@@ -359,7 +325,7 @@ class Calls:
         else:
             self._finish(job, Answer([], reason))
 
-    def _finish(self, job: _Job, answer: Answer) -> None:
+    def _finish(self, job: Job, answer: Answer) -> None:
         self._jobs.pop(job.question.keys[0], None)
         if job.claimed:
             self._claims.drop(job.question.keys[0])
@@ -396,6 +362,7 @@ class Calls:
             if self.store.flush():
                 break
             await asyncio.sleep(0.01)
+        self.token_ratio.add(self.tally)
         if self._checkpoint is not None:
             with suppress(asyncio.CancelledError):
                 await self._checkpoint
@@ -403,4 +370,4 @@ class Calls:
 
 
 def _nothing() -> None:
-    return
+    """For the first of several readings: the last one's word counts for all."""

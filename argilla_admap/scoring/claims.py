@@ -24,18 +24,24 @@ class Claims:
     """Claims on keys, for the processes that share the store at `path`."""
 
     def __init__(self, path: Path) -> None:
-        folder = Path(f"{path}-claims")
-        folder.mkdir(mode=0o700, exist_ok=True)
-        # The kernel walks a file's locks one by one: a thousand in one file cost ten times as much as in these.
-        self._files = [os.open(folder / f"{n:02d}", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600) for n in range(_FILES)]
+        self._folder = Path(f"{path}-claims")
+        self._files: list[int] = []
         #: False where the file system keeps no locks: then two processes may ask the same question.
         self.kept = True
+
+    def _open(self) -> None:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        # The kernel walks a file's locks one by one: a thousand in one file cost ten times as much as in these.
+        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
+        self._files = [os.open(self._folder / f"{n:02d}", flags, 0o600) for n in range(_FILES)]
 
     def take(self, key: bytes) -> bool:
         """Whether the question is ours to ask now."""
         if not self.kept:
             return True
         try:
+            if not self._files:
+                self._open()
             self._lock(fcntl.F_WRLCK, key)
         except OSError as exc:
             if exc.errno in (errno.EAGAIN, errno.EACCES):
@@ -45,7 +51,7 @@ class Claims:
 
     def drop(self, key: bytes) -> None:
         """Lets a claim go; its answer, if there is one, is in the store."""
-        if self.kept:
+        if self.kept and self._files:
             self._lock(fcntl.F_UNLCK, key)
 
     def _lock(self, kind: int, key: bytes) -> None:

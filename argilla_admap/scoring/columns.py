@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -12,8 +13,11 @@ import pyarrow as pa
 from argilla_admap.records import SCORED_SCHEMA
 from argilla_admap.scoring.scorer import ScoredCompletion
 
-__all__ = ["Count", "scored_batch", "scored_schema"]
+__all__ = ["Count", "row_groups", "scored_batch", "scored_schema"]
 
+#: Row groups of the file.
+_GROUP_ROWS = 4096
+_GROUP_BYTES = 4 << 20
 #: The columns that each judge of a panel has beside the combined ones, as ``scores.NAME``.
 _OF_A_JUDGE = ("scores", "errors", "score_variances", "score_counts", "samples", "reasons")
 
@@ -129,3 +133,19 @@ def _together(judges: Sequence[str], row: Sequence[Sequence[ScoredCompletion]]) 
         samples = tuple(s for v in voices for s in v.samples)
         combined.append(ScoredCompletion(sum(scores) / len(scores), None, variance, count, samples, "\n".join(reasons) or None))
     return combined
+
+
+def row_groups(first: pa.RecordBatch | None, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in larger batches: each becomes a row group of the file, and many small ones fill memory with metadata."""
+    held: list[pa.RecordBatch] = []
+    for batch in rest if first is None else chain([first], rest):
+        held.append(batch)
+        if sum(b.num_rows for b in held) >= _GROUP_ROWS or sum(b.nbytes for b in held) >= _GROUP_BYTES:
+            yield from _joined(held)
+            held.clear()
+            pa.default_memory_pool().release_unused()
+    yield from _joined(held)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    return pa.Table.from_batches(batches).combine_chunks().to_batches() if batches else []

@@ -20,9 +20,11 @@ class Desk:
     Args:
         options: of the run.
         client: the user's own; None: made from the options and the environment.
+        dry: nothing is asked or written: a store that is not there is not made.
     """
 
-    def __init__(self, options: ScoreOptions, client: Client | None = None) -> None:
+    def __init__(self, options: ScoreOptions, client: Client | None = None, *, dry: bool = False) -> None:
+        self._dry = dry
         self._options = options
         self._client = client
         self._store: Store | None = None
@@ -34,7 +36,7 @@ class Desk:
     def store(self) -> Store:
         """The judgement store."""
         if self._store is None:
-            self._store = Store(self._options.store)
+            self._store = Store(self._options.store, create=not self._dry)
         return self._store
 
     def calls(self, model: str, base_url: str | None = None, *, side: bool = False) -> Calls:

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.columns import Count, scored_batch, scored_schema
+from argilla_admap.scoring.columns import Count, row_groups, scored_batch, scored_schema
 from argilla_admap.scoring.desk import Desk
 from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.scorer import Scorer, Work, find_scorer
@@ -36,7 +36,7 @@ __all__ = ["Progress", "Scored", "estimate", "score"]
 _ROWS = 256
 #: Batches read ahead: enough questions for every slot, and what may pile up behind a slow one.
 _AHEAD_COMPLETIONS = 4096
-_AHEAD_BYTES = 32 << 20
+_AHEAD_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def score(
         # The schema depends on the scorers' names, which the first batch brings.
         first = next(batches, None)
         schema = first.schema if first is not None else scored_schema(())
-        write_parquet(path, _chain(first, batches), schema, run.info)
+        write_parquet(path, row_groups(first, batches), schema, run.info)
     finally:
         batches.close()
     summary = run.summary(str(path) if output is not None else None)
@@ -116,12 +116,6 @@ def estimate(preferences: RecordStream, options: ScoreOptions | None = None, *, 
     """
     run = _Run(preferences, options or ScoreOptions(), client, None, None)
     return run.estimate()
-
-
-def _chain(first: pa.RecordBatch | None, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    if first is not None:
-        yield first
-    yield from rest
 
 
 class _Ahead(NamedTuple):
@@ -200,16 +194,14 @@ class _Run:
             last = exc
         self._out.put(last)
 
-    async def _open(self) -> list[str]:
-        self._desk = Desk(self._options, self._client)
+    async def _open(self, *, dry: bool = False) -> None:
+        self._desk = Desk(self._options, self._client, dry=dry)
         scorer = find_scorer(self._options.scorer)
-        warnings: list[str] = []
         for model in self._options.models:
             one = scorer(replace(self._options, models=(model,)), self._desk)
             if one.name in [s.name for s in self._scorers]:
                 continue
             self._scorers.append(one)
-        return warnings
 
     async def _work(self) -> None:
         try:
@@ -315,7 +307,7 @@ class _Run:
 
     async def _estimate(self, works: list[Work]) -> None:
         try:
-            await self._open()
+            await self._open(dry=True)
             for batch in self._slices():
                 self.count.records += batch.num_rows
                 self.count.completions += _completions(batch)

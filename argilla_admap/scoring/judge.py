@@ -7,12 +7,12 @@ remembers it; they are questions that have to be asked anyway, so finding out co
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
+from itertools import islice
 from statistics import fmean, variance
 from typing import TYPE_CHECKING, Any
 
-import orjson
+import pyarrow.compute as pc
 
 from argilla_admap.scoring.dialect import Dialect
 from argilla_admap.scoring.faults import Unreadable
@@ -22,8 +22,9 @@ from argilla_admap.scoring.question import Reading
 from argilla_admap.scoring.reading import BELIEVABLE_MASS, read_choices
 from argilla_admap.scoring.rubric import read_rubric
 from argilla_admap.scoring.scorer import ScoredCompletion, Work
+from argilla_admap.scoring.sheet import Sheet, key_prefix
 from argilla_admap.scoring.store import Known
-from argilla_admap.scoring.tokens import TokenCounter, estimate_tokens, most_tokens
+from argilla_admap.scoring.tokens import TokenCounter, estimate_tokens, most_tokens, quick_tokens
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,6 +41,7 @@ SAMPLES_WITHOUT_LOGPROBS = 3
 #: Tokens that a chat adds around its messages.
 _FRAME = 12
 _MOST_PROBES = 3
+_NO_GRADE = "the judge gave no grade"
 _HOSTED = ("api.openai.com", ".openai.azure.com", ".cognitiveservices.azure.com")
 
 
@@ -61,6 +63,7 @@ class JudgeScorer:
         }
         self._probing = asyncio.Lock()
         self._counter: TokenCounter | None = None
+        self._estimated: set[bytes] = set()
 
     @property
     def wants_logprobs(self) -> bool:
@@ -72,78 +75,84 @@ class JudgeScorer:
         return await ending_models(self._calls.transport, self.name)
 
     async def score(self, batch: pa.RecordBatch) -> list[list[ScoredCompletion]]:
-        items, shape = self._items(batch)
-        results: list[ScoredCompletion | None] = [None] * len(items)
+        sheet = Sheet(batch)
+        results: list[ScoredCompletion | None] = [None] * len(sheet)
         if self.wants_logprobs:
-            await self._by_logprobs(items, results)
-        open_places = [place for place, result in enumerate(results) if result is None]
-        if open_places:
-            await self._by_samples(items, open_places, results)
-        done = iter(results)
-        return [[_said(next(done)) for _ in range(k)] for k in shape]
+            await self._by_logprobs(sheet, self._samples(batch, 1), results)
+        if any(result is None for result in results):
+            usual = 1 if self._options.method == "json" else SAMPLES_WITHOUT_LOGPROBS
+            samples = [0 if done else n for n, done in zip(self._samples(batch, usual), results, strict=True)]
+            await self._by_samples(sheet, samples, results)
+        done = iter([result or ScoredCompletion(None, _NO_GRADE) for result in results])
+        return [list(islice(done, k)) for k in sheet.shape]
 
-    async def _by_logprobs(self, items: Sequence[_Item], results: list[ScoredCompletion | None]) -> None:
-        """Fills in the results that the token probabilities give; the others stay None."""
+    def _samples(self, batch: pa.RecordBatch, usual: int) -> list[int]:
+        """How many samples of each completion, by place."""
+        base = self._options.samples or usual
+        plan = self._options.plan
+        lengths: list[Any] = pc.list_value_length(batch.column("completions")).to_pylist()
+        if not plan:
+            return [base] * sum(lengths)
+        ids: list[Any] = batch.column("id").to_pylist()
+        return [max(base, n) for id_, k in zip(ids, lengths, strict=True) for n in plan.get(id_, (base,) * k)]
+
+    async def _by_logprobs(self, sheet: Sheet, samples: Sequence[int], results: list[ScoredCompletion | None]) -> None:
+        """Fills in the results that token probabilities give; the others stay None."""
         asking = self._asking[True]
-        n = self._options.samples or 1
-        errors = await self._answers(asking, items, range(len(items)), n, probe=True)
-        for place, item in enumerate(items):
-            if place in errors:
-                results[place] = ScoredCompletion(None, errors[place])
-            elif all(_believed(known) for known in item.known) and item.known:
-                results[place] = _expected(item.known)
-
-    async def _by_samples(self, items: Sequence[_Item], places: Sequence[int], results: list[ScoredCompletion | None]) -> None:
-        n = self._options.samples or (1 if self._options.method == "json" else SAMPLES_WITHOUT_LOGPROBS)
-        errors = await self._answers(self._asking[False], items, places, n, probe=False)
-        for place in places:
-            known = items[place].known
-            if known:
-                results[place] = _sampled(known)
-            else:
-                results[place] = ScoredCompletion(None, errors.get(place, "the judge gave no grade"))
-
-    async def _answers(
-        self, asking: _Asking, items: Sequence[_Item], places: Sequence[int], n: int, *, probe: bool
-    ) -> dict[int, str]:
-        """Fills in `known` of the items at these places, from the store or by asking; returns the errors by place."""
-        keys = {place: asking.keys(items[place], n) for place in places}
-        if probe and not self.dialect.logprobs and self._options.method == "auto":
-            answered = await self._probe(asking, items, keys)
+        keys = sheet.keys(asking.prefix, samples)
+        if not self.dialect.logprobs and self._options.method == "auto":
+            answered = await self._probe(asking, sheet, keys)
+            if not self.wants_logprobs:
+                # The probe's answers are kept; what it found out sends all completions another way.
+                return
             # They are found in the store below, and were not there before this run.
             self.cached -= answered
-            if not self.wants_logprobs:
-                self.cached += answered
-                # The probe's answers are kept; what it found out sends all completions another way.
-                return {}
-        stored = self._calls.known([key for some in keys.values() for key in some])
+        known, errors = await self._answers(asking, sheet, keys)
+        for place, some in enumerate(known):
+            results[place] = _expected(some) if some else ScoredCompletion(None, errors.get(place, _NO_GRADE))
+
+    async def _by_samples(self, sheet: Sheet, samples: Sequence[int], results: list[ScoredCompletion | None]) -> None:
+        asking = self._asking[False]
+        known, errors = await self._answers(asking, sheet, sheet.keys(asking.prefix, samples))
+        for place, some in enumerate(known):
+            if samples[place]:
+                results[place] = _sampled(some) if some else ScoredCompletion(None, errors.get(place, _NO_GRADE))
+
+    async def _answers(
+        self, asking: _Asking, sheet: Sheet, keys: Sequence[tuple[bytes, ...]]
+    ) -> tuple[list[Sequence[Known]], dict[int, str]]:
+        """What is known at each place, from the store or by asking; and the errors by place."""
+        stored = self._calls.known([key for some in keys for key in some])
+        self.cached += len(stored)
+        known: list[Sequence[Known]] = []
+        waiting: list[tuple[int, _Question]] = []
+        for place, some in enumerate(keys):
+            # First what a resume finds a million times: one sample, and it is there.
+            if len(some) == 1 and (one := stored.get(some[0])) is not None:
+                known.append((one,))
+                continue
+            found = [stored[key] for key in some if key in stored]
+            known.append(found)
+            if len(found) < len(some):
+                missing = tuple(key for key in some if key not in stored)
+                # Choices of one request share its token probabilities: samples of those are requests of their own.
+                groups = [(key,) for key in missing] if asking.logprobs else [missing]
+                waiting += [(place, _Question(asking, sheet, place, group)) for group in groups]
         errors: dict[int, str] = {}
-        questions: list[_Question] = []
-        asked: list[int] = []
-        for place in places:
-            item = items[place]
-            item.known = [stored[key] for key in keys[place] if key in stored]
-            missing = tuple(key for key in keys[place] if key not in stored)
-            self.cached += len(item.known)
-            # Choices of one request share its token probabilities: samples of those are requests of their own.
-            for some in [(key,) for key in missing] if asking.logprobs else [missing] if missing else []:
-                questions.append(_Question(asking, item, some))
-                asked.append(place)
-        waiting = list(zip(asked, questions, strict=True))
         while waiting:
             answers = await self._calls.ask([question for _, question in waiting])
             again = []
             for (place, question), answer in zip(waiting, answers, strict=True):
-                items[place].known += answer.known
+                known[place] = [*known[place], *answer.known]
                 if answer.error is not None:
                     errors[place] = answer.error
                 elif len(answer.known) < len(question.keys):
                     # The endpoint gave fewer choices than asked for.
                     again.append((place, question.rest(answer.known)))
             waiting = again
-        return errors
+        return known, errors
 
-    async def _probe(self, asking: _Asking, items: Sequence[_Item], keys: dict[int, list[bytes]]) -> int:
+    async def _probe(self, asking: _Asking, sheet: Sheet, keys: Sequence[tuple[bytes, ...]]) -> int:
         """Asks the first questions until the endpoint has shown what it gives; all other batches wait for that.
 
         Returns how many were answered.
@@ -152,10 +161,13 @@ class JudgeScorer:
         async with self._probing:
             if self.dialect.logprobs:
                 return 0
-            stored = self._calls.known([key for some in keys.values() for key in some])
-            open_places = [place for place, some in keys.items() if some[0] not in stored]
-            for place in open_places[:_MOST_PROBES]:
-                question = _Question(asking, items[place], tuple(keys[place][:1]))
+            stored = self._calls.known([some[0] for some in keys])
+            if any(_believed(one) for one in stored.values()):
+                self.dialect.logprobs = "full"
+                return 0
+            places = [place for place, some in enumerate(keys) if some[0] not in stored]
+            for place in places[:_MOST_PROBES]:
+                question = _Question(asking, sheet, place, keys[place][:1])
                 answer = (await self._calls.ask_now([question]))[0]
                 answered += bool(answer.known)
                 if answer.known and not self.dialect.logprobs:
@@ -169,48 +181,36 @@ class JudgeScorer:
         """Keeps what was learned of this endpoint and model."""
         self._calls.store.remember_endpoint(self._calls.name, self.dialect.facts())
 
-    def _items(self, batch: pa.RecordBatch) -> tuple[list[_Item], list[int]]:
-        prompts: list[Any] = batch.column("prompt").to_pylist()
-        turns: list[Any] = batch.column("turns").to_pylist()
-        completions: list[Any] = batch.column("completions").to_pylist()
-        items = []
-        for prompt, some, texts in zip(prompts, turns, completions, strict=True):
-            state = hashlib.blake2b(prompt.encode(), digest_size=16)
-            if some:
-                state.update(b"\0turns" + orjson.dumps(some))
-            digest = state.digest()
-            items += [_Item(prompt, some, text, digest) for text in texts]
-        return items, [len(texts) for texts in completions]
-
     def keys(self, batch: pa.RecordBatch) -> list[bytes]:
         """The store's keys of the batch's judgements, one sample each."""
-        asking = self._asking[self.wants_logprobs]
-        return [asking.keys(item, 1)[0] for item in self._items(batch)[0]]
+        sheet = Sheet(batch)
+        return [some[0] for some in sheet.keys(self._asking[self.wants_logprobs].prefix, [1] * len(sheet))]
 
     async def estimate(self, batch: pa.RecordBatch) -> Work:
         asking = self._asking[self.wants_logprobs]
-        by_sampling = not self.wants_logprobs
-        n = self._options.samples or (SAMPLES_WITHOUT_LOGPROBS if by_sampling and self._options.method != "json" else 1)
-        items, _ = self._items(batch)
-        keys = [asking.keys(item, n) for item in items]
+        sheet = Sheet(batch)
+        usual = 1 if asking.logprobs or self._options.method == "json" else SAMPLES_WITHOUT_LOGPROBS
+        keys = sheet.keys(asking.prefix, self._samples(batch, usual))
         stored = self._calls.known([key for some in keys for key in some])
         counter = self._counter = self._counter or TokenCounter(self.name)
         fixed = counter.count(asking.instructions.text) + _FRAME
-        requests = cached = tokens_in = tokens_out = 0
-        seen: set[bytes] = set()
-        for item, some in zip(items, keys, strict=True):
+        learned = None if counter.exact else self._calls.token_ratio.value
+        requests = tokens_in = tokens_out = 0
+        for place, some in enumerate(keys):
             missing = [key for key in some if key not in stored]
-            cached += len(some) - len(missing)
-            if not missing or some[0] in seen:
+            if not missing or some[0] in self._estimated:
                 continue
-            seen.add(some[0])
-            calls = 1 if by_sampling and self.dialect.several else len(missing)
+            self._estimated.add(some[0])
+            calls = len(missing) if asking.logprobs or not self.dialect.several else 1
             requests += calls
-            tokens_in += calls * (fixed + counter.count(asking.text(item)))
+            if learned is not None:
+                tokens_in += calls * round(learned * asking.about(sheet, place))
+            else:
+                tokens_in += calls * (fixed + counter.count(asking.text(sheet, place)))
             tokens_out += len(missing) * asking.usual_output
         price = self._calls.price
         cost = price.cost(tokens_in, tokens_out) if price is not None else None
-        return Work(requests, cached, tokens_in, tokens_out, cost)
+        return Work(requests, len(stored), tokens_in, tokens_out, cost)
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -237,19 +237,6 @@ class JudgeScorer:
         return self._rubric
 
 
-class _Item:
-    """One completion to be graded."""
-
-    __slots__ = ("completion", "digest", "known", "prompt", "turns")
-
-    def __init__(self, prompt: str, turns: list[dict[str, Any]] | None, completion: str, digest: bytes) -> None:
-        self.prompt = prompt
-        self.turns = turns
-        self.completion = completion
-        self.digest = digest
-        self.known: list[Known] = []
-
-
 class _Asking:
     """One way to ask: a form of answer, with or without token probabilities."""
 
@@ -259,40 +246,29 @@ class _Asking:
         self.logprobs = logprobs
         self.instructions = Instructions(judge.rubric_instructions, form)
         self.usual_output = 1 if form == "digit" else 8 if form == "json" else 45
-        named = [PROMPT_VERSION, judge.name, form, logprobs, self.instructions.text]
-        self._prefix = hashlib.blake2b(orjson.dumps(named), digest_size=16)
+        self.prefix = key_prefix(PROMPT_VERSION, judge.name, form, logprobs, self.instructions.text)
         self.fixed_tokens = estimate_tokens(self.instructions.text) + _FRAME
         self.fixed_most = most_tokens(self.instructions.text) + 4 * _FRAME
 
-    def keys(self, item: _Item, n: int) -> list[bytes]:
-        """The keys of n samples of an item: of the question's words, the prompt and the completion, and nothing else."""
-        state = self._prefix.copy()
-        state.update(item.digest)
-        state.update(item.completion.encode())
-        first = state.digest()
-        if n == 1:
-            return [first]
-        keys = [first]
-        for number in range(1, n):
-            one = state.copy()
-            one.update(b"\0%d" % number)
-            keys.append(one.digest())
-        return keys
+    def about(self, sheet: Sheet, place: int) -> int:
+        """About how many input tokens a question has, at a glance."""
+        return self.fixed_tokens + 60 + quick_tokens(sheet.prompt(place)) + quick_tokens(sheet.completion(place))
 
-    def text(self, item: _Item) -> str:
+    def text(self, sheet: Sheet, place: int) -> str:
         """The part of the question that holds the data."""
-        return question_text(item.prompt, item.turns, item.completion, self.instructions.reminder)
+        return question_text(sheet.prompt(place), sheet.turns(place), sheet.completion(place), self.instructions.reminder)
 
 
 class _Question:
     """One request for the samples that are missing of one item."""
 
-    __slots__ = ("_asking", "_item", "_lessons", "keys", "seen")
+    __slots__ = ("_asking", "_lessons", "_place", "_sheet", "keys", "seen")
     path = PATH
 
-    def __init__(self, asking: _Asking, item: _Item, keys: tuple[bytes, ...]) -> None:
+    def __init__(self, asking: _Asking, sheet: Sheet, place: int, keys: tuple[bytes, ...]) -> None:
         self._asking = asking
-        self._item = item
+        self._sheet = sheet
+        self._place = place
         self._lessons = 0
         self.keys = keys
         self.seen = ""
@@ -300,7 +276,7 @@ class _Question:
     def rest(self, known: Sequence[Known]) -> _Question:
         """The question for those keys that were not answered."""
         had = {one.key for one in known}
-        return _Question(self._asking, self._item, tuple(key for key in self.keys if key not in had))
+        return _Question(self._asking, self._sheet, self._place, tuple(key for key in self.keys if key not in had))
 
     def _want(self) -> int:
         return len(self.keys) if self._asking.judge.dialect.several else 1
@@ -312,7 +288,7 @@ class _Question:
         return dialect.compose(
             asking.judge.name,
             asking.instructions.text,
-            asking.text(self._item),
+            asking.text(self._sheet, self._place),
             asking.form,
             want=self._want(),
             logprobs=asking.logprobs and dialect.logprobs != "none",
@@ -320,11 +296,12 @@ class _Question:
         )
 
     def tokens(self) -> tuple[int, int, int]:
-        asking, item = self._asking, self._item
-        about = asking.fixed_tokens + 60 + estimate_tokens(item.prompt) + estimate_tokens(item.completion)
+        asking, place = self._asking, self._place
+        prompt, turns, completion = self._sheet.prompt(place), self._sheet.turns(place), self._sheet.completion(place)
+        about = asking.about(self._sheet, place)
         # The data may grow a little where marks of chat templates are broken up.
-        texts = most_tokens(item.prompt) + most_tokens(item.completion)
-        most = asking.fixed_most + 400 + texts * 4 // 3 + 40 * len(item.turns or ())
+        texts = most_tokens(prompt) + most_tokens(completion)
+        most = asking.fixed_most + 400 + texts * 4 // 3 + 40 * len(turns or ())
         return about, most, self._want() * asking.judge.dialect.most_output(asking.form)
 
     def read(self, reply: Any) -> list[Reading]:
@@ -355,14 +332,19 @@ def _believed(known: Known) -> bool:
     return known.variance is not None and (known.mass or 0.0) >= BELIEVABLE_MASS
 
 
-def _expected(known: Sequence[Known]) -> ScoredCompletion:
-    """From distributions: the mean of their means."""
-    means = [one.score for one in known if one.score is not None]
-    reason = next((one.text for one in known if isinstance(one.text, str)), None)
-    if len(means) == 1:
+def _expected(known: Sequence[Known]) -> ScoredCompletion | None:
+    """From distributions: the mean of their means. None where one of them is not to be believed."""
+    if len(known) == 1:
+        _, mean, spread, mass, reason, *_ = known[0]
+        if spread is None or mass is None or mass < BELIEVABLE_MASS:
+            return None
         # The variance is of the grade's distribution; the mean itself is not drawn from it.
-        return ScoredCompletion(means[0], None, known[0].variance, 1, (means[0],), reason)
-    return ScoredCompletion(fmean(means), None, variance(means), len(means), tuple(means), reason)
+        return ScoredCompletion(mean, None, spread, 1, (mean,), reason)  # type: ignore[arg-type]  # a judge's text
+    if not all(_believed(one) for one in known):
+        return None
+    means = [one.score for one in known if one.score is not None]
+    words = next((one.text for one in known if isinstance(one.text, str)), None)
+    return ScoredCompletion(fmean(means), None, variance(means), len(means), tuple(means), words)
 
 
 def _sampled(known: Sequence[Known]) -> ScoredCompletion:
@@ -372,10 +354,6 @@ def _sampled(known: Sequence[Known]) -> ScoredCompletion:
     return ScoredCompletion(
         fmean(grades), None, variance(grades) if len(grades) > 1 else None, len(grades), tuple(grades), reason
     )
-
-
-def _said(result: ScoredCompletion | None) -> ScoredCompletion:
-    return result if result is not None else ScoredCompletion(None, "the judge gave no grade")
 
 
 SCORER = JudgeScorer

@@ -14,6 +14,8 @@ __all__ = ["Health", "Level", "Limits", "Pace", "duration", "retry_after"]
 
 #: A little below what is allowed: the server's clock and ours are two, and a request on the way arrives late.
 _MARGIN = 0.985
+#: Seconds that requests may catch up on when the machine was busy with something else.
+_SLACK = 0.3
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|us|s|m|h|d)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -54,7 +56,7 @@ class Limits:
 
     def __init__(self, rpm: float | None = None, tpm: float | None = None) -> None:
         self._said = (rpm is not None, tpm is not None)
-        self.requests = Pace(rpm / 60 * _MARGIN, 0.1) if rpm else None
+        self.requests = Pace(rpm / 60 * _MARGIN, _SLACK) if rpm else None
         self.tokens = Pace(tpm / 60 * _MARGIN, 1.0) if tpm else None
         self._paused_until = 0.0
         self._refused_at = -60.0
@@ -107,7 +109,7 @@ class Limits:
             recent = [t for t in self._answers if now - t < 5.0]
             if len(recent) >= 20:
                 self._found = True
-                self.requests = Pace(len(recent) / max(1.0, now - recent[0]) * 0.9, 0.1)
+                self.requests = Pace(len(recent) / max(1.0, now - recent[0]) * 0.9, _SLACK)
 
     def pause(self, now: float, wait: float) -> None:
         """All wait, and nobody goes slower afterwards: the server was busy, not we too fast."""
@@ -117,7 +119,7 @@ class Limits:
         """Takes limits that the server states, unless the user has stated them."""
         if not self._said[0] and (rpm := _number(headers.get("x-ratelimit-limit-requests"))):
             self._found = False
-            self.requests = _at(self.requests, rpm, 0.1)
+            self.requests = _at(self.requests, rpm, _SLACK)
         if not self._said[1] and (tpm := _number(headers.get("x-ratelimit-limit-tokens"))):
             self.tokens = _at(self.tokens, tpm, 1.0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,8 @@ class ScoreOptions:
     base_url: str | None = None
     #: Samples a completion; None: one with logprobs, three without.
     samples: int | None = None
+    #: Samples for each completion of single records, by id, where they are more than `samples`: a round of adaptive spending.
+    plan: Mapping[str, Sequence[int]] = field(default_factory=dict)
     #: More samples where P(wrong) or the region is undecided; `samples` is then what all get first.
     adaptive: bool = False
     #: A second judge, asked only where P(wrong) or the region is undecided.

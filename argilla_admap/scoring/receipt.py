@@ -9,9 +9,9 @@ import orjson
 from argilla_admap.scoring.faults import Cure, Fault, Unreadable
 from argilla_admap.scoring.prices import Price
 from argilla_admap.scoring.question import Question, Tally, usage_of
-from argilla_admap.scoring.store import Known
+from argilla_admap.scoring.store import Known, Store
 
-__all__ = ["Receipt", "open_reply"]
+__all__ = ["Receipt", "TokenRatio", "open_reply"]
 
 
 class Receipt(NamedTuple):
@@ -65,3 +65,28 @@ def open_reply(question: Question, body: bytes, about: int, most: float, price: 
         # The first of several readings carries the bill of them all.
         bill = (0, 0, 0.0 if price is not None else None)
     return Receipt(tokens_in + tokens_out, spent, known, None if known else Fault(Cure.AGAIN, "the answer holds nothing", 0.0))
+
+
+class TokenRatio:
+    """How many input tokens an endpoint counts for each that we estimate, over all runs; kept in the store."""
+
+    #: Estimated tokens below which nothing is concluded.
+    _ENOUGH = 5000
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = f"{name} tokens"
+        facts = store.endpoint(self._name)
+        self._estimated, self._counted = (int(str(facts.get(key, 0))) for key in ("estimated", "counted"))
+
+    @property
+    def value(self) -> float | None:
+        """Counted for each estimated; None: too few to tell."""
+        return self._counted / self._estimated if self._estimated >= self._ENOUGH else None
+
+    def add(self, tally: Tally) -> None:
+        """Adds a run's counts."""
+        if tally.estimated_tokens:
+            self._estimated += tally.estimated_tokens
+            self._counted += tally.input_tokens
+            self._store.remember_endpoint(self._name, {"estimated": self._estimated, "counted": self._counted})

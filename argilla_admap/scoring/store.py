@@ -10,6 +10,8 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +23,7 @@ from argilla_admap.errors import InputError, ScoringError
 __all__ = ["Known", "Store", "default_path"]
 
 _VERSION = 1
-_CHUNK = 500
+_CHUNK = 2000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS judgements (
     key BLOB PRIMARY KEY, score REAL, variance REAL, mass REAL, text, input INTEGER, output INTEGER, cost REAL
@@ -48,6 +50,11 @@ class Known(NamedTuple):
     cost: float | None
 
 
+_key = itemgetter(0)
+# As `Known._make`, without a Python frame for each row.
+_known = partial(tuple.__new__, Known)
+
+
 def default_path() -> Path:
     """Where judgements are kept unless ``--store`` says otherwise."""
     return Path(platformdirs.user_data_dir("argilla-admap", appauthor=False)) / "judgements.sqlite"
@@ -56,22 +63,29 @@ def default_path() -> Path:
 class Store:
     """Judgements by key. One object for a process; several processes may have the same file open.
 
+    Args:
+        path: the file; None: in this user's data folder.
+        create: make it where there is none; else an empty store is kept in memory.
+
     Raises:
         InputError: the file is no store of ours, or is damaged, or cannot be opened.
         ScoringError: it cannot be written to any more (a full disk): nothing further may be asked.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, create: bool = True) -> None:
         self.path = Path(path) if path is not None else default_path()
         self._waiting: list[tuple[Known, Callable[[], None]]] = []
         with self._translated("open"):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # Prompts are private: made with 0600 before anything is in it; the -wal and -shm files take the mode over.
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            in_memory = not create and not self.path.exists()
+            if not in_memory:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                # Judgements are private: 0600 before anything is in it; the -wal and -shm files take the mode over.
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            place = ":memory:" if in_memory else self.path
+            self._db = sqlite3.connect(place, timeout=30, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("PRAGMA cache_size=-32768")
+            self._db.execute("PRAGMA cache_size=-65536")
             # Checkpoints sync the disk: they run in a thread of their own, see `checkpoint`.
             self._db.execute("PRAGMA wal_autocheckpoint=0")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -112,7 +126,8 @@ class Store:
                 chunk = keys[start : start + _CHUNK]
                 marks = ",".join("?" * len(chunk))
                 rows = self._db.execute(f"SELECT * FROM judgements WHERE key IN ({marks})", chunk)  # noqa: S608  # marks only
-                found.update((row[0], Known._make(row)) for row in rows)
+                known = list(map(_known, rows))
+                found.update(zip(map(_key, known), known, strict=True))
         return found
 
     def version(self) -> int:

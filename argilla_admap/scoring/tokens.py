@@ -10,13 +10,34 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["TokenCounter", "estimate_tokens", "most_tokens"]
+__all__ = ["TokenCounter", "estimate_tokens", "most_tokens", "quick_tokens"]
 
 _RANKS = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
-#: Characters a token, by script, as today's large vocabularies cut them.
-_LATIN, _IDEOGRAPH, _OTHER = 4.4, 1.35, 2.9
-_IDEOGRAPHS = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
-_PLAIN = re.compile(r"[\x00-\u024f\u2000-\u206f]")
+#: Tokens for each match, fitted to OpenAI's vocabulary of 200,000 on 7,600 public prompts and answers (each of six sets
+#: within 4%), and on running text for the scripts. A word is a token, whatever its length, until it is long.
+_PARTS = tuple(
+    (re.compile(pattern), tokens)
+    for pattern, tokens in (
+        (r"[A-Za-z]+", 1.0),
+        (r"[0-9]{1,3}", 1.5),
+        (r"[!-/:-@\[-`{-~]+", 0.92),
+        (r"\n+", 0.56),
+        (r" {2,}|\t+", 0.9),
+    )
+)
+_LONG_WORD = re.compile(r"[A-Za-z]{8,}")
+_OTHER_SCRIPTS = tuple(
+    (re.compile(pattern), tokens)
+    for pattern, tokens in (
+        (r"[\u0080-\u024f]", 1.0),  # accents inside Latin words cut them up
+        (r"[\u0370-\u052f]", 0.2),  # Greek, Cyrillic
+        (r"[\u0530-\u1fff]", 0.36),  # Hebrew, Arabic, the scripts of India
+        (r"[\u2000-\u2e7f]", 0.6),  # punctuation and signs
+        (r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]", 0.74),  # Chinese, Japanese
+        (r"[\uac00-\ud7af]", 0.75),  # Korean
+        (r"[\U0001f000-\U0001ffff]", 1.8),  # emoji
+    )
+)
 
 
 class TokenCounter:
@@ -34,12 +55,17 @@ class TokenCounter:
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens a text has, by the characters of its scripts."""
-    if text.isascii():
-        return int(len(text) / _LATIN) + 1
-    ideographs = len(_IDEOGRAPHS.findall(text))
-    plain = len(_PLAIN.findall(text))
-    return int(plain / _LATIN + ideographs / _IDEOGRAPH + (len(text) - plain - ideographs) / _OTHER) + 1
+    """About how many tokens a text has, by its words, numbers, signs and scripts."""
+    total = sum(len(part.findall(text)) * tokens for part, tokens in _PARTS)
+    total += 0.08 * sum(len(word) - 7 for word in _LONG_WORD.findall(text))
+    if not text.isascii():
+        total += sum(len(part.findall(text)) * tokens for part, tokens in _OTHER_SCRIPTS)
+    return int(total) + 1
+
+
+def quick_tokens(text: str) -> int:
+    """About how many tokens a text has, by its bytes alone: for limits, where the server's own count follows at once."""
+    return most_tokens(text) // 4 + 1
 
 
 def most_tokens(text: str) -> int:
