@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "The main job in one line: score, map, push.",
     "score": "Score every completion with a judge.",
     "map": "Place each record on the map; how likely is its label wrong?",
+    "selftest": "Plant known label errors in a copy; how well does this map find them?",
     "push": "Make the Argilla data set, or enrich the one that is there.",
     "queues": "The review queues, with counts and links.",
     "pull": "Bring corrected labels back.",

@@ -10,6 +10,8 @@ import click
 from argilla_admap.cli.output import dry_run_option, emit, json_option, note, table
 
 if TYPE_CHECKING:
+    from argilla_admap.mapping.coordinates import Thresholds
+    from argilla_admap.mapping.data_map import DataMap
     from argilla_admap.tables import RecordStream
 
 __all__ = ["command"]
@@ -19,7 +21,11 @@ __all__ = ["command"]
 @click.argument("scored", metavar="SCORED")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where the map goes, a .parquet file.")
 @click.option("--stratify", metavar="FIELD", help="Split the regions within each value of this column, e.g. source.")
-@click.option("--thresholds", metavar="MAP", help="Use the thresholds of an earlier map, so that its regions stay.")
+@click.option(
+    "--thresholds",
+    metavar="MAP|VARIANCE,MEAN",
+    help="Use the thresholds of an earlier map, so that its regions stay; or two numbers, e.g. 0.5,4.",
+)
 @click.option(
     "--length-control",
     type=click.Choice(["all", "excess"]),
@@ -43,7 +49,7 @@ def command(
 
     Example: admap map scored.parquet -o map.parquet
     """
-    from argilla_admap.mapping.data_map import DataMap, build_map
+    from argilla_admap.mapping.data_map import build_map
 
     if output is None and not dry_run:
         raise click.UsageError("Say where the map goes with -o MAP.parquet (or look first with --dry-run).")
@@ -61,6 +67,25 @@ def command(
         data_map.write(output)
         answer["output"] = str(output)
     emit(answer, as_json, lambda: _show(answer))
+
+
+def _thresholds(text: str) -> DataMap | Thresholds:
+    """An earlier map's thresholds, or two numbers.
+
+    Raises:
+        InputError: neither a map nor two numbers.
+    """
+    from argilla_admap.errors import InputError
+    from argilla_admap.mapping.coordinates import Thresholds
+    from argilla_admap.mapping.data_map import DataMap
+
+    if Path(text).is_file() or "," not in text:
+        return DataMap.read(text)
+    try:
+        variance, mean = (float(part) for part in text.split(","))
+    except ValueError as exc:
+        raise InputError(f"--thresholds {text}: give a map's file, or two numbers such as 0.5,4") from exc
+    return Thresholds.from_json({"variance": variance, "mean": mean})
 
 
 def _open(place: str) -> RecordStream:
@@ -81,8 +106,17 @@ def _show(answer: dict[str, Any]) -> None:
     rows: list[list[object]] = [["records", answer["records"]], ["on the map", answer["mapped"]]]
     rows += [[f"region {name}", count] for name, count in answer["regions"].items()]
     rows += [[f"flag {name}", count] for name, count in answer["flags"].items()]
+    rows += [[f"issue {name}", count] for name, count in answer["issues"].items()]
     table(None, ["", "records"], rows)
+    if answer["thresholds"]:
+        note("Thresholds: variance {variance:.4g}, mean {mean:.4g}.".format(**answer["thresholds"]))
+    if answer["boundary_ties"]:
+        note(f"{answer['boundary_ties']:,} records tie with a threshold; they stay together on one side of it.")
     if answer["noise_rate"] is not None:
         note(f"About {answer['noise_rate']:.1%} of the labels are probably wrong.")
     if answer["refusal"]:
         note(f"No P(wrong): {answer['refusal']}.")
+    for warning in answer["warnings"]:
+        note(f"Note: {warning}.")
+    if answer["output"]:
+        note(f"Written to {answer['output']}.")

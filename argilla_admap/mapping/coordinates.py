@@ -19,6 +19,7 @@ __all__ = [
     "NO_REGION",
     "REGIONS",
     "Coordinates",
+    "Cuts",
     "Split",
     "Thresholds",
     "assign_regions",
@@ -186,15 +187,23 @@ def fit_thresholds(variance: Floats, mean: Floats) -> tuple[Thresholds, Bools]:
     return Thresholds(by_variance.threshold, by_mean.threshold), boundary | (rest & np.equal(mean, by_mean.tie))
 
 
-def assign_regions(variance: Floats, mean: Floats, thresholds: Thresholds) -> Ints:
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """The thresholds that hold for each record: of one pair of values for all, or of one for each stratum; shape (n,) each."""
+
+    variance: Floats
+    mean: Floats
+
+
+def assign_regions(place: Coordinates, cuts: Cuts) -> Ints:
     """Each record's region code, `NO_REGION` where it has no coordinates; shape (n,)."""
-    region = np.where(mean >= thresholds.mean, HIGH_AVG, LOW_AVG)
-    region[variance >= thresholds.variance] = HIGH_VAR
-    region[~np.isfinite(variance)] = NO_REGION
+    region = np.where(place.mean >= cuts.mean, HIGH_AVG, LOW_AVG)
+    region[place.variance >= cuts.variance] = HIGH_VAR
+    region[~np.isfinite(place.variance)] = NO_REGION
     return region
 
 
-def region_confidence(place: Coordinates, region: Ints, error_variance: Floats, thresholds: Thresholds) -> Floats:
+def region_confidence(place: Coordinates, region: Ints, error_variance: Floats, cuts: Cuts) -> Floats:
     """How probably the record would be in the same region if the judge's noise were gone; shape (n,), 0..1.
 
     With an error of variance e in each of the K scores, K times the population variance over e is noncentral chi-squared with
@@ -208,11 +217,11 @@ def region_confidence(place: Coordinates, region: Ints, error_variance: Floats, 
     confidence = np.full(len(region), np.nan)
     k, variance, mean = place.scored[known], place.variance[known], place.mean[known]
     error = np.maximum(error_variance[known], 1e-12)
-    cut = np.maximum(thresholds.variance + error * (k - 1) / k, 0.0)
+    cut = np.maximum(cuts.variance[known] + error * (k - 1) / k, 0.0)
     below = chndtr(k * cut / error, k - 1.0, np.minimum(k * variance / error, 1e6))
     sharp = k * np.maximum(variance, cut) / error > 1e4
-    below = np.where(sharp, variance < thresholds.variance, below)
-    upper = ndtr((mean - thresholds.mean) / np.sqrt(error / k))
+    below = np.where(sharp, variance < cuts.variance[known], below)
+    upper = ndtr((mean - cuts.mean[known]) / np.sqrt(error / k))
     chances = np.stack([1 - below, below * upper, below * (1 - upper)])
     confidence[known] = chances[region[known], np.arange(known.sum())]
     return np.asarray(np.clip(confidence, 0.0, 1.0))

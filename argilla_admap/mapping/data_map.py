@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,21 +14,19 @@ import pyarrow.parquet as pq
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.agreement import agreement, uncentred_cosine
-from argilla_admap.mapping.arrays import Floats
+from argilla_admap.mapping.arrays import Floats, Ints
+from argilla_admap.mapping.association import HIGH_ASSOCIATION, cramers_v
 from argilla_admap.mapping.columns import coded_column, double_column, names_column
-from argilla_admap.mapping.coordinates import (
-    ASSUMED_NOISE,
-    NO_REGION,
-    REGIONS,
-    Thresholds,
-    assign_regions,
-    compute_coordinates,
-    fit_thresholds,
-    region_confidence,
-)
+from argilla_admap.mapping.contested import contested
+from argilla_admap.mapping.coordinates import ASSUMED_NOISE, REGIONS, Thresholds, compute_coordinates, region_confidence
+from argilla_admap.mapping.detectors import detect
 from argilla_admap.mapping.diagnosis import diagnose
+from argilla_admap.mapping.evidence import Evidence
 from argilla_admap.mapping.flags import FLAGS, flag_records
+from argilla_admap.mapping.labels import prepare_labels
 from argilla_admap.mapping.observations import Observations, observe
+from argilla_admap.mapping.regions import Given, lay_out
+from argilla_admap.mapping.transitivity import strengths_elsewhere
 from argilla_admap.records import MAP_FIELDS, SCORED_SCHEMA
 from argilla_admap.tables import RecordStream, read_stream, write_parquet
 
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["TEXT_COLUMNS", "DataMap", "build_map"]
 
 #: Columns that hold long text: streamed through, never held.
-TEXT_COLUMNS = frozenset({"prompt", "turns", "completions", "reasons", "errors", "reference", "samples"})
+TEXT_COLUMNS = frozenset({"prompt", "turns", "completions", "reasons", "errors", "reference", "samples", "evidence"})
 
 #: What a map adds beside `MAP_FIELDS`.
 EXTRA_FIELDS: list[pa.Field[Any]] = [
@@ -59,19 +57,26 @@ class DataMap:
         schema: of `batches()`.
     """
 
-    def __init__(self, source: RecordStream, numbers: pa.Table, added: pa.Table | None, info: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        source: RecordStream,
+        numbers: pa.Table,
+        added: pa.Table | None,
+        info: Mapping[str, Any],
+        evidence: Callable[[int, int], pa.Array[Any]] | None = None,
+    ) -> None:
         """
         Args:
             source: the records with their texts.
             numbers: as above.
             added: the map's columns, which `source` does not have; None when it has.
+            evidence: renders the column of that name for the records start..stop; None when `source` has it.
         """
-        self._source, self._added = source, added
+        self._source, self._added, self._evidence = source, added, evidence
         self.numbers = numbers
         self.info: dict[str, Any] = dict(info)
-        names = set(added.schema.names) if added is not None else set()
-        kept = [f for f in source.schema if f.name not in names]
-        self.schema = pa.schema([*kept, *(added.schema if added is not None else [])])
+        ours = [] if added is None else [*added.schema, EXTRA_FIELDS[-1]]
+        self.schema = pa.schema([*source.schema, *ours])
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -93,16 +98,15 @@ class DataMap:
         """All columns, texts too, streamed from the source."""
         added, start = self._added, 0
         for batch in self._source.batches():
-            if added is None:
+            if added is None or self._evidence is None:
                 yield batch
                 continue
-            ours = added.slice(start, batch.num_rows)
-            start += batch.num_rows
-            columns = [
-                ours.column(f.name).combine_chunks() if f.name in added.schema.names else batch.column(f.name)
-                for f in self.schema
-            ]
-            yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
+            stop = start + batch.num_rows
+            ours = added.slice(start, batch.num_rows).combine_chunks().to_batches(max_chunksize=max(batch.num_rows, 1))
+            columns = [*batch.columns, *(ours[0].columns if ours else [])]
+            if ours:
+                yield pa.RecordBatch.from_arrays([*columns, self._evidence(start, stop)], schema=self.schema)
+            start = stop
 
     def stream(self) -> RecordStream:
         """The map as a stream of record batches."""
@@ -137,11 +141,12 @@ def build_map(
     scored: RecordStream,
     *,
     stratify: str | None = None,
-    thresholds: Thresholds | Mapping[str, float] | DataMap | None = None,
+    thresholds: Thresholds | Mapping[str, Any] | DataMap | None = None,
 ) -> DataMap:
     """Places each record on the map and says how probably its label is wrong.
 
-    Goes through the stream once; its texts pass through again when the map is written.
+    Goes through the stream once; its texts pass through again when the map is written. Records without ratings get their place
+    and region, records without scores what can be seen without a judge; what is unknown is null.
 
     Args:
         scored: a stream of `SCORED_SCHEMA`; of `PREFERENCE_SCHEMA` too.
@@ -152,73 +157,132 @@ def build_map(
     """
     if stratify is not None and stratify not in scored.schema.names:
         raise InputError(f"--stratify {stratify}: there is no such column; there are {', '.join(scored.schema.names)}")
-    seen = observe(scored, stratify)
+    source = _without_map(scored)
+    seen = observe(source, stratify)
     place = compute_coordinates(seen.offsets, seen.scores, seen.error_variances())
     mapped = np.isfinite(place.variance)
-    tied = np.zeros(seen.n, bool)
-    given = thresholds.thresholds if isinstance(thresholds, DataMap) else thresholds
-    chosen = Thresholds.from_json(given) if isinstance(given, Mapping) else given
-    if chosen is None and mapped.any():
-        chosen, tied[mapped] = fit_thresholds(place.variance[mapped], place.mean[mapped])
-    region = np.full(seen.n, NO_REGION)
-    confidence = np.full(seen.n, np.nan)
-    if chosen is not None:
-        region = assign_regions(place.variance, place.mean, chosen)
-        confidence = region_confidence(place, region, _mean_error(seen), chosen)
-    diagnosis = diagnose(seen)
-    unscored = place.scored < seen.sizes
+    layout = lay_out(place, seen.sources, seen.source_names, stratify, thresholds_of(thresholds))
+    error, assumed = _mean_error(seen)
+    confidence = region_confidence(place, layout.region, error, layout.cuts)
+    labels = prepare_labels(seen.offsets, seen.ratings)
+    elsewhere = strengths_elsewhere(seen.offsets, seen.prompt_keys, seen.completion_keys, labels.rating, labels.used)
+    diagnosis = diagnose(seen, labels, *elsewhere)
+    findings = detect(seen, labels, *elsewhere)
+    split = contested(seen, error)
     masks, rules = flag_records(
         p_wrong=diagnosis.p_wrong,
-        contested=np.full(seen.n, np.nan),
+        contested=split,
         mean=place.mean,
         variance=place.variance,
         confidence=confidence,
-        unscored=unscored,
+        unscored=place.scored < seen.sizes,
     )
     added = pa.table(
         {
             "k": pa.array(seen.sizes.astype(np.int32)),
             "mean": double_column(place.mean),
             "variance": double_column(place.variance),
-            "region": coded_column(region, REGIONS),
+            "region": coded_column(layout.region, REGIONS),
             "region_confidence": double_column(confidence),
             "agreement": double_column(agreement(seen.offsets, seen.ratings, seen.scores)),
             "p_wrong": double_column(diagnosis.p_wrong),
-            "contested": double_column(np.full(seen.n, np.nan)),
+            "contested": double_column(split),
             "flags": names_column(masks, seen.n),
             "variance_total": double_column(place.total),
             "variance_judge": double_column(np.where(mapped, place.noise, np.nan)),
             "cosine": double_column(uncentred_cosine(seen.offsets, seen.ratings, seen.scores)),
-            "issues": names_column({}, seen.n),
-            "evidence": names_column({}, seen.n),
+            "issues": names_column(findings.records, seen.n),
         },
-        schema=pa.schema([*MAP_FIELDS, *EXTRA_FIELDS]),
+        schema=pa.schema([*MAP_FIELDS, *EXTRA_FIELDS[:-1]]),
     )
+    association = cramers_v(layout.region[mapped & (seen.sources >= 0)], seen.sources[mapped & (seen.sources >= 0)])
+    high = association is not None and association >= HIGH_ASSOCIATION
+    column = stratify or "source"
     summary = {
         "records": seen.n,
         "mapped": int(mapped.sum()),
-        "regions": {name: int((region == code).sum()) for code, name in enumerate(REGIONS)},
-        "thresholds": chosen.as_json() if chosen else None,
-        "noise_rate": diagnosis.mixture.noise_rate if diagnosis.mixture else None,
+        "regions": {name: int((layout.region == code).sum()) for code, name in enumerate(REGIONS)},
+        "thresholds": layout.thresholds.as_json() if layout.thresholds else None,
+        "noise_rate": diagnosis.noise_rate,
         "refusal": diagnosis.refusal,
-        "boundary_ties": int(tied.sum()),
+        "warnings": [
+            *diagnosis.warnings,
+            *([_sorted_by_source(column, association)] if association is not None and high and stratify is None else []),
+        ],
         "flags": {name: int(masks[name].sum()) for name in FLAGS},
+        "issues": {name: int(mask.sum()) for name, mask in findings.records.items() if mask.any()},
+        "boundary_ties": int(layout.tied.sum()),
+        "association": association,
     }
-    info = {**scored.info, "thresholds": summary["thresholds"], "summary": summary, "flag_rules": rules, "fit": diagnosis.facts}
-    return DataMap(_without_map(scored), _numbers(scored, added), added, info)
+    info = {
+        **source.info,
+        "thresholds": summary["thresholds"],
+        "strata": layout.strata,
+        "stratify": stratify,
+        "summary": summary,
+        "flag_rules": rules,
+        "fit": diagnosis.facts,
+        "variance": (
+            "between completions: the population variance of the scores (variance_total) less the judge's own "
+            "(variance_judge), which is known where a completion has several samples"
+        ),
+        "judge_noise": "assumed, a share of the scale: no completion has several samples" if assumed else "from the samples",
+        "sources_by_region": _sources_by_region(layout.region, seen),
+    }
+    evidence = Evidence(seen, diagnosis, findings)
+    return DataMap(source, _numbers(source, added), added, info, evidence.column)
 
 
-def _mean_error(seen: Observations) -> Floats:
-    """Mean error variance of each record's scores; where the judge's own variance is unknown, an assumed one; shape (n,)."""
+def thresholds_of(value: Thresholds | Mapping[str, Any] | DataMap | None) -> Given | None:
+    """The thresholds that a caller gave, in any of the forms.
+
+    Raises:
+        InputError: a map without thresholds, or numbers that are none.
+    """
+    if value is None:
+        return None
+    if isinstance(value, DataMap):
+        if value.thresholds is None:
+            raise InputError("--thresholds: that map has none, since none of its records could be placed")
+        strata = value.info.get("strata") or {}
+        return Given(value.thresholds, {name: Thresholds.from_json(pair) for name, pair in strata.items()})
+    return Given(value if isinstance(value, Thresholds) else Thresholds.from_json(value), {})
+
+
+def _sorted_by_source(column: str, association: float) -> str:
+    return (
+        f"region goes with {column} (Cramér's V {association:.2f}): choosing by region is in part choosing by {column}; "
+        f"split within it with --stratify {column}"
+    )
+
+
+def _sources_by_region(region: Ints, seen: Observations) -> dict[str, dict[str, int]]:
+    """How many records of each region come from the ten commonest sources."""
+    counts = np.bincount(seen.sources[seen.sources >= 0], minlength=len(seen.source_names))
+    common = np.argsort(-counts, kind="stable")[:10]
+    return {
+        name: {seen.source_names[s]: int(((region == code) & (seen.sources == s)).sum()) for s in common}
+        for code, name in enumerate(REGIONS)
+    }
+
+
+def _mean_error(seen: Observations) -> tuple[Floats, bool]:
+    """Mean error variance of each record's scores, shape (n,), and whether it is assumed for want of repeated samples.
+
+    Completions whose own is unknown, or 0 by the chance of few samples, take part in the pooled one.
+    """
     errors = seen.error_variances()
     scored = np.isfinite(seen.scores)
     known = scored & np.isfinite(errors)
     scale = float(np.ptp(seen.scores[scored])) if scored.any() else 0.0
-    pooled = float(errors[known].mean()) if known.any() else (ASSUMED_NOISE * scale) ** 2
+    pooled = float(np.sort(errors[known]).mean()) if known.any() else (ASSUMED_NOISE * scale) ** 2
+    # Each completion's own estimate has count - 1 degrees of freedom; the pooled one counts as two more.
+    freedom = np.where(known, np.maximum(seen.sample_counts - 1, 0), 0)
+    shrunk = (freedom * np.where(known, errors, 0.0) + 2 * pooled) / (freedom + 2)
     owner = np.repeat(np.arange(seen.n), seen.sizes)
     count = np.bincount(owner[scored], minlength=seen.n)
-    total = np.bincount(owner[scored], np.where(known, errors, pooled)[scored], minlength=seen.n)
-    return np.asarray(total / np.maximum(count, 1))
+    total = np.bincount(owner[scored], shrunk[scored], minlength=seen.n)
+    return np.asarray(total / np.maximum(count, 1)), not known.any()
 
 
 def _without_map(stream: RecordStream) -> RecordStream:

@@ -1,8 +1,8 @@
-"""P(wrong): how probably a record's ratings are not what they were meant to be, and why. Fitted without any label of a person's.
+"""P(wrong): how probably a record's ratings are not what they were meant to be, and why. Fitted without a person's help.
 
-The way of it: the ratings are made comparable (`labels`), all evidence predicts them without the record's own (`predictor`), and the
-likelihood of their order under four stories, one of them "right", gives the probability (`likelihood`, `mixture`). Where the evidence
-does not explain the labels, there is no probability, and the refusal says so.
+The way of it: the ratings are made comparable (`labels`), all evidence predicts them without the record's own (`predictor`),
+and the likelihood of their order under four stories, one of them "right", gives the probability (`likelihood`, `mixture`).
+Where the evidence does not explain the labels, there is no probability, and the refusal says so.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import lsqr
 
-from argilla_admap.mapping.arrays import Floats, Ints, groups_by_size
-from argilla_admap.mapping.labels import Labels, prepare_labels
+from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
+from argilla_admap.mapping.labels import Labels
 from argilla_admap.mapping.likelihood import MAX_EXACT
 from argilla_admap.mapping.mixture import Group, Mixture, fit_mixture, posterior
 from argilla_admap.mapping.observations import Observations
 from argilla_admap.mapping.predictor import FOLDS, Block, Items, Prediction, centre, coded_block, dense_block, folds_of, predict
-from argilla_admap.mapping.transitivity import strengths_elsewhere
 
 __all__ = ["MIN_GAIN", "Diagnosis", "diagnose"]
 
@@ -31,8 +30,8 @@ MIN_GAIN = 0.02
 WEAK_JUDGE = 0.02
 #: Records that the fits look at; those of more than eight completions count more, since each takes longer.
 FIT_RECORDS = 20_000
-#: Log likelihood ratio of a rating that no rating on its scale can be: a thousand to one.
-IMPOSSIBLE_LOG_ODDS = float(np.log(1000.0))
+#: P(wrong), at the least, of a record with a rating that no rating on its scale can be.
+IMPOSSIBLE = 0.99
 MAX_MODELS = 200
 #: Ridge penalty of the hashed words.
 WORDS_PENALTY = 3.0
@@ -63,10 +62,22 @@ class Diagnosis:
     below: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     contributions: dict[str, Floats] = field(default_factory=dict)
 
+    @property
+    def noise_rate(self) -> float | None:
+        """Share of the labelled records whose label is wrong, 0..1; None where there is no saying."""
+        if self.mixture is None:
+            return None
+        known = np.isfinite(self.p_wrong)
+        spoilt = float(self.labels.spoilt[known].mean()) if known.any() else 0.0
+        return spoilt + (1 - spoilt) * self.mixture.noise_rate
 
-def diagnose(seen: Observations) -> Diagnosis:
-    """P(wrong) of each record, from its ratings and all that speaks for or against them."""
-    labels = prepare_labels(seen.offsets, seen.ratings)
+
+def diagnose(seen: Observations, labels: Labels, strength: Floats, known: Bools) -> Diagnosis:
+    """P(wrong) of each record, from its ratings and all that speaks for or against them.
+
+    Args:
+        strength, known: flat, as `strengths_elsewhere` gives.
+    """
     nothing = np.full(seen.n, np.nan)
     if not np.isfinite(seen.ratings).any():
         return Diagnosis(nothing, labels, refusal="the records carry no ratings: there is no label to doubt")
@@ -76,7 +87,7 @@ def diagnose(seen: Observations) -> Diagnosis:
     items = _items(seen, labels, owner)
     if not len(items.sample):
         return Diagnosis(nothing, labels, refusal="every record's ratings are equal: they order nothing")
-    blocks = _blocks(seen, labels, items)
+    blocks = _blocks(seen, labels, items, strength, known)
     if not blocks:
         return Diagnosis(nothing, labels, refusal="nothing speaks for or against the labels: score the completions first")
     prediction = predict(blocks, items)
@@ -118,10 +129,9 @@ def _judged(seen: Observations, labels: Labels, items: Items, prediction: Predic
         return Diagnosis(nothing, labels, refusal=refusal, facts=facts)
     p = nothing.copy()
     p[labels.constant] = 0.0
-    impossible = np.zeros(seen.n)
-    impossible[np.unique(items.owner[labels.impossible & labels.used])] = IMPOSSIBLE_LOG_ODDS
     for group in groups:
-        p[group.rows] = posterior(group, mixture, impossible[group.rows])
+        p[group.rows] = posterior(group, mixture)
+    p[labels.spoilt] = np.maximum(np.nan_to_num(p[labels.spoilt]), IMPOSSIBLE)
     warnings = _warnings(prediction, mixture, judged, len(items.sample))
     above, below, contributions = _disputed_pairs(seen, groups, prediction, mixture.scale / unit)
     return Diagnosis(p, labels, mixture, None, warnings, facts, above, below, contributions)
@@ -130,12 +140,12 @@ def _judged(seen: Observations, labels: Labels, items: Items, prediction: Predic
 def _items(seen: Observations, labels: Labels, owner: Ints) -> Items:
     """The completions that count, the folds, and the records that the fits look at."""
     keys = seen.keys
-    prompts, group, repeats = np.unique(seen.prompt_keys, return_inverse=True, return_counts=True)
+    _, group, repeats = np.unique(seen.prompt_keys, return_inverse=True, return_counts=True)
     # Records of one prompt share a fold, unless the "prompt" is one instruction for all.
     together = (seen.prompt_keys != 0) & (repeats[group] <= max(8, 0.05 * seen.n))
     varied = np.zeros(seen.n, bool)
     varied[owner[labels.used]] = True
-    rows = np.flatnonzero(varied & ~labels.constant)
+    rows = np.flatnonzero(varied & ~labels.constant & ~labels.spoilt)
     size = int(np.bincount(owner[labels.used], minlength=seen.n).max())
     limit = FIT_RECORDS if size <= 8 else max(1000, FIT_RECORDS >> (min(size, MAX_EXACT) - 8))
     # A sample and an order that depend on the records' ids alone: the rows may come in any order.
@@ -150,7 +160,7 @@ def _items(seen: Observations, labels: Labels, owner: Ints) -> Items:
     )
 
 
-def _blocks(seen: Observations, labels: Labels, items: Items) -> list[Block]:
+def _blocks(seen: Observations, labels: Labels, items: Items, strength: Floats, known: Bools) -> list[Block]:
     """All kinds of evidence that these data hold."""
     blocks = []
     for name, scores in [("judge", seen.scores), *seen.other_scores.items()]:
@@ -160,19 +170,29 @@ def _blocks(seen: Observations, labels: Labels, items: Items) -> list[Block]:
             value = (value - value[judged].mean()) / value[judged].std()
             label = "judge" if name == "judge" else f"judge {name}"
             blocks.append(dense_block(label, centre(value, items, judged)[:, None], base=True))
-            # A judge's scale is rarely even: the step from 8 to 9 may be worth two from 4 to 6.
-            blocks.append(dense_block(f"{label} (curve)", centre(np.square(value), items, judged)[:, None]))
-    if labels.used.any() and len(np.unique(seen.models[labels.used])) > 1:
+    if len(np.unique(seen.models[labels.used])) > 1 and not _names_are_labels(seen, labels):
         codes, width = _common(seen.models[labels.used], seen.models)
         if width > 1:
             blocks.append(coded_block("model", codes, width))
-    strength, known = strengths_elsewhere(seen.offsets, seen.prompt_keys, seen.completion_keys, labels.rating, labels.used)
     if known.any():
         blocks.append(dense_block("other records", centre(strength, items, known)[:, None]))
     blocks.append(dense_block("style", seen.texts.dense))
     if seen.words is not None:
         blocks.append(dense_block("words", _words(seen.words, items)[:, None]))
     return blocks
+
+
+def _names_are_labels(seen: Observations, labels: Labels) -> bool:
+    """Whether the models' names only repeat the label ("chosen", "rejected"): then they are no evidence for it."""
+    best = labels.used & (labels.rating > 0)
+    worst = labels.used & (labels.rating < 0)
+    names = np.unique(seen.models[labels.used])
+    mostly = [
+        np.mean(best[(seen.models == name) & (best | worst)])
+        for name in names
+        if ((seen.models == name) & (best | worst)).any()
+    ]
+    return len(names) <= 12 and bool(mostly) and all(share < 0.02 or share > 0.98 for share in mostly)
 
 
 def _common(used: Ints, models: Ints) -> tuple[Ints, int]:
@@ -215,7 +235,11 @@ def _groups(offsets: Ints, labels: Labels, scores: Floats) -> list[Group]:
         varied = ~labels.constant[group.rows]
         if varied.any():
             items = group.items[varied]
-            found.append(Group(group.rows[varied], items, labels.rating[items], scores[items]))
+            found.append(
+                Group(
+                    group.rows[varied], items, labels.rating[items], scores[items], np.asarray(labels.at_top[items].any(axis=1))
+                )
+            )
     return found
 
 
@@ -224,7 +248,9 @@ def _sampled(group: Group, rank: Ints) -> Group | None:
     place = rank[group.rows]
     order = np.argsort(place, kind="stable")
     order = order[place[order] >= 0]
-    return Group(*(part[order] for part in (group.rows, group.items, group.ratings, group.scores))) if len(order) else None
+    if not len(order):
+        return None
+    return Group(group.rows[order], group.items[order], group.ratings[order], group.scores[order], group.at_top[order])
 
 
 def _warnings(prediction: Prediction, mixture: Mixture, judged: bool, n: int) -> tuple[str, ...]:
@@ -252,7 +278,7 @@ def _disputed_pairs(
     a sum over the kinds of evidence.
     """
     above, below = np.full(seen.n, -1), np.full(seen.n, -1)
-    parts = {name: np.zeros(seen.n, np.float32) for name in prediction.parts}
+    parts: dict[str, Floats] = {name: np.zeros(seen.n) for name in prediction.parts}
     for group in groups:
         rows, flat, r, s = group.rows, group.items, group.ratings, group.scores
         favour = (r[:, None, :] - r[:, :, None]) * (s[:, :, None] - s[:, None, :])

@@ -23,23 +23,28 @@ class Labels:
     Attributes:
         rating: flat, standardised by the data's spread within records and centred; NaN where absent or not used.
         impossible: flat, values that no rating on this scale can have.
-        used: flat, ratings of records that have two or more.
+        used: flat, possible ratings of records that have two or more.
+        at_top: flat, ratings that are the highest of the scale.
         constant: shape (n,), records whose ratings are all equal.
+        spoilt: shape (n,), records with an impossible rating.
         unit: the rating points that one standardised unit is.
     """
 
     rating: Floats
     impossible: Bools
     used: Bools
+    at_top: Bools
     constant: Bools
+    spoilt: Bools
     unit: float
 
 
-def outside_scale(ratings: Floats) -> tuple[Bools, float, float]:
-    """Which ratings lie far outside the scale that nearly all others are on, and that scale's widest limits.
+def outside_scale(ratings: Floats) -> Bools:
+    """Which ratings lie far outside the scale that nearly all others are on; flat.
 
-    The limits lie one width of the central nine tenths beyond it: on a scale of 1 to 5 or 1 to 10 a rating that was multiplied by ten
-    lies outside. Ratings of many levels, or of which more than a twentieth lie outside, are no such scale: nothing is impossible.
+    The limits lie one width of the central nine tenths beyond it: on a scale of 1 to 5 or 1 to 10 a rating that was multiplied
+    by ten lies outside. Ratings of many levels, or of which more than a twentieth lie outside, are no such scale: nothing is
+    impossible.
 
     Args:
         ratings: flat; NaN where absent.
@@ -47,22 +52,22 @@ def outside_scale(ratings: Floats) -> tuple[Bools, float, float]:
     none = np.zeros(len(ratings), bool)
     known = ratings[np.isfinite(ratings)]
     if len(known) < 8:
-        return none, -np.inf, np.inf
+        return none
     low, high = np.quantile(known, [0.05, 0.95], method="nearest")
     width = high - low
     if width <= 0:
-        return none, -np.inf, np.inf
+        return none
     lower, upper = low - width, high + width
     with np.errstate(invalid="ignore"):
         outside = (ratings < lower) | (ratings > upper)
     inside = known[(known >= lower) & (known <= upper)]
     if outside.sum() > MAX_OUTSIDE * len(known) or len(np.unique(inside)) > MAX_LEVELS:
-        return none, -np.inf, np.inf
-    return outside, float(lower), float(upper)
+        return none
+    return np.asarray(outside)
 
 
 def prepare_labels(offsets: Ints, ratings: Floats) -> Labels:
-    """The ratings of every record with two or more, standardised; impossible values count as the scale's limit.
+    """The ratings of every record with two or more, standardised; impossible values count as absent.
 
     Args:
         offsets: shape (n + 1,).
@@ -70,17 +75,19 @@ def prepare_labels(offsets: Ints, ratings: Floats) -> Labels:
     """
     n = len(offsets) - 1
     owner = np.repeat(np.arange(n), np.diff(offsets))
-    impossible, lower, upper = outside_scale(ratings)
-    used = np.isfinite(ratings)
+    impossible = outside_scale(ratings)
+    spoilt = np.zeros(n, bool)
+    spoilt[owner[impossible]] = True
+    used = np.isfinite(ratings) & ~impossible
     used &= np.bincount(owner[used], minlength=n)[owner] >= 2
-    value = np.clip(ratings, lower, upper)
+    at_top = used & (ratings == ratings[used].max(initial=-np.inf))
     count = np.maximum(np.bincount(owner[used], minlength=n), 1)
-    mean = np.bincount(owner[used], value[used], minlength=n) / count
-    centred = np.where(used, value - mean[owner], np.nan)
+    mean = np.bincount(owner[used], ratings[used], minlength=n) / count
+    centred = np.where(used, ratings - mean[owner], np.nan)
     spread = np.zeros(n)
     np.maximum.at(spread, owner[used], np.abs(centred[used]))
     constant = (spread < 1e-9) & (np.bincount(owner[used], minlength=n) >= 2)
     # Sorted: the sum's last bits would otherwise depend on the order of the rows.
     squares = np.sort(np.square(centred[used]))
     unit = float(np.sqrt(squares.mean())) if len(squares) else 0.0
-    return Labels(centred / (unit or 1.0), impossible, used, constant, unit or 1.0)
+    return Labels(centred / (unit or 1.0), impossible, used, at_top, constant, spoilt, unit or 1.0)

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Floats
+from argilla_admap.mapping.arrays import Bools, Floats
 
 __all__ = ["MAX_EXACT", "STORIES", "log_permanent", "log_uniform", "stories", "thinned"]
 
-#: Above this K the sum over assignments (2^K terms) is too long: `MAX_EXACT` completions, evenly spread over the ratings, stand for all.
+#: Above this K the sum over assignments (2^K terms) is too long: so many completions, evenly spread over the ratings, stand
+#: for all.
 MAX_EXACT = 12
 #: Numbers that the sum over subsets holds at a time.
 CHUNK = 1 << 21
@@ -55,19 +56,20 @@ def log_permanent(ratings: Floats, scores: Floats, scale: float) -> tuple[Floats
 STORIES = ("right", "swapped", "careless", "misplaced")
 
 
-def stories(ratings: Floats, scores: Floats, scale: float, lapse: float) -> Floats:
+def stories(ratings: Floats, scores: Floats, scale: float, lapse: float, at_top: Bools) -> Floats:
     """Log likelihood of the observed assignment of ratings to completions under each story; shape (n, 4), natural logarithms.
 
     - right: exp(scale r.s) / Z, with Z the sum over all k! assignments; for k = 2 this is Bradley-Terry.
     - swapped: a best and a worst were exchanged.
     - careless: the ratings were dealt out at random, and not by chance as they were meant.
-    - misplaced: the one on top belongs at the bottom (k > 2: a 1 that was read as a 10).
+    - misplaced: the one with the scale's highest rating belongs at the bottom (k > 2: a 1 that was read as a 10).
 
-    In each, the scores say nothing of the record with probability `lapse`: then every assignment is as likely. That bounds what scores
-    can prove.
+    In each, the scores say nothing of the record with probability `lapse`: then every assignment is as likely. That bounds what
+    scores can prove.
 
     Args:
         ratings, scores: shape (n, k), centred within the record; ratings not all equal.
+        at_top: shape (n,), whether a rating is the highest of the scale.
     Source: the exponential family of assignments conditional on the multiset of ratings, i.e. the permutation likelihood of
         Plackett 1975 and Critchlow's ranking models; lapse: Wichmann & Hill 2001.
     """
@@ -86,7 +88,7 @@ def stories(ratings: Floats, scores: Floats, scale: float, lapse: float) -> Floa
     same = np.exp(_log_symmetries(ratings))
     careless = np.log(np.maximum(1.0 - same * np.exp(right), 1e-300)) - np.log(np.maximum(math.factorial(k) - same, 1.0))
     misplaced = np.full(n, -np.inf)
-    single = top.sum(axis=1) == 1
+    single = (top.sum(axis=1) == 1) & at_top
     if k > 2 and single.any():
         meant = np.where(top[single], ratings[single].min(axis=1, keepdims=True), ratings[single])
         meant = meant - meant.mean(axis=1, keepdims=True)

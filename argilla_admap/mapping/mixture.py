@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Floats, Ints
+from argilla_admap.mapping.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.likelihood import MAX_EXACT, STORIES, log_uniform, stories, thinned
 
 __all__ = ["LAPSE", "Group", "Mixture", "fit_mixture", "posterior"]
@@ -27,12 +27,13 @@ NEGLIGIBLE = 1e-3
 @dataclass(frozen=True, slots=True)
 class Group:
     """Records of one K: positions, shape (n,); flat positions of their completions, shape (n, K); and of the same shape their
-    ratings and predictions, standardised and centred."""
+    ratings and predictions, standardised and centred. `at_top`, shape (n,): a rating is the highest of the scale."""
 
     rows: Ints
     items: Ints
     ratings: Floats
     scores: Floats
+    at_top: Bools
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,10 @@ def fit_mixture(groups: Sequence[Group], lapse: float = LAPSE) -> Mixture:
     Source: EM for mixture proportions, Dempster, Laird & Rubin 1977, with a Dirichlet prior.
     """
     found = []
-    thin = [(*thinned(g.ratings, g.scores), log_uniform(min(g.ratings.shape[1], MAX_EXACT))) for g in groups]
-    uniform = np.concatenate([np.full(len(r), u) for r, _, u in thin])
+    thin = [(*thinned(g.ratings, g.scores), log_uniform(min(g.ratings.shape[1], MAX_EXACT)), g.at_top) for g in groups]
+    uniform = np.concatenate([np.full(len(r), u) for r, _, u, _ in thin])
     for scale in SCALES:
-        told = np.concatenate([stories(r, s, float(scale), lapse) for r, s, _ in thin])
+        told = np.concatenate([stories(r, s, float(scale), lapse, t) for r, s, _, t in thin])
         rates, evidence = _rates(told)
         likelihood = float(evidence.sum() + PRIOR @ np.log(np.maximum(rates, 1e-12)))
         found.append((likelihood, rates, float((evidence - uniform).mean())))
@@ -114,17 +115,12 @@ def _rates(told: Floats) -> tuple[Floats, Floats]:
     return rates, np.log(likelihood @ rates) + top
 
 
-def posterior(group: Group, mixture: Mixture, log_odds: Floats | None = None) -> Floats:
-    """P(wrong) of each record of the group; shape (n,), 0..1.
-
-    Args:
-        log_odds: shape (n,), further evidence against the label, natural logarithm of a likelihood ratio; None for none.
-    """
+def posterior(group: Group, mixture: Mixture) -> Floats:
+    """P(wrong) of each record of the group; shape (n,), 0..1."""
     r, s = thinned(group.ratings, group.scores)
-    further = np.zeros(len(r)) if log_odds is None else log_odds
     p = np.zeros(len(r))
     for scale, weight, rates in zip(mixture.scales, mixture.weights, mixture.rates, strict=True):
-        told = stories(r, s, float(scale), mixture.lapse)
-        wrong = np.log(np.exp(told[:, 1:] - told[:, :1]) @ rates[1:]) + further - np.log(rates[0])
+        told = stories(r, s, float(scale), mixture.lapse, group.at_top)
+        wrong = np.log(np.exp(told[:, 1:] - told[:, :1]) @ rates[1:]) - np.log(rates[0])
         p += weight / (1 + np.exp(-np.clip(wrong, -700, 700)))
     return np.clip(p, 0.0, 1.0)

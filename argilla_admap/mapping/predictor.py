@@ -1,21 +1,22 @@
 """What the evidence says of a record's completions: a rating for each, predicted without its own record's label.
 
-Several kinds of evidence (the judge's scores, which model wrote, what the text looks like, the other records of the prompt) are
-weighed by ridge regression of the labels that were given; how far each kind is trusted is chosen by how well it predicts the labels
-of records that were left out. No label of a person's beyond the data set's own is needed.
+Several kinds of evidence (the judge's scores, which model wrote, what the text looks like, the other records of the prompt)
+are weighed by ridge regression of the labels that were given; how far each kind is trusted is chosen by how well it predicts
+the labels of records that were left out. No label of a person's beyond the data set's own is needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from argilla_admap.mapping.arrays import Bools, Floats, Ints, UInts
 
-__all__ = ["FOLDS", "Block", "Items", "Prediction", "centre", "folds_of", "predict"]
+__all__ = ["FOLDS", "Block", "Items", "Prediction", "centre", "coded_block", "dense_block", "folds_of", "predict"]
 
 FOLDS = 5
 #: Ridge penalties tried for each block, in squared standardised units; a block may also be left out.
@@ -71,7 +72,8 @@ class Prediction:
     Attributes:
         parts: by block, flat, centred within the record; standardised rating units. Their sum is the prediction.
         penalties: by block, the penalty chosen; blocks left out are absent.
-        explained: share of the labels' variance within records that the prediction explains, out of fold; and by the base alone.
+        explained: share of the labels' variance within records that the prediction explains, out of fold.
+        explained_by_base: the same by the base blocks alone.
     """
 
     parts: dict[str, Floats]
@@ -81,7 +83,7 @@ class Prediction:
 
     def total(self) -> Floats:
         """The prediction; flat."""
-        return np.sum(list(self.parts.values()), axis=0)
+        return np.asarray(np.sum(list(self.parts.values()), axis=0))
 
 
 def centre(values: Floats, items: Items, keep: Bools | None = None) -> Floats:
@@ -101,22 +103,22 @@ def folds_of(keys: UInts) -> Ints:
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         mixed ^= mixed >> np.uint64(31)
-    return (mixed % np.uint64(FOLDS)).astype(np.int64)
+    return np.asarray(mixed % np.uint64(FOLDS), np.int64)
 
 
-def dense_block(name: str, columns: npt.NDArray[np.floating], *, base: bool = False) -> Block:
+def dense_block(name: str, columns: npt.NDArray[np.floating[Any]], *, base: bool = False) -> Block:
     """A block of plain columns, flat by completion: shape (completions, width)."""
-    return Block(
-        name,
-        columns.shape[1],
-        lambda positions: columns[positions].astype(np.float64),
-        lambda weights, fold: (
-            np.einsum("ij,ij->i", columns.astype(np.float64), weights[fold])
-            if columns.shape[1] > 1
-            else columns[:, 0] * weights[fold, 0]
-        ),
-        base,
-    )
+
+    def design(positions: Ints) -> Floats:
+        return np.asarray(columns[positions], np.float64)
+
+    def apply(weights: Floats, fold: Ints) -> Floats:
+        value = np.zeros(len(columns))
+        for j in range(columns.shape[1]):
+            value += columns[:, j] * weights[fold, j]
+        return value
+
+    return Block(name, columns.shape[1], design, apply, base)
 
 
 def coded_block(name: str, codes: Ints, width: int) -> Block:
@@ -138,8 +140,8 @@ def coded_block(name: str, codes: Ints, width: int) -> Block:
 def predict(blocks: Sequence[Block], items: Items) -> Prediction:
     """Weighs the blocks.
 
-    Each weight vector is fitted on four folds and used on the fifth, so that no record's own label speaks for it. The penalty of each
-    block is chosen by coordinate descent on the squared error out of fold, starting from the base blocks alone.
+    Each weight vector is fitted on four folds and used on the fifth, so that no record's own label speaks for it. The penalty
+    of each block is chosen by coordinate descent on the squared error out of fold, starting from the base blocks alone.
 
     Source: stacking, Wolpert 1992; ridge with a penalty a group, Hoerl & Kennard 1970; cross-fitting, Chernozhukov et al. 2018.
     """

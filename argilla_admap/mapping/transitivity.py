@@ -20,9 +20,9 @@ def strengths_elsewhere(
 ) -> tuple[Floats, Bools]:
     """How strong each completion is by the other records of its prompt; flat, in units of `ratings`; and where that is known.
 
-    The completions of a prompt are the nodes of a graph, and each record draws edges between its own, with the difference of their
-    ratings. Strengths s minimise sum over edges of (s_i - s_j - difference)^2 + RIDGE * sum of s^2, with the record's own edges
-    left out, so that its label does not speak for itself.
+    The completions of a prompt are the nodes of a graph, and each record draws edges between its own, with the difference of
+    their ratings. Strengths s minimise sum over edges of (s_i - s_j - difference)^2 + RIDGE * sum of s^2, with the record's own
+    edges left out, so that its label does not speak for itself.
 
     Args:
         ratings: flat, centred within the record; NaN where absent.

@@ -1,0 +1,200 @@
+"""What this judge can find in these data: known errors are planted in a copy of the labels, and looked for. Costs no call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from argilla_admap.errors import InputError
+from argilla_admap.mapping.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.diagnosis import diagnose
+from argilla_admap.mapping.labels import prepare_labels
+from argilla_admap.mapping.observations import Observations, observe
+from argilla_admap.mapping.transitivity import strengths_elsewhere
+from argilla_admap.tables import RecordStream
+
+__all__ = ["KINDS", "SelfTest", "calibration_error", "rank_quality", "selftest"]
+
+KINDS = ("swap", "permutation", "x10")
+READ = 100
+BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """What was found, averaged over the rounds.
+
+    Attributes:
+        answer: the JSON of `admap selftest`: `planted, auroc, average_precision, precision_at_k, recall_at_k, ece`, the counts
+            of the first records read with an interval, and the same by kind and round.
+    """
+
+    answer: dict[str, Any]
+
+    def sentence(self) -> str:
+        """The result for a reader."""
+        first = self.answer["first_read"]
+        return (
+            f"Of the first {first['records']} records you read, about {first['wrong']:.0f} will be wrong "
+            f"({first['low']:.0f} to {first['high']:.0f}), if errors are as these: {self.answer['kind']}, "
+            f"{self.answer['rate']:.0%} of the records."
+        )
+
+
+def selftest(scored: RecordStream, *, kind: str = "swap", rate: float = 0.1, rounds: int = 5, seed: int = 0) -> SelfTest:
+    """Plants errors in a copy of the labels, diagnoses the copy, and counts what is found; several rounds, each with others.
+
+    The data's own errors stay in: they count as wrongly suspected, so that what is said is rather too little than too much.
+
+    Args:
+        kind: of `KINDS`: the best and the worst exchanged, the ratings dealt out at random, or the worst multiplied by ten.
+        rate: share of the labelled records that get an error, 0..0.45.
+    Raises:
+        InputError: nothing to plant in (no scores, no ratings that differ), or an unknown kind, rate or count.
+    """
+    if kind not in KINDS:
+        raise InputError(f"--kind {kind}: choose one of {', '.join(KINDS)}")
+    if not 0 < rate <= 0.45:
+        raise InputError(f"--rate {rate}: must be above 0 and at most 0.45")
+    if rounds < 1:
+        raise InputError(f"--rounds {rounds}: must be 1 or more")
+    seen = observe(scored)
+    able = _able(seen)
+    planted = round(rate * len(able))
+    if not np.isfinite(seen.scores).any():
+        raise InputError("nothing is scored in these data: score them first (`admap score`), then test")
+    if planted < 1 or len(able) < 2:
+        raise InputError(f"{len(able)} records have ratings that differ: too few to plant {rate:.0%} errors in")
+    results = []
+    for number in range(rounds):
+        rng = np.random.default_rng([seed, number])
+        # Chosen by the records' ids, so that the rows may come in any order.
+        ordered = able[np.argsort(seen.keys[able], kind="stable")]
+        chosen = rng.choice(ordered, planted, replace=False)
+        wrong = np.zeros(seen.n, bool)
+        wrong[chosen] = True
+        results.append(_round(_with_ratings(seen, _spoil(seen, chosen, kind, rng)), wrong, able))
+    return SelfTest(_answer(results, kind, rate, planted, len(able)))
+
+
+def _able(seen: Observations) -> Ints:
+    labels = prepare_labels(seen.offsets, seen.ratings)
+    has = np.zeros(seen.n, bool)
+    has[np.repeat(np.arange(seen.n), seen.sizes)[labels.used]] = True
+    return np.flatnonzero(has & ~labels.constant & ~labels.spoilt)
+
+
+def _spoil(seen: Observations, chosen: Ints, kind: str, rng: np.random.Generator) -> Floats:
+    """The ratings with an error in each of the records chosen; a loop over the few that are planted."""
+    ratings: Floats = seen.ratings.copy()
+    for row in chosen:
+        items = np.arange(seen.offsets[row], seen.offsets[row + 1])
+        items = items[np.isfinite(ratings[items])]
+        r = ratings[items]
+        best, worst = rng.choice(np.flatnonzero(r == r.max())), rng.choice(np.flatnonzero(r == r.min()))
+        if kind == "swap":
+            ratings[items[[best, worst]]] = r[[worst, best]]
+        elif kind == "permutation":
+            dealt = rng.permutation(r)
+            while np.array_equal(dealt, r):
+                dealt = rng.permutation(r)
+            ratings[items] = dealt
+        else:
+            # A worst of 0 stays 0 when multiplied: such a scale's bug puts it on top by as much.
+            ratings[items[worst]] = r[worst] * 10 if r[worst] > 0 else r.max() * 10
+    return ratings
+
+
+def _with_ratings(seen: Observations, ratings: Floats) -> Observations:
+    return replace(seen, ratings=ratings)
+
+
+def _round(seen: Observations, wrong: Bools, able: Ints) -> dict[str, Any]:
+    labels = prepare_labels(seen.offsets, seen.ratings)
+    elsewhere = strengths_elsewhere(seen.offsets, seen.prompt_keys, seen.completion_keys, labels.rating, labels.used)
+    diagnosis = diagnose(seen, labels, *elsewhere)
+    p = np.nan_to_num(diagnosis.p_wrong[able], nan=0.0)
+    bad = wrong[able]
+    order = np.lexsort((seen.keys[able], -p))
+    read = min(READ, len(able))
+    return {
+        **rank_quality(p, bad),
+        "ece": calibration_error(p, bad),
+        "recall_at_100": float(bad[order[:read]].sum() / bad.sum()),
+        "first": float(bad[order[:read]].sum()),
+        "read": read,
+        "noise_rate": diagnosis.noise_rate,
+        "refusal": diagnosis.refusal,
+    }
+
+
+def _answer(results: list[dict[str, Any]], kind: str, rate: float, planted: int, records: int) -> dict[str, Any]:
+    def mean(name: str) -> float:
+        return float(np.mean([r[name] for r in results]))
+
+    read = results[0]["read"]
+    first = mean("first")
+    # Between rounds, and within one (the errors of other data would fall otherwise): two standard deviations.
+    within = read * (first / read) * (1 - first / read)
+    spread = 2 * float(np.sqrt(np.var([r["first"] for r in results]) + within))
+    rates = [r["noise_rate"] for r in results if r["noise_rate"] is not None]
+    return {
+        "planted": planted,
+        "records": records,
+        "kind": kind,
+        "rate": rate,
+        "rounds": len(results),
+        "auroc": mean("auroc"),
+        "average_precision": mean("average_precision"),
+        "precision_at_k": mean("precision_at_k"),
+        "recall_at_100": mean("recall_at_100"),
+        "ece": mean("ece"),
+        "interval": {
+            name: [min(r[name] for r in results), max(r[name] for r in results)]
+            for name in ("auroc", "average_precision", "precision_at_k", "ece")
+        },
+        "noise_rate": float(np.mean(rates)) if rates else None,
+        "first_read": {
+            "records": read,
+            "wrong": first,
+            "low": max(0.0, first - spread),
+            "high": min(float(read), planted, first + spread),
+        },
+        "refusal": next((r["refusal"] for r in results if r["refusal"]), None),
+    }
+
+
+def rank_quality(p: Floats, bad: Bools) -> dict[str, float]:
+    """AUROC, average precision, and precision at k, k being the number of bad ones; ties count as their average.
+
+    Args:
+        p: shape (n,), the suspicious first.
+        bad: shape (n,), neither all nor none.
+    Source: AUROC as the Mann-Whitney statistic (Hanley & McNeil 1982); average precision as the sum of precisions at each
+        threshold times the recall gained there.
+    """
+    values, place, count = np.unique(-p, return_inverse=True, return_counts=True)
+    hits = np.bincount(place, bad, minlength=len(values))
+    total, n = float(bad.sum()), len(p)
+    seen, found = np.cumsum(count), np.cumsum(hits)
+    misses = count - hits
+    auroc = float((misses * (found - hits / 2)).sum() / (total * (n - total)))
+    precision = float((found / seen * hits).sum() / total)
+    before = np.concatenate([[0], found])[:-1]
+    # The group that holds the k-th gives its average share.
+    group = int(np.searchsorted(seen, total))
+    inside = total - (seen[group] - count[group])
+    at_k = float((before[group] + inside * hits[group] / count[group]) / total)
+    return {"auroc": auroc, "average_precision": precision, "precision_at_k": at_k}
+
+
+def calibration_error(p: Floats, bad: Bools) -> float:
+    """Expected calibration error: mean distance of what was said from what was so, over ten bins of equal width.
+
+    Source: Naeini, Cooper & Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning" (AAAI 2015).
+    """
+    place = np.minimum((p * BINS).astype(np.int64), BINS - 1)
+    said, so = np.bincount(place, p, minlength=BINS), np.bincount(place, bad, minlength=BINS)
+    return float(np.abs(said - so).sum() / len(p))
