@@ -179,13 +179,22 @@ class Api:
 
     def usernames(self, workspace_id: str) -> dict[str, str]:
         """User id -> name, of all users where the key may see them, else of the workspace's. Reads."""
-        for path in ("/api/v1/users", f"/api/v1/workspaces/{quote(workspace_id)}/users"):
-            try:
-                return {item["id"]: item["username"] for item in self.request("GET", path)["items"]}
-            except ArgillaError as error:
-                if not isinstance(error, Refused) or error.status != 403:
-                    raise
-        return {}
+        try:
+            return {item["id"]: item["username"] for item in self.request("GET", "/api/v1/users")["items"]}
+        except Refused as error:
+            if error.status != 403:
+                raise
+        return {identity: name for identity, (name, _) in self.members(workspace_id).items()}
+
+    def members(self, workspace_id: str) -> dict[str, tuple[str, str]]:
+        """User id -> name and role, of the workspace's users; empty where the key may not see them. Reads."""
+        try:
+            items = self.request("GET", f"/api/v1/workspaces/{quote(workspace_id)}/users")["items"]
+        except Refused as error:
+            if error.status != 403:
+                raise
+            return {}
+        return {item["id"]: (item["username"], item["role"]) for item in items}
 
     def datasets(self) -> list[tuple[Address, dict[str, Any]]]:
         """Every data set that the key sees. Reads. (The SDK's own listing fails on some names of other people's settings.)"""

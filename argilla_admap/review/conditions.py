@@ -42,8 +42,6 @@ class Condition:
         """Both ends, as the index compares them: the column's own ends where the condition leaves one open."""
         low = self.prop.low if self.low is None else self.low
         high = self.prop.high if self.high is None else self.high
-        if self.prop.kind == "integer":
-            return math.ceil(low), math.floor(high)
         return _float32(low), _float32(high)
 
     def mask(self, frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -56,9 +54,6 @@ class Condition:
         if self.prop.kind == "terms":
             return _has_term(column, self.values)
         low, high = self.bounds
-        if self.prop.kind == "integer":
-            numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
-            return np.asarray((numbers >= low) & (numbers <= high))
         # The index keeps a float as float32, so that a value just beside a bound may be on it.
         with np.errstate(over="ignore"):
             singles = column.to_numpy(dtype=np.float64, na_value=np.nan).astype(np.float32)
@@ -119,8 +114,6 @@ def _plain(value: float) -> str:
     """The number without an exponent, which a link cannot hold; the shortest that is the same float32."""
     import numpy as np
 
-    if isinstance(value, int):
-        return str(value)
     return np.format_float_positional(np.float32(value), unique=True, trim="-")
 
 
@@ -258,8 +251,6 @@ class _Reader:
         number = float(token.text)
         if not math.isfinite(number) or abs(number) > float(np.finfo(np.float32).max):
             self.fail(f"{token.text} is too large", token.position)
-        if prop.kind == "integer":
-            return _integers(prop, operator.text, number)
         single = np.float32(number)
         # Argilla's ranges include their ends: a strict bound is the next float32.
         above = float(np.nextafter(single, np.float32(np.inf)))
@@ -274,16 +265,6 @@ class _Reader:
             ">": Condition(prop.column, low=above),
             ">=": Condition(prop.column, low=float(single)),
         }.get(operator.text, Condition(prop.column, low=float(single), high=float(single)))
-
-
-def _integers(prop: Property, operator: str, number: float) -> Condition:
-    low, high = {
-        "<": (None, math.ceil(number) - 1),
-        "<=": (None, math.floor(number)),
-        ">": (math.floor(number) + 1, None),
-        ">=": (math.ceil(number), None),
-    }.get(operator, (math.ceil(number), math.floor(number)))
-    return Condition(prop.column, low=low, high=high)
 
 
 def _known(name: str) -> Property | None:

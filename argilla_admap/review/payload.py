@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
 from argilla_admap.review.properties import BY_COLUMN, PROPERTIES, Property
@@ -96,7 +95,9 @@ class Payload:
         if reviewers:
             self._lists["reviewer"] = [_assign(record_id, reviewers, overlap) for record_id in self.ids]
         if "issues" in table.schema.names:
-            self._lists |= _duplicates(table.column("issues"))
+            found = table.column("issues").to_pylist()
+            if any(found):
+                self._lists["issues"] = found
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -185,19 +186,6 @@ def mixed_sample(
     for row in others[:wanted]:
         part[row] = "unflagged"
     return part
-
-
-def _duplicates(issues: Any) -> dict[str, list[Any]]:
-    """The property of the records that the map found to have a near-duplicate with the opposite label."""
-    column = issues.combine_chunks()
-    hits = pc.is_in(pc.list_flatten(column), value_set=pa.array(["opposite_duplicate", "duplicate_conflict"]))
-    rows = pc.list_parent_indices(column).to_numpy()[hits.to_numpy(zero_copy_only=False)]
-    if not len(rows):
-        return {}
-    values: list[Any] = [None] * len(column)
-    for row in rows:
-        values[int(row)] = 1
-    return {"duplicates": values}
 
 
 def property_body(prop: Property, *, blind: bool) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 __all__ = ["BY_COLUMN", "POSITION", "POSITION_TITLE", "PROPERTIES", "Kind", "Property"]
 
-Kind = Literal["float", "integer", "terms"]
+Kind = Literal["float", "terms"]
 
 #: The vector of a record's place on the map, for "find similar".
 POSITION = "admap_position"
@@ -52,7 +52,7 @@ PROPERTIES: tuple[Property, ...] = (
     Property("agreement", "float", "Agreement of label and judge", -1.0, 1.0),
     Property("region", "terms", "Region of the map"),
     Property("flags", "terms", "Flags"),
-    Property("duplicates", "integer", "Near-duplicates with the opposite label", 1, 1_000_000, always=False),
+    Property("issues", "terms", "What is wrong on its face", always=False),
     # The ratings as JSON: what pull compares an answer with; a blind review's fields must not hold them.
     Property("label", "terms", "Label before the review"),
     # The record's id in the map, where a data set that we did not make calls it something else.

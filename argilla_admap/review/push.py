@@ -22,7 +22,7 @@ from argilla_admap.review.home import count_queues, refresh_home
 from argilla_admap.review.outcome import Progress, PushResult
 from argilla_admap.review.payload import Payload
 from argilla_admap.review.sending import Known, Sender, existing_records
-from argilla_admap.review.settings import complete_settings, create_dataset
+from argilla_admap.review.settings import choose_workspace, complete_settings, create_dataset
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -124,8 +124,6 @@ def _push_own(
     payload = Payload(data_map, reviewers=reviewers, overlap=overlap, mixed=wanted.blind, place=stored.get("place"))
     created = target is None or not target.ready
     total = len(payload)
-    if dry_run and target is None:
-        return PushResult(str(address), True, total, total, 0, 0, notes=("dry run: nothing was written",))
     facts: dict[str, Any] = {
         "layout": {"kind": wanted.kind, "blind": wanted.blind, "k": list(wanted.k)},
         "place": payload.place.json(),
@@ -138,9 +136,13 @@ def _push_own(
         facts |= {"reviewers": list(reviewers), "overlap": overlap}
     if home or stored.get("home"):
         facts["home"] = home or stored["home"]
+    notes: list[str] = []
+    if reviewers:
+        place = target.workspace_id if target is not None else api.workspaces().get(choose_workspace(api, address), "")
+        notes += _check_reviewers(api, reviewers, place)
+    if dry_run and target is None:
+        return PushResult(str(address), True, total, total, 0, 0, notes=(*notes, "dry run: nothing was written"))
     if not dry_run:
-        if reviewers:
-            _check_reviewers(api, reviewers)
         if target is None:
             target = create_dataset(api, address, {"admap": facts}, overlap)
         target = complete_settings(api, target, wanted, payload.columns, map_info=mapped)
@@ -159,12 +161,12 @@ def _push_own(
             progress(row + 1, total)
     sender.flush()
     seconds = time.monotonic() - began
-    notes = list(sender.notes)
     if dry_run:
         return PushResult(
             target.full_name, created, total, sender.added, sender.updated, 0, notes=(*notes, "dry run: nothing was written")
         )
     sender.verify()
+    notes += sender.notes
     target = api.refresh(target)
     counts = count_queues(api, target)
     refresh_home(api, target, counts, map_info=mapped, summary=summary)
@@ -255,11 +257,18 @@ def _map_info(data_map: DataMap) -> dict[str, Any]:
     )
 
 
-def _check_reviewers(api: Api, reviewers: Sequence[str]) -> None:
-    names = set(api.usernames("").values())
+def _check_reviewers(api: Api, reviewers: Sequence[str], workspace_id: str) -> list[str]:
+    """Refuses names that are nobody's; returns notes on people who will not see the data set."""
+    names = set(api.usernames(workspace_id).values())
     unknown = [name for name in reviewers if names and name not in names]
     if unknown:
         raise InputError(f"--reviewers: there is no user {unknown[0]!r} on {api.url}; there are {', '.join(sorted(names))}")
     for name in reviewers:
         if any(character in name for character in ".~,"):
             raise InputError(f"--reviewers: a link cannot carry the name {name!r}; its characters . ~ , have a meaning there")
+    inside = {name for name, _ in api.members(workspace_id).values()} | {str(api.me()["username"])}
+    return [
+        f"{name} is no member of the workspace and will not see the data set; add them in Argilla's settings"
+        for name in reviewers
+        if name not in inside
+    ]

@@ -183,7 +183,26 @@ _ALL = (
         "opposite-duplicates",
         "Duplicates with opposite labels",
         "The same prompt and completions stand elsewhere with the opposite label: one of the two is wrong.",
-        (Condition("duplicates", low=1),),
+        (Condition("issues", values=("opposite_duplicate",)),),
+    ),
+    Queue(
+        "on-its-face",
+        "Wrong on its face",
+        "Seen without a judge: a rating off the scale, one text twice with two ratings, an empty or cut completion, a wrong "
+        "language, or a label that the prompt's other records contradict.",
+        (
+            Condition(
+                "issues",
+                values=(
+                    "impossible_value",
+                    "contradiction",
+                    "identical_completions",
+                    "empty",
+                    "truncated",
+                    "wrong_language",
+                ),
+            ),
+        ),
     ),
     Queue(
         "not-scored",

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from argilla_admap.records import MAP_SCHEMA
 from argilla_admap.review.argilla_api import Api, parse_address
 from argilla_admap.tables import write_parquet
 from tests.review.maps import data_map, many, row
@@ -44,7 +43,7 @@ def admap(argilla_environment: Any) -> Admap:
 
 def map_file(path: Path, rows: list[dict[str, Any]]) -> str:
     made = data_map(rows)
-    write_parquet(path, made.batches(), MAP_SCHEMA, made.info)
+    write_parquet(path, made.batches(), made.schema, made.info)
     return str(path)
 
 

@@ -8,20 +8,35 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from argilla_admap.mapping.data_map import DataMap
+from argilla_admap.mapping.data_map import EXTRA_FIELDS, DataMap
 from argilla_admap.records import MAP_SCHEMA
 from argilla_admap.tables import RecordStream
 
-_LIGHT = ("id", "models", "ratings", "scores", "source", "k", "mean", "variance", "region", "agreement", "p_wrong", "flags")
+_LIGHT = (
+    "id",
+    "models",
+    "ratings",
+    "scores",
+    "source",
+    "k",
+    "mean",
+    "variance",
+    "region",
+    "agreement",
+    "p_wrong",
+    "flags",
+    "issues",
+)
 
 
 def data_map(rows: Sequence[dict[str, Any]]) -> DataMap:
     """A map of these rows; a column that a row leaves out is null."""
-    table = pa.Table.from_pylist([{**_EMPTY, **row} for row in rows], schema=MAP_SCHEMA)
+    table = pa.Table.from_pylist([{**_EMPTY, **row} for row in rows], schema=_SCHEMA)
     return DataMap(RecordStream.from_table(table), table.select(list(_LIGHT)), None, {"judge": "tests", "summary": {}})
 
 
-_EMPTY: dict[str, Any] = dict.fromkeys(MAP_SCHEMA.names)
+_SCHEMA = pa.schema([*MAP_SCHEMA, *(field for field in EXTRA_FIELDS if field.name == "issues")])
+_EMPTY: dict[str, Any] = dict.fromkeys(_SCHEMA.names)
 
 
 def row(record_id: str, k: int = 2, **columns: Any) -> dict[str, Any]:
@@ -65,6 +80,7 @@ def many(n: int, *, k: int = 2, seed: int = 0, prefix: str = "record") -> list[d
                 agreement=None if unscored else float(rng.uniform(-1, 1)),
                 region=None if unscored else str(rng.choice(["high_var", "high_avg", "low_avg"])),
                 flags=found,
+                issues=[issue for issue in ("opposite_duplicate", "truncated", "empty") if rng.random() < 0.1],
             )
         )
     return rows

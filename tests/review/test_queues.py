@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -39,11 +40,9 @@ def pushed(argilla_client: Any) -> Iterator[tuple[Api, RemoteDataset, pd.DataFra
     """A data set of 150 records with every flag, values at the edges of float32 and values missing."""
     import argilla as rg
 
-    name = "queues-of-the-tests"
+    name = f"queues-{uuid.uuid4().hex[:10]}"
     client = argilla_client
-    workspace = client.workspaces(name) or rg.Workspace(name=name, client=client).create()
-    for dataset in workspace.datasets:
-        dataset.delete()
+    workspace = rg.Workspace(name=name, client=client).create()
     made = data_map(many(150))
     push(made, f"{name}/queues", client, reviewers=[client.me.username])
     api = Api(client)
@@ -82,7 +81,7 @@ def _by_link(api: Api, target: RemoteDataset, url: str) -> list[str]:
     return [record["external_id"] for record in api.search(target, body)[0]]
 
 
-@pytest.mark.parametrize("name", [*CONTRACT, "judge-disagrees", "not-scored"])
+@pytest.mark.parametrize("name", [*CONTRACT, "judge-disagrees", "opposite-duplicates", "on-its-face", "not-scored"])
 def test_the_three_renderings_of_a_queue_select_the_same_records(pushed: Any, name: str) -> None:
     _same_everywhere(pushed, QUEUES[name])
 
