@@ -164,6 +164,14 @@ def test_reasons_of_the_diagnosis_and_of_the_judge_are_shown(draw: Callable[...,
     assert [text.splitlines()[-1] for text in frame.locator(".reason").all_inner_texts()] == ["Good.", "Better."]
 
 
+def test_many_reasons_do_not_push_the_texts_away(draw: Callable[..., Frame]) -> None:
+    reasons = [f"Reason number {i}." for i in range(7)]
+    frame = draw("x", "y", row={"evidence": reasons})
+    assert frame.locator(".why li").count() == 4
+    frame.locator(".why button", has_text="4 more reasons").click()
+    assert frame.locator(".why li").all_inner_texts() == reasons
+
+
 @pytest.mark.parametrize("width", ["300px", "460px", "700px", "1400px"])
 def test_nothing_is_cut_off_at_any_width(draw: Callable[..., Frame], width: str) -> None:
     frame = draw(CODE + "x" * 400, TABLE, width=width, models=("a-model-of-a-very-long-name-" * 4, "b"))
