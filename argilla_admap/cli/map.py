@@ -53,7 +53,7 @@ def command(
 
     if output is None and not dry_run:
         raise click.UsageError("Say where the map goes with -o MAP.parquet (or look first with --dry-run).")
-    earlier = DataMap.read(thresholds) if thresholds else None
+    given = _thresholds(thresholds) if thresholds else None
     stream = _open(scored)
     if length_control:
         from argilla_admap.mapping.bias import control_length
@@ -61,7 +61,7 @@ def command(
         stream = control_length(stream, excess_only=length_control == "excess")
         slope = stream.info["length_control"]["scores"]["per_doubling"]
         note(f"Scores are taken at equal length: {slope:+.3g} points a doubling were taken out.")
-    data_map = build_map(stream, stratify=stratify, thresholds=earlier)
+    data_map = build_map(stream, stratify=stratify, thresholds=given)
     answer: dict[str, Any] = {**data_map.summary, "output": None}
     if output is not None and not dry_run:
         data_map.write(output)

@@ -9,7 +9,7 @@ import numpy as np
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.arrays import Bools, Floats, Ints
-from argilla_admap.mapping.diagnosis import diagnose
+from argilla_admap.mapping.diagnosis import Diagnosis, diagnose
 from argilla_admap.mapping.labels import prepare_labels
 from argilla_admap.mapping.observations import Observations, observe
 from argilla_admap.mapping.transitivity import strengths_elsewhere
@@ -46,7 +46,8 @@ class SelfTest:
 def selftest(scored: RecordStream, *, kind: str = "swap", rate: float = 0.1, rounds: int = 5, seed: int = 0) -> SelfTest:
     """Plants errors in a copy of the labels, diagnoses the copy, and counts what is found; several rounds, each with others.
 
-    The data's own errors stay in: they count as wrongly suspected, so that what is said is rather too little than too much.
+    The data have errors of their own, and nobody knows which: a record that the data's own diagnosis holds to be wrong with
+    probability p counts by 1 - p, so that finding it again is held against the judge only as far as the label may be right.
 
     Args:
         kind: of `KINDS`: the best and the worst exchanged, the ratings dealt out at random, or the worst multiplied by ten.
@@ -62,6 +63,7 @@ def selftest(scored: RecordStream, *, kind: str = "swap", rate: float = 0.1, rou
         raise InputError(f"--rounds {rounds}: must be 1 or more")
     seen = observe(scored)
     able = _able(seen)
+    before = np.nan_to_num(_diagnosed(seen).p_wrong, nan=0.0)
     planted = round(rate * len(able))
     if not np.isfinite(seen.scores).any():
         raise InputError("nothing is scored in these data: score them first (`admap score`), then test")
@@ -75,15 +77,22 @@ def selftest(scored: RecordStream, *, kind: str = "swap", rate: float = 0.1, rou
         chosen = rng.choice(ordered, planted, replace=False)
         wrong = np.zeros(seen.n, bool)
         wrong[chosen] = True
-        results.append(_round(_with_ratings(seen, _spoil(seen, chosen, kind, rng)), wrong, able))
+        results.append(_round(replace(seen, ratings=_spoil(seen, chosen, kind, rng)), wrong, able, before[able]))
     return SelfTest(_answer(results, kind, rate, planted, len(able)))
 
 
 def _able(seen: Observations) -> Ints:
+    """Records to plant in: with ratings that differ, none of them impossible."""
     labels = prepare_labels(seen.offsets, seen.ratings)
     has = np.zeros(seen.n, bool)
     has[np.repeat(np.arange(seen.n), seen.sizes)[labels.used]] = True
     return np.flatnonzero(has & ~labels.constant & ~labels.spoilt)
+
+
+def _diagnosed(seen: Observations) -> Diagnosis:
+    labels = prepare_labels(seen.offsets, seen.ratings)
+    elsewhere = strengths_elsewhere(seen.offsets, seen.prompt_keys, seen.completion_keys, labels.rating, labels.used)
+    return diagnose(seen, labels, *elsewhere)
 
 
 def _spoil(seen: Observations, chosen: Ints, kind: str, rng: np.random.Generator) -> Floats:
@@ -107,23 +116,20 @@ def _spoil(seen: Observations, chosen: Ints, kind: str, rng: np.random.Generator
     return ratings
 
 
-def _with_ratings(seen: Observations, ratings: Floats) -> Observations:
-    return replace(seen, ratings=ratings)
-
-
-def _round(seen: Observations, wrong: Bools, able: Ints) -> dict[str, Any]:
-    labels = prepare_labels(seen.offsets, seen.ratings)
-    elsewhere = strengths_elsewhere(seen.offsets, seen.prompt_keys, seen.completion_keys, labels.rating, labels.used)
-    diagnosis = diagnose(seen, labels, *elsewhere)
+def _round(seen: Observations, wrong: Bools, able: Ints, before: Floats) -> dict[str, Any]:
+    diagnosis = _diagnosed(seen)
     p = np.nan_to_num(diagnosis.p_wrong[able], nan=0.0)
     bad = wrong[able]
     order = np.lexsort((seen.keys[able], -p))
     read = min(READ, len(able))
+    first = order[:read]
+    weight = 1 - before
     return {
-        **rank_quality(p, bad),
-        "ece": calibration_error(p, bad),
-        "recall_at_100": float(bad[order[:read]].sum() / bad.sum()),
-        "first": float(bad[order[:read]].sum()),
+        **rank_quality(p, bad, weight),
+        "ece": calibration_error(p, bad, weight),
+        "recall_at_100": float(bad[first].sum() / bad.sum()),
+        # A reader meets the data's own errors too; an error planted in a wrong label may have mended it.
+        "first": float(np.where(bad, weight, before)[first].sum()),
         "read": read,
         "noise_rate": diagnosis.noise_rate,
         "refusal": diagnosis.refusal,
@@ -160,41 +166,49 @@ def _answer(results: list[dict[str, Any]], kind: str, rate: float, planted: int,
             "records": read,
             "wrong": first,
             "low": max(0.0, first - spread),
-            "high": min(float(read), planted, first + spread),
+            "high": min(float(read), first + spread),
         },
         "refusal": next((r["refusal"] for r in results if r["refusal"]), None),
     }
 
 
-def rank_quality(p: Floats, bad: Bools) -> dict[str, float]:
+def rank_quality(p: Floats, bad: Bools, weight: Floats | None = None) -> dict[str, float]:
     """AUROC, average precision, and precision at k, k being the number of bad ones; ties count as their average.
 
     Args:
         p: shape (n,), the suspicious first.
         bad: shape (n,), neither all nor none.
+        weight: shape (n,), how much each counts; None counts each as one.
     Source: AUROC as the Mann-Whitney statistic (Hanley & McNeil 1982); average precision as the sum of precisions at each
         threshold times the recall gained there.
     """
-    values, place, count = np.unique(-p, return_inverse=True, return_counts=True)
-    hits = np.bincount(place, bad, minlength=len(values))
-    total, n = float(bad.sum()), len(p)
-    seen, found = np.cumsum(count), np.cumsum(hits)
-    misses = count - hits
-    auroc = float((misses * (found - hits / 2)).sum() / (total * (n - total)))
-    precision = float((found / seen * hits).sum() / total)
-    before = np.concatenate([[0], found])[:-1]
+    weight = np.ones(len(p)) if weight is None else weight
+    values, place = np.unique(-p, return_inverse=True)
+    hits = np.bincount(place, weight * bad, minlength=len(values))
+    misses = np.bincount(place, weight * ~bad, minlength=len(values))
+    found, passed = np.cumsum(hits), np.cumsum(misses)
+    total, others = float(found[-1]), float(passed[-1])
+    if total <= 0 or others <= 0:
+        return {"auroc": 0.5, "average_precision": 0.0, "precision_at_k": 0.0}
+    auroc = float((misses * (found - hits / 2)).sum() / (total * others))
+    reached = found + passed
+    precision = float((found / np.maximum(reached, 1e-12) * hits).sum() / total)
     # The group that holds the k-th gives its average share.
-    group = int(np.searchsorted(seen, total))
-    inside = total - (seen[group] - count[group])
-    at_k = float((before[group] + inside * hits[group] / count[group]) / total)
+    group = int(np.searchsorted(reached, total))
+    size = hits[group] + misses[group]
+    inside = total - (reached[group] - size)
+    at_k = float((found[group] - hits[group] + inside * hits[group] / size) / total)
     return {"auroc": auroc, "average_precision": precision, "precision_at_k": at_k}
 
 
-def calibration_error(p: Floats, bad: Bools) -> float:
+def calibration_error(p: Floats, bad: Bools, weight: Floats | None = None) -> float:
     """Expected calibration error: mean distance of what was said from what was so, over ten bins of equal width.
 
+    Args:
+        p, bad, weight: as for `rank_quality`.
     Source: Naeini, Cooper & Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning" (AAAI 2015).
     """
+    weight = np.ones(len(p)) if weight is None else weight
     place = np.minimum((p * BINS).astype(np.int64), BINS - 1)
-    said, so = np.bincount(place, p, minlength=BINS), np.bincount(place, bad, minlength=BINS)
-    return float(np.abs(said - so).sum() / len(p))
+    said, so = np.bincount(place, weight * p, minlength=BINS), np.bincount(place, weight * bad, minlength=BINS)
+    return float(np.abs(said - so).sum() / weight.sum())
