@@ -52,10 +52,12 @@ class BatchCalls(Calls):
         self._book = BatchBook(self.store.path, self.name)
         self._files = Path(f"{self.store.path}-batches")
         self._files.mkdir(mode=0o700, exist_ok=True)
-        sweep(self._files)
+        sweep(self._files, self._book.files())
         self._gathered = Gathered(self._files)
         #: US dollars set aside for what was gathered in this pass.
         self._held = 0.0
+        #: Questions whose batches brought no judgement, for good in this run.
+        self._failed: list[bytes] = []
         self._say: Callable[[str], None] = _silent
         self._told = ""
 
@@ -90,14 +92,14 @@ class BatchCalls(Calls):
             raise JudgeRefused(fault.reason)
         if fault.cure in (Cure.AGAIN, Cure.WAIT) or (fault.cure is Cure.REPHRASE and question.rephrase(fault.reason)):
             return self._ask_again(question, found, fault.reason)
-        return Answer([], fault.reason)
+        return self._give_up_on(question, fault.reason)
 
     def _read_reply(self, question: Question, found: Replied) -> Answer:
         try:
             reply = orjson.loads(found.body)
             readings = question.read(reply)
         except Unreadable as exc:
-            return self._ask_again(question, found, str(exc)) if exc.again else Answer([], str(exc))
+            return self._ask_again(question, found, str(exc)) if exc.again else self._give_up_on(question, str(exc))
         except (KeyError, IndexError, TypeError, ValueError, AttributeError):
             return self._ask_again(question, found, "the answer is not of the protocol's shape")
         tokens_in, tokens_out, cached = usage_of(reply, question.tokens()[0])
@@ -113,8 +115,12 @@ class BatchCalls(Calls):
 
     def _ask_again(self, question: Question, found: Replied, reason: str) -> Answer:
         if found.tries >= _MOST_TRIES:
-            return Answer([], f"{reason} (in {found.tries} batches)")
+            return self._give_up_on(question, f"{reason} (in {found.tries} batches)")
         return self._gather(question, found.tries)
+
+    def _give_up_on(self, question: Question, reason: str) -> Answer:
+        self._failed.append(question.keys[0])
+        return Answer([], reason)
 
     def _gather(self, question: Question, tries: int) -> Answer:
         if self.over is not None:
@@ -139,8 +145,8 @@ class BatchCalls(Calls):
     def _close_part(self) -> None:
         gathered, self._gathered = self._gathered, Gathered(self._files)
         while gathered.items:
-            name = gathered.close()
-            taken = self._book.add(name, gathered.path, list(gathered.items.items()))
+            name, file = gathered.close()
+            taken = self._book.add(name, gathered.path, file, list(gathered.items.items()))
             if not taken:
                 return
             gathered.leave_out(taken)
@@ -196,13 +202,20 @@ class BatchCalls(Calls):
         """All parts with their batches: those that were submitted before keep theirs."""
         async with self._alone():
             parts = self._book.parts()
-            orphans: dict[str, BatchState] = {}
-            if any(part.batch_id is None for part in parts):
-                with suppress(Gone):
-                    for state in await self._api.list():
-                        if state.status not in ("failed", "cancelled", "cancelling"):
-                            orphans |= {name: state for name in (state.part, state.input_file) if name}
+            orphans = await self._orphans() if any(part.batch_id is None for part in parts) else {}
             return [part if part.batch_id else await self._submit(part, orphans) for part in parts]
+
+    async def _orphans(self) -> dict[str, BatchState] | None:
+        """The account's batches that may be ours, by the part's name and by the file that they read; None: it lists none."""
+        found: dict[str, BatchState] = {}
+        try:
+            states = await self._api.list()
+        except (Gone, JudgeRefused):
+            return None
+        for state in states:
+            if state.status not in ("failed", "cancelled", "cancelling"):
+                found |= {name: state for name in (state.part, state.input_file) if name}
+        return found
 
     async def _submit_again(self, failed: Part) -> list[Part]:
         """The part with another batch, unless another process has submitted it again, or taken its answers, already."""
@@ -227,19 +240,24 @@ class BatchCalls(Calls):
                     await asyncio.sleep(0.1)
             yield
 
-    async def _submit(self, part: Part, orphans: dict[str, BatchState]) -> Part:
+    async def _submit(self, part: Part, orphans: dict[str, BatchState] | None) -> Part:
         """Uploads the part and starts its batch, unless one is found that was started before a kill."""
-        found = orphans.get(part.name) or (orphans.get(part.file_id) if part.file_id else None)
+        file = self._files / part.file
+        if orphans is None and part.creating and file.exists():
+            raise ScoringError(
+                f"a run was killed while it created a batch for the file {part.file_id}, and this endpoint lists no batches: "
+                f"look there whether one reads that file. If none does, delete {file} and run the same command again"
+            )
+        found = (orphans or {}).get(part.name) or (orphans or {}).get(part.file_id or "")
         if found is not None:
             self._book.created(part.name, found.id)
             return part._replace(batch_id=found.id)
-        file = self._files / f"{part.name}.jsonl"
+        if not file.exists():
+            # Its questions are gathered again in the next pass.
+            self._book.drop(part.name)
+            return part
         file_id = part.file_id
         if file_id is None:
-            if not file.exists():
-                # Its questions are gathered again in the next pass.
-                self._book.drop(part.name)
-                return part
             file_id = await self._api.upload(file)
             self._book.uploaded(part.name, file_id)
         self._book.creating(part.name)
@@ -250,6 +268,9 @@ class BatchCalls(Calls):
         except Gone as exc:
             self._book.drop(part.name)
             raise JudgeRefused("this endpoint has no Batch API: leave out --batch") from exc
+        except JudgeRefused:
+            self._book.drop(part.name)
+            raise
         self._book.created(part.name, state.id)
         return part._replace(file_id=file_id, batch_id=state.id)
 
@@ -257,16 +278,16 @@ class BatchCalls(Calls):
         """The batch of a part whose creation broke off; created now if it is not there."""
         for wait in (0.5, 2.0, 8.0):
             await asyncio.sleep(wait)
-            try:
-                states = await self._api.list()
-            except Gone as exc:
+            orphans = await self._orphans()
+            if orphans is None:
                 raise ScoringError(
                     f"the connection broke while a batch was created ({cause}), and this endpoint lists no batches: look there "
-                    f"whether one reads the file {file_id}; run the same command again to submit it once more"
-                ) from exc
-            for state in states:
-                if state.input_file == file_id or state.part == part.name:
-                    return state
+                    f"whether one reads the file {file_id}. If none does, delete {self._files / part.file} and run the "
+                    "same command again"
+                )
+            found = orphans.get(part.name) or orphans.get(file_id)
+            if found is not None:
+                return found
         return await self._api.create(file_id, part.path, part.name)
 
     async def _state(self, part: Part) -> BatchState | None:
@@ -305,7 +326,7 @@ class BatchCalls(Calls):
             self._bill(rows)
         reason = f"the batch {state.status} before this was answered"
         self._book.close_part(part.name, orjson.dumps({"error": reason}))
-        (self._files / f"{part.name}.jsonl").unlink(missing_ok=True)
+        (self._files / part.file).unlink(missing_ok=True)
 
     def _bill(self, rows: list[tuple[bytes, int, bytes]]) -> None:
         self._book.reply(rows)
@@ -325,7 +346,7 @@ class BatchCalls(Calls):
         """As `Calls.close`; batches go on without us."""
         self._gathered.discard()
         with suppress(ScoringError):
-            self._book.clean(failures=True)
+            self._book.forget(self._failed)
         self._book.close()
         await super().close(patience)
 

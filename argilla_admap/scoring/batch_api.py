@@ -122,10 +122,7 @@ class BatchApi:
         Raises:
             Gone: the server does not have it any more.
         """
-        content = await self._patiently(self._client.files.content, file_id=file)
-        written = content.write_to_file(into)
-        if inspect.isawaitable(written):
-            await written
+        await self._patiently(self._download, file=file, into=into)
         try:
             with into.open("rb") as lines:
                 for line in lines:
@@ -133,6 +130,19 @@ class BatchApi:
                         yield line
         finally:
             into.unlink()  # noqa: ASYNC240  # as short as the reads above
+
+    async def _download(self, file: str, into: Path) -> None:
+        streamed = self._client.files.with_streaming_response.content(file)
+        if hasattr(streamed, "__aenter__"):
+            async with streamed as response:
+                await response.stream_to_file(into)
+            return
+
+        def blocking() -> None:
+            with streamed as response:
+                response.stream_to_file(into)
+
+        await asyncio.to_thread(blocking)
 
     async def _patiently(self, send: Callable[..., Any], *, unsure_is_fatal: bool = False, **arguments: Any) -> Any:
         wait = 0.5
@@ -189,7 +199,7 @@ def _state(batch: Any) -> BatchState:
         status=batch.status,
         done=(getattr(counts, "completed", 0) or 0) + (getattr(counts, "failed", 0) or 0),
         total=getattr(counts, "total", 0) or 0,
-        input_file=batch.input_file_id,
+        input_file=getattr(batch, "input_file_id", None) or "",
         output_file=getattr(batch, "output_file_id", None),
         error_file=getattr(batch, "error_file_id", None),
         part=metadata.get(PART),

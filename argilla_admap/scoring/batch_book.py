@@ -19,7 +19,7 @@ __all__ = ["BatchBook", "Part", "Replied", "Waiting"]
 _CHUNK = 500
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batch_parts (
-    part TEXT PRIMARY KEY, endpoint TEXT NOT NULL, path TEXT NOT NULL, requests INTEGER NOT NULL,
+    part TEXT PRIMARY KEY, endpoint TEXT NOT NULL, path TEXT NOT NULL, requests INTEGER NOT NULL, file TEXT NOT NULL,
     file_id TEXT, batch_id TEXT, creating INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS batch_items (key BLOB PRIMARY KEY, part TEXT NOT NULL, tries INTEGER NOT NULL) WITHOUT ROWID;
@@ -36,6 +36,8 @@ class Part(NamedTuple):
     name: str
     path: str
     requests: int
+    #: The file's name in the folder of batches.
+    file: str
     file_id: str | None
     batch_id: str | None
     #: Its batch was about to be created: it may exist without our knowing its id.
@@ -98,7 +100,7 @@ class BatchBook:
                 found.update((row[0], Waiting(row[1])) for row in items)
         return found
 
-    def add(self, part: str, path: str, items: Sequence[tuple[bytes, int]]) -> set[bytes]:
+    def add(self, part: str, path: str, file: str, items: Sequence[tuple[bytes, int]]) -> set[bytes]:
         """Writes a part down with its questions (key, how often asked before), before anything is sent.
 
         Returns:
@@ -114,8 +116,8 @@ class BatchBook:
             if taken:
                 return taken
             self._db.execute(
-                "INSERT OR REPLACE INTO batch_parts (part, endpoint, path, requests) VALUES (?,?,?,?)",
-                (part, self._endpoint, path, len(items)),
+                "INSERT OR REPLACE INTO batch_parts (part, endpoint, path, requests, file) VALUES (?,?,?,?,?)",
+                (part, self._endpoint, path, len(items), file),
             )
             self._db.executemany("INSERT INTO batch_items VALUES (?,?,?)", [(key, part, tries) for key, tries in items])
             self._db.executemany("DELETE FROM batch_replies WHERE key = ?", keys)
@@ -125,10 +127,16 @@ class BatchBook:
         """All parts whose answers are not in yet."""
         with _translated(self._path):
             rows = self._db.execute(
-                "SELECT part, path, requests, file_id, batch_id, creating FROM batch_parts WHERE endpoint = ? ORDER BY rowid",
+                "SELECT part, path, requests, file, file_id, batch_id, creating FROM batch_parts "
+                "WHERE endpoint = ? ORDER BY rowid",
                 (self._endpoint,),
             )
-            return [Part(row[0], row[1], row[2], row[3], row[4], bool(row[5])) for row in rows]
+            return [Part(*row[:6], bool(row[6])) for row in rows]
+
+    def files(self) -> set[str]:
+        """The files of all parts, of whichever endpoint."""
+        with _translated(self._path):
+            return {row[0] for row in self._db.execute("SELECT file FROM batch_parts")}
 
     def uploaded(self, part: str, file_id: str) -> None:
         """The part's file is on the server."""
@@ -168,11 +176,14 @@ class BatchBook:
         self._db.execute("DELETE FROM batch_items WHERE part = ?", (part,))
         self._db.execute("DELETE FROM batch_parts WHERE part = ?", (part,))
 
-    def clean(self, failures: bool = False) -> None:
-        """Lets go of answers that were read into the store; with `failures` also of those that gave no judgement."""
+    def clean(self) -> None:
+        """Lets go of answers that were read into the store."""
         self._write("DELETE FROM batch_replies WHERE key IN (SELECT key FROM judgements)")
-        if failures:
-            self._write("DELETE FROM batch_replies WHERE endpoint = ?", self._endpoint)
+
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """Lets go of answers that gave no judgement: the next run asks anew."""
+        with self._transaction():
+            self._db.executemany("DELETE FROM batch_replies WHERE key = ?", [(key,) for key in keys])
 
     def _write(self, sql: str, *values: object) -> None:
         with self._transaction():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ class Gathered:
         #: Keys of the questions, and how often each was asked before.
         self.items: dict[bytes, int] = {}
         self.path = ""
-        self.name = ""
+        self.file = ""
 
     def full(self, question: Question) -> bool:
         """Whether this question wants another file."""
@@ -59,19 +58,21 @@ class Gathered:
         self._bytes += len(line)
         self.items[key] = tries
 
-    def close(self) -> str:
-        """Gives the file its name, which says what is in it: the same questions make the same name."""
+    def close(self) -> tuple[str, str]:
+        """Ends the file; returns the part's name, which the same questions make again, and the file's, which is its own."""
         self._file.close()
         digest = hashlib.blake2b(digest_size=16)
         for key, tries in sorted(self.items.items()):
             digest.update(key + bytes([tries]))
-        self.name = digest.hexdigest()
-        self._draft.rename(self._folder / f"{self.name}.jsonl")
-        return self.name
+        name = digest.hexdigest()
+        # Another process may have gathered the very same questions: its file must not be touched.
+        self.file = f"{name}-{os.getpid()}.jsonl"
+        self._draft.rename(self._folder / self.file)
+        return name, self.file
 
     def leave_out(self, keys: set[bytes]) -> None:
         """Takes questions out again, of a file that was closed."""
-        closed = self._folder / f"{self.name}.jsonl"
+        closed = self._folder / self.file
         marks = {key.hex().encode() for key in keys}
         with closed.open("rb") as lines, self._draft.open("wb") as kept:
             kept.writelines(line for line in lines if line[14:46] not in marks)
@@ -100,13 +101,15 @@ def read_line(line: bytes) -> tuple[bytes, int, bytes] | None:
         return None
 
 
-def sweep(folder: Path) -> None:
-    """Removes drafts that killed processes left."""
-    for draft in folder.glob("draft-*.part"):
+def sweep(folder: Path, kept: set[str]) -> None:
+    """Removes what killed processes left: all files but those of living processes and those to be kept."""
+    for file in folder.glob("*-*.*"):
+        if file.name in kept:
+            continue
         try:
-            os.kill(int(draft.name.split("-")[1]), 0)
+            # A draft and a closed file both hold the number of the process that wrote them.
+            os.kill(int(file.stem.split("-")[1]), 0)
         except ProcessLookupError:
-            with suppress(FileNotFoundError):
-                draft.unlink()
+            file.unlink(missing_ok=True)
         except (ValueError, PermissionError):
             continue

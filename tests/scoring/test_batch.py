@@ -7,13 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring import batch_file
+from argilla_admap.scoring.batch_api import BatchApi
 from argilla_admap.scoring.engine import Scored, estimate, score
 from argilla_admap.scoring.options import ScoreOptions
 from tests.doubles.batch_server import Batches
@@ -147,10 +151,32 @@ def test_a_broken_connection_at_creation_makes_no_second_batch(batches: Batches,
     assert len(batches.batches) == 1
 
 
-def test_a_broken_connection_where_batches_are_not_listed_stops_in_words(batches: Batches, tmp_path: Path) -> None:
+def test_where_batches_are_not_listed_a_broken_connection_stops_until_a_person_has_looked(
+    batches: Batches, tmp_path: Path
+) -> None:
     batches.create_faults, batches.lists = ["drop"], False
-    with pytest.raises(ScoringError, match="lists no batches"):
-        score(stream(numbered(3)), _options(batches, tmp_path / "store"))
+    options = _options(batches, tmp_path / "store")
+    for _ in range(2):
+        with pytest.raises(ScoringError, match="lists no batches") as raised:
+            score(stream(numbered(3)), options)
+    assert len(batches.batches) == 1
+    [file] = (tmp_path / "store-batches").glob("*.jsonl")
+    assert str(file) in str(raised.value)
+    file.unlink()
+    assert score(stream(numbered(3)), options).summary["scored"] == 6
+
+
+def test_a_blocking_client_is_used_as_it_is(batches: Batches, tmp_path: Path) -> None:
+    client = openai.OpenAI(api_key="k", base_url=batches.url)
+    scored = score(stream(numbered(5)), _options(batches, tmp_path / "store", base_url=None), client=client)
+    assert scored.summary["scored"] == 10
+    assert set(batches.paid.values()) == {1}
+
+
+def test_azures_requests_name_the_path_without_a_version() -> None:
+    azure = openai.AsyncAzureOpenAI(api_key="k", azure_endpoint="https://example.openai.azure.com", api_version="2024-10-21")
+    assert BatchApi(azure).url("/chat/completions") == "/chat/completions"
+    assert BatchApi(openai.AsyncOpenAI(api_key="k")).url("/chat/completions") == "/v1/chat/completions"
 
 
 def test_the_budget_is_kept_by_what_is_submitted(batches: Batches, tmp_path: Path) -> None:
@@ -169,6 +195,19 @@ def test_requests_are_private_on_disk_and_gone_when_answered(batches: Batches, t
     assert set(modes) == {0o600}
     assert not list(folder.glob("*.jsonl"))
     assert not list(folder.glob("*.part"))
+
+
+def test_what_killed_processes_left_on_disk_is_swept_up(batches: Batches, tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    folder = tmp_path / "store-batches"
+    folder.mkdir()
+    left = [folder / f"draft-{ended.pid}-7f.part", folder / f"0a1b-{ended.pid}.jsonl"]
+    ours = folder / f"draft-{os.getpid()}-7f.part"
+    for file in (*left, ours):
+        file.touch()
+    score(stream(numbered(2)), _options(batches, tmp_path / "store"))
+    assert [file.exists() for file in (*left, ours)] == [False, False, True]
 
 
 def _client(batches: Batches, store: Path, n: int) -> subprocess.Popen[str]:
@@ -208,10 +247,31 @@ def test_a_run_killed_before_anything_was_sent_starts_anew(batches: Batches, tmp
     assert set(batches.paid.values()) == {1}
 
 
-def test_two_processes_on_one_store_pay_nothing_twice(batches: Batches, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sizes", [(30, 40), (40, 40), (40, 30)])
+def test_two_processes_on_one_store_pay_nothing_twice(batches: Batches, tmp_path: Path, sizes: tuple[int, int]) -> None:
     batches.seconds = 1.5
-    clients = [_client(batches, tmp_path / "store", 30), _client(batches, tmp_path / "store", 40)]
-    summaries = [json.loads(client.communicate(timeout=90)[0]) for client in clients]
-    assert [summary["scored"] for summary in summaries] == [60, 80]
+    clients = [_client(batches, tmp_path / "store", size) for size in sizes]
+    summaries = [json.loads(client.communicate(timeout=120)[0]) for client in clients]
+    assert [summary["scored"] for summary in summaries] == [2 * size for size in sizes]
     assert set(batches.paid.values()) == {1}
     assert len(batches.paid) == 80
+
+
+def test_a_run_that_ends_leaves_the_answers_that_another_waits_for(batches: Batches, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    ended: list[Any] = []
+
+    def end_another(event: str) -> None:
+        # While the first run takes its answers in, a second one on the same store starts and ends.
+        if event == "content" and not ended:
+            ended.append(None)
+            thread = threading.Thread(target=lambda: ended.append(score(stream(numbered(1)), _options(batches, store)).summary))
+            thread.start()
+
+    batches.hook = end_another
+    assert score(stream(numbered(20)), _options(batches, store)).summary["scored"] == 40
+    deadline = time.monotonic() + 60
+    while len(ended) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert ended[1]["scored"] == 2
+    assert set(batches.paid.values()) == {1}
