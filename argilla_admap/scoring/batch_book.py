@@ -131,7 +131,7 @@ class BatchBook:
                 "WHERE endpoint = ? ORDER BY rowid",
                 (self._endpoint,),
             )
-            return [Part(*row[:6], bool(row[6])) for row in rows]
+            return [Part._make((*row[:6], bool(row[6]))) for row in rows]
 
     def files(self) -> set[str]:
         """The files of all parts, of whichever endpoint."""

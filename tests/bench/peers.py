@@ -52,6 +52,11 @@ class Speed:
         """Requests a second."""
         return self.requests / self.seconds
 
+    @property
+    def cpu(self) -> float:
+        """Milliseconds of CPU a request: what a busy machine changes little."""
+        return 1000 * self.cpu_seconds / self.requests
+
 
 @contextmanager
 def latency_server(latency_ms: float) -> Iterator[str]:
@@ -143,12 +148,19 @@ def main() -> None:
 def show(latency: float, in_flight: int, speeds: list[Speed]) -> None:
     """The table of one server."""
     print(f"\nServer of {latency:g} ms, {in_flight} in flight")
-    print(f"{'client':12}{'answered':>10}{'requests/s':>12}{'most in flight':>16}{'CPU ms/request':>16}{'ours is':>10}")
+    print(
+        f"{'client':12}{'answered':>10}{'requests/s':>12}{'ours is':>10}{'most in flight':>16}{'CPU ms/request':>16}{'ours is':>12}"
+    )
     ours = next((speed for speed in speeds if speed.client == "ours"), None)
     for speed in speeds:
-        ratio = f"{ours.rate / speed.rate:.1f} x" if ours and speed is not ours else ""
-        cpu = 1000 * speed.cpu_seconds / speed.requests
-        print(f"{speed.client:12}{speed.answered:>10}{speed.rate:>12.0f}{speed.most_in_flight:>16}{cpu:>16.2f}{ratio:>10}")
+        other = ours is not None and speed is not ours
+        faster = f"{ours.rate / speed.rate:.1f} x" if ours and other else ""
+        leaner = f"1/{speed.cpu / ours.cpu:.1f}" if ours and other else ""
+        print(
+            f"{speed.client:12}{speed.answered:>10}{speed.rate:>12.0f}{faster:>10}{speed.most_in_flight:>16}"
+            f"{speed.cpu:>16.2f}{leaner:>12}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
