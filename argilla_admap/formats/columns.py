@@ -28,9 +28,32 @@ class TableShard(Shard):
     def rows(self) -> Iterator[Numbered]:
         number = 0
         for batch in self.batches():
-            for row in batch.to_pylist():
+            try:
+                values = batch.to_pylist()
+            except (ValueError, OverflowError):
+                # One by one, so that the row that holds what is no text, or no date, is known.
+                for position in range(batch.num_rows):
+                    number += 1
+                    yield _row(number, batch, position)
+                continue
+            for row in values:
                 number += 1
                 yield Numbered(number, row)
+
+
+def _row(number: int, batch: pa.RecordBatch, position: int) -> Numbered:
+    row: dict[str, Any] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            row[name] = column[position].as_py()
+        except UnicodeDecodeError as exc:
+            return Numbered(
+                number, None, f"{name!r} is not UTF-8 at byte {exc.start + 1}; write the file again from its source"
+            )
+        except (ValueError, OverflowError):
+            # A time that Python has no value for is nothing that a record needs.
+            row[name] = None
+    return Numbered(number, row)
 
 
 class ParquetFile(TableShard):
@@ -43,10 +66,14 @@ class ParquetFile(TableShard):
     def open(self) -> pq.ParquetFile:
         """The open file. Raises InputError where it is absent, cut, or of another kind."""
         try:
-            return pq.ParquetFile(self.path)
+            file = pq.ParquetFile(self.path)
+            # Names are decoded when they are asked for: a damaged one must be found here.
+            for column in range(file.metadata.num_columns):
+                _ = file.schema.column(column).path
+            return file
         except FileNotFoundError as exc:
             raise InputError(f"{self.name}: there is no such file; check the path") from exc
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as exc:
+        except (pa.ArrowException, UnicodeDecodeError, OSError) as exc:
             raise InputError(
                 f"{self.name}: cannot be read as Parquet ({_line(exc)}); it is cut, damaged or of another kind, get it again"
             ) from exc
@@ -108,6 +135,7 @@ class HubDataset(TableShard):
 
 
 def _line(error: BaseException) -> str:
-    """An error's first line, short."""
+    """An error's first line, short, with nothing in it that a terminal would obey."""
     lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    line = lines[0][:200] if lines else type(error).__name__
+    return line if line.isprintable() else repr(line)

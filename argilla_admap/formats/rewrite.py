@@ -166,7 +166,7 @@ def _write_parquet(shard: ParquetFile, target: Path, plan: Plan) -> None:
         dictionaries: Any = []
         for position in range(described.num_columns if described.num_row_groups else 0):
             column = described.row_group(0).column(position)
-            name = column.path_in_schema
+            name = file.schema.column(position).path
             compression[name] = "NONE" if column.compression == "UNCOMPRESSED" else column.compression
             if any("DICTIONARY" in encoding for encoding in column.encodings):
                 dictionaries.append(name)

@@ -7,6 +7,7 @@ import math
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from argilla_admap.formats.shape import Draft, Edit, FieldNames, Path, Put, Row, RowError
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
+_HUGE = 1e300
 _NOTHING = frozenset({"", "n/a", "na", "none", "null"})
 _ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
 #: In this order: a record's own id before a prompt's, which several pairs may share.
@@ -74,7 +76,7 @@ def kind(value: object) -> str:
         return "null"
     for types, name in (
         (bool, "a boolean"),
-        ((int, float), "a number"),
+        ((int, float, Decimal), "a number"),
         (str, "text"),
         (Mapping, "an object"),
         (Sequence, "a list"),
@@ -125,7 +127,7 @@ def number(value: object, what: str, hint: str = "another field can be named wit
             return None
         if _NUMBER.match(stripped) and math.isfinite(float(stripped)):
             return float(stripped)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300:
+    elif isinstance(value, (int, float, Decimal)) and not isinstance(value, bool) and -_HUGE < value < _HUGE:
         # A comparison with NaN is false: NaN and infinity end below.
         return float(value)
     raise RowError(f"{what} is {seen(value)}, expected a finite number; {hint}")

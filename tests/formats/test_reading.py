@@ -361,3 +361,33 @@ def test_a_whole_pass_finds_a_bad_row_before_anything_is_spent(write) -> None:
     assert isinstance(preferences, Preferences)
     with pytest.raises(InputError, match=":101: not JSON"):
         preferences.check()
+
+
+def test_text_in_a_table_that_is_no_utf8_makes_its_row_bad(tmp_path: Path) -> None:
+    rows = [{"prompt": f"p{n}", "chosen": "aaaa", "rejected": f"bbb{n}"} for n in range(3)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet", compression="none", use_dictionary=False)
+    content = (tmp_path / "x.parquet").read_bytes()
+    at = content.index(b"bbb1")
+    (tmp_path / "x.parquet").write_bytes(content[:at] + b"\xff" + content[at + 1 :])
+    assert "row 2: 'rejected' is not UTF-8 at byte 1" in refusal(tmp_path / "x.parquet")
+    assert read(tmp_path / "x.parquet", on_error="skip").check().skipped == 1
+
+
+def test_columns_that_python_has_no_values_for_are_passed_over(tmp_path: Path) -> None:
+    table = pa.table({"prompt": ["p"], "chosen": ["a"], "rejected": ["b"], "at": pa.array([2**60], pa.timestamp("ms"))})
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert texts(tmp_path / "x.parquet") == [("p", ("a", "b"))]
+
+
+def test_decimal_ratings_are_numbers(tmp_path: Path) -> None:
+    table = pa.table(
+        {"instruction": ["p"], "generations": [["a", "b"]], "ratings": pa.array([[1, 2]], pa.list_(pa.decimal128(5, 2)))}
+    )
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert next(read(tmp_path / "x.parquet").records()).ratings == (1.0, 2.0)
+
+
+def test_a_line_of_many_megabytes_is_a_line(write) -> None:
+    row = {"prompt": "p" * 5_000_000, "chosen": 'a"\n' * 1_000_000, "rejected": "b"}
+    for name in ("x.jsonl", "x.json"):
+        assert texts(write(name, json.dumps([row] if name == "x.json" else row)))[0][1] == (row["chosen"], "b")
