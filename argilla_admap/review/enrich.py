@@ -66,7 +66,7 @@ def enrich(
                 row, order = found
                 wanted = payload.metadata(row)
                 if item.get("external_id") != payload.ids[row]:
-                    wanted[_ID.name] = payload.ids[row]
+                    wanted[_ID.name] = external_id(payload.ids[row])
                 if order is not None:
                     wanted[_ORDER.name] = orjson.dumps(order).decode()
                 lacking = [prop.column for prop in (_ID, _ORDER) if prop.name in wanted and prop.name not in dataset.properties]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -27,7 +28,7 @@ def record_id_of(item: Mapping[str, Any], reading: Reading) -> str | None:
     """The record's own id: the one that push noted, else the external id, else the hash of its texts."""
     noted = (item.get("metadata") or {}).get(_ID)
     if isinstance(noted, str):
-        return noted
+        return own_id(noted)
     external = item.get("external_id")
     if external is not None:
         return own_id(external) if isinstance(reading, Own) else str(external)
@@ -101,25 +102,40 @@ def record_of(item: Mapping[str, Any], reading: Reading, dataset: RemoteDataset)
     k = len(texts.completions)
     models: tuple[str | None, ...] = (None,) * k
     reasons: tuple[str | None, ...] = (None,) * k
+    samples: tuple[tuple[float | None, ...], ...] = ((),) * k
     if isinstance(reading, Own):
-        models, reasons = (_card_texts(item, reading, record_id or "", key, k) for key in ("_m", "_t"))
+        shown = _Shown(item, reading, record_id or "", k)
+        models, reasons = shown.texts("_m"), shown.texts("_t")
+        samples = tuple(() if score is None else (float(score),) for score in shown.values("_s"))
     return Record(
         id=record_id or texts.id,
         prompt=texts.prompt,
         completions=texts.completions,
         models=models,
         ratings=as_it_stands(label, item, reading, record_id or ""),
-        samples=((),) * k,
+        samples=samples,
         reasons=reasons,
         turns=texts.turns,
         source=f"argilla:{dataset.full_name}" if isinstance(reading, Foreign) else None,
     )
 
 
-def _card_texts(item: Mapping[str, Any], reading: Own, record_id: str, key: str, k: int) -> tuple[str | None, ...]:
-    shown = item["fields"][card.FIELD].get(key)
-    found: list[str | None] = [None] * k
-    if isinstance(shown, list) and len(shown) == k:
-        for place, own in enumerate(reading.order(record_id, k)):
-            found[own] = card.decode(shown[place]) if shown[place] else None
-    return tuple(found)
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a card of ours shows of each completion, in the record's own order; nothing in a blind review."""
+
+    item: Mapping[str, Any]
+    reading: Own
+    record_id: str
+    k: int
+
+    def values(self, key: str) -> list[Any]:
+        shown = self.item["fields"][card.FIELD].get(key)
+        found: list[Any] = [None] * self.k
+        if isinstance(shown, list) and len(shown) == self.k:
+            for place, own in enumerate(self.reading.order(self.record_id, self.k)):
+                found[own] = shown[place]
+        return found
+
+    def texts(self, key: str) -> tuple[str | None, ...]:
+        return tuple(card.decode(text) if text else None for text in self.values(key))
