@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import pyarrow as pa
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats.files import Shard
@@ -15,9 +13,9 @@ from argilla_admap.formats.registry import Entry, ReadReport, entries, recognise
 from argilla_admap.formats.rewrite import Plan, rewrite
 from argilla_admap.formats.shape import Chosen, FieldNames, RowError, TieCannotBeSaid
 from argilla_admap.formats.sources import open_source
-from argilla_admap.tables import RecordStream
+from argilla_admap.records import content_id
 
-__all__ = ["CorrectedReport", "with_corrections", "write_corrected"]
+__all__ = ["CorrectedReport", "write_corrected"]
 
 
 @dataclass(slots=True)
@@ -96,34 +94,6 @@ def write_corrected(
     return report
 
 
-def with_corrections(stream: RecordStream, corrections: Mapping[str, Sequence[float | None]]) -> RecordStream:
-    """The stream with the corrected ratings in the place of its own, for writing in another format.
-
-    Args:
-        stream: with the columns `id` and `ratings`.
-        corrections: as for `write_corrected`; null leaves a rating as it is.
-    """
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for batch in stream.batches():
-            ids = batch.column("id").to_pylist()
-            if not any(identity in corrections for identity in ids):
-                yield batch
-                continue
-            place = batch.schema.get_field_index("ratings")
-            old = batch.column(place).to_pylist()
-            new = [_over(ratings, corrections.get(str(identity))) for identity, ratings in zip(ids, old, strict=True)]
-            yield batch.set_column(place, batch.schema.field(place), pa.array(new, batch.schema.field(place).type))
-
-    return RecordStream(batches, stream.schema, stream.info)
-
-
-def _over(old: list[float | None] | None, new: Sequence[float | None] | None) -> list[float | None] | None:
-    if new is None:
-        return old
-    return [mine if mine is not None else his for mine, his in zip(new, old or [None] * len(new), strict=True)]
-
-
 def _plan(
     shards: Sequence[Shard],
     chosen: Chosen,
@@ -134,28 +104,54 @@ def _plan(
     drop_ties: bool,
 ) -> dict[Shard, Plan]:
     """For each shard the edits of its rows, by their numbers."""
-    plans: dict[Shard, Plan] = {shard: Plan() for shard in shards}
-    seen: set[str] = set()
+    planner = _Planner(chosen, {shard: Plan() for shard in shards}, report, drop_ties=drop_ties)
+    turned: list[tuple[str, Entry]] = []
     read = ReadReport()
     for entry in entries(shards, chosen, on_error=on_error, report=read):
         report.records += not entry.duplicate
         ratings = corrections.get(entry.id)
-        if ratings is None:
-            continue
-        first = entry.id not in seen
-        seen.add(entry.id)
-        plan = plans[entry.shard]
+        if ratings is not None:
+            planner.add(entry.id, entry, ratings)
+        elif entry.draft.id is None and len(entry.draft.completions) == 2:
+            other = content_id(entry.draft.prompt, entry.draft.completions[::-1])
+            if other in corrections:
+                turned.append((other, entry))
+    found = frozenset(planner.seen)
+    for other, entry in turned:
+        # A pair without an id of its own whose sides were exchanged since: somebody wrote this correction, or another, before.
+        if other not in found:
+            planner.add(other, entry, corrections[other][::-1])
+    report.rows, report.skipped = read.rows, read.skipped
+    report.unmatched = [identity for identity in corrections if identity not in planner.seen]
+    return planner.plans
+
+
+class _Planner:
+    """Gathers the edits of a pass, and counts them."""
+
+    def __init__(self, chosen: Chosen, plans: dict[Shard, Plan], report: CorrectedReport, *, drop_ties: bool) -> None:
+        self.plans = plans
+        self.seen: set[str] = set()
+        self._chosen = chosen
+        self._report = report
+        self._drop_ties = drop_ties
+
+    def add(self, identity: str, entry: Entry, ratings: Sequence[float | None]) -> None:
+        """Adds the edits that give the entry these ratings."""
+        report = self._report
+        first = identity not in self.seen
+        self.seen.add(identity)
+        plan = self.plans[entry.shard]
         numbers = [row.number for row in entry.rows]
+        rows = [row.value or {} for row in entry.rows]
         try:
-            edits = chosen.format.correct(
-                [row.value or {} for row in entry.rows], entry.draft, _asked(entry, ratings), chosen.fields
-            )
+            edits = self._chosen.format.correct(rows, entry.draft, _asked(entry, ratings), self._chosen.fields)
         except TieCannotBeSaid:
             if first:
-                (report.ties_dropped if drop_ties else report.ties_kept).append(entry.id)
-            if drop_ties:
+                (report.ties_dropped if self._drop_ties else report.ties_kept).append(identity)
+            if self._drop_ties:
                 plan.dropped.update(numbers)
-            continue
+            return
         except RowError as exc:
             raise InputError(
                 f"{entry.shard.where(numbers[0])}: the correction of {entry.id!r} cannot be written: {exc}"
@@ -167,13 +163,6 @@ def _plan(
         if first:
             report.corrected += bool(changed)
             report.already_so += not changed
-    report.rows, report.skipped = read.rows, read.skipped
-    report.unmatched = _missing(corrections, seen)
-    return plans
-
-
-def _missing(corrections: Iterable[str], seen: set[str]) -> list[str]:
-    return [identity for identity in corrections if identity not in seen]
 
 
 def _asked(entry: Entry, ratings: Sequence[float | None]) -> Sequence[float | None]:

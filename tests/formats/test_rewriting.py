@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.corrected import with_corrections, write_corrected
+from argilla_admap.formats.corrected import write_corrected
 from argilla_admap.formats.registry import read
 from argilla_admap.formats.shape import FieldNames
 from tests.formats.samples import sample
@@ -301,8 +301,22 @@ def test_fields_without_a_place_for_a_rating_say_so(tmp_path: Path) -> None:
         write_corrected(tmp_path / "x.jsonl", tmp_path / "y.jsonl", {identity: (0, 1)}, fields=fields)
 
 
-def test_corrections_replace_the_ratings_of_a_stream() -> None:
-    stream = read(sample("distilabel"))
-    first = next(stream.records())
-    after = with_corrections(stream, {first.id: (1.0, None, 5.0)}).table()["ratings"].to_pylist()
-    assert after == [[1.0, 1.0, 5.0], [5.0, 1.0, 3.0], [5.0, 1.0, None]]
+def test_a_file_that_was_corrected_before_takes_the_same_corrections_again(tmp_path: Path) -> None:
+    pairs = list(read(sample("trl")).records())
+    wanted = {pairs[0].id: (0.0, 1.0), pairs[1].id: (0.0, 1.0)}
+    write_corrected(sample("trl"), tmp_path / "once.jsonl", wanted)
+    report = write_corrected(tmp_path / "once.jsonl", tmp_path / "twice.jsonl", wanted)
+    assert (report.corrected, report.already_so, report.unmatched) == (0, 2, [])
+    assert (tmp_path / "twice.jsonl").read_bytes() == (tmp_path / "once.jsonl").read_bytes()
+    back = write_corrected(tmp_path / "once.jsonl", tmp_path / "back.jsonl", {pairs[0].id: (1.0, 0.0)})
+    assert back.corrected == 1
+    assert (tmp_path / "back.jsonl").read_bytes().splitlines()[0] == sample("trl").read_bytes().splitlines()[0]
+
+
+def test_of_two_pairs_that_contradict_each_other_only_the_corrected_one_changes(tmp_path: Path) -> None:
+    content = '{"prompt": "p", "chosen": "a", "rejected": "b"}\n{"prompt": "p", "chosen": "b", "rejected": "a"}\n'
+    (tmp_path / "x.jsonl").write_text(content)
+    first = next(read(tmp_path / "x.jsonl").records())
+    write_corrected(tmp_path / "x.jsonl", tmp_path / "y.jsonl", {first.id: (0.0, 1.0)})
+    lines = (tmp_path / "y.jsonl").read_text().splitlines()
+    assert lines[0] == lines[1] == content.splitlines()[1]
