@@ -103,7 +103,7 @@ def check(preferences: RecordStream, say: Callable[[str], None] | None = None) -
     if not isinstance(preferences, Preferences):
         return
     if say is not None:
-        say(f"Read as {preferences.format.description}")
+        say(f"Read as {preferences.format}")
     for line in preferences.check().lines():
         if say is not None:
             say(line)
