@@ -18,7 +18,7 @@ from scipy.stats import t as student
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
-from argilla_admap.mapping.observations import OTHER_JUDGE, Observations, observe
+from argilla_admap.mapping.observations import OTHER_JUDGE
 from argilla_admap.mapping.traits import LANGUAGES, Traits, families_of, family_of, read_traits
 from argilla_admap.tables import RecordStream
 
@@ -124,26 +124,26 @@ class Bias:
 
 
 def measure_bias(stream: RecordStream) -> Bias:
-    """Measures the judge of a scored stream, or of a map; goes through it twice."""
-    return estimate_bias(observe(stream), read_traits(stream))
+    """Measures the judge of a scored stream, or of a map; goes through it once."""
+    return estimate_bias(read_traits(stream))
 
 
-def estimate_bias(seen: Observations, traits: Traits) -> Bias:
+def estimate_bias(seen: Traits) -> Bias:
     """The same from the numbers of the stream."""
     scored = np.isfinite(seen.scores)
     labelled = scored & np.isfinite(seen.ratings)
     position = np.arange(seen.offsets[-1]) - np.repeat(seen.offsets[:-1], seen.sizes)
     first = (position == 0).astype(np.float64)
-    pairs = Pairs.of(seen, traits)
-    judged_family, own = _own_family(seen, traits.judge)
-    doubled = traits.log_length / np.log(2)
+    pairs = Pairs.of(seen)
+    judged_family, own = _own_family(seen, seen.judge)
+    doubled = seen.log_length / np.log(2)
     label_first = _label_first(seen, labelled)
     # A label that always stands in one place cannot be told from the place.
     separable = label_first is not None and 0.02 < label_first < 0.98
-    languages = traits.language[pairs.record]
+    languages = seen.language[pairs.record]
     sources = seen.sources[pairs.record]
     return Bias(
-        judge=traits.judge,
+        judge=seen.judge,
         length=LengthBias(
             per_doubling=within_slopes(seen.offsets, seen.scores, [doubled], scored)[0],
             per_doubling_given_label=within_slopes(seen.offsets, seen.scores, [doubled, seen.ratings], labelled)[0],
@@ -161,7 +161,7 @@ def estimate_bias(seen: Observations, traits: Traits) -> Bias:
         by_source=tuple(_agreements(pairs.score * pairs.rating, sources, seen.source_names)),
         by_language=tuple(_agreements(pairs.score * pairs.rating, languages, LANGUAGES)),
         judges={
-            f"{traits.judge or 'first judge'} | {name}": (
+            f"{seen.judge or 'first judge'} | {name}": (
                 *_agreements(pairs.score * other, sources, seen.source_names),
                 *list(_agreements(pairs.score * other, languages, LANGUAGES))[1:],
             )
@@ -232,13 +232,13 @@ class Pairs:
     others: Mapping[str, Floats]
 
     @classmethod
-    def of(cls, seen: Observations, traits: Traits) -> Pairs:
+    def of(cls, seen: Traits) -> Pairs:
         """All pairs; of a seeded sample of the records where there are more than four million."""
         chosen = np.ones(seen.n, bool)
         total = int((seen.sizes * (seen.sizes - 1) // 2).sum())
         if total > _MOST_PAIRS:
             chosen = np.random.default_rng(0).random(seen.n) < _MOST_PAIRS / total
-        columns = {"score": seen.scores, "rating": seen.ratings, "length": traits.log_length, **_prefixed(seen.other_scores)}
+        columns = {"score": seen.scores, "rating": seen.ratings, "length": seen.log_length, **_prefixed(seen.other_scores)}
         parts: dict[str, list[Any]] = {name: [] for name in columns}
         records: list[Ints] = [np.zeros(0, np.int64)]
         for group in groups_by_size(seen.offsets, np.repeat(chosen, seen.sizes)):
@@ -288,7 +288,7 @@ def _agreement(group: str, pairs: int, alike: int) -> Agreement:
     return Agreement(group, pairs, share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
 
 
-def _label_first(seen: Observations, labelled: Bools) -> float | None:
+def _label_first(seen: Traits, labelled: Bools) -> float | None:
     """Of the records in which one completion has the best label, the share in which it is the first."""
     first = best = 0
     for group in groups_by_size(seen.offsets):
@@ -302,7 +302,7 @@ def _label_first(seen: Observations, labelled: Bools) -> float | None:
     return first / best if best else None
 
 
-def _own_family(seen: Observations, judge: str | None) -> tuple[str | None, Floats]:
+def _own_family(seen: Traits, judge: str | None) -> tuple[str | None, Floats]:
     """The judge's family; and for each completion 1 where its model is of it, 0 where of another, NaN where unknown."""
     family = family_of(judge)
     unknown = np.full(int(seen.offsets[-1]), np.nan)
@@ -328,14 +328,14 @@ def control_length(stream: RecordStream, *, excess_only: bool = False) -> Record
     """
     if "scores" not in stream.schema.names:
         raise InputError("--length-control: the data are not scored yet; score them first with `admap score`")
-    seen, traits = observe(stream), read_traits(stream)
-    centred = traits.log_length - (traits.log_length.mean() if len(traits.log_length) else 0.0)
+    seen = read_traits(stream)
+    centred = seen.log_length - (seen.log_length.mean() if len(seen.log_length) else 0.0)
     adjusted: dict[str, Floats] = {}
     facts: dict[str, Any] = {}
     for name, scores in {"scores": seen.scores, **_prefixed(seen.other_scores)}.items():
-        causes, keep = [traits.log_length], np.isfinite(scores)
+        causes, keep = [seen.log_length], np.isfinite(scores)
         if excess_only:
-            causes, keep = [traits.log_length, seen.ratings], keep & np.isfinite(seen.ratings)
+            causes, keep = [seen.log_length, seen.ratings], keep & np.isfinite(seen.ratings)
         slope = within_slopes(seen.offsets, scores, causes, keep)[0]
         value = slope.value if slope else 0.0
         adjusted[name] = scores - value * centred

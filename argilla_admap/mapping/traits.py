@@ -1,9 +1,12 @@
-"""What kind of text a completion is, as numbers: its length, its model's family, its prompt's language. No text is kept."""
+"""What kind of text a completion is, as numbers beside its score: its length, its model's family, its prompt's language.
+
+One light pass; no text is kept.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from argilla_admap.mapping.arrays import Floats, Ints
+from argilla_admap.mapping.arrays import Floats, Ints, offsets_of
+from argilla_admap.mapping.observations import OTHER_JUDGE
 from argilla_admap.tables import RecordStream
 
-__all__ = ["FAMILIES", "LANGUAGES", "Traits", "families_of", "family_of", "read_traits"]
+__all__ = ["FAMILIES", "LANGUAGES", "Traits", "families_of", "family_of", "flat_numbers", "list_sizes", "read_traits"]
 
 #: Languages by script. A script tells some languages apart and not others, so several share a name here.
 LANGUAGES = (
@@ -70,33 +74,111 @@ class Traits:
     """Of a stream of n records with m completions in all.
 
     Attributes:
+        offsets: shape (n + 1,): the completions of record i are offsets[i]..offsets[i + 1] in every flat array.
+        scores, ratings: shape (m,), NaN where absent.
+        other_scores: the same of the other judges, by name.
         log_length: shape (m,), natural logarithm of the completion's characters (of 1 where it is empty).
+        models: shape (m,), codes into `model_names`; -1 where unknown.
+        sources: shape (n,), codes into `source_names`; -1 where unknown.
         language: shape (n,), codes into `LANGUAGES`.
         judge: the judge's name; None where it is not said.
     """
 
+    offsets: Ints
+    scores: Floats
+    ratings: Floats
+    other_scores: Mapping[str, Floats]
     log_length: Floats
+    models: Ints
+    model_names: tuple[str, ...]
+    sources: Ints
+    source_names: tuple[str, ...]
     language: Ints
     judge: str | None
+
+    @property
+    def n(self) -> int:
+        """How many records."""
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> Ints:
+        """K of each record, shape (n,)."""
+        return np.diff(self.offsets)
 
 
 def read_traits(stream: RecordStream) -> Traits:
     """Goes through the stream once."""
-    lengths: list[Floats] = []
-    languages: list[Ints] = []
+    names = set(stream.schema.names)
+    others = sorted(name for name in names if name.startswith(OTHER_JUDGE))
+    numbers: dict[str, list[Floats]] = {name: [] for name in ("scores", "ratings", *others)}
+    sizes, lengths, languages = [np.zeros(0, np.int64)], [np.zeros(0)], [np.zeros(0, np.int64)]
+    models: list[Any] = []
+    sources: list[Any] = []
     judge = stream.info.get("judge")
     for batch in stream.batches():
         texts: Any = batch.column("completions")
-        characters = np.asarray(pc.fill_null(pc.utf8_length(texts.flatten()), 0), dtype=np.float64)
-        lengths.append(np.log(np.maximum(characters, 1.0)))
+        k = list_sizes(texts)
+        flat = texts.flatten()
+        sizes.append(k)
+        lengths.append(np.log(np.maximum(np.asarray(pc.fill_null(pc.utf8_length(flat), 0), dtype=np.float64), 1.0)))
         languages.append(_languages(batch.column("prompt")))
-        if not judge and "judges" in batch.schema.names:
+        for name, parts in numbers.items():
+            parts.append(flat_numbers(batch.column(name), k) if name in names else np.full(len(flat), np.nan))
+        named: Any = batch.column("models") if "models" in names else None
+        fits = named is not None and named.null_count == 0 and np.array_equal(list_sizes(named), k)
+        models.append(named.flatten() if fits else pa.nulls(len(flat), pa.string()))
+        sources.append(batch.column("source") if "source" in names else pa.nulls(batch.num_rows, pa.string()))
+        if not judge and "judges" in names:
             judge = next((name for name in pc.unique(batch.column("judges")).to_pylist() if name), None)
+    joined = {name: np.concatenate([np.zeros(0), *parts]) for name, parts in numbers.items()}
+    model_codes, model_names = _codes(models)
+    source_codes, source_names = _codes(sources)
     return Traits(
-        log_length=np.concatenate(lengths) if lengths else np.zeros(0),
-        language=np.concatenate(languages) if languages else np.zeros(0, np.int64),
+        offsets=offsets_of(np.concatenate(sizes)),
+        scores=joined["scores"],
+        ratings=joined["ratings"],
+        other_scores={name[len(OTHER_JUDGE) :]: joined[name] for name in others},
+        log_length=np.concatenate(lengths),
+        models=model_codes,
+        model_names=model_names,
+        sources=source_codes,
+        source_names=source_names,
+        language=np.concatenate(languages),
         judge=str(judge) if judge else None,
     )
+
+
+def list_sizes(lists: Any) -> Ints:
+    """The length of each list of a column, 0 for null; shape (n,)."""
+    return np.asarray(pc.fill_null(pc.list_value_length(lists), 0), dtype=np.int64)
+
+
+def flat_numbers(lists: Any, sizes: Ints) -> Floats:
+    """The lists' numbers one after the other, shape (sum of sizes,); NaN for null, for what is not finite and for a list of
+    another length than `sizes` says."""
+    own = list_sizes(lists)
+    values = np.asarray(pc.fill_null(pc.cast(lists.flatten(), pa.float64()), np.nan), dtype=np.float64)
+    values = np.where(np.isfinite(values), values, np.nan)
+    if np.array_equal(own, sizes):
+        return values
+    fits = own == sizes
+    out = np.full(int(sizes.sum()), np.nan)
+    out[np.repeat(fits, sizes)] = values[np.repeat(fits, own)]
+    return out
+
+
+def _codes(pieces: list[Any]) -> tuple[Ints, tuple[str, ...]]:
+    """Codes into the names, -1 for null; the names sorted, so that the order of the rows does not count."""
+    encoded: Any = pc.dictionary_encode(pa.chunked_array(pieces, pa.string())).combine_chunks()
+    if not len(encoded):
+        return np.zeros(0, np.int64), ()
+    names = encoded.dictionary.to_pylist()
+    order = sorted(range(len(names)), key=names.__getitem__)
+    rank = np.full(len(names) + 1, -1, np.int64)
+    rank[order] = np.arange(len(names))
+    codes = np.asarray(pc.fill_null(encoded.indices, len(names)), dtype=np.int64)
+    return rank[codes], tuple(names[i] for i in order)
 
 
 def _languages(prompts: Any) -> Ints:

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
+from argilla_admap.mapping.traits import flat_numbers, list_sizes
 from argilla_admap.records import MAP_FIELDS
 from argilla_admap.tables import RecordStream
 
-__all__ = ["REGIONS", "MapLike", "Points", "flat_values", "gather_points"]
+__all__ = ["REGIONS", "MapLike", "Points", "gather_points"]
 
 #: Code 0 is "no region".
 REGIONS = ("", "high_var", "high_avg", "low_avg")
@@ -91,13 +92,13 @@ def gather_points(data_map: MapLike | RecordStream, name: str = "the map") -> Po
             raise InputError(f"{name}: not a map, it has no column {missing[0]!r}; make one with `admap map`")
         for key in _NUMBERS:
             parts[key].append(_numbers(batch.column(key)))
-        k = np.asarray(pc.fill_null(pc.list_value_length(batch.column("completions")), 0), dtype=np.int64)
+        k = list_sizes(batch.column("completions"))
         parts["k"].append(k)
         parts["ids"].append(batch.column("id"))
         parts["region"].append(_region_codes(batch.column("region")))
         parts["source"].append(batch.column("source") if "source" in names else pa.nulls(batch.num_rows, pa.string()))
         for key in ("scores", "ratings"):
-            parts[key].append(flat_values(batch.column(key), k) if key in names else np.full(int(k.sum()), np.nan))
+            parts[key].append(flat_numbers(batch.column(key), k) if key in names else np.full(int(k.sum()), np.nan))
         flags.append(_flag_bits(batch.column("flags"), flag_bits))
     if not parts["ids"]:
         raise InputError(f"{name}: holds no record; look at what `admap map` said when it was made")
@@ -117,18 +118,6 @@ def gather_points(data_map: MapLike | RecordStream, name: str = "the map") -> Po
     )
 
 
-def flat_values(lists: Any, k: npt.NDArray[np.int64]) -> Floats:
-    """The lists' values one after the other, shape (sum of k,); NaN for a null value and for a list of another length."""
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0), dtype=np.int64)
-    values = _numbers(lists.flatten())
-    if np.array_equal(lengths, k):
-        return values
-    out = np.full(int(k.sum()), np.nan)
-    fits = lengths == k
-    out[np.repeat(fits, k)] = values[np.repeat(fits, lengths)]
-    return out
-
-
 def _numbers(column: Any) -> Floats:
     values = np.asarray(pc.fill_null(pc.cast(column, pa.float64()), np.nan), dtype=np.float64)
     return np.where(np.isfinite(values), values, np.nan)
@@ -142,7 +131,7 @@ def _region_codes(column: Any) -> npt.NDArray[np.uint8]:
 def _flag_bits(column: Any, bits: dict[str, int]) -> npt.NDArray[np.uint32]:
     """Bit sets of the flags' names; `bits` learns new names as they come."""
     out = np.zeros(len(column), np.uint32)
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(column), 0), dtype=np.int64)
+    lengths = list_sizes(column)
     if not lengths.sum():
         return out
     encoded = column.flatten().dictionary_encode()

@@ -45,7 +45,10 @@ function buildFilters() {
       filtersChanged();
     }, colours[region]));
   }
-  manifest.flags.forEach((flag, bit) => {
+  const known = ["likely_wrong", "contested", "boundary", "high_variance", "low_mean", "unscored"];
+  const order = (flag) => (known.includes(flag) ? known.indexOf(flag) : known.length);
+  const shown = manifest.flags.map((flag, bit) => [flag, bit]).sort((a, b) => order(a[0]) - order(b[0]));
+  shown.forEach(([flag, bit]) => {
     if (!flags[bit]) return;
     boxes.flag.push(checkbox(byId("flag-boxes"), flagTitle(flag), flags[bit], false, (on) => {
       filter.flags = (on ? filter.flags | (1 << bit) : filter.flags & ~(1 << bit)) >>> 0;
