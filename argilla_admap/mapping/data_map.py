@@ -229,7 +229,7 @@ def build_map(
         "judge_noise": "assumed, a share of the scale: no completion has several samples" if assumed else "from the samples",
         "sources_by_region": _sources_by_region(layout.region, seen),
     }
-    evidence = Evidence(seen, diagnosis, findings)
+    evidence = Evidence(seen, diagnosis, findings, mapped)
     return DataMap(source, _numbers(source, added), added, info, evidence.column)
 
 

@@ -107,6 +107,13 @@ def _judged(seen: Observations, labels: Labels, items: Items, prediction: Predic
         "penalties": prediction.penalties,
     }
     who = "judge and labels do" if judged else "the labels and what is known without a judge do"
+    if judged and prediction.leaning < 0 and prediction.explained_by_base >= WEAK_JUDGE:
+        return Diagnosis(
+            nothing,
+            labels,
+            refusal="the judge puts low what the labels put high, over the whole of the data: is one of the two scales upside down?",
+            facts=facts,
+        )
     if unit < 1e-9:
         return Diagnosis(nothing, labels, refusal=f"{who} not agree at all: there is no evidence to weigh", facts=facts)
     scores = total / unit

@@ -20,6 +20,7 @@ __all__ = ["Evidence", "letter_names"]
 WORTH_SAYING = 0.1
 #: Log-odds beyond which the number is not told: scores alone cannot prove more, since a judge may be wrong altogether.
 MOST_TOLD = float(np.log(30.0))
+UNPLACED = "It has no place on the map: fewer than two of its completions are scored."
 _KINDS = {
     "model": "Which models wrote them speaks",
     "other records": "The other records of this prompt speak",
@@ -49,11 +50,13 @@ class Evidence:
     seen: Observations
     diagnosis: Diagnosis
     findings: Findings
+    placed: Bools
 
     def column(self, start: int, stop: int) -> pa.Array[Any]:
         """The sentences of records start..stop, a list of strings each; what was found on the record's face comes first."""
         n = stop - start
         sentences = [self._finding(name, start, stop) for name in self.findings.records]
+        sentences.append(_where(~self.placed[start:stop], pa.scalar(UNPLACED)))
         sentences += self._pair(start, stop)
         # Column by column to row by row, without the nulls.
         flat: Any = pa.concat_arrays([s.cast(pa.string()) for s in sentences])

@@ -19,8 +19,11 @@ __all__ = ["Observations", "observe"]
 
 #: With several judges the columns of judge NAME stand beside the first judge's as `scores.NAME`.
 OTHER_JUDGE = "scores."
-#: Up to so many records the words of the texts are looked at too; beyond, what they add does not pay for the time.
-WORDS_RECORDS = 20_000
+#: Up to so many records the words of the texts are looked at too, without scores and with; beyond, what they add to the rest
+#: does not pay for the time.
+WORDS_RECORDS = {False: 12_000, True: 4_000}
+#: Larger numbers count as absent: their squares are beyond floating point.
+LARGEST = 1e100
 _TRANSLATION = (
     r"(?i)translat|language|\b(?:english|chinese|japanese|korean|spanish|french|german|russian|arabic|hindi|italian)\b"
 )
@@ -45,7 +48,7 @@ class Observations:
         translations: shape (n,), whether the prompt speaks of a translation or of a language.
         completion_keys: flat, equal for equal texts.
         texts: facts of each completion, flat.
-        words: hashed words of each completion, sparse; None beyond `WORDS_RECORDS` records.
+        words: hashed words of each completion, sparse; None beyond `WORDS_RECORDS`.
     """
 
     ids: pa.ChunkedArray[Any]
@@ -96,6 +99,7 @@ class _Columns:
     keys: list[UInts] = field(default_factory=list)
     facts: list[TextFacts] = field(default_factory=list)
     words: list[Any] | None = field(default_factory=list)
+    scored: bool = False
 
     def add_texts(self, batch: pa.RecordBatch) -> None:
         """Keeps what the texts of a batch say."""
@@ -103,7 +107,7 @@ class _Columns:
         flat = texts.flatten()
         self.keys.append(fingerprints(flat))
         self.facts.append(facts_of(flat))
-        if self.words is not None and sum(len(s) for s in self.sizes) > WORDS_RECORDS:
+        if self.words is not None and sum(len(s) for s in self.sizes) > WORDS_RECORDS[self.scored]:
             self.words = None
         if self.words is not None:
             self.words.append(hashed_words(flat))
@@ -131,7 +135,7 @@ def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
     """
     names = set(stream.schema.names)
     scored = "scores" in names
-    columns = _Columns()
+    columns = _Columns(scored=scored)
     others = sorted(n for n in names if n.startswith(OTHER_JUDGE))
     for batch in stream.batches():
         if not batch.num_rows:
@@ -213,7 +217,8 @@ def _flat(column: Any, sizes: Ints, total: int) -> Floats:
         within = np.arange(len(rows)) - np.repeat(offsets_of(shared)[:-1], shared)
         flat = column.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
         values[starts[rows] + within] = flat[source[rows] + within]
-    return np.where(np.isfinite(values), values, np.nan)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.abs(values) < LARGEST, values, np.nan)
 
 
 def _flat_strings(column: Any, sizes: Ints, total: int) -> pa.Array[Any]:
@@ -230,7 +235,8 @@ def _from_samples(column: Any, sizes: Ints, total: int) -> dict[str, Floats]:
     counts = _sizes(lists)
     values = lists.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
     owner = np.repeat(np.arange(total), counts)
-    good = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        good = np.abs(values) < LARGEST
     owner, values = owner[good], values[good]
     count = np.bincount(owner, minlength=total).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -74,12 +74,14 @@ class Prediction:
         penalties: by block, the penalty chosen; blocks left out are absent.
         explained: share of the labels' variance within records that the prediction explains, out of fold.
         explained_by_base: the same by the base blocks alone.
+        leaning: covariance of the labels with the first base block; below 0 where it says the opposite of them.
     """
 
     parts: dict[str, Floats]
     penalties: dict[str, float]
     explained: float
     explained_by_base: float
+    leaning: float
 
     def total(self) -> Floats:
         """The prediction; flat."""
@@ -185,7 +187,8 @@ def predict(blocks: Sequence[Block], items: Items) -> Prediction:
     if not parts:
         parts["nothing"] = np.zeros(len(items.owner))
     named = {block.name: p for block, p in zip(blocks, penalties, strict=True) if np.isfinite(p)}
-    return Prediction(parts, named, 1 - best / total, 1 - base_error / total)
+    leaning = float(columns[0][:, 0] @ rating) if blocks[0].base else 0.0
+    return Prediction(parts, named, 1 - best / total, 1 - base_error / total, leaning)
 
 
 class _Ridge:

@@ -1,8 +1,8 @@
 """How well wrong labels are found, beside the baselines: `python -m tests.bench.detection DATA [--seeds N] [--noise]`.
 
-DATA is a folder with `wildbench_k6_gpt4turbo_gpt4o.jsonl.gz` and `llmbar_pairs_gpt4.jsonl.gz`. One record in ten gets a wrong label, in
-as many ways as rows of the table; one judge's call a completion. Baselines: the paper's uncentred cosine, Pearson's correlation, and
-the margin under Bradley-Terry (for more than two completions, the best and the worst).
+DATA is a folder with `wildbench_k6_gpt4turbo_gpt4o.jsonl.gz` and `llmbar_pairs_gpt4.jsonl.gz`. One record in ten gets a wrong
+label, in as many ways as rows of the table; one judge's call a completion. Baselines: the paper's uncentred cosine, Pearson's
+correlation, and the margin under Bradley-Terry (for more than two completions, the best and the worst).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 
 from argilla_admap.mapping.arrays import Floats
 from argilla_admap.mapping.data_map import build_map
-from tests.mapping.planting import Rows, calibration_error, draw_completions, found, one_sample, plant
 from tests.mapping.plain import load, scored_stream
+from tests.mapping.planting import Rows, calibration_error, draw_completions, found, one_sample, plant
 
 
 def cases(data: Path) -> dict[str, tuple[Callable[[int], Rows], str]]:
@@ -81,7 +81,9 @@ def main() -> None:
         mean = {key: float(np.mean([o[key] for o in ours])) for key in ours[0]}
         pooled = calibration_error(*(np.concatenate(part) for part in zip(*everything, strict=True)))
         cells = "".join(
-            f"{np.mean([m['auroc'] for m in base[b]]):7.3f}/{np.mean([m['average_precision'] for m in base[b]]):.2f}"[-11:].rjust(11)
+            f"{np.mean([m['auroc'] for m in base[b]]):7.3f}/{np.mean([m['average_precision'] for m in base[b]]):.2f}"[
+                -11:
+            ].rjust(11)
             for b in base
         )
         print(

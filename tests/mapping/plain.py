@@ -14,7 +14,8 @@ import pyarrow as pa
 from argilla_admap.records import SCORED_SCHEMA
 from argilla_admap.tables import RecordStream
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "data" / "preferences"
+LLMBAR = Path(__file__).parents[2] / "argilla_admap" / "example_data" / "llmbar_pairs_gpt4.jsonl.gz"
 
 
 def load(path: Path) -> list[dict[str, Any]]:

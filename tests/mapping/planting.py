@@ -14,7 +14,7 @@ Rows = list[dict[str, Any]]
 
 
 def draw_completions(rows: Rows, k: int, seed: int, *, unequal: bool = False) -> Rows:
-    """The same records with `k` of their completions each, drawn at random; with `unequal`, records whose ratings tie are left out."""
+    """The same records with `k` of their completions each, drawn at random; with `unequal`, without those whose ratings tie."""
     rng = np.random.default_rng(seed)
     drawn = []
     for row in rows:
@@ -29,7 +29,9 @@ def draw_completions(rows: Rows, k: int, seed: int, *, unequal: bool = False) ->
 
 def one_sample(rows: Rows, which: int) -> Rows:
     """The same records with one of each completion's samples."""
-    return [{**row, "completions": [{**c, "scores": c["scores"][which : which + 1]} for c in row["completions"]]} for row in rows]
+    return [
+        {**row, "completions": [{**c, "scores": c["scores"][which : which + 1]} for c in row["completions"]]} for row in rows
+    ]
 
 
 def plant(rows: Rows, kind: str, rate: float, seed: int) -> tuple[Rows, Bools]:
