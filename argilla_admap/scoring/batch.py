@@ -48,9 +48,45 @@ class BatchCalls(Calls):
         if self.price is not None:
             half = {"input": self.price.input / 2, "output": self.price.output / 2, "cached": self.price.cached / 2}
             self.price = self.price._replace(**half, source=f"half of {self.price.source}")
+        self._batches = _Batches(self, client)
+
+    async def ask(self, questions: Sequence[Question]) -> list[Answer]:
+        """The answers that are there; the rest is gathered, and carries the error `WAITS`.
+
+        Raises:
+            JudgeRefused: a batch was refused for a reason that asking again will not mend.
+        """
+        return await self._batches.ask(questions)
+
+    async def ask_now(self, questions: Sequence[Question]) -> list[Answer]:
+        """As `Calls.ask`: what cannot wait for a batch, such as what the endpoint can do."""
+        return await super().ask(questions)
+
+    async def settle(self, say: Callable[[str], None]) -> bool:
+        """Submits what was gathered and waits for all batches. True: another pass has something to read.
+
+        Args:
+            say: told, in words, how the batches stand.
+
+        Raises:
+            JudgeRefused, ScoringError: the Batch API cannot be used; what was submitted goes on there.
+        """
+        return await self._batches.settle(say)
+
+    async def close(self, patience: float = 5.0) -> None:
+        """As `Calls.close`; batches go on without us."""
+        self._batches.close()
+        await super().close(patience)
+
+
+class _Batches:
+    """Questions on their way through batches, for one `BatchCalls`."""
+
+    def __init__(self, calls: Calls, client: Any) -> None:
+        self._calls = calls
         self._api = BatchApi(client)
-        self._book = BatchBook(self.store.path, self.name)
-        self._files = Path(f"{self.store.path}-batches")
+        self._book = BatchBook(calls.store.path, calls.name)
+        self._files = Path(f"{calls.store.path}-batches")
         self._files.mkdir(mode=0o700, exist_ok=True)
         sweep(self._files, self._book.files())
         self._gathered = Gathered(self._files)
@@ -61,19 +97,11 @@ class BatchCalls(Calls):
         self._say: Callable[[str], None] = _silent
         self._told = ""
 
-    async def ask_now(self, questions: Sequence[Question]) -> list[Answer]:
-        """As `Calls.ask`: what cannot wait for a batch, such as what the endpoint can do."""
-        return await super().ask(questions)
-
     async def ask(self, questions: Sequence[Question]) -> list[Answer]:
-        """The answers that are there; the rest is gathered, and carries the error `WAITS`.
-
-        Raises:
-            JudgeRefused: a batch was refused for a reason that asking again will not mend.
-        """
+        """See `BatchCalls.ask`."""
         found = self._book.look_up([question.keys[0] for question in questions])
         answers = [self._answer(question, found.get(question.keys[0])) for question in questions]
-        while not self.store.flush():  # noqa: ASYNC110  # another process writes: it tells nobody when it is done
+        while not self._calls.store.flush():  # noqa: ASYNC110  # another process writes: it tells nobody when it is done
             await asyncio.sleep(0.01)
         return answers
 
@@ -103,14 +131,14 @@ class BatchCalls(Calls):
         except (KeyError, IndexError, TypeError, ValueError, AttributeError):
             return self._ask_again(question, found, "the answer is not of the protocol's shape")
         tokens_in, tokens_out, cached = usage_of(reply, question.tokens()[0])
-        spent = self.price.cost(tokens_in, tokens_out, cached) if self.price is not None else None
+        spent = self._calls.price.cost(tokens_in, tokens_out, cached) if self._calls.price is not None else None
         known = []
         for key, reading in zip(question.keys, readings, strict=False):
             known.append(Known(key, *reading, tokens_in, tokens_out, spent))
             # The first of several readings carries the bill of them all.
             tokens_in, tokens_out, spent = 0, 0, 0.0 if spent is not None else None
         for one in known:
-            self.store.put(one, _written)
+            self._calls.store.put(one, _written)
         return Answer(known)
 
     def _ask_again(self, question: Question, found: Replied, reason: str) -> Answer:
@@ -123,11 +151,11 @@ class BatchCalls(Calls):
         return Answer([], reason)
 
     def _gather(self, question: Question, tries: int) -> Answer:
-        if self.over is not None:
-            return Answer([], self.over)
+        if self._calls.over is not None:
+            return Answer([], self._calls.over)
         if not self._hold(question):
-            self.over = f"not asked: the next question could pass --max-cost {self.budget.most:g} (US dollars)"
-            return Answer([], self.over)
+            self._calls.over = f"not asked: the next question could pass --max-cost {self._calls.budget.most:g} (US dollars)"
+            return Answer([], self._calls.over)
         if self._gathered.full(question):
             self._close_part()
         self._gathered.add(question, tries, self._api.url(question.path))
@@ -136,8 +164,8 @@ class BatchCalls(Calls):
     def _hold(self, question: Question) -> bool:
         """Sets aside what a question may cost, until its batch is billed."""
         _, most_in, most_out = question.tokens()
-        dollars = self.price.cost(most_in, most_out) if self.price is not None else 0.0
-        if not self.budget.reserve(dollars):
+        dollars = self._calls.price.cost(most_in, most_out) if self._calls.price is not None else 0.0
+        if not self._calls.budget.reserve(dollars):
             return False
         self._held += dollars
         return True
@@ -154,14 +182,7 @@ class BatchCalls(Calls):
     # Between two passes.
 
     async def settle(self, say: Callable[[str], None]) -> bool:
-        """Submits what was gathered and waits for all batches. True: another pass has something to read.
-
-        Args:
-            say: told, in words, how the batches stand.
-
-        Raises:
-            JudgeRefused, ScoringError: the Batch API cannot be used; what was submitted goes on there.
-        """
+        """See `BatchCalls.settle`."""
         self._say = say
         self._close_part()
         self._book.clean()
@@ -194,7 +215,7 @@ class BatchCalls(Calls):
                 await asyncio.sleep(look)
                 look = min(_LONGEST_LOOK, 1.5 * look)
         # All that was set aside is billed now, or was not used.
-        self.budget.settle(self._held, 0.0)
+        self._calls.budget.settle(self._held, 0.0)
         self._held = 0.0
         return True
 
@@ -332,23 +353,22 @@ class BatchCalls(Calls):
         self._book.reply(rows)
         for _, status, body in rows:
             if status != 200:
-                self.tally.failed += 1
+                self._calls.tally.failed += 1
                 continue
             tokens_in, tokens_out, cached = usage_of(orjson.loads(body), 0)
-            self.tally.requests += 1
-            self.tally.input_tokens += tokens_in
-            self.tally.output_tokens += tokens_out
-            spent = self.price.cost(tokens_in, tokens_out, cached) if self.price is not None else 0.0
-            self.tally.cost += spent
-            self.budget.settle(0.0, spent)
+            self._calls.tally.requests += 1
+            self._calls.tally.input_tokens += tokens_in
+            self._calls.tally.output_tokens += tokens_out
+            spent = self._calls.price.cost(tokens_in, tokens_out, cached) if self._calls.price is not None else 0.0
+            self._calls.tally.cost += spent
+            self._calls.budget.settle(0.0, spent)
 
-    async def close(self, patience: float = 5.0) -> None:
-        """As `Calls.close`; batches go on without us."""
+    def close(self) -> None:
+        """Lets go of what was gathered for nothing, and of answers that gave no judgement."""
         self._gathered.discard()
         with suppress(ScoringError):
             self._book.forget(self._failed)
         self._book.close()
-        await super().close(patience)
 
 
 def _written() -> None:

@@ -149,7 +149,8 @@ def show(latency: float, in_flight: int, speeds: list[Speed]) -> None:
     """The table of one server."""
     print(f"\nServer of {latency:g} ms, {in_flight} in flight")
     print(
-        f"{'client':12}{'answered':>10}{'requests/s':>12}{'ours is':>10}{'most in flight':>16}{'CPU ms/request':>16}{'ours is':>12}"
+        f"{'client':12}{'answered':>10}{'requests/s':>12}{'ours is':>10}{'most in flight':>16}"
+        f"{'CPU ms/request':>16}{'ours is':>12}"
     )
     ours = next((speed for speed in speeds if speed.client == "ours"), None)
     for speed in speeds:

@@ -75,6 +75,26 @@ def test_the_first_look_at_an_endpoint_asks_no_judgement_twice(batches: Batches,
     assert sum((batches.paid + batches.paid_in_full).values()) == 20
 
 
+def test_several_samples_and_a_panel_go_by_batches(batches: Batches, tmp_path: Path) -> None:
+    models = ("gpt-4o", "gpt-4o-mini")
+    options = _options(batches, tmp_path / "store", models=models, method="sample", samples=3)
+    scored = score(stream(numbered(5)), options)
+    assert scored.summary["unscored"] == 0
+    assert {"scores.gpt-4o", "scores.gpt-4o-mini"} <= set(scored.schema.names)
+    assert {batch.status for batch in batches.batches.values()} == {"completed"}
+    assert not batches.paid_in_full
+    later = score(
+        stream(numbered(5)), _options(batches, tmp_path / "store", models=models, method="sample", samples=3, batch=False)
+    )
+    assert later.summary["requests"] == 0
+
+
+def test_reasons_come_by_batches(batches: Batches, tmp_path: Path) -> None:
+    scored = score(stream(numbered(3)), _options(batches, tmp_path / "store", method="json", reasons=True, samples=1))
+    assert scored.table().column("reasons").to_pylist()[0][0].startswith("It deserves")
+    assert not batches.paid_in_full
+
+
 def test_many_requests_are_split_into_files_of_what_the_api_takes(
     batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
