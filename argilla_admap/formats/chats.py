@@ -40,7 +40,11 @@ class Messages(Pair):
         if stated is not None and tuple(shared[: len(stated)]) != stated:
             shared = (*stated, *shared)
         prompt, kept = prompt_and_turns(shared)
-        if not shared and given is not None:
+        if not shared:
+            if given is None:
+                raise RowError(
+                    "there is no prompt: 'chosen' and 'rejected' begin with no common message; name the prompt with --prompt-field"
+                )
             prompt, kept = prompt_of(row, ("prompt", "instruction"))
         return self.draft(row, fields, prompt, kept, (chosen, rejected))
 

@@ -267,6 +267,12 @@ def _listed(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, Sequence) else []
 
 
+#: Fields that are certainly no prompt.
+_ASIDE = re.compile(
+    r"chosen|rejected|model|score|rating|(^|_)u?id$|idx|source|dataset|subset|category|language|split|__", re.IGNORECASE
+)
+
+
 class TrlImplicit(Pair):
     """TRL's pairs of texts without a prompt: what both begin with is the prompt."""
 
@@ -277,8 +283,9 @@ class TrlImplicit(Pair):
     )
 
     def fits(self, row: Row) -> bool:
+        # Any other text may be the prompt: then a person must say which it is.
         return are_texts(row, "chosen", "rejected") and not any(
-            n in row for n in ("prompt", "instruction", "question", "query", "input", "conversations", "messages", "context")
+            isinstance(value, (str, list)) and not _ASIDE.search(name) for name, value in row.items()
         )
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:

@@ -391,3 +391,28 @@ def test_a_line_of_many_megabytes_is_a_line(write) -> None:
     row = {"prompt": "p" * 5_000_000, "chosen": 'a"\n' * 1_000_000, "rejected": "b"}
     for name in ("x.jsonl", "x.json"):
         assert texts(write(name, json.dumps([row] if name == "x.json" else row)))[0][1] == (row["chosen"], "b")
+
+
+def test_a_pair_beside_an_unknown_text_is_not_guessed_to_have_no_prompt(write) -> None:
+    row = {"q": "p", "chosen": "a", "rejected": "b"}
+    assert "(q, chosen, rejected); say which they are" in refusal(write("x.jsonl", json.dumps(row)))
+    assert texts(write("x.jsonl", json.dumps(row)), fields=FieldNames(prompt="q")) == [("p", ("a", "b"))]
+    known = {"chosen": "Q: p\nA: a", "rejected": "Q: p\nA: b", "source": "x", "id": "1"}
+    assert texts(write("y.jsonl", json.dumps(known))) == [("Q: p\nA: ", ("a", "b"))]
+
+
+def test_messages_that_share_no_beginning_need_a_prompt(write) -> None:
+    sides = {side: [{"role": "assistant", "content": side}] for side in ("chosen", "rejected")}
+    assert "begin with no common message" in refusal(write("x.jsonl", json.dumps(sides)))
+    assert texts(write("y.jsonl", json.dumps({"prompt": "p", **sides}))) == [("p", ("chosen", "rejected"))]
+
+
+def test_a_conversation_of_several_turns_keeps_them(write) -> None:
+    turns = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]
+    row = {
+        side: [*turns, {"role": "user", "content": "more"}, {"role": "assistant", "content": side}]
+        for side in ("chosen", "rejected")
+    }
+    record = next(read(write("x.jsonl", json.dumps(row))).records())
+    assert [turn.role for turn in record.turns] == ["system", "user", "assistant", "user"]
+    assert record.completions == ("chosen", "rejected")
