@@ -73,6 +73,7 @@ class Calls:
         self.name = name
         #: Why nothing more is asked, in words; None while asking goes on.
         self.over: str | None = None
+        self._first_version = store.version()
         self._claims = claims
         self._limits = limits
         self._level = level
@@ -108,11 +109,10 @@ class Calls:
         if not questions:
             return []
         group = Group(self._loop.create_future(), [None] * len(questions), len(questions))
-        version = self.store.version()
         for place, question in enumerate(questions):
             job = self._jobs.get(question.keys[0])
             if job is None:
-                job = self._jobs[question.keys[0]] = Job(question, version=version)
+                job = self._jobs[question.keys[0]] = Job(question)
                 self._queue.append(job)
             job.waiters.append((group, place))
         self._pump()
@@ -156,17 +156,17 @@ class Calls:
 
     def _depart(self, ready: list[Ticket]) -> None:
         """Sends claimed questions, but for those that another process answered before they were claimed."""
-        version = self.store.version()
-        stale = [ticket.job.question for ticket in ready if ticket.job.version != version]
-        found = self.store.look_up([key for question in stale for key in question.keys]) if stale else {}
+        # As long as nobody else has written to the store, what was looked up before is all there is.
+        keys = [key for ticket in ready for key in ticket.job.question.keys] if self.store.version() != self._first_version else []
+        found = self.store.look_up(keys)
         for ticket in ready:
             job = ticket.job
-            job.version = version
-            keys = job.question.keys
-            if found and all(key in found for key in keys):
+            if found and all(key in found for key in job.question.keys):
                 self.budget.settle(ticket.dollars, 0.0)
                 self._limits.answered(self._loop.time(), ticket.tokens, 0)
-                self._finish(job, Answer([found[key] for key in keys]))
+                self._finish(job, Answer([found[key] for key in job.question.keys]))
+                # Its slot is free, and nobody else would say so.
+                self._loop.call_soon(self._pump)
                 continue
             self._active += 1
             task = self._loop.create_task(self._send(ticket))
@@ -198,8 +198,6 @@ class Calls:
         """Are the questions that other processes ask answered, or given up?"""
         self._elsewhere_timer = None
         jobs, self._elsewhere = self._elsewhere, []
-        for job in jobs:
-            job.version = -1
         self._queue.extendleft(reversed(jobs))
         self._pump()
 

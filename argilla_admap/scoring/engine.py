@@ -118,6 +118,10 @@ def estimate(preferences: RecordStream, options: ScoreOptions | None = None, *, 
     return run.estimate()
 
 
+class _Stopped(Exception):
+    """The caller has closed the iterator."""
+
+
 class _Ahead(NamedTuple):
     """A batch in work."""
 
@@ -190,6 +194,8 @@ class _Run:
         last: BaseException | None = None
         try:
             asyncio.run(_as_coroutine(work))
+        except _Stopped:
+            return  # nobody listens any more
         except BaseException as exc:
             last = exc
         self._out.put(last)
@@ -248,9 +254,11 @@ class _Run:
 
         async def emit() -> None:
             nonlocal held
-            batch, _, future = ahead.popleft()
+            batch, _, future = ahead[0]
+            results = await self._unless_stopped(future)
+            ahead.popleft()
             held -= batch.nbytes
-            scored, rows = scored_batch(batch, names, await self._unless_stopped(future))
+            scored, rows = scored_batch(batch, names, results)
             self.count.add(batch.num_rows, rows)
             while self._out.full() and not self._stopped:  # noqa: ASYNC110  # the other side of this queue is a thread
                 await asyncio.sleep(0.002)
@@ -273,6 +281,7 @@ class _Run:
         finally:
             for one in ahead:
                 one.results.cancel()
+            await asyncio.gather(*(one.results for one in ahead), return_exceptions=True)
             # Looked at, so that asyncio does not print what the batches behind the first failure failed with.
             await asyncio.gather(*(one.results for one in ahead), return_exceptions=True)
 
@@ -290,7 +299,7 @@ class _Run:
         while not future.done():
             await asyncio.wait([future], timeout=0.25)
             if self._stopped:
-                raise asyncio.CancelledError
+                raise _Stopped
         return future.result()
 
     def _slices(self) -> Iterator[pa.RecordBatch]:

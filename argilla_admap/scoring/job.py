@@ -22,9 +22,10 @@ class Group:
 
 @dataclass(slots=True, eq=False)
 class Job:
+    """A question, who waits for it, and how often it has failed in which way."""
+
     question: Question
     waiters: list[tuple[Group, int]] = field(default_factory=list)
-    version: int = 0
     claimed: bool = False
     tries: int = 0
     timeouts: int = 0
