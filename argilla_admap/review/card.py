@@ -179,19 +179,22 @@ def map_info(
     if limits["variance"] is not None:
         right = max(right, math.sqrt(max(limits["variance"], 0)) * 1.15)
     low, high = float(y.min()), float(y.max())
-    if high - low < 1e-9:
+    if high - low < 1e-6:
         low, high = low - 0.5, high + 0.5
-    column = np.clip((x / right * columns).astype(np.int64), 0, columns - 1)
-    line = np.clip(((y - low) / (high - low) * rows).astype(np.int64), 0, rows - 1)
+    # Rounded first: the card draws the same lines from the numbers that it is given.
+    right, low, high = max(round(right, 6), 1e-6), round(low, 6), round(high, 6)
+    # Many scores lie exactly on a line between two cells; rounding must not put some of them below it.
+    column = np.clip((x / right * columns + 1e-9).astype(np.int64), 0, columns - 1)
+    line = np.clip(((y - low) / (high - low) * rows + 1e-9).astype(np.int64), 0, rows - 1)
     counts = np.bincount(line * columns + column, minlength=columns * rows)
     return {
         "n": int(x.size),
         "nx": columns,
         "ny": rows,
-        "x1": round(right, 6),
+        "x1": right,
         "xm": round(float(x.max()), 6),
-        "y0": round(low, 6),
-        "y1": round(high, 6),
+        "y0": low,
+        "y1": high,
         "cells": [int(c) for c in counts],
         **limits,
     }

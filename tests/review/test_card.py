@@ -94,6 +94,41 @@ def test_the_small_map_counts_every_record_with_a_place() -> None:
     assert 0 < np.sqrt(info["variance"]) < info["x1"]
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 30)), min_size=1, max_size=60), st.sampled_from([0.25, 0.01, 1 / 3])
+)
+def test_a_record_on_a_line_of_the_map_lies_above_it(places: list[tuple[int, int]], step: float) -> None:
+    mean = np.array([m for m, _ in places]) * step
+    spread = np.array([s for _, s in places]) * step
+    info = card.map_info(mean, spread**2)
+    rise = (info["y1"] - info["y0"]) / info["ny"]
+    width = info["x1"] / info["nx"]
+    for index, count in enumerate(info["cells"]):
+        row, column = divmod(index, info["nx"])
+        inside = (mean >= info["y0"] + row * rise - (1e-8 if row else 1)) & (spread >= column * width - 1e-8)
+        if row < info["ny"] - 1:
+            inside &= mean < info["y0"] + (row + 1) * rise - 1e-8
+        if column < info["nx"] - 1:
+            inside &= spread < (column + 1) * width - 1e-8
+        assert inside.sum() == count
+
+
+@pytest.mark.parametrize(
+    ("scores", "scale"),
+    [
+        ([0.2, 0.9], [0, 1]),
+        ([1, 5, np.nan], [1, 5]),
+        ([0, 3], [0, 5]),
+        ([1, 7.5], [1, 10]),
+        ([0, 9], [0, 10]),
+        ([40, 80], [0, 100]),
+        ([-3.2, 4.1], [-4, 5]),
+    ],
+)
+def test_score_bars_share_one_scale(scores: list[float], scale: list[float]) -> None:
+    assert card.map_info([1.0], [1.0], scores=scores)["scale"] == scale
+
+
 @pytest.mark.parametrize("mean", [[], [np.nan], [3.0], [3.0, 3.0]])
 def test_a_map_of_few_records_still_draws(mean: list[float]) -> None:
     info = card.map_info(mean, [1.0] * len(mean))
