@@ -43,7 +43,8 @@ class Messages(Pair):
         if not shared:
             if given is None:
                 raise RowError(
-                    "there is no prompt: 'chosen' and 'rejected' begin with no common message; name the prompt with --prompt-field"
+                    "there is no prompt: 'chosen' and 'rejected' begin with no common message; "
+                    "name its field with --prompt-field"
                 )
             prompt, kept = prompt_of(row, ("prompt", "instruction"))
         return self.draft(row, fields, prompt, kept, (chosen, rejected))
