@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 #: From this association on, a choice is in part a choice of sources, and that is said.
-_TELLING = 0.1
+_LEANING = 0.1
 
 
 @click.command("select")
@@ -123,7 +123,7 @@ def _show(answer: dict[str, Any], selection: Selection) -> None:
         note(f"{answer['left_out']:,} of them have no better and no worse completion, which this format cannot hold: left out.")
     if answer["selected"] < answer["wanted"]:
         note(f"{answer['wanted'] - answer['selected']:,} fewer than asked for: not enough records pass in every part.")
-    if (selection.association or 0) >= _TELLING:
+    if (selection.association or 0) >= _LEANING:
         note(
             f"The choice leans on {selection.stratum} (Cramer's V {selection.association:.2f}); "
             f"--stratify {selection.stratum} keeps the mix."

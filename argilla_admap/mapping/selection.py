@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.association import cramers_v
 from argilla_admap.mapping.coordinates import REGIONS
 from argilla_admap.tables import RecordStream
 
@@ -23,7 +24,6 @@ __all__ = [
     "Rules",
     "Selection",
     "chosen_stream",
-    "cramers_v",
     "facility_location",
     "flag_masks",
     "map_vectors",
@@ -184,7 +184,7 @@ def select_records(frame: pd.DataFrame, rules: Rules, vectors: Floats | None = N
         by_stratum=tuple(_kept(name, strata == code, chosen) for code, name in enumerate(names)),
         by_flag=tuple(_kept(name, mask, chosen) for name, mask in flags.items()),
         stratum=stratum,
-        association=cramers_v(np.stack([np.bincount(strata[mask], minlength=len(names)) for mask in (chosen, ~chosen)])),
+        association=cramers_v(chosen.astype(np.int64), strata),
     )
 
 
@@ -286,25 +286,6 @@ def map_vectors(frame: pd.DataFrame) -> Floats:
         low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 1.0)
         columns.append((2 * values - low - high) / ((high - low) or 1.0))
     return np.stack([*columns, np.full(len(frame), 0.5)], axis=1)
-
-
-def cramers_v(counts: Ints | Floats) -> float | None:
-    """Association of the rows and the columns of a table of counts, 0..1, corrected for its bias; None where one is constant.
-
-    Source: Cramer, Mathematical Methods of Statistics (1946) ch. 21; the correction: Bergsma, J. Korean Stat. Soc. 42 (2013)
-        323-328.
-    """
-    table = np.asarray(counts, dtype=np.float64)
-    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
-    n = table.sum()
-    r, k = table.shape
-    if n < 2 or r < 2 or k < 2:
-        return None
-    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / n
-    phi = float((np.square(table - expected) / expected).sum() / n)
-    phi = max(0.0, phi - (r - 1) * (k - 1) / (n - 1))
-    least = min(r - (r - 1) ** 2 / (n - 1), k - (k - 1) ** 2 / (n - 1)) - 1
-    return float(min(1.0, np.sqrt(phi / least))) if least > 0 else None
 
 
 def region_codes(frame: pd.DataFrame) -> Ints:

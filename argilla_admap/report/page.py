@@ -37,6 +37,8 @@ TEXT_ROWS = 128
 _PROMPT_CHARS = 200
 _COMPLETION_CHARS = 160
 _MOST_COMPLETIONS = 12
+_REASON_CHARS = 240
+_MOST_REASONS = 4
 _MOST_SOURCES = 400
 _SCRIPTS = ("decode.js", "places.js", "scene.js", "axes.js", "record.js", "panels.js", "start.js")
 
@@ -219,19 +221,22 @@ def _text_blocks(data_map: MapLike | RecordStream, points: Points, order: npt.ND
 
 
 def _first_words(batch: pa.RecordBatch) -> list[Any]:
-    """[prompt, [completion, ...], [model, ...]] of each row, cut."""
+    """[prompt, [completion, ...], [model, ...], [reason, ...]] of each row, cut."""
     prompts = pc.utf8_slice_codeunits(batch.column("prompt"), 0, _PROMPT_CHARS).to_pylist()
     lists: Any = batch.column("completions")
     texts = pc.utf8_slice_codeunits(lists.flatten(), 0, _COMPLETION_CHARS).to_pylist()
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_pylist()
     has_models = "models" in batch.schema.names
     models = batch.column("models").to_pylist() if has_models else [None] * batch.num_rows
+    has_reasons = "evidence" in batch.schema.names
+    reasons = batch.column("evidence").to_pylist() if has_reasons else [None] * batch.num_rows
     rows = []
     start = 0
-    for prompt, length, named in zip(prompts, lengths, models, strict=True):
+    for prompt, length, named, why in zip(prompts, lengths, models, reasons, strict=True):
         shown = [printable(text or "") for text in texts[start : start + min(length, _MOST_COMPLETIONS)]]
         names = [printable(m or "")[:60] for m in named[:_MOST_COMPLETIONS]] if named and any(named) else []
-        rows.append([printable(prompt or ""), shown, names])
+        told = [printable(reason)[:_REASON_CHARS] for reason in (why or ())[:_MOST_REASONS] if reason]
+        rows.append([printable(prompt or ""), shown, names, told])
         start += length
     return rows
 
@@ -245,7 +250,7 @@ def _source_names(points: Points) -> list[str]:
 
 def region_lines(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The region lines: one pair for the whole, or one for each stratum."""
-    found = info.get("thresholds")
+    found = info.get("strata") or info.get("thresholds")
     if not isinstance(found, Mapping):
         return []
     pairs = {"": found} if "variance" in found else found

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from argilla_admap.mapping.selection import cramers_v
+from argilla_admap.mapping.association import HIGH_ASSOCIATION, cramers_v
 from argilla_admap.report.points import REGIONS, Points
 
 __all__ = ["FLAG_TITLES", "REGION_TITLES", "Figure", "headline", "map_figures", "share"]
 
-#: From this association on, the regions are in part the sources, and that is said.
-TELLING = 0.1
 REGION_TITLES = {"high_var": "high variance", "high_avg": "high average", "low_avg": "low average"}
 FLAG_TITLES = {
     "likely_wrong": "likely wrong",
@@ -77,6 +75,13 @@ def map_figures(points: Points) -> list[Figure]:
     else:
         reason = summary.get("refusal") or "the records carry no labels, or judge and labels do not agree enough"
         figures.append(Figure("P(wrong)", "none", str(reason)))
+    # The lean of a region to a source is said with its figures below; the map's own sentence on it would say it twice.
+    warnings = summary.get("warnings")
+    figures += [
+        Figure("mind", "", str(words))
+        for words in (warnings if isinstance(warnings, list) else ())
+        if "Cramér" not in str(words)
+    ]
     figures += _association(points)
     known = list(FLAG_TITLES)
     for flag in sorted(points.flag_names, key=lambda name: (known.index(name) if name in known else len(known), name)):
@@ -88,25 +93,23 @@ def map_figures(points: Points) -> list[Figure]:
 
 def _association(points: Points) -> list[Figure]:
     """Whether a region is in part a source: then a choice of the region is a choice of sources."""
-    counts = np.zeros((len(points.source_names), len(REGIONS)))
-    np.add.at(counts, (points.source, points.region), 1)
-    counts = counts[:, 1:]
-    strength = cramers_v(counts)
+    placed = points.region > 0
+    strength = cramers_v(points.region[placed].astype(np.int64), points.source[placed])
     if strength is None:
         return []
     note = "0: the sources lie alike in all regions; 1: a region is a source"
-    if strength >= TELLING:
+    if strength >= HIGH_ASSOCIATION:
+        counts = np.zeros((len(points.source_names), len(REGIONS)))
+        np.add.at(counts, (points.source[placed], points.region[placed]), 1)
         # The source that is furthest above its share in a region.
         of_all = counts.sum(axis=1) / counts.sum()
-        lifts = counts / np.maximum(counts.sum(axis=0), 1) - of_all[:, None]
-        source, region = np.unravel_index(int(np.argmax(lifts)), lifts.shape)
-        inside = counts[source, region] / counts[:, region].sum()
-        title = REGION_TITLES[REGIONS[1 + int(region)]]
+        inside = counts / np.maximum(counts.sum(axis=0), 1)
+        source, region = (int(code) for code in np.unravel_index(int(np.argmax(inside - of_all[:, None])), counts.shape))
         note = (
-            f"{points.source_names[int(source)]} is {share(of_all[source], 1)} of all and {share(inside, 1)} of {title}; "
-            "`admap map --stratify source` splits within each source"
+            f"{points.source_names[source]} is {share(of_all[source], 1)} of all and {share(inside[source, region], 1)} of "
+            f"{REGION_TITLES[REGIONS[region]]}; `admap map --stratify source` splits within each source"
         )
-    return [Figure("region and source: Cramer's V", f"{strength:.2f}", note)]
+    return [Figure("region and source: Cramér's V", f"{strength:.2f}", note)]
 
 
 def headline(points: Points) -> str:

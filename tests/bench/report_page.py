@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from playwright.sync_api import Page, sync_playwright
 
-from argilla_admap.mapping.coordinates import REGIONS, assign_regions, fit_thresholds
+from argilla_admap.mapping.coordinates import REGIONS, fit_thresholds
 from argilla_admap.records import MAP_SCHEMA
 from argilla_admap.report.page import write_page
 from argilla_admap.tables import read_stream, write_parquet
@@ -29,7 +29,7 @@ def write_map(path: Path, n: int, k: int) -> None:
     scores = np.clip(rng.beta(5, 2.5, (n, 1)) * 9 + 1 + rng.normal(0, rng.gamma(2, 0.6, (n, 1)), (n, k)), 1, 10).round(1)
     mean, variance = scores.mean(axis=1), scores.var(axis=1)
     thresholds, _ = fit_thresholds(variance, mean)
-    region = assign_regions(variance, mean, thresholds)
+    region = np.where(variance >= thresholds.variance, 0, np.where(mean >= thresholds.mean, 1, 2))
     words = np.array(["map", "judge", "label", "river", "answer", "table", "code", "story", "sort", "list", "prompt"])
     texts = pa.array([" ".join(row) for row in words[rng.integers(0, len(words), (4000, 40))]])
     ratings = rng.permuted(np.tile(np.arange(k, dtype=float), (n, 1)), axis=1)

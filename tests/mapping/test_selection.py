@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.coordinates import REGIONS, assign_regions, fit_thresholds
+from argilla_admap.mapping.coordinates import REGIONS, fit_thresholds
 from argilla_admap.mapping.selection import (
     Rules,
-    cramers_v,
     facility_location,
     map_vectors,
     quotas,
@@ -29,7 +28,7 @@ def frame_of(n: int, seed: int = 0, *, ties: bool = False) -> pd.DataFrame:
     if ties:
         mean, variance = mean.round(), variance.round()
     thresholds, _ = fit_thresholds(variance, mean)
-    region = assign_regions(variance, mean, thresholds)
+    region = np.where(variance >= thresholds.variance, 0, np.where(mean >= thresholds.mean, 1, 2))
     return pd.DataFrame(
         {
             "id": [f"r{i}" for i in range(n)],
@@ -166,14 +165,6 @@ def test_vectors_that_are_missing_do_not_break_the_choice() -> None:
     vectors[10:20] = 0
     assert select_records(frame, Rules(fraction=0.5), vectors).chosen.sum() == 25
     assert np.isfinite(map_vectors(frame)).all()
-
-
-def test_cramers_v_is_none_for_one_class_near_zero_for_chance_and_one_for_identity() -> None:
-    assert cramers_v(np.array([[5, 5]])) is None
-    assert cramers_v(np.diag([100, 200, 300])) == pytest.approx(1, abs=1e-6)
-    assert cramers_v(np.array([[100, 200], [300, 600]])) == 0
-    # By hand: chi-squared 100/9 of 100 records, phi^2 .1111; bias taken off: (.1111 - 1/99) / (2 - 1/99 - 1).
-    assert cramers_v(np.array([[40, 20], [13, 27]])) == pytest.approx(0.32, abs=0.03)
 
 
 def test_unknown_p_wrong_is_dropped_by_a_limit_and_a_map_without_any_is_an_error() -> None:

@@ -173,8 +173,8 @@ def test_the_figures_say_regions_errors_flags_and_the_lean_of_a_region_to_a_sour
     figures = {figure.label: figure for figure in write_page(map_of(rows), tmp_path / "map.html").figures}
     assert figures["records"].value == "900"
     assert {"high variance", "high average", "low average", "label errors, estimated", "flag: likely wrong"} <= set(figures)
-    assert float(figures["region and source: Cramer's V"].value) > 0.4
-    assert "--stratify source" in figures["region and source: Cramer's V"].note
+    assert float(figures["region and source: Cramér's V"].value) > 0.4
+    assert "--stratify source" in figures["region and source: Cramér's V"].note
 
 
 def test_the_link_stands_in_the_page_and_holds_no_markup(tmp_path: Path) -> None:
@@ -205,4 +205,8 @@ def test_thresholds_of_zero_and_of_many_strata_are_drawn() -> None:
     assert region_lines({"thresholds": {"variance": 0.0, "mean": 0}}) == [{"name": "", "variance": 0.0, "mean": 0.0}]
     strata = {"a": {"variance": 1.0, "mean": 2.0}, "b": {"variance": 3.0, "mean": 4.0}}
     assert [line["name"] for line in region_lines({"thresholds": strata})] == ["a", "b"]
+    assert [line["mean"] for line in region_lines({"thresholds": {"variance": 9.0, "mean": 9.0}, "strata": strata})] == [
+        2.0,
+        4.0,
+    ]
     assert region_lines({"thresholds": None}) == region_lines({}) == []

@@ -69,7 +69,7 @@ async function recordOf(i) {
   const place = i % manifest.block;
   const [ids, texts, numbers] = await Promise.all([blockOf("i", number), i < manifest.texts ? blockOf("t", Math.floor(i / manifest.textBlock)) : null, unpackValues(column.k)]);
   const text = texts && texts[i % manifest.textBlock];
-  const record = { i, id: ids[place], prompt: text ? text[0] : null, texts: text ? text[1] : [], models: text ? text[2] : [], scores: [], ratings: [] };
+  const record = { i, id: ids[place], prompt: text ? text[0] : null, texts: text ? text[1] : [], models: text ? text[2] : [], reasons: text ? text[3] : [], scores: [], ratings: [] };
   if (i < manifest.valued && numbers.scores) {
     record.scores = numbers.scores.subarray(numbers.starts[i], numbers.starts[i + 1]);
     record.ratings = numbers.ratings.subarray(numbers.starts[i], numbers.starts[i + 1]);

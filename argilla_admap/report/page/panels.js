@@ -219,8 +219,8 @@ async function choose(i, { open = false, centre = false } = {}) {
   close.type = "button";
   close.addEventListener("click", () => { choose(-1); canvas.focus(); });
   row.append(copy, close);
-  card.append(row);
-  card.scrollIntoView({ block: "nearest" });
+  card.children[1].after(row); // above the texts, which may be long
+  byId("side").scrollTop = 0;
   byId("said").textContent = `Record ${record.id}, ${REGION_NAMES[column.region[i]]}, mean ${number(column.mean[i])}, variance ${number(column.variance[i])}, P(wrong) ${number(pOf(i))}. ${record.prompt ?? ""}`;
   if (open) openRecord(record);
 }

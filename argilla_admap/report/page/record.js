@@ -39,11 +39,17 @@ function fillCard(target, record, within) {
   chip(`mean ${number(column.mean[i])}`);
   chip(`variance ${number(column.variance[i])}`);
   if (column.agreement[i] !== 255) chip(`agreement ${number(column.agreement[i] / 127 - 1)}`);
-  if (column.contested[i] !== 255 && column.contested[i] > 0) chip(`contested ${number(column.contested[i] / 254)}`);
+  if (column.contested[i] !== 255 && column.contested[i] > 1) chip(`contested ${number(column.contested[i] / 254)}`);
   if (column.confidence[i] !== 255) chip(`region sure ${number(column.confidence[i] / 254)}`);
   if (manifest.sources.length > 1) chip(manifest.sources[column.source[i]]);
   manifest.flags.forEach((flag, bit) => { if ((column.flags[i] >>> bit) & 1) chip(flagTitle(flag), "flag"); });
   const parts = [head, chips];
+  if (record.reasons.length && !within) {
+    const why = make("ul", "reasons");
+    why.setAttribute("aria-label", "Why");
+    why.append(...record.reasons.map((reason) => make("li", "", reason)));
+    parts.push(why);
+  }
   if (record.prompt !== null) parts.push(make("span", "card-prompt", record.prompt || "(empty prompt)"));
   if (record.scores.length) parts.push(completionTable(record, within > 0));
   if (record.prompt === null) parts.push(make("p", "quiet", manifest.texts ? `This file holds the texts of the ${manifest.texts.toLocaleString("en")} records most in doubt; read this one in Argilla or in the map's file.` : "This file holds no texts."));
