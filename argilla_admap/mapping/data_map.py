@@ -24,7 +24,7 @@ from argilla_admap.mapping.diagnosis import diagnose
 from argilla_admap.mapping.evidence import Evidence
 from argilla_admap.mapping.flags import FLAGS, flag_records
 from argilla_admap.mapping.labels import prepare_labels
-from argilla_admap.mapping.observations import Observations, observe
+from argilla_admap.mapping.observations import Observations, observe, scores_of_samples
 from argilla_admap.mapping.regions import Given, lay_out
 from argilla_admap.mapping.transitivity import strengths_elsewhere
 from argilla_admap.records import MAP_FIELDS, SCORED_SCHEMA
@@ -33,10 +33,15 @@ from argilla_admap.tables import RecordStream, read_stream, write_parquet
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TEXT_COLUMNS", "DataMap", "build_map"]
+__all__ = ["TEXT_COLUMNS", "DataMap", "as_scored", "build_map"]
 
 #: Columns that hold long text: streamed through, never held.
 TEXT_COLUMNS = frozenset({"prompt", "turns", "completions", "reasons", "errors", "reference", "samples", "evidence"})
+
+#: Keys of `DataMap.info` that are the map's own.
+MAP_INFO = frozenset(
+    {"thresholds", "strata", "stratify", "summary", "flag_rules", "fit", "variance", "judge_noise", "sources_by_region"}
+)
 
 #: What a map adds beside `MAP_FIELDS`.
 EXTRA_FIELDS: list[pa.Field[Any]] = [
@@ -157,8 +162,9 @@ def build_map(
     """
     if stratify is not None and stratify not in scored.schema.names:
         raise InputError(f"--stratify {stratify}: there is no such column; there are {', '.join(scored.schema.names)}")
-    source = _without_map(scored)
-    seen = observe(source, stratify)
+    source = as_scored(scored)
+    tapped, kept = _tapped(source)
+    seen = observe(tapped, stratify)
     place = compute_coordinates(seen.offsets, seen.scores, seen.error_variances())
     mapped = np.isfinite(place.variance)
     layout = lay_out(place, seen.sources, seen.source_names, stratify, thresholds_of(thresholds))
@@ -230,7 +236,7 @@ def build_map(
         "sources_by_region": _sources_by_region(layout.region, seen),
     }
     evidence = Evidence(seen, diagnosis, findings, mapped)
-    return DataMap(source, _numbers(source, added), added, info, evidence.column)
+    return DataMap(source, _numbers(source.schema, kept, added), added, info, evidence.column)
 
 
 def thresholds_of(value: Thresholds | Mapping[str, Any] | DataMap | None) -> Given | None:
@@ -285,28 +291,47 @@ def _mean_error(seen: Observations) -> tuple[Floats, bool]:
     return np.asarray(total / np.maximum(count, 1)), not known.any()
 
 
-def _without_map(stream: RecordStream) -> RecordStream:
-    """The stream in SCORED_SCHEMA's columns: what an earlier map added is left out, what scoring would add is null."""
+def as_scored(stream: RecordStream) -> RecordStream:
+    """The stream in the columns of `SCORED_SCHEMA`, others passed through and what an earlier map added left out.
+
+    Data that are not scored yet get the scores of the samples that they carry; what else scoring would add is null.
+    """
     ours = {f.name for f in (*MAP_FIELDS, *EXTRA_FIELDS)}
-    have = [f for f in stream.schema if f.name not in ours]
+    have = [f for f in stream.schema if f.name not in ours and f.name != "judge"]
     names = {f.name for f in have}
-    lacking = [f for f in SCORED_SCHEMA if f.name not in names]
-    schema = pa.schema([*have, *lacking])
+    schema = pa.schema([*have, *(f for f in SCORED_SCHEMA if f.name not in names)])
+    unscored = "scores" not in names and "samples" in names
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in stream.batches():
-            columns = [batch.column(f.name) if f.name in names else pa.nulls(batch.num_rows, f.type) for f in schema]
+            made: dict[str, Any] = {name: batch.column(name) for name in names}
+            if unscored:
+                made |= scores_of_samples(batch)
+            if "judge" in batch.schema.names and "judges" not in made:
+                made["judges"] = batch.column("judge")
+            columns = [made[f.name] if f.name in made else pa.nulls(batch.num_rows, f.type) for f in schema]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
-    return RecordStream(batches, schema, stream.info)
+    return RecordStream(batches, schema, {k: v for k, v in stream.info.items() if k not in MAP_INFO})
 
 
-def _numbers(stream: RecordStream, added: pa.Table) -> pa.Table:
-    """The columns without long text, of the whole stream, with the map's own."""
-    light = [name for name in stream.schema.names if name not in TEXT_COLUMNS and name not in added.schema.names]
-    table = pa.Table.from_batches(
-        [b.select(light) for b in stream.batches()], schema=pa.schema([stream.schema.field(n) for n in light])
-    )
+def _tapped(stream: RecordStream) -> tuple[RecordStream, list[pa.RecordBatch]]:
+    """The stream, and its columns without long text, which collect in the list as the stream is gone through."""
+    light = [name for name in stream.schema.names if name not in TEXT_COLUMNS]
+    kept: list[pa.RecordBatch] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in stream.batches():
+            kept.append(batch.select(light))
+            yield batch
+
+    return RecordStream(batches, stream.schema, stream.info), kept
+
+
+def _numbers(schema: pa.Schema, kept: list[pa.RecordBatch], added: pa.Table) -> pa.Table:
+    """The columns that were kept with the map's own."""
+    light = pa.schema([f for f in schema if f.name not in TEXT_COLUMNS])
+    table = pa.Table.from_batches(kept, schema=light)
     for field in added.schema:
         table = table.append_column(field, added.column(field.name))
     return table

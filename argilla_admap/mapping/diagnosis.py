@@ -111,7 +111,7 @@ def _judged(seen: Observations, labels: Labels, items: Items, prediction: Predic
         return Diagnosis(
             nothing,
             labels,
-            refusal="the judge puts low what the labels put high, over the whole of the data: is one of the two scales upside down?",
+            refusal="the judge puts low what the labels put high, throughout: is one of the two scales upside down?",
             facts=facts,
         )
     if unit < 1e-9:

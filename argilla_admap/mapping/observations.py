@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,16 +14,19 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from argilla_admap.mapping.arrays import Bools, Floats, Ints, UInts, offsets_of
+from argilla_admap.mapping.columns import double_column
 from argilla_admap.mapping.text_features import TextFacts, facts_of, fingerprints, hashed_words, join_facts
 from argilla_admap.tables import RecordStream
 
-__all__ = ["Observations", "observe"]
+__all__ = ["Observations", "observe", "scores_of_samples"]
 
 #: With several judges the columns of judge NAME stand beside the first judge's as `scores.NAME`.
 OTHER_JUDGE = "scores."
 #: Up to so many records the words of the texts are looked at too, without scores and with; beyond, what they add to the rest
 #: does not pay for the time.
 WORDS_RECORDS = {False: 12_000, True: 4_000}
+#: Threads that read texts.
+WORKERS = 2
 #: Larger numbers count as absent: their squares are beyond floating point.
 LARGEST = 1e100
 _TRANSLATION = (
@@ -86,6 +91,33 @@ class Observations:
             return np.where(self.sample_counts > 0, self.sample_variances / self.sample_counts, np.nan)
 
 
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What the texts of one batch say."""
+
+    keys: UInts
+    facts: TextFacts
+    words: Any
+    prompt_keys: UInts
+    prompt_scripts: Ints
+    translations: Bools
+
+
+def _read_texts(batch: pa.RecordBatch, words: bool) -> _Texts:
+    texts: Any = batch.column("completions")
+    flat = texts.flatten()
+    prompts: Any = batch.column("prompt")
+    facts = facts_of(prompts)
+    return _Texts(
+        keys=fingerprints(flat),
+        facts=facts_of(flat),
+        words=hashed_words(flat) if words else None,
+        prompt_keys=np.where(facts.empty, np.uint64(0), fingerprints(prompts)),
+        prompt_scripts=facts.script,
+        translations=np.asarray(pc.match_substring_regex(pc.utf8_slice_codeunits(prompts, 0, 1000), _TRANSLATION)),
+    )
+
+
 @dataclass(slots=True)
 class _Columns:
     """Collects the pieces of every batch."""
@@ -95,26 +127,7 @@ class _Columns:
     flat: dict[str, list[Floats]] = field(default_factory=dict)
     models: list[pa.Array[Any]] = field(default_factory=list)
     sources: list[pa.Array[Any]] = field(default_factory=list)
-    prompts: list[tuple[UInts, Ints, Bools]] = field(default_factory=list)
-    keys: list[UInts] = field(default_factory=list)
-    facts: list[TextFacts] = field(default_factory=list)
-    words: list[Any] | None = field(default_factory=list)
-    scored: bool = False
-
-    def add_texts(self, batch: pa.RecordBatch) -> None:
-        """Keeps what the texts of a batch say."""
-        texts: Any = batch.column("completions")
-        flat = texts.flatten()
-        self.keys.append(fingerprints(flat))
-        self.facts.append(facts_of(flat))
-        if self.words is not None and sum(len(s) for s in self.sizes) > WORDS_RECORDS[self.scored]:
-            self.words = None
-        if self.words is not None:
-            self.words.append(hashed_words(flat))
-        prompts: Any = batch.column("prompt")
-        facts = facts_of(prompts)
-        speaks = np.asarray(pc.match_substring_regex(pc.utf8_slice_codeunits(prompts, 0, 1000), _TRANSLATION))
-        self.prompts.append((np.where(facts.empty, np.uint64(0), fingerprints(prompts)), facts.script, speaks))
+    texts: list[_Texts] = field(default_factory=list)
 
     def add(self, name: str, values: Floats) -> None:
         self.flat.setdefault(name, []).append(values)
@@ -125,39 +138,35 @@ class _Columns:
 
 
 def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
-    """Goes through the stream once and keeps its numbers.
-
-    A stream of `PREFERENCE_SCHEMA`, not scored yet, is taken too: the judge's samples that the data carry themselves count as
-    its scores.
+    """Goes through a scored stream once and keeps its numbers.
 
     Args:
         stratum: the column that becomes `sources`; ``source`` when None.
     """
-    names = set(stream.schema.names)
-    scored = "scores" in names
-    columns = _Columns(scored=scored)
-    others = sorted(n for n in names if n.startswith(OTHER_JUDGE))
-    for batch in stream.batches():
-        if not batch.num_rows:
-            continue
-        sizes = _sizes(batch.column("completions"))
-        total = int(sizes.sum())
-        columns.ids.append(batch.column("id"))
-        columns.sizes.append(sizes)
-        for name in ("ratings", "scores", "score_variances", "score_counts", *others):
-            if name in names:
+    columns = _Columns()
+    others = sorted(n for n in stream.schema.names if n.startswith(OTHER_JUDGE))
+    source = stratum or "source"
+    rows, judged = 0, False
+    waiting: deque[Future[_Texts]] = deque()
+    # The texts are most of the work, and most of that happens outside Python's lock.
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        for batch in stream.batches():
+            if not batch.num_rows:
+                continue
+            rows += batch.num_rows
+            sizes = _sizes(batch.column("completions"))
+            total = int(sizes.sum())
+            columns.ids.append(batch.column("id"))
+            columns.sizes.append(sizes)
+            for name in ("ratings", "scores", "score_variances", "score_counts", *others):
                 columns.add(name, _flat(batch.column(name), sizes, total))
-        if "samples" in names and not scored:
-            for name, values in _from_samples(batch.column("samples"), sizes, total).items():
-                columns.add(name, values)
-        columns.add_texts(batch)
-        columns.models.append(
-            _flat_strings(batch.column("models"), sizes, total) if "models" in names else pa.nulls(total, pa.string())
-        )
-        source = stratum or "source"
-        columns.sources.append(
-            batch.column(source).cast(pa.string()) if source in names else pa.nulls(batch.num_rows, pa.string())
-        )
+            judged = judged or bool(np.isfinite(columns.flat["scores"][-1]).any())
+            columns.models.append(_flat_strings(batch.column("models"), sizes, total))
+            columns.sources.append(batch.column(source).cast(pa.string()))
+            waiting.append(pool.submit(_read_texts, batch, rows <= WORDS_RECORDS[judged]))
+            while len(waiting) > 2 * WORKERS:
+                columns.texts.append(waiting.popleft().result())
+        columns.texts.extend(future.result() for future in waiting)
     sizes = np.concatenate(columns.sizes) if columns.sizes else np.zeros(0, np.int64)
     offsets = offsets_of(sizes)
     length = int(offsets[-1])
@@ -179,12 +188,12 @@ def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
         sources=sources,
         source_names=source_names,
         keys=fingerprints(ids.combine_chunks()),
-        prompt_keys=_joined([p[0] for p in columns.prompts], np.uint64),
-        prompt_scripts=_joined([p[1] for p in columns.prompts], np.int64),
-        translations=_joined([p[2] for p in columns.prompts], np.bool_),
-        completion_keys=_joined(columns.keys, np.uint64),
-        texts=join_facts(columns.facts),
-        words=sparse.vstack(columns.words, format="csr") if columns.words else None,
+        prompt_keys=_joined([t.prompt_keys for t in columns.texts], np.uint64),
+        prompt_scripts=_joined([t.prompt_scripts for t in columns.texts], np.int64),
+        translations=_joined([t.translations for t in columns.texts], np.bool_),
+        completion_keys=_joined([t.keys for t in columns.texts], np.uint64),
+        texts=join_facts([t.facts for t in columns.texts]),
+        words=_all_words(columns.texts, rows <= WORDS_RECORDS[judged]),
     )
 
 
@@ -226,26 +235,36 @@ def _flat_strings(column: Any, sizes: Ints, total: int) -> pa.Array[Any]:
     return flat
 
 
-def _from_samples(column: Any, sizes: Ints, total: int) -> dict[str, Floats]:
-    """Mean, variance of one sample (ddof=1) and count of the samples that stand behind each completion."""
-    empty = {"scores": np.full(total, np.nan), "score_variances": np.full(total, np.nan), "score_counts": np.zeros(total)}
-    if not _aligned(column, sizes):
-        return empty
-    lists = column.flatten()
-    counts = _sizes(lists)
+def _all_words(texts: list[_Texts], wanted: bool) -> Any:
+    return sparse.vstack([t.words for t in texts], format="csr") if texts and wanted else None
+
+
+def scores_of_samples(batch: pa.RecordBatch) -> dict[str, pa.Array[Any]]:
+    """What the judge's samples that the data carry make of scores: mean, variance of one sample (ddof=1) and count of each.
+
+    Returns:
+        The columns `scores`, `score_variances` and `score_counts` of SCORED_SCHEMA; empty where the samples do not fit.
+    """
+    samples: Any = batch.column("samples")
+    completions: Any = batch.column("completions")
+    sizes = _sizes(completions)
+    if not _aligned(samples, sizes):
+        return {}
+    total = int(sizes.sum())
+    lists = samples.flatten()
     values = lists.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
-    owner = np.repeat(np.arange(total), counts)
-    with np.errstate(invalid="ignore"):
-        good = np.abs(values) < LARGEST
-    owner, values = owner[good], values[good]
-    count = np.bincount(owner, minlength=total).astype(np.float64)
+    owner = np.repeat(np.arange(total), _sizes(lists))
     with np.errstate(divide="ignore", invalid="ignore"):
+        good = np.abs(values) < LARGEST
+        owner, values = owner[good], values[good]
+        count = np.bincount(owner, minlength=total)
         mean = np.bincount(owner, values, minlength=total) / count
         variance = np.bincount(owner, np.square(values - mean[owner]), minlength=total) / (count - 1)
+    ends: Any = pa.array(offsets_of(sizes).astype(np.int32))
     return {
-        "scores": np.where(count > 0, mean, np.nan),
-        "score_variances": np.where(count > 1, variance, np.nan),
-        "score_counts": count,
+        "scores": pa.ListArray.from_arrays(ends, double_column(np.where(count > 0, mean, np.nan))),
+        "score_variances": pa.ListArray.from_arrays(ends, double_column(np.where(count > 1, variance, np.nan))),
+        "score_counts": pa.ListArray.from_arrays(ends, pa.array(count.astype(np.int32))),
     }
 
 

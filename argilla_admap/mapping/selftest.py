@@ -9,6 +9,7 @@ import numpy as np
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.data_map import as_scored
 from argilla_admap.mapping.diagnosis import Diagnosis, diagnose
 from argilla_admap.mapping.labels import prepare_labels
 from argilla_admap.mapping.observations import Observations, observe
@@ -61,7 +62,7 @@ def selftest(scored: RecordStream, *, kind: str = "swap", rate: float = 0.1, rou
         raise InputError(f"--rate {rate}: must be above 0 and at most 0.45")
     if rounds < 1:
         raise InputError(f"--rounds {rounds}: must be 1 or more")
-    seen = observe(scored)
+    seen = observe(as_scored(scored))
     able = _able(seen)
     before = np.nan_to_num(_diagnosed(seen).p_wrong, nan=0.0)
     planted = round(rate * len(able))

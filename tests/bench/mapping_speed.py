@@ -68,8 +68,8 @@ def main() -> None:
         wall, used = time.perf_counter() - start, time.process_time() - cpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(
-            f"{records:,} records of {k} texts of {CHARACTERS} characters: build {built:.1f} s ({built_cpu:.1f} s of CPU), with "
-            f"write {wall:.1f} s ({used:.1f} s of CPU); {records / wall * 60:,.0f} records a minute by the clock, "
+            f"{records:,} records of {k} texts of {CHARACTERS} characters: build {built:.1f} s ({built_cpu:.1f} s of CPU), "
+            f"with write {wall:.1f} s ({used:.1f} s of CPU); {records / wall * 60:,.0f} records a minute by the clock, "
             f"{records / used * 120:,.0f} by two cores' CPU; peak memory {peak:,.0f} MB"
         )
 
