@@ -278,14 +278,15 @@ class _Batches:
             self._book.drop(part.name)
             return part
         file_id = part.file_id
-        if file_id is None:
-            file_id = await self._api.upload(file)
-            self._book.uploaded(part.name, file_id)
-        self._book.creating(part.name)
         try:
-            state = await self._api.create(file_id, part.path, part.name)
-        except Unsure as exc:
-            state = await self._find(part, file_id, exc)
+            if file_id is None:
+                file_id = await self._api.upload(file)
+                self._book.uploaded(part.name, file_id)
+            self._book.creating(part.name)
+            try:
+                state = await self._api.create(file_id, part.path, part.name)
+            except Unsure as exc:
+                state = await self._find(part, file_id, exc)
         except Gone as exc:
             self._book.drop(part.name)
             raise JudgeRefused("this endpoint has no Batch API: leave out --batch") from exc

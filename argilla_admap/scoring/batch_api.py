@@ -74,7 +74,13 @@ class BatchApi:
 
     async def upload(self, path: Path) -> str:
         """Sends a file of requests; returns its id there. A file sent twice costs nothing."""
-        return str((await self._patiently(self._client.files.create, file=path, purpose="batch")).id)
+        return str(await self._patiently(self._send_file, path=path))
+
+    async def _send_file(self, path: Path) -> str:
+        # An open file is sent piece by piece; named by its path, it would be read into memory.
+        with path.open("rb") as requests:
+            made = await _call(self._client.files.create, {"file": (path.name, requests), "purpose": "batch"})
+        return str(made.id)
 
     async def create(self, file: str, path: str, part: str) -> BatchState:
         """Starts a batch.

@@ -85,6 +85,7 @@ class Batches:
         self.most_under_way = 1_000_000  # requests in batches at once
         self.lists = True  # whether GET /batches is there
         self.keep_metadata = True
+        self.takes_files = True
         self.fail: Counter[str] = Counter()  # "429", "400", "expire", "drop": so many requests of the next batches end so
         self.create_faults: list[str] = []  # "drop": makes the batch and breaks the connection; or a status
         self.always_expire = False
@@ -124,6 +125,8 @@ class Batches:
         )
 
     async def upload(self, request: web.Request) -> web.Response:
+        if not self.takes_files:
+            return _error(404, "Not Found")
         form = await request.post()
         assert form["purpose"] == "batch"
         part = form["file"]

@@ -158,8 +158,12 @@ def test_a_batch_that_the_server_rejects_whole_ends_the_run_with_the_servers_wor
         score(stream(numbered(10)), _options(batches, tmp_path / "store"))
 
 
-def test_an_endpoint_without_batches_is_named_as_such(batches: Batches, tmp_path: Path) -> None:
-    batches.create_faults = ["404"]
+@pytest.mark.parametrize("lacks", ["files", "batches"])
+def test_an_endpoint_without_batches_is_named_as_such(batches: Batches, tmp_path: Path, lacks: str) -> None:
+    if lacks == "files":
+        batches.takes_files = batches.lists = False
+    else:
+        batches.create_faults = ["404"]
     with pytest.raises(JudgeRefused, match="leave out --batch"):
         score(stream(numbered(3)), _options(batches, tmp_path / "store"))
 
