@@ -253,7 +253,8 @@ def _launch_and_wait(plan: Plan, state: State, begun: dict[str, Process], say: P
             elif not is_alive(state.processes[name]):
                 raise _PartEnded(name)
             elif time.monotonic() > deadline:
-                raise ServerError(_why(plan, name, f"was not ready after {PATIENCE:.0f} s"))
+                stuck = "" if name in begun else "; it ran before this start: stop it first with admap server stop"
+                raise ServerError(_why(plan, name, f"was not ready after {PATIENCE:.0f} s{stuck}"))
         time.sleep(0.1)
 
 

@@ -77,12 +77,20 @@ def half_migrated(life: Life) -> int:
     """A first start that was killed, with its server, in the middle of making the database; the bytes made so far."""
     starter = life.begin("start")
     copy = life.home.database.with_name("argilla.db.migrating")
-    _until(lambda: copy.exists() and copy.stat().st_size > 20_000)
+    size = _until(lambda: (made := _size(copy)) > 20_000 and made)
+    server = life.pids["server"]
+    assert server is not None
+    os.kill(server, signal.SIGKILL)
     starter.kill()
     starter.communicate()
-    for name in ("server", "worker"):
-        kill(life, name)
-    return copy.stat().st_size
+    return int(size)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,40 @@
+"""`admap server` as it is typed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from argilla_admap.cli.server import command
+from argilla_admap.server.launcher import Connection
+
+
+@pytest.mark.parametrize("words", [[], ["start"], ["stop"], ["status"], ["env"]])
+def test_every_help_text_has_a_runnable_example(words: list[str]) -> None:
+    shown = CliRunner().invoke(command, [*words, "--help"]).output
+    example = next(line for line in shown.splitlines() if "Example: " in line)
+    assert f"admap {' '.join(['server', *words])}".rstrip() in example
+
+
+def test_the_help_imports_nothing_of_the_server() -> None:
+    code = (
+        "import sys; from argilla_admap.cli import main\ntry: main(['server', '--help'])\nfinally: print(sorted(sys.modules))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "argilla_admap.server" not in shown.splitlines()[-1]
+    assert "'argilla'" not in shown.splitlines()[-1]
+
+
+def test_the_folder_may_come_from_the_environment(tmp_path: Path) -> None:
+    done = CliRunner().invoke(command, ["status", "--json"], env={"ADMAP_SERVER_DIR": str(tmp_path / "mine")})
+    assert f'"data_dir": "{tmp_path}/mine"' in done.output
+
+
+def test_a_connection_that_is_printed_shows_no_secret() -> None:
+    shown = repr(Connection("http://127.0.0.1:1", "the-key", "argilla", "the-password"))
+    assert "the-key" not in shown
+    assert "the-password" not in shown
