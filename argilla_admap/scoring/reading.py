@@ -28,7 +28,7 @@ _ALONE = re.compile(r"[\s\"'`*_(\[{#.:]*([0-9]+(?:\.[0-9]+)?)[\s\"'`*_)\]}.!]*\Z
 # The last verdict counts: an answer may quote an earlier one before it gives its own.
 _VERDICT = re.compile(
     r"(?:score|grade|rating|mark|verdict|评分|分数|得分|スコア|評価|評点|الدرجة|التقييم)\W{0,12}?(?:is|of|:|=|为|是|は)?\W{0,6}?"
-    r"(?<![\w.])(\d+(?:\.\d+)?)(?![\w.]*\d)",
+    r"(?<![A-Za-z0-9_.])(\d+(?:\.\d+)?)(?![\w.]*\d)",
     re.IGNORECASE,
 )
 _OUT_OF = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s*(?:/|out of|sur|von|de)\s*5(?!\d|\.\d)", re.IGNORECASE)
