@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-SMALL, LARGE = 2_000, 12_000
+SMALL, LARGE = 2_000, 24_000
 WORK = r"""
 import pathlib, re, sys
 from argilla_admap.formats.registry import read
@@ -64,12 +64,12 @@ def peak(path: Path) -> tuple[int, float]:
 
 
 @pytest.mark.parametrize("container", ["jsonl", "json", "csv", "parquet"])
-def test_reading_and_writing_back_six_times_the_rows_takes_no_more_memory(container: str, tmp_path: Path) -> None:
+def test_reading_and_writing_back_twelve_times_the_rows_takes_no_more_memory(container: str, tmp_path: Path) -> None:
     small_rows, small = peak(generated(container, SMALL, tmp_path))
     large_file = generated(container, LARGE, tmp_path)
     large_rows, large = peak(large_file)
     assert (small_rows, large_rows) == (SMALL, LARGE)
     growth = large - small
     print(f"\n{container}: {SMALL} rows {small:.0f} MB, {LARGE} rows {large:.0f} MB")
-    # The rows' texts alone are 24 MB; what may grow is a hash of each row, and the size of a batch up to its full one.
-    assert growth < 12
+    # The rows' texts alone are 48 MB. What may grow is a hash of each row, a batch to its full size, and what the allocator keeps.
+    assert growth < 24
