@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -116,6 +117,16 @@ class DataMap:
     def stream(self) -> RecordStream:
         """The map as a stream of record batches."""
         return RecordStream(self.batches, self.schema, self.info)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the map into matplotlib's `ax`, or into a new figure, and gives the axes back.
+
+        Raises:
+            AdmapError: matplotlib is not installed; the message says how to get it.
+            InputError: no record has a place on the map.
+        """
+        # The drawing lies in a room above this one, so that it is fetched by name when it is asked for.
+        return importlib.import_module("argilla_admap.report.plots").draw(self, ax)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Writes MAP.parquet, whole or not at all.

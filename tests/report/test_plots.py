@@ -44,6 +44,7 @@ def test_axes_are_in_the_maps_own_units_so_that_more_can_be_drawn_over_them() ->
     assert low < data_map.frame["mean"].min()
     assert high > data_map.frame["mean"].max()
     assert draw(data_map, ax) is ax
+    assert data_map.plot(ax) is ax
 
 
 def test_far_outliers_do_not_squeeze_the_map_and_are_counted() -> None:
