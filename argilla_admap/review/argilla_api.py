@@ -7,6 +7,7 @@ through the SDK's own HTTP client. Nothing here deletes; answers are only read.
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import httpx
 
 __all__ = ["Address", "Api", "RemoteDataset", "connect", "parse_address"]
+
+# A retry is no news for the person: without a handler, Python would print stamina's warning on stderr.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 #: Records a request; the server takes 1,000 when reading.
 PAGE = 1000
@@ -277,29 +281,26 @@ class Api:
             ArgillaError: records were deleted or added while we read, again and again.
         """
         seen: set[bytes] = set()
-        for _ in range(3):
-            offset, total = 0, 0
+        for _ in range(5):
+            met: set[bytes] = set()
+            offset, totals = 0, []
             while True:
                 params = [("offset", str(offset)), ("limit", str(size)), *(("include", word) for word in include)]
                 answer = self.request("GET", f"/api/v1/datasets/{dataset.id}/records", params=params)
-                items, total = answer["items"], answer["total"]
-                fresh = []
-                for item in items:
-                    key = bytes.fromhex(item["id"].replace("-", ""))
-                    if key not in seen:
-                        seen.add(key)
-                        fresh.append(item)
+                items = {bytes.fromhex(item["id"].replace("-", "")): item for item in answer["items"]}
+                totals.append(int(answer["total"]))
+                met |= items.keys()
+                fresh = [item for key, item in items.items() if key not in seen]
+                seen |= items.keys()
                 if fresh:
                     yield fresh
-                offset += len(items)
-                if len(items) < size:
+                offset += len(answer["items"])
+                if len(answer["items"]) < size:
                     break
-            # Records of one instant may change places between two pages, and a deleted one moves the others up.
-            if len(seen) >= total:
+            # A record that is deleted moves those behind it up, past a page's end; records of one instant may change places.
+            if min(totals) == totals[0] and len(met) >= totals[0]:
                 return
-        raise ArgillaError(
-            f"{dataset.full_name}: {total} records, of which {len(seen)} could be read; try again when nobody deletes"
-        )
+        raise ArgillaError(f"{dataset.full_name}: its records change while they are read; try again when nobody deletes any")
 
     def search(
         self,

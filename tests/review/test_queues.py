@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from argilla_admap.errors import InputError
 from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
@@ -178,6 +180,15 @@ def test_a_condition_that_cannot_be_read_is_named_with_its_position(where: str, 
 def test_an_order_that_cannot_be_read_is_named(sort: str) -> None:
     with pytest.raises(InputError, match=re.escape(sort)):
         adhoc_queue(None, sort)
+
+
+@given(st.text(alphabet="mean variance_p0123456789.<>=()'\"andorin,-e\n\u2028", max_size=40))
+def test_any_text_is_a_condition_or_a_message(text: str) -> None:
+    try:
+        queue = adhoc_queue(text)
+    except InputError:
+        return
+    assert all(condition.column in BY_COLUMN for condition in queue.conditions)
 
 
 def test_two_ranges_of_one_column_become_one() -> None:
