@@ -181,7 +181,13 @@ def _embedder(options: ScoreOptions, desk: Desk) -> Embedder:
     model = options.extra.get("embedding-model", "text-embedding-3-small")
     if model.startswith(LOCAL):
         return LocalEmbedder(desk.store, model.removeprefix(LOCAL))
-    return EndpointEmbedder(desk.calls(model, options.extra.get("embedding-base-url"), side=True), model)
+    try:
+        return EndpointEmbedder(desk.calls(model, options.extra.get("embedding-base-url"), side=True), model)
+    except InputError as exc:
+        raise InputError(
+            f"embeddings of {model!r} (--embedding-model): {exc}; name their server with --embedding-base-url, "
+            f"or embed on this machine with --embedding-model {LOCAL}NAME"
+        ) from exc
 
 
 @dataclass(frozen=True, slots=True)
