@@ -253,6 +253,23 @@ def skip_events_that_nobody_hears() -> None:
     records_bulk.notify_record_event_v1 = notify_if_heard
 
 
+def give_a_single_record_its_vectors() -> None:
+    """Asked for one record, the server answers 500 where the record has a vector, whose name it forgot to load.
+
+    The page asks so when a link opens the records that are similar to one.
+    """
+    from argilla_server.api.handlers.v1 import records
+    from argilla_server.models import Vector
+
+    load = records.selectinload
+
+    def load_with_names(attribute: Any) -> Any:
+        option = load(attribute)
+        return option.selectinload(Vector.vector_settings) if attribute.key == "vectors" else option
+
+    records.selectinload = load_with_names
+
+
 def build_type_adapters_once() -> None:
     """The server builds pydantic's checker of a setting anew for every value that it checks; one for each type is enough."""
     from argilla_server.models import database
@@ -288,6 +305,7 @@ def serve(port: int) -> None:
     say("the database is ready")
     asyncio.run(mend_index(in_doubt=IN_DOUBT.exists()))
     skip_events_that_nobody_hears()
+    give_a_single_record_its_vectors()
     build_type_adapters_once()
     import uvicorn
 
