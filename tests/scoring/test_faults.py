@@ -1,0 +1,197 @@
+"""Whatever the server does, each completion ends with a score or with a reason, and the run ends."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from argilla_admap.errors import JudgeRefused, ScoringError
+from argilla_admap.scoring.engine import score
+from argilla_admap.scoring.faults import Cure, diagnose
+from argilla_admap.scoring.wire import ConnectionFailed, TimedOut, Wire
+from tests.doubles.judge_server import Judge
+from tests.scoring.makers import column, options, records, stream
+
+KINDS = {
+    "500": "500",
+    "502": "502",
+    "503": "503",
+    "429": "429",
+    "drop": "connection",
+    "html": "web page",
+    "truncated_json": "not JSON",
+    "empty_body": "not JSON",
+    "empty": "empty",
+    "null": "empty",
+    "prose": "no grade",
+    "out_of_scale": "scale of 1 to 5",
+    "refusal": "refused",
+    "no_choices": "shape",
+    "too_long": "too long",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_for_ever_leaves_a_reason_and_the_others_their_scores(judge: Judge, tmp_path: Any, kind: str) -> None:
+    judge.behave(faults={kind: 0.2})
+    scored = score(stream(records(10)), options(judge.url, tmp_path))
+    scores, errors = column(scored, "scores"), column(scored, "errors")
+    assert scored.summary["scored"] + scored.summary["unscored"] == 20
+    assert 0 < scored.summary["unscored"] < 20
+    assert [s is None for s in scores] == [e is not None for e in errors]
+    assert all(KINDS[kind] in error for error in errors if error)
+    assert all(1 <= s <= 5 for s in scores if s is not None)
+    asked_before = judge.counts()["requests"]
+    judge.behave()
+    again = score(stream(records(10)), options(judge.url, tmp_path))
+    assert (again.summary["unscored"], again.summary["requests"]) == (0, scored.summary["unscored"])
+    assert asked_before <= 20 + 30 * scored.summary["unscored"]
+
+
+@pytest.mark.parametrize("kind", ["500", "429", "drop", "html", "prose", "no_choices"])
+def test_a_fault_that_passes_costs_nobody_a_score(judge: Judge, tmp_path: Any, kind: str) -> None:
+    judge.behave(faults={kind: 1.0}, times=1)
+    assert score(stream(records(5)), options(judge.url, tmp_path)).summary["scored"] == 10
+
+
+def test_a_hung_request_is_given_up(judge: Judge, tmp_path: Any) -> None:
+    judge.behave(faults={"hang": 0.1})
+    scored = score(stream(records(10)), options(judge.url, tmp_path, timeout=0.6))
+    hung = scored.summary["unscored"]
+    assert 0 < hung < 20
+    assert all("no answer in time" in error for error in column(scored, "errors") if error)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        ({"key": "another"}, "OPENAI_API_KEY"),
+        ({"unknown_model": True}, "--model"),
+        ({"quota": 5}, "credit"),
+    ],
+)
+def test_what_asking_again_will_not_mend_stops_at_once(judge: Judge, tmp_path: Any, behaviour: Any, words: str) -> None:
+    judge.behave(**behaviour)
+    with pytest.raises(JudgeRefused, match=words) as caught:
+        score(stream(records(200)), options(judge.url, tmp_path, concurrency=8))
+    assert "sk-wrong" not in str(caught.value)
+    assert judge.counts()["requests"] < 40
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path: Any) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    with pytest.raises(ScoringError, match=url):
+        score(stream(records(20)), options(url, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "cure"),
+    [
+        (401, b"", Cure.RENEW),
+        (402, b"", Cure.STOP),
+        (403, b'{"error": {"message": "no access"}}', Cure.STOP),
+        (404, b"", Cure.STOP),
+        (413, b"", Cure.LEAVE),
+        (429, b'{"error": {"code": "insufficient_quota", "message": "no"}}', Cure.STOP),
+        (429, b"", Cure.WAIT),
+        (400, b'{"error": {"message": "maximum context length is 8192"}}', Cure.LEAVE),
+        (400, b'{"error": {"code": "content_filter", "message": "no"}}', Cure.LEAVE),
+        (400, b'{"error": {"message": "unsupported: temperature"}}', Cure.REPHRASE),
+        (422, b"", Cure.REPHRASE),
+        (500, b"<html>", Cure.AGAIN),
+        (529, b"", Cure.AGAIN),
+        (301, b"", Cure.STOP),
+    ],
+)
+def test_each_status_has_its_cure(status: int, body: bytes, cure: Cure) -> None:
+    assert diagnose(status, {}, body).cure is cure
+
+
+def test_no_key_is_in_what_is_said() -> None:
+    said = diagnose(401, {}, b'{"error": {"message": "Incorrect API key provided: sk-proj-abcDEF123. Bearer abc.def"}}').reason
+    assert "abcDEF" not in said
+    assert "abc.def" not in said
+
+
+REPLIES = {
+    "length": b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+    "chunks": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\n\r\n",
+    "trailers": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx: y\r\n\r\n",
+    "interim": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+    "end": b"HTTP/1.0 200 OK\r\n\r\nhello",
+    "close": b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello",
+}
+BROKEN = {
+    "short": b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello",
+    "half a chunk": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n50\r\nhello",
+    "nothing": b"",
+    "no http": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+    "no number": b"HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\nhello",
+}
+
+
+async def exchange(reply: bytes, *, piece: int, times: int = 1, timeout: float = 5.0, end: bool = True) -> list[bytes]:
+    """Sends requests over one `Wire` to a server that answers each with these bytes, a piece at a time."""
+    from yarl import URL
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(times):
+            if not await reader.read(1000):
+                break
+            for start in range(0, len(reply), piece):
+                writer.write(reply[start : start + piece])
+                await writer.drain()
+                await asyncio.sleep(0)
+            if end:
+                break
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    wire = Wire(URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+    try:
+        return [(await wire.send(b"GET / HTTP/1.1\r\n\r\n", timeout)).body for _ in range(times)]
+    finally:
+        wire.close()
+        server.close()
+
+
+@pytest.mark.parametrize("piece", [1, 7, 10_000])
+@pytest.mark.parametrize("name", REPLIES)
+def test_a_reply_is_read_however_it_is_cut(name: str, piece: int) -> None:
+    assert asyncio.run(exchange(REPLIES[name], piece=piece)) == [b"hello"]
+
+
+def test_a_connection_is_used_again() -> None:
+    assert asyncio.run(exchange(REPLIES["length"], piece=10, times=3, end=False)) == [b"hello"] * 3
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_reply_is_a_failed_connection(name: str) -> None:
+    with pytest.raises(ConnectionFailed):
+        asyncio.run(exchange(BROKEN[name], piece=10_000))
+
+
+def test_a_reply_that_never_ends_is_late() -> None:
+    async def run() -> None:
+        from yarl import URL
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1000)
+            writer.write(b"HTTP/1.1 200 OK\r\n")
+            await asyncio.sleep(30)
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        wire = Wire(URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+        try:
+            await wire.send(b"GET / HTTP/1.1\r\n\r\n", 0.2)
+        finally:
+            wire.close()
+            server.close()
+
+    with pytest.raises(TimedOut):
+        asyncio.run(run())
