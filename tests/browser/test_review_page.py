@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Frame, Page, expect
 
 from argilla_admap.review import card, layout
+from argilla_admap.review.queues import similar_url
 from tests.browser.conftest import Person, Review
 from tests.doubles.browser import card_frames, picture, seen
 
@@ -226,6 +227,17 @@ def test_a_click_on_the_map_opens_the_records_of_that_place(person: Person, pair
     near = opening.value
     card_frames(near)
     assert total(near) == int(frame.inner_text("figcaption a").split()[0]) > 12
+
+
+@both_roles
+def test_a_link_to_similar_records_opens_them(person: Person, pairs: Review) -> None:
+    page = person.open()
+    record = shown_record(opened(page, pairs, LIKELY)[0])
+    page.goto(similar_url(pairs.remote, record["id"]))
+    assert shown_record(card_frames(page)[0])["fields"]["admap"]
+    assert total(page) > 10
+    expect(page.get_by_text(f"Record: {record['fields']['admap_title']}")).to_be_visible()
+    picture(page, f"similar-{person.role}")
 
 
 def total(page: Page) -> int:
