@@ -27,8 +27,8 @@ from argilla_admap.scoring.store import Known
 
 __all__ = ["WAITS", "BatchCalls"]
 
-#: The error of a completion whose question is in a batch: never the last word.
-WAITS = "waits for its batch"
+#: The error of a completion whose question is in a batch. The last word only where that batch is another endpoint's.
+WAITS = "waits for its batch: run the command that submitted it again, with the same --base-url and --batch"
 _MOST_TRIES = 3
 _FIRST_LOOK, _LONGEST_LOOK = 0.5, 30.0
 _FIRST_LATER, _LONGEST_LATER = 2.0, 600.0

@@ -21,6 +21,7 @@ from argilla_admap.scoring.batch_api import BatchApi
 from argilla_admap.scoring.engine import Scored, estimate, score
 from argilla_admap.scoring.options import ScoreOptions
 from tests.doubles.batch_server import Batches
+from tests.doubles.served import served
 from tests.scoring.small_data import numbered, stream
 
 
@@ -299,3 +300,19 @@ def test_a_run_that_ends_leaves_the_answers_that_another_waits_for(batches: Batc
         time.sleep(0.1)
     assert ended[1]["scored"] == 2
     assert set(batches.paid.values()) == {1}
+
+
+def test_what_waits_at_another_endpoint_is_not_submitted_here(batches: Batches, tmp_path: Path) -> None:
+    first = _client(batches, tmp_path / "store", 5)
+    batches.hook = lambda event: os.kill(first.pid, signal.SIGKILL) if event == "create" else None
+    first.wait(60)
+    batches.hook = lambda event: None
+    elsewhere = Batches()
+    with served(elsewhere.app) as url:
+        options = _options(batches, tmp_path / "store", base_url=f"{url}/v1")
+        scored = score(stream(numbered(6)), options)
+        assert scored.summary["scored"] == 2
+        assert "waits for its batch" in scored.table().column("errors").to_pylist()[0][0]
+    assert sum(elsewhere.paid.values()) == 2
+    assert score(stream(numbered(6)), _options(batches, tmp_path / "store")).summary["unscored"] == 0
+    assert sum(batches.paid.values()) == 10
