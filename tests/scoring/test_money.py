@@ -1,0 +1,173 @@
+"""Dollars: known before the first call, and never more than allowed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from argilla_admap.errors import InputError
+from argilla_admap.scoring.engine import estimate, score
+from argilla_admap.scoring.limits import Level, Limits, Pace, duration, retry_after
+from argilla_admap.scoring.prices import Budget, find_price
+from argilla_admap.scoring.tokens import estimate_tokens, most_tokens
+from tests.doubles.judge_server import Judge
+from tests.scoring.makers import column, options, records, stream
+
+
+def test_the_estimate_is_the_bill_within_a_tenth(judge: Judge, tmp_path: Any) -> None:
+    rows = records(40)
+    chosen = options(judge.url, tmp_path)
+    before = estimate(stream(rows), chosen)
+    assert judge.counts()["requests"] == 0
+    assert not (tmp_path / "store.sqlite").exists()
+    bill = score(stream(rows), chosen).summary
+    assert (before["requests"], before["cached"], before["completions"]) == (80, 0, 80)
+    assert before["cost_usd"] == pytest.approx(bill["cost_usd"], rel=0.1)
+    after = estimate(stream(rows), chosen)
+    assert (after["requests"], after["cached"], after["cost_usd"]) == (0, 80, 0)
+
+
+def test_an_endpoint_that_counts_otherwise_is_learned(judge: Judge, tmp_path: Any) -> None:
+    judge.behave(tokens_a_char=0.5)
+    chosen = options(judge.url, tmp_path)
+    score(stream(records(40)), chosen)
+    rows = records(200)[100:]
+    before = estimate(stream(rows), chosen)
+    bill = score(stream(rows), chosen).summary
+    assert before["input_tokens"] == pytest.approx(bill["input_tokens"], rel=0.05)
+
+
+@pytest.mark.parametrize("method", ["auto", "json"])
+def test_the_budget_is_never_passed_and_what_is_left_is_said(judge: Judge, tmp_path: Any, method: str) -> None:
+    judge.behave(latency=0.02)
+    most = 0.05
+    scored = score(stream(records(200)), options(judge.url, tmp_path, max_cost=most, concurrency=64, method=method))
+    counts = judge.counts()
+    price = find_price("gpt-4o", None)
+    assert price is not None
+    paid = price.cost(counts["tokens_in"], counts["tokens_out"])
+    assert 0.8 * most < paid <= most
+    assert scored.summary["cost_usd"] == pytest.approx(paid)
+    assert scored.summary["unscored"] > 0
+    assert {error for error in column(scored, "errors") if error} == {scored.summary["stopped"]}
+    assert "--max-cost" in scored.summary["stopped"]
+
+
+def test_a_budget_needs_a_price(judge: Judge, tmp_path: Any) -> None:
+    with pytest.raises(InputError, match="--price"):
+        score(stream(records(3)), options(judge.url, tmp_path, models=("nobody-lists-this",), max_cost=1.0))
+    assert judge.counts()["requests"] == 0
+    by_hand = options(judge.url, tmp_path, models=("nobody-lists-this",), max_cost=1.0, price=(1.0, 2.0))
+    summary = score(stream(records(3)), by_hand).summary
+    assert summary["cost_usd"] == pytest.approx((summary["input_tokens"] + 2 * summary["output_tokens"]) / 1e6)
+
+
+def test_prices_are_those_of_one_request() -> None:
+    price = find_price("gpt-4o", None)
+    assert price is not None
+    assert price.cost(500, 1) * 1e6 == pytest.approx(1260)
+    flex = find_price("gpt-4o", None, "flex")
+    assert flex is not None
+    assert flex.cost(500, 1) == pytest.approx(price.cost(500, 1) / 2)
+    assert price.cost(500, 1, 400) < price.cost(500, 1)
+    assert find_price("nobody-lists-this", None) is None
+
+
+def test_a_budget_counts_what_is_in_flight() -> None:
+    budget = Budget(1.0)
+    assert budget.reserve(0.6)
+    assert not budget.reserve(0.5)
+    budget.settle(0.6, 0.1)
+    assert budget.reserve(0.9)
+    assert not budget.reserve(0.01)
+
+
+@pytest.mark.parametrize("text", ["", "plain words", "数学と科学", "مرحبا بالعالم", "🌱" * 10, "a" * 100, "1" * 50, "\n \t"])
+def test_an_estimate_is_below_the_most(text: str) -> None:
+    assert 0 < estimate_tokens(text) <= max(1, most_tokens(text) + 1)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m3s"}, None),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6ms"}, 0.006),
+        ({}, None),
+    ],
+)
+def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    found = retry_after(headers)
+    assert found == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("6m0s", 360), ("1s", 1), ("6ms", 0.006), ("1h2m3.5s", 3723.5), ("20", 20)])
+def test_durations(text: str, seconds: float) -> None:
+    assert duration(text) == pytest.approx(seconds)
+
+
+def test_a_pace_lets_through_its_rate_and_no_more() -> None:
+    pace, now, taken = Pace(10.0, 0.1), 100.0, 0
+    while now < 110.0:
+        if pace.delay(now) == 0.0:
+            pace.take(now, 1)
+            taken += 1
+        now += 0.003
+    assert 99 <= taken <= 102
+
+
+def test_tokens_not_used_are_given_back() -> None:
+    limits = Limits(tpm=60_000)
+    limits.take(100.0, 5000)
+    full = limits.delay(100.0)
+    limits.answered(100.0, 5000, 1000)
+    assert full > 3.0
+    assert limits.delay(100.0) == pytest.approx(max(0.0, full - 4000 / (1000 * 0.985)))
+
+
+def test_a_server_states_its_limits_unless_the_user_has() -> None:
+    headers = {"x-ratelimit-limit-requests": "600", "x-ratelimit-limit-tokens": "60000"}
+    told, said = Limits(), Limits(rpm=60)
+    told.learn(headers)
+    said.learn(headers)
+    assert told.requests is not None
+    assert told.requests.rate == pytest.approx(9.85)
+    assert said.requests is not None
+    assert said.requests.rate == pytest.approx(0.985)
+
+
+def test_a_refusal_makes_all_wait() -> None:
+    limits = Limits()
+    limits.refused(100.0, 3.0)
+    assert limits.delay(101.0) == pytest.approx(2.0)
+    assert limits.delay(103.0) == 0.0
+
+
+def test_concurrency_doubles_until_it_is_refused() -> None:
+    level = Level(1000)
+    level.now = 20.0
+    for _ in range(20):
+        level.answered(0.2)
+    assert level.now == 40.0
+    level.refused(50.0)
+    assert level.now == 20.0
+    level.answered(0.2)
+    assert 20.0 < level.now < 20.1
+
+
+@pytest.mark.parametrize("headers", [True, False])
+def test_an_enforced_limit_is_used_and_kept(judge: Judge, tmp_path: Any, headers: bool) -> None:
+    judge.behave(rpm=3000, latency=0.02, limit_headers=headers)
+    score(stream(records(200)), options(judge.url, tmp_path, rpm=None if headers else 3000))
+    counts = judge.counts()
+    late = [t for t in counts["times"] if t > 2]
+    refused = [t for t in counts["refused_times"] if t > 2]
+    assert counts["paid"] == 400
+    assert len(refused) <= 0.01 * len(late)
+    # 50 a second are allowed; the machine of the tests may be busy, so this only shows that the pace is near it.
+    assert counts["times"][-1] < 1.5 * 400 / 50
