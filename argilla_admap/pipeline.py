@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from argilla_admap.scoring.transport import Client
     from argilla_admap.tables import RecordStream
 
-__all__ = ["Run", "check", "connect", "map_path", "pull", "push", "read", "run", "score"]
+__all__ = ["Run", "check", "connect", "map_path", "pull", "push", "read", "run", "score", "score_with"]
 
 _ARGILLA = "argilla:"
 
@@ -135,16 +135,27 @@ def score(
         InputError: an option cannot be used; nothing was asked.
         ScoringError: the judge cannot be asked any more; what it answered is kept.
     """
-    from argilla_admap.scoring import engine
-
-    return engine.score(
-        preferences,
-        _score_options(scorer, model, options),
-        client=client,
-        output=None if output is None else os.fspath(output),
-        progress=progress,
-        warn=warn,
+    return score_with(
+        preferences, _score_options(scorer, model, options), client=client, output=output, progress=progress, warn=warn
     )
+
+
+def score_with(
+    preferences: RecordStream,
+    options: ScoreOptions,
+    *,
+    client: Client | None = None,
+    output: str | os.PathLike[str] | None = None,
+    progress: Callable[[ScoreProgress], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Scored:
+    """`score`, with the options as one value; adaptive where they say so."""
+    if options.adaptive or options.screen is not None:
+        from argilla_admap.adaptive import score_adaptively as how
+    else:
+        from argilla_admap.scoring.engine import score as how
+    place = None if output is None else os.fspath(output)
+    return how(preferences, options, client=client, output=place, progress=progress, warn=warn)
 
 
 def _score_options(scorer: str, model: str | Sequence[str] | None, options: dict[str, Any]) -> ScoreOptions:
@@ -232,7 +243,6 @@ def run(
     from argilla_admap.mapping.data_map import build_map
     from argilla_admap.review.argilla_api import Api, parse_address
     from argilla_admap.review.settings import choose_workspace
-    from argilla_admap.scoring import engine
 
     # A server or workspace that is not there, or a bad row, is found out before the judge is paid.
     argilla = connect(client)
@@ -241,7 +251,7 @@ def run(
     if api.find(address) is None:
         choose_workspace(api, address)
     check(preferences, warn)
-    scored = engine.score(preferences, options, client=judge, output=scored_path(output), progress=score_progress, warn=warn)
+    scored = score_with(preferences, options, client=judge, output=scored_path(output), progress=score_progress, warn=warn)
     data_map = build_map(scored, stratify=stratify)
     data_map.write(output)
     pushed = push(data_map, dataset, argilla, progress=push_progress, **push_options)

@@ -22,6 +22,7 @@ FLOORS = [
     {"scoring"},
     {"mapping"},
     {"review", "report"},
+    {"adaptive"},
     {"pipeline", "distributed"},
     {"demo"},
     {"cli"},
@@ -56,7 +57,9 @@ def test_a_room_imports_only_what_lies_below_it(module: Path) -> None:
         parts = name.split(".")
         if parts[0] != "argilla_admap" or len(parts) < 2 or parts[1] in {room, "__version__"}:
             continue
-        assert _floor(parts[1]) < _floor(room), f"{module.relative_to(PACKAGE)} imports {name}, which lies above it or beside it"
+        assert _floor(parts[1]) < _floor(room), (
+            f"{module.relative_to(PACKAGE)} imports {name}, which lies above it or beside it"
+        )
 
 
 @pytest.mark.parametrize("library, rooms", [("openai", {"scoring"}), ("argilla", {"review", "pipeline"})])

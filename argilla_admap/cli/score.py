@@ -47,7 +47,7 @@ def command(
         emit(answer, as_json, lambda: show_estimate(answer))
         return
     with ProgressLine() as line:
-        scored = engine.score(preferences, options, output=output, progress=line.scoring, warn=note)
+        scored = pipeline.score_with(preferences, options, output=output, progress=line.scoring, warn=note)
     summary = scored.summary
     emit(summary, as_json, lambda: show_score(summary))
     explain_unscored(summary)

@@ -9,11 +9,12 @@ from itertools import chain
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from argilla_admap.records import SCORED_SCHEMA
 from argilla_admap.scoring.scorer import ScoredCompletion
 
-__all__ = ["Count", "row_groups", "scored_batch", "scored_schema"]
+__all__ = ["Count", "completions_of", "row_groups", "scored_batch", "scored_schema"]
 
 #: Row groups of the file.
 _GROUP_ROWS = 4096
@@ -84,6 +85,21 @@ def scored_batch(
     schema = scored_schema(judges)
     arrays = [columns[f.name] if f.name in columns else pa.nulls(batch.num_rows, f.type) for f in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema), rows
+
+
+def completions_of(batch: pa.RecordBatch) -> list[list[ScoredCompletion]]:
+    """The scored completions that the main columns of a batch of `scored_schema` hold."""
+    columns: list[list[Any]] = [batch.column(name).to_pylist() for name in _OF_A_JUDGE]
+    sizes: list[Any] = pc.list_value_length(batch.column("completions")).to_pylist()
+    return [
+        [
+            ScoredCompletion(score, error, variance, count or 0, tuple(samples or ()), reason)
+            for score, error, variance, count, samples, reason in zip(
+                *(values if values is not None else [None] * size for values in row), strict=True
+            )
+        ]
+        for size, *row in zip(sizes, *columns, strict=True)
+    ]
 
 
 def _columns(rows: Sequence[Sequence[ScoredCompletion]]) -> dict[str, pa.Array[Any]]:

@@ -1,0 +1,205 @@
+"""Samples where they count: score all once, then again only where a label is undecided, which the map tells.
+
+Judging every completion alike spends most of the calls on labels that one look has settled. Here each round judges again the
+label's best and worst completion of the records whose P(wrong) is the least decided for the samples they had; a second, dearer
+judge may look at what stays open.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from argilla_admap.errors import InputError
+from argilla_admap.mapping.data_map import build_map
+from argilla_admap.scoring import engine
+from argilla_admap.scoring.adaptive import next_round
+from argilla_admap.scoring.columns import completions_of, scored_batch
+from argilla_admap.scoring.scorer import ScoredCompletion
+from argilla_admap.tables import RecordStream, read_stream, write_parquet
+
+if TYPE_CHECKING:
+    from argilla_admap.scoring.engine import Progress, Scored
+    from argilla_admap.scoring.options import ScoreOptions
+    from argilla_admap.scoring.transport import Client
+
+__all__ = ["EXTRA_CALLS", "score_adaptively"]
+
+#: Calls a completion, on average, that the rounds may add to the first one.
+EXTRA_CALLS = 1.0
+#: After each round the map is fitted anew; more rounds choose better and fit longer.
+_ROUNDS = 6
+#: The second judge looks at no more than this share of the records.
+_SCREENED_SHARE = 0.2
+#: Below this p (1 - p) a label is decided.
+_DECIDED = 0.02
+_SUMMED = ("requests", "input_tokens", "output_tokens", "retried")
+
+
+def score_adaptively(
+    preferences: RecordStream,
+    options: ScoreOptions,
+    *,
+    client: Client | None = None,
+    output: str | Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Scored:
+    """Scores with `options.adaptive` or `options.screen`; otherwise like `engine.score`, whose errors it raises.
+
+    `options.max_cost` holds for all rounds together. Stopped anywhere, the same call goes on: all answers are in the store.
+    """
+    if options.screen is not None and len(options.models) > 1:
+        raise InputError(f"--screen {options.screen}: goes with one --model, not with {len(options.models)}; leave one out")
+    spending = _Spending(options, client, progress, warn or (lambda _: None))
+    scored = spending.score(preferences, replace(options, adaptive=False, screen=None, samples=options.samples or 1))
+    facts: dict[str, Any] = {}
+    if options.adaptive:
+        scored, facts["adaptive"] = _rounds(preferences, scored, spending, replace(options, adaptive=False, screen=None))
+    second, chosen = None, 0
+    if options.screen is not None and not scored.summary["stopped"]:
+        second, chosen = _screen(preferences, scored, spending, options)
+        facts["screen"] = {"model": options.screen, "records": chosen}
+    return spending.finish(scored, second, facts, output)
+
+
+class _Spending:
+    """Runs of the engine that count together."""
+
+    def __init__(
+        self,
+        options: ScoreOptions,
+        client: Client | None,
+        progress: Callable[[Progress], None] | None,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._left = options.max_cost
+        self._client, self._progress, self.warn = client, progress, warn
+        self._summaries: list[dict[str, Any]] = []
+
+    def score(self, preferences: RecordStream, options: ScoreOptions) -> Scored:
+        scored = engine.score(
+            preferences, replace(options, max_cost=self._left), client=self._client, progress=self._progress, warn=self.warn
+        )
+        self._summaries.append(scored.summary)
+        if self._left is not None:
+            self._left = max(0.0, self._left - (scored.summary["cost_usd"] or 0.0))
+        return scored
+
+    def finish(self, scored: Scored, second: Scored | None, facts: Mapping[str, Any], output: str | Path | None) -> Scored:
+        """The last run's scores, the second judge's beside them, with the counts of all runs."""
+        costs = [one["cost_usd"] for one in self._summaries]
+        summary = {
+            **scored.summary,
+            **{name: sum(one[name] for one in self._summaries) for name in _SUMMED},
+            "cached": self._summaries[0]["cached"],
+            "cost_usd": None if None in costs else round(sum(costs), 6),
+            "stopped": next((one["stopped"] for one in self._summaries if one["stopped"]), None),
+            "seconds": round(sum(one["seconds"] for one in self._summaries), 3),
+            "output": str(output) if output is not None else None,
+            **facts,
+        }
+        stream: RecordStream = scored
+        if second is not None:
+            summary["model"] = f"{scored.summary['model']}, {second.summary['model']}"
+            stream = _beside(scored, second)
+        stream.info["score"] = {**stream.info.get("score", {}), **facts, "cost_usd": summary["cost_usd"]}
+        if output is None:
+            with tempfile.NamedTemporaryFile(prefix="admap-scored-", suffix=".parquet", delete=False) as file:
+                path = Path(file.name)
+        else:
+            path = Path(output)
+        write_parquet(path, stream.batches(), stream.schema, stream.info)
+        return engine.Scored(read_stream(path), summary, path, temporary=output is None)
+
+
+def _rounds(
+    preferences: RecordStream, scored: Scored, spending: _Spending, options: ScoreOptions
+) -> tuple[Scored, dict[str, Any]]:
+    samples = options.samples or 1
+    left = round(EXTRA_CALLS * scored.summary["completions"])
+    a_round = max(32, -(-left // _ROUNDS))
+    plan: dict[str, tuple[int, ...]] = {}
+    rounds = 0
+    while left >= 2 and not scored.summary["stopped"]:
+        told = _undecided(scored)
+        if told is None:
+            spending.warn("--samples auto: there is no P(wrong) to go by, so each completion was judged once")
+            break
+        chosen = next_round(*told, min(a_round, left))
+        if not chosen:
+            break
+        plan.update(chosen)
+        left -= 2 * len(chosen)
+        rounds += 1
+        spending.warn(f"round {rounds}: {len(chosen):,} records whose label is undecided are judged again")
+        scored = spending.score(preferences, replace(options, samples=samples, plan=dict(plan)))
+    return scored, {"rounds": rounds, "records_judged_again": len(plan)}
+
+
+def _undecided(scored: Scored) -> tuple[list[str], npt.NDArray[np.float64], list[Any], list[Any]] | None:
+    """Ids, P(wrong), labels and samples of all records; None where there is no P(wrong)."""
+    numbers = build_map(scored).numbers
+    p_wrong = np.array(numbers.column("p_wrong").to_pylist(), np.float64)  # null becomes NaN
+    if not np.isfinite(p_wrong).any():
+        return None
+    ids: list[Any] = numbers.column("id").to_pylist()
+    counts: list[Any] = numbers.column("score_counts").to_pylist()
+    return ids, p_wrong, numbers.column("ratings").to_pylist(), [had or () for had in counts]
+
+
+def _screen(preferences: RecordStream, scored: Scored, spending: _Spending, options: ScoreOptions) -> tuple[Scored | None, int]:
+    """The second judge's scores of the least decided records, all their completions: its scale is its own."""
+    told = _undecided(scored)
+    if told is None:
+        spending.warn("--screen: there is no P(wrong) to go by, so the second judge was not asked")
+        return None, 0
+    ids, p_wrong, _, _ = told
+    worth = np.nan_to_num(p_wrong * (1 - p_wrong), nan=0.0)
+    open_ = np.flatnonzero(worth >= _DECIDED)
+    order = open_[np.argsort(-worth[open_], kind="stable")][: max(1, round(_SCREENED_SHARE * len(ids)))]
+    if not len(order):
+        return None, 0
+    wanted = pa.array([ids[row] for row in order])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in preferences.batches():
+            kept = batch.filter(pc.is_in(batch.column("id"), value_set=wanted))
+            if kept.num_rows:
+                yield kept
+
+    some = RecordStream(batches, preferences.schema, preferences.info)
+    spending.warn(f"{options.screen} looks at {len(order):,} records that are still undecided")
+    own = replace(options, adaptive=False, screen=None, models=(str(options.screen),), samples=options.samples or 1)
+    return spending.score(some, own), len(order)
+
+
+def _beside(scored: Scored, second: Scored) -> RecordStream:
+    """The first judge's scores with the second's where it was asked, as those of a panel."""
+    looked = {
+        record: row
+        for batch in second.batches()
+        for record, row in zip(batch.column("id").to_pylist(), completions_of(batch), strict=True)
+    }
+    judges = (scored.summary["model"], second.summary["model"])
+
+    def joined(batch: pa.RecordBatch) -> pa.RecordBatch:
+        first = completions_of(batch)
+        ids = batch.column("id").to_pylist()
+        other = [looked.get(record, [_NOT_ASKED] * len(row)) for record, row in zip(ids, first, strict=True)]
+        return scored_batch(batch, judges, [first, other])[0]
+
+    first = next(scored.batches(), None)
+    schema = scored.schema if first is None else joined(first.slice(0, 0)).schema
+    return RecordStream(lambda: (joined(batch) for batch in scored.batches()), schema, scored.info)
+
+
+_NOT_ASKED = ScoredCompletion(None, "not asked: the first judge had decided")
