@@ -10,58 +10,16 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from argilla_admap.errors import InputError
 from argilla_admap.server import launcher
-from argilla_admap.server.home import Home
-
-NAMES = ("elasticsearch", "redis", "server", "worker")
-
-
-@dataclass
-class Life:
-    """The server under test."""
-
-    data_dir: Path
-
-    @property
-    def home(self) -> Home:
-        return Home(self.data_dir)
-
-    @property
-    def pids(self) -> dict[str, int | None]:
-        return launcher.status(self.data_dir).pids
-
-    def command(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.words(*words), env=self.environment(**environment), capture_output=True, text=True, check=False
-        )
-
-    def begin(self, *words: str, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.words(*words), env=self.environment(**environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-
-    def words(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "argilla_admap", "server", *words, "--data-dir", str(self.data_dir)]
-
-    def environment(self, **environment: str) -> dict[str, str]:
-        return os.environ | {"OPENAI_API_KEY": "sk-of-the-judge"} | environment
-
-    def http(self) -> httpx.Client:
-        found = launcher.find(self.data_dir)
-        assert found is not None
-        return httpx.Client(base_url=found.url, headers={"X-Argilla-Api-Key": found.api_key}, timeout=60)
+from tests.server.life import NAMES, Life, assert_whole, kill, put, size_of, target_of, until
 
 
 @pytest.fixture(scope="module")
@@ -77,20 +35,13 @@ def half_migrated(life: Life) -> int:
     """A first start that was killed, with its server, in the middle of making the database; the bytes made so far."""
     starter = life.begin("start")
     copy = life.home.database.with_name("argilla.db.migrating")
-    size = _until(lambda: (made := _size(copy)) > 20_000 and made)
+    size = until(lambda: (made := size_of(copy)) > 20_000 and made)
     server = life.pids["server"]
     assert server is not None
     os.kill(server, signal.SIGKILL)
     starter.kill()
     starter.communicate()
     return int(size)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 @pytest.fixture(scope="module")
@@ -117,50 +68,6 @@ def dataset(life: Life, two_starts: object) -> str:
         for begin in range(0, 300, 100):
             put(http, dataset, begin, 1.0)
     return dataset
-
-
-def put(http: httpx.Client, dataset: str, begin: int, size: float) -> None:
-    items = [
-        {"external_id": f"r{i}", "fields": {"text": f"thing {i}"}, "metadata": {"size": size}}
-        for i in range(begin, begin + 100)
-    ]
-    http.put(f"/api/v1/datasets/{dataset}/records/bulk", json={"items": items}).raise_for_status()
-
-
-def in_database(http: httpx.Client, dataset: str) -> dict[float, int]:
-    """How many records have each size, by the database."""
-    sizes: dict[float, int] = {}
-    for item in http.get(f"/api/v1/datasets/{dataset}/records?limit=1000").json()["items"]:
-        sizes[item["metadata"]["size"]] = sizes.get(item["metadata"]["size"], 0) + 1
-    return sizes
-
-
-def in_index(http: httpx.Client, dataset: str, sizes: dict[float, int]) -> dict[float, int]:
-    """The same, by the index."""
-    found = {}
-    for size in sizes:
-        scope = {"entity": "metadata", "metadata_property": "size"}
-        query = {"filters": {"type": "and", "and": [{"type": "range", "scope": scope, "ge": size, "le": size}]}}
-        answer = http.post(f"/api/v1/datasets/{dataset}/records/search?limit=1", json=query)
-        answer.raise_for_status()
-        found[size] = answer.json()["total"]
-    return found
-
-
-def kill(life: Life, name: str) -> None:
-    pid = life.pids[name]
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    _until(lambda: life.pids[name] is None)
-
-
-def assert_whole(life: Life, dataset: str) -> None:
-    """All four run, all records are there, and the index says what the database says."""
-    assert launcher.status(life.data_dir).running
-    with life.http() as http:
-        sizes = in_database(http, dataset)
-        assert sum(sizes.values()) == 300
-        assert in_index(http, dataset, sizes) == sizes
 
 
 def test_of_two_starts_at_once_one_waits_and_both_find_the_same_server(
@@ -218,7 +125,7 @@ def test_the_parts_listen_on_loopback_only(life: Life, two_starts: object) -> No
         target
         for pid in life.pids.values()
         for link in Path(f"/proc/{pid}/fd").iterdir()
-        if (target := _target(link)).startswith("socket:")
+        if (target := target_of(link)).startswith("socket:")
     }
     heard = []
     for table in ("tcp", "tcp6"):
@@ -229,13 +136,6 @@ def test_the_parts_listen_on_loopback_only(life: Life, two_starts: object) -> No
     # 127.0.0.1, in IPv4's own form and in the form that Java's IPv6 sockets have.
     assert len(heard) >= 3
     assert set(heard) <= {"0100007F", "0000000000000000FFFF00000100007F"}
-
-
-def _target(link: Path) -> str:
-    try:
-        return str(link.readlink())
-    except OSError:
-        return ""
 
 
 def test_no_list_of_processes_and_no_log_shows_a_secret_and_no_part_knows_the_judges_key(
@@ -288,7 +188,7 @@ def test_a_start_repairs_a_server_of_which_one_part_was_killed_while_it_wrote(li
         for begin in (0, 100, 200):
             put(http, dataset, begin, float(pid))
     killer.join()
-    _until(lambda: life.pids[name] is None)
+    until(lambda: life.pids[name] is None)
     found = launcher.status(life.data_dir)
     assert not found.running
     shown = life.command("status")
@@ -305,7 +205,7 @@ def test_a_start_goes_on_where_a_killed_one_left_off(life: Life, dataset: str) -
     for name in ("server", "worker"):
         kill(life, name)
     starter = life.begin("start")
-    begun = _until(lambda: life.pids["server"])
+    begun = until(lambda: life.pids["server"])
     starter.kill()
     starter.communicate()
     done = life.command("start", "--json")
@@ -318,7 +218,7 @@ def test_ctrl_c_stops_what_the_start_has_begun_and_nothing_else(life: Life, data
     before = life.pids
     kill(life, "server")
     starter = life.begin("start")
-    begun = _until(lambda: life.pids["server"])
+    begun = until(lambda: life.pids["server"])
     starter.send_signal(signal.SIGINT)
     _, said = starter.communicate()
     assert starter.returncode == 1
@@ -442,11 +342,3 @@ def test_a_folder_that_never_was_is_not_running_and_is_not_made_by_asking(tmp_pa
     assert answer["running"] is False
     assert never.command("stop").returncode == 0
     assert not never.data_dir.exists()
-
-
-def _until(condition: Any) -> Any:
-    deadline = time.monotonic() + 60
-    while not (value := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return value
