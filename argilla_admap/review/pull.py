@@ -253,14 +253,23 @@ def mark_outcomes(result: PullResult, client: rg.Argilla) -> int:
     target = api.dataset(parse_address(result.dataset))
     if BY_COLUMN["flags"].name not in target.properties:
         return 0
-    items = []
+    items: list[tuple[str, str]] = []
     for record_id, outcome in result.outcomes.items():
         for server_id, metadata in result._reviewed[record_id].records:
             if metadata.get(_REVIEW.name) != outcome:
-                items.append({"id": server_id, "metadata": {**metadata, _REVIEW.name: outcome}})
+                items.append((server_id, outcome))
     if items:
         blind = not all(found.get("visible_for_annotators", True) for found in target.properties.values())
         ensure_properties(api, target, [_REVIEW.column], blind=blind)
     for start in range(0, len(items), 100):
-        api.put_records(target, items[start : start + 100])
+        batch = items[start : start + 100]
+        now = api.metadata_of(target, [server_id for server_id, _ in batch])
+        api.put_records(
+            target,
+            [
+                {"id": server_id, "metadata": {**now[server_id], _REVIEW.name: outcome}}
+                for server_id, outcome in batch
+                if server_id in now
+            ],
+        )
     return len(items)

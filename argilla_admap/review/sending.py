@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from argilla_admap.errors import ArgillaError, InputError
-from argilla_admap.review.argilla_api import Api, RemoteDataset
+from argilla_admap.review.argilla_api import BY_AGE, Api, RemoteDataset
 from argilla_admap.review.properties import BY_COLUMN, POSITION, PROPERTIES
 
 __all__ = ["Known", "Sender", "existing_records", "split_metadata"]
@@ -164,6 +164,7 @@ class Sender:
         batch, self._batch, self._bytes = self._batch, [], 0
         if not batch or self._dry_run:
             return
+        self._merge(batch)
         answer = self._api.put_records(self._dataset, batch)
         dated = [item for item in batch if "id" in item and ("metadata" in item or "fields" in item)]
         if not dated:
@@ -173,6 +174,16 @@ class Sender:
             mine = {item["id"] for item in dated}
             self._since = min(str(record["updated_at"]) for record in answer["items"] if record["id"] in mine)
         self._dated.update(uuid.UUID(item["id"]).bytes for item in dated)
+
+    def _merge(self, batch: list[dict[str, Any]]) -> None:
+        """Takes others' metadata as they are at this moment: a pull, a watch or a person may have written since we looked."""
+        changing = [item for item in batch if "id" in item and "metadata" in item]
+        if not changing:
+            return
+        now = self._api.metadata_of(self._dataset, [item["id"] for item in changing])
+        for item in changing:
+            if item["id"] in now:
+                item["metadata"] = {**split_metadata(now[item["id"]])[1], **split_metadata(item["metadata"])[0]}
 
     def verify(self) -> None:
         """Makes sure that the index holds what the database holds; sends again what it lost.
@@ -205,7 +216,7 @@ class Sender:
             lost |= self._missing()
         if self._since is not None:
             stale = {"type": "range", "scope": {"entity": "record", "property": "updated_at"}, "ge": self._since}
-            body = {"filters": {"and": [stale]}, "sort": _BY_AGE}
+            body = {"filters": {"and": [stale]}, "sort": BY_AGE}
             if self._api.count(self._dataset, body) < len(self._dated):
                 lost |= self._dated - set(self._found(body))
         return lost
@@ -213,7 +224,7 @@ class Sender:
     def _missing(self) -> set[bytes]:
         """Records of the database that the index does not hold."""
         stored = {uuid.UUID(item["id"]).bytes for page in self._api.pages(self._dataset) for item in page}
-        return stored - set(self._found({"sort": _BY_AGE}))
+        return stored - set(self._found({"sort": BY_AGE}))
 
     def _found(self, body: Mapping[str, Any]) -> Iterator[bytes]:
         offset = 0
@@ -223,6 +234,3 @@ class Sender:
             offset += len(items)
             if not items or offset >= total:
                 return
-
-
-_BY_AGE = [{"scope": {"entity": "record", "property": "inserted_at"}, "order": "asc"}]

@@ -99,6 +99,27 @@ def test_a_push_after_answers_loses_none_of_them(argilla_client: Any, workspace:
     assert next(q for q in result.queues if q["name"] == "likely-wrong")["count"] == 24
 
 
+def test_metadata_that_others_write_during_a_push_are_kept(
+    argilla_client: Any, workspace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = many(4)
+    push(data_map(rows), "meanwhile", argilla_client, workspace=workspace)
+    api = Api(argilla_client)
+    target = remote(api, workspace, "meanwhile")
+    first = next(iter(records(api, target).values()))
+    original = sending.existing_records
+
+    def look(*arguments: Any) -> Any:
+        known = original(*arguments)
+        api.put_records(target, [{"id": first["id"], "metadata": {**first["metadata"], "theirs": "new"}}])
+        return known
+
+    monkeypatch.setattr("argilla_admap.review.push.existing_records", look)
+    push(data_map([r | {"p_wrong": 0.75} for r in rows]), "meanwhile", argilla_client, workspace=workspace)
+    metadata = records(api, target)[first["external_id"]]["metadata"]
+    assert (metadata["theirs"], metadata["admap_p_wrong"]) == ("new", 0.75)
+
+
 def test_new_records_of_a_grown_map_are_added_and_gone_ones_stay(argilla_client: Any, workspace: str) -> None:
     push(data_map(many(10, prefix="old")), "grown", argilla_client, workspace=workspace)
     result = push(data_map([*many(5, prefix="old"), *many(3, prefix="new")]), "grown", argilla_client, workspace=workspace)
