@@ -1,0 +1,75 @@
+"""Adaptive spending: more samples, or a second judge, only where a label is undecided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import argilla_admap as admap
+from argilla_admap.errors import InputError
+from argilla_admap.example_data import write_example
+from tests.bench.adaptive import adaptive, uniform
+from tests.doubles.judge_server import Judge
+
+
+@pytest.fixture
+def preferences(tmp_path: Path) -> Path:
+    return write_example(tmp_path)[0]
+
+
+def test_what_is_undecided_is_judged_again_and_nothing_is_paid_twice(preferences: Path, judge: Judge, tmp_path: Path) -> None:
+    judge.behave(logprobs="none", noise=True)
+    options = {"base_url": judge.url, "adaptive": True, "store": tmp_path / "store.sqlite"}
+    scored = admap.score(admap.read(preferences), **options)
+    completions = scored.summary["completions"]
+    assert completions < scored.summary["requests"] <= 2 * completions + 4, "the probe's few calls come on top"
+    counts = [tuple(row) for row in scored.table().column("score_counts").to_pylist()]
+    assert min(map(min, counts)) == 1
+    assert max(map(max, counts)) > 1
+    samples = scored.table().column("samples").to_pylist()
+    assert [tuple(len(s) for s in row) for row in samples] == counts
+
+    again = admap.score(admap.read(preferences), **options)
+    assert again.summary["requests"] == 0
+    assert again.table().column("scores").equals(scored.table().column("scores"))
+
+
+def test_a_second_judge_looks_only_at_what_is_undecided(preferences: Path, judge: Judge, tmp_path: Path) -> None:
+    scored = admap.score(
+        admap.read(preferences), model="first", screen="second", base_url=judge.url, store=tmp_path / "s.sqlite"
+    )
+    looked = scored.summary["screen"]["records"]
+    assert 0 < looked <= 0.2 * scored.summary["records"] + 1
+    table = scored.table()
+    second = table.column("scores.second").to_pylist()
+    assert sum(any(s is not None for s in row) for row in second) == looked
+    first = table.column("scores.first").to_pylist()
+    combined = table.column("scores").to_pylist()
+    for a, b, both in zip(first, second, combined, strict=True):
+        expected = [x if y is None else (x + y) / 2 for x, y in zip(a, b, strict=True)]
+        assert both == pytest.approx(expected)
+    assert admap.build_map(scored).summary["mapped"] == scored.summary["records"]
+
+
+def test_the_budget_holds_for_all_rounds_together(preferences: Path, judge: Judge, tmp_path: Path) -> None:
+    judge.behave(logprobs="none", noise=True)
+    options = {"base_url": judge.url, "adaptive": True, "store": tmp_path / "store.sqlite"}
+    scored = admap.score(admap.read(preferences), max_cost=0.7, **options)
+    assert 0.3 < scored.summary["cost_usd"] <= 0.7
+    assert scored.summary["stopped"]
+
+
+def test_a_panel_and_a_second_judge_do_not_go_together(preferences: Path, judge: Judge) -> None:
+    with pytest.raises(InputError, match="--screen"):
+        admap.score(admap.read(preferences), model=["a", "b"], screen="c", base_url=judge.url)
+    assert judge.counts()["requests"] == 0
+
+
+def test_on_recorded_samples_two_calls_where_it_counts_find_more_than_two_for_all() -> None:
+    seeds = range(3)
+    spent, _, adaptive_ap = np.mean([adaptive(seed, 2.0) for seed in seeds], axis=0)
+    _, _, uniform_ap = np.mean([uniform(seed, 2) for seed in seeds], axis=0)
+    assert spent <= 2.0
+    assert adaptive_ap > uniform_ap
