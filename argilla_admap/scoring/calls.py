@@ -84,6 +84,8 @@ class Calls:
         self._tasks: set[asyncio.Task[None]] = set()
         self._active = 0
         self._health = Health()
+        self._renewals = 0
+        self._renewing = asyncio.Lock()
         self._fatal: BaseException | None = None
         self._pump_timer: asyncio.TimerHandle | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -157,7 +159,9 @@ class Calls:
     def _depart(self, ready: list[Ticket]) -> None:
         """Sends claimed questions, but for those that another process answered before they were claimed."""
         # As long as nobody else has written to the store, what was looked up before is all there is.
-        keys = [key for ticket in ready for key in ticket.job.question.keys] if self.store.version() != self._first_version else []
+        keys = (
+            [key for ticket in ready for key in ticket.job.question.keys] if self.store.version() != self._first_version else []
+        )
         found = self.store.look_up(keys)
         for ticket in ready:
             job = ticket.job
@@ -277,10 +281,14 @@ class Calls:
     async def _cure(self, job: Job, fault: Fault, *, unreachable: bool = False) -> None:
         cure = fault.cure
         if cure is Cure.RENEW:
-            if job.renewed or not await self.transport.renew():
-                self._stop(JudgeRefused(f"{fault.reason}\nThe key was not accepted: set OPENAI_API_KEY to a valid one."))
-                return
-            job.renewed = True
+            async with self._renewing:
+                # Of many that fail with one key only the first asks for another.
+                if job.renewals == self._renewals:
+                    if not await self.transport.renew():
+                        words = "The key was not accepted: set OPENAI_API_KEY to a valid one."
+                        self._stop(JudgeRefused(f"{fault.reason}\n{words}"))
+                        return
+                    self._renewals += 1
             self._queue.appendleft(job)
         elif cure is Cure.STOP:
             self._stop(JudgeRefused(fault.reason))

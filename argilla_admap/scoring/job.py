@@ -31,7 +31,8 @@ class Job:
     timeouts: int = 0
     unreadable: int = 0
     refusals: int = 0
-    renewed: bool = False
+    #: How often the key had been renewed when the question was sent last.
+    renewals: int = 0
 
 
 class Ticket(NamedTuple):

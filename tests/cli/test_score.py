@@ -1,0 +1,108 @@
+"""`admap score` from the shell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from argilla_admap.cli import main
+from tests.doubles.judge_server import Judge
+
+
+def admap(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.jsonl"
+    with path.open("w", encoding="utf-8") as lines:
+        for n in range(20):
+            completions = [{"text": f"Answer {n} quality=5"}, {"text": f"Other {n} quality=2"}]
+            lines.write(json.dumps({"id": f"r{n}", "prompt": f"Question {n}", "completions": completions}) + "\n")
+    return path
+
+
+def test_the_answer_is_one_json_object_with_the_fields_of_the_contract(judge: Judge, pairs: Path, capsys: Any) -> None:
+    out = pairs.with_name("scored.parquet")
+    code, said, _ = admap(capsys, "score", pairs, "-o", out, "--base-url", judge.url, "--json")
+    answer = json.loads(said)
+    assert code == 0
+    assert (answer["records"], answer["completions"], answer["scored"], answer["unscored"]) == (20, 40, 40, 0)
+    assert (answer["requests"], answer["cached"], answer["model"], answer["output"]) == (40, 0, "gpt-4o", str(out))
+    assert answer["cost_usd"] > 0
+    assert answer["input_tokens"] > answer["output_tokens"] == 40
+    assert pq.read_table(out).column("scores").to_pylist()[0] == [pytest.approx(4.714, abs=1e-3), pytest.approx(2.0)]
+
+
+def test_some_unscored_is_exit_code_3_and_running_again_asks_those(judge: Judge, pairs: Path, capsys: Any) -> None:
+    judge.behave(faults={"prose": 0.3})
+    words = ("score", pairs, "-o", pairs.with_name("o.parquet"), "--base-url", judge.url, "--json")
+    code, said, err = admap(capsys, *words)
+    left = json.loads(said)["unscored"]
+    assert (code, left > 0) == (3, True)
+    assert "no grade" in err
+    assert "Run the same again" in err
+    judge.behave()
+    code, said, _ = admap(capsys, *words)
+    assert (code, json.loads(said)["requests"]) == (0, left)
+
+
+def test_a_dry_run_spends_and_writes_nothing(judge: Judge, pairs: Path, capsys: Any) -> None:
+    before = sorted(pairs.parent.rglob("*"))
+    code, said, _ = admap(capsys, "score", pairs, "--dry-run", "--base-url", judge.url, "--json")
+    answer = json.loads(said)
+    assert code == 0
+    assert (answer["records"], answer["completions"], answer["requests"], answer["cached"]) == (20, 40, 40, 0)
+    assert answer["cost_usd"] > 0
+    assert judge.counts()["requests"] == 0
+    assert sorted(pairs.parent.rglob("*")) == before
+
+
+def test_the_budget_ends_with_3_and_says_how_to_go_on(judge: Judge, pairs: Path, capsys: Any) -> None:
+    out = pairs.with_name("o.parquet")
+    code, _, err = admap(capsys, "score", pairs, "-o", out, "--base-url", judge.url, "--max-cost", "0.02")
+    assert code == 3
+    assert "higher --max-cost" in err
+
+
+@pytest.mark.parametrize(
+    "words", [["--samples", "0"], ["--price", "cheap"], ["--method", "guess"], ["--scorer", "nobody"], ["--rubric", "/nowhere"]]
+)
+def test_a_wrong_word_is_exit_code_2_before_any_call(judge: Judge, pairs: Path, capsys: Any, words: list[str]) -> None:
+    out = pairs.with_name("o.parquet")
+    code, _, err = admap(capsys, "score", pairs, "-o", out, "--base-url", judge.url, *words)
+    assert code == 2
+    assert words[0] in err
+    assert not out.exists()
+    assert judge.counts()["requests"] == 0
+
+
+def test_a_bad_line_costs_no_call(judge: Judge, pairs: Path, capsys: Any) -> None:
+    with pairs.open("a", encoding="utf-8") as lines:
+        lines.write('{"id": "x", "prompt": \n')
+    code, _, err = admap(capsys, "score", pairs, "-o", pairs.with_name("o.parquet"), "--base-url", judge.url)
+    assert code == 2
+    assert "21" in err
+    assert judge.counts()["requests"] == 0
+
+
+def test_no_key_is_exit_code_2_with_what_to_do(judge: Judge, pairs: Path, capsys: Any) -> None:
+    code, _, err = admap(capsys, "score", pairs, "-o", pairs.with_name("o.parquet"))
+    assert code == 2
+    assert "OPENAI_API_KEY" in err
+
+
+def test_a_refusing_judge_is_exit_code_1_and_leaves_no_file(judge: Judge, pairs: Path, capsys: Any) -> None:
+    judge.behave(unknown_model=True)
+    code, _, err = admap(capsys, "score", pairs, "-o", pairs.with_name("o.parquet"), "--base-url", judge.url)
+    assert code == 1
+    assert "--model" in err
+    assert not pairs.with_name("o.parquet").exists()
