@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from argilla_admap.errors import ScoringError
 
-__all__ = ["BatchBook", "Part", "Replied", "Waiting"]
+__all__ = ["BatchBook", "Part", "Replied", "Waiting", "batch_warnings"]
 
 _CHUNK = 500
 _SCHEMA = """
@@ -203,6 +204,23 @@ class BatchBook:
     def close(self) -> None:
         """Closes the file."""
         self._db.close()
+
+
+def batch_warnings(store: Path) -> list[str]:
+    """What a run without ``--batch`` would pay for twice: judgements that wait in batches, of whichever endpoint."""
+    waiting = 0
+    with suppress(sqlite3.Error):  # a store that never saw a batch has no such table
+        connection = sqlite3.connect(f"file:{quote(str(store))}?mode=ro", uri=True)
+        try:
+            waiting = int(connection.execute("SELECT COALESCE(SUM(requests), 0) FROM batch_parts").fetchone()[0])
+        finally:
+            connection.close()
+    if not waiting:
+        return []
+    return [
+        f"{waiting:,} judgements wait in batches: run the command that submitted them (with --batch) to take them in; "
+        "those of them that this run asks too are paid for twice"
+    ]
 
 
 @contextmanager

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
+from argilla_admap.scoring.batch_book import batch_warnings
 from argilla_admap.scoring.columns import Count, row_groups, scored_batch, scored_schema
 from argilla_admap.scoring.desk import Desk
 from argilla_admap.scoring.options import ScoreOptions
@@ -214,6 +215,9 @@ class _Run:
             await self._open()
             for scorer in self._scorers:
                 for warning in await scorer.start():
+                    self._warn(warning)
+            if self._desk is not None and self._desk.opened and not self._options.batch:
+                for warning in batch_warnings(self._desk.store.path):
                     self._warn(warning)
             ticker = asyncio.create_task(self._tick())
             try:

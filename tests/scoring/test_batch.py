@@ -316,3 +316,12 @@ def test_what_waits_at_another_endpoint_is_not_submitted_here(batches: Batches, 
     assert sum(elsewhere.paid.values()) == 2
     assert score(stream(numbered(6)), _options(batches, tmp_path / "store")).summary["unscored"] == 0
     assert sum(batches.paid.values()) == 10
+
+
+def test_a_run_without_batches_is_warned_of_what_waits_in_them(batches: Batches, tmp_path: Path) -> None:
+    first = _client(batches, tmp_path / "store", 5)
+    batches.hook = lambda event: os.kill(first.pid, signal.SIGKILL) if event == "create" else None
+    first.wait(60)
+    said: list[str] = []
+    score(stream(numbered(1)), _options(batches, tmp_path / "store", batch=False), warn=said.append)
+    assert any("10 judgements wait in batches" in words for words in said)
