@@ -23,7 +23,7 @@ ISSUES = (
     "wrong_language",  # a completion in another language or script than its prompt and its rivals
 )
 #: Of a contradiction: by how many standardised rating units the other records disagree with the label.
-CONTRADICTED_BY = 0.25
+CONTRADICTED_BY = 0.75
 
 
 @dataclass(frozen=True, slots=True)

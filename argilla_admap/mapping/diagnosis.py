@@ -26,6 +26,9 @@ __all__ = ["MIN_GAIN", "Diagnosis", "diagnose"]
 
 #: Nats a record by which the evidence must explain the labels' order better than chance; else there is no P(wrong).
 MIN_GAIN = 0.02
+#: Share of the labels' differences that the evidence must explain out of fold; of n records at least 3 / n, which chance
+#: rarely reaches.
+MIN_EXPLAINED = 0.005
 #: The judge's scores explain less of the labels than this share: P(wrong) then rests on the rest, and that is said.
 WEAK_JUDGE = 0.02
 #: Records that the fits look at; those of more than eight completions count more, since each takes longer.
@@ -116,6 +119,12 @@ def _judged(seen: Observations, labels: Labels, items: Items, prediction: Predic
         )
     if unit < 1e-9:
         return Diagnosis(nothing, labels, refusal=f"{who} not agree at all: there is no evidence to weigh", facts=facts)
+    if prediction.explained < max(MIN_EXPLAINED, 3 / len(items.sample)):
+        refusal = (
+            f"{who} not agree enough: the evidence explains {max(prediction.explained, 0):.1%} of the labels' differences on "
+            f"{len(items.sample)} records, no more than chance may"
+        )
+        return Diagnosis(nothing, labels, refusal=refusal, facts=facts)
     scores = total / unit
     groups = _groups(seen.offsets, labels, scores)
     rank = np.full(seen.n, -1)

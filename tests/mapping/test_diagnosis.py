@@ -1,0 +1,201 @@
+"""P(wrong): its invariants, its refusals, and how well it finds what was planted in real scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from argilla_admap.mapping.data_map import build_map
+from argilla_admap.mapping.mixture import Group, Mixture, posterior
+from tests.mapping.plain import DATA, LLMBAR, load, scored_stream
+from tests.mapping.planting import calibration_error, draw_completions, found, plant
+
+
+@pytest.fixture(scope="module")
+def wildbench():
+    return load(DATA / "wildbench_numbers.jsonl.gz")
+
+
+def synthetic(n, k=2, *, noise=0.1, judge=0.5, seed=0, start=0):
+    """Records whose ratings follow a hidden quality that a judge sees with an error; a share of them exchanged."""
+    rng = np.random.default_rng(seed)
+    quality = rng.normal(size=(n, k))
+    scores = quality + judge * rng.normal(size=(n, k))
+    ratings = quality.argsort(axis=1).argsort(axis=1).astype(float)
+    wrong = np.zeros(n, bool)
+    wrong[rng.permutation(n)[: round(noise * n)]] = True
+    ratings[wrong] = ratings.max(axis=1, keepdims=True)[wrong] - ratings[wrong]
+    rows = [
+        {
+            "id": f"r{start + i}",
+            "prompt": f"prompt {start + i}",
+            "completions": [
+                {"text": f"text {i} {j}", "rating": float(ratings[i, j]), "scores": [float(scores[i, j])]} for j in range(k)
+            ],
+        }
+        for i in range(n)
+    ]
+    return rows, wrong
+
+
+def p_of(rows):
+    frame = build_map(scored_stream(rows)).frame
+    return dict(zip(frame["id"], frame["p_wrong"], strict=True))
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 1000), st.integers(2, 4), st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_is_irrelevant_to_the_fit_too(seed, k, random):
+    rows, _ = synthetic(80, k, seed=seed)
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    first, second = p_of(rows), p_of(shuffled)
+    assert all(first[i] == pytest.approx(second[i], abs=1e-9) for i in first)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 1000), st.integers(2, 4))
+def test_the_order_of_the_completions_is_irrelevant(seed, k):
+    rows, _ = synthetic(70, k, seed=seed)
+    rng = np.random.default_rng(seed)
+    turned = [{**r, "completions": [r["completions"][i] for i in rng.permutation(k)]} for r in rows]
+    a, b = build_map(scored_stream(rows)).frame, build_map(scored_stream(turned)).frame
+    for column in ("p_wrong", "mean", "variance", "agreement", "contested", "region_confidence"):
+        assert a[column].to_numpy() == pytest.approx(b[column].to_numpy(), abs=1e-8, nan_ok=True)
+    assert a["region"].tolist() == b["region"].tolist()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.02, 12), st.lists(st.floats(-4, 4), min_size=2, max_size=30), st.floats(0.01, 0.4))
+def test_p_wrong_rises_with_the_margin_against_the_label(scale, margins, rate):
+    s = np.sort(np.array(margins))[:, None] * [-0.5, 0.5]
+    r = np.tile([1.0, -1.0], (len(s), 1))
+    group = Group(np.arange(len(s)), np.arange(2 * len(s)).reshape(-1, 2), r, s, np.ones(len(s), bool))
+    rates = np.array([[1 - rate, rate / 2, rate / 2, 0.0]])
+    p = posterior(group, Mixture(np.array([scale]), np.array([1.0]), rates, 1.0, 0.03))
+    assert (np.diff(p) >= -1e-12).all()
+
+
+ratings = st.lists(st.one_of(st.none(), st.integers(0, 3)), min_size=1, max_size=5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(ratings, st.integers(0, 99)), min_size=1, max_size=30))
+def test_nothing_leaks_whatever_is_missing(records):
+    rows = []
+    for i, (given_ratings, seed) in enumerate(records):
+        rng = np.random.default_rng(seed)
+        completions = [
+            {"text": f"t{i}{j}", "rating": r, "scores": [float(rng.integers(1, 6))] if rng.random() < 0.7 else []}
+            for j, r in enumerate(given_ratings)
+        ]
+        rows.append({"id": f"r{i}", "prompt": f"p{i}", "completions": completions})
+    data_map = build_map(scored_stream(rows))
+    table = data_map.stream().table()
+    for column in ("p_wrong", "contested", "region_confidence", "agreement", "mean", "variance"):
+        values = table.column(column).to_pylist()
+        assert all(v is None or np.isfinite(v) for v in values)
+        low = -1 if column == "agreement" else 0
+        assert all(v is None or low <= v <= (5 if column in ("mean", "variance") else 1) for v in values)
+    assert table.column("evidence").null_count == 0
+    assert (data_map.summary["noise_rate"] is None) == (data_map.summary["refusal"] is not None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "k", "auroc", "precision"),
+    [("swap", 6, 0.97, 0.86), ("permutation", 6, 0.93, 0.70), ("x10", 6, 0.99, 0.94), ("swap", 4, 0.95, 0.74)],
+)
+def test_planted_errors_come_out_on_top_of_real_scores(wildbench, kind, k, auroc, precision):
+    rows, bad = plant(wildbench if k == 6 else draw_completions(wildbench, k, 0), kind, 0.1, 0)
+    data_map = build_map(scored_stream(rows))
+    p = data_map.frame["p_wrong"].fillna(0).to_numpy()
+    quality = found(p, bad)
+    assert quality["auroc"] >= auroc
+    assert quality["average_precision"] >= precision
+    assert calibration_error(p, bad) <= 0.04
+    assert abs(data_map.summary["noise_rate"] - 0.1) <= 0.03
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.05, 0.2])
+def test_the_noise_rate_is_told_within_three_points(wildbench, rate):
+    rows, _ = plant(wildbench, "swap", rate, 1)
+    assert abs(build_map(scored_stream(rows)).summary["noise_rate"] - rate) <= 0.03
+
+
+def test_pairs_labelled_by_people_are_found_with_one_call_each():
+    rows, bad = plant(load(LLMBAR), "swap", 0.1, 0)
+    quality = found(build_map(scored_stream(rows, samples=1)).frame["p_wrong"], bad)
+    assert quality["auroc"] >= 0.9
+
+
+def test_a_judge_of_chance_is_refused_in_words():
+    rng = np.random.default_rng(99)
+    rows, _ = synthetic(300)
+    for row in rows:
+        for completion in row["completions"]:
+            completion["scores"] = [float(rng.normal())]
+    data_map = build_map(scored_stream(rows))
+    assert data_map.frame["p_wrong"].isna().all()
+    assert "do not agree enough" in data_map.summary["refusal"]
+    assert data_map.summary["flags"]["likely_wrong"] == 0
+
+
+def test_a_judge_that_says_the_opposite_is_refused_in_words():
+    rows, _ = synthetic(200)
+    for row in rows:
+        for completion in row["completions"]:
+            completion["scores"] = [-completion["scores"][0]]
+    assert "upside down" in build_map(scored_stream(rows)).summary["refusal"]
+
+
+def test_a_second_judge_helps():
+    rows, bad = synthetic(400, judge=1.2, seed=2)
+    stream = scored_stream(rows)
+    table = stream.table()
+    rng = np.random.default_rng(5)
+    quality = [[c["rating"] if not b else 1 - c["rating"] for c in r["completions"]] for r, b in zip(rows, bad, strict=True)]
+    other = [[q + 0.6 * float(rng.normal()) for q in record] for record in quality]
+    both = type(stream).from_table(table.append_column("scores.second", [other]))
+    alone, together = (found(build_map(s).frame["p_wrong"], bad)["auroc"] for s in (stream, both))
+    assert together > alone + 0.02
+
+
+def test_names_that_only_repeat_the_label_are_no_evidence():
+    rows, bad = synthetic(300)
+    for row in rows:
+        for completion in row["completions"]:
+            completion["model"] = "chosen" if completion["rating"] else "rejected"
+    assert found(build_map(scored_stream(rows)).frame["p_wrong"], bad)["auroc"] > 0.85
+
+
+def test_twelve_completions_and_mixed_sizes_are_all_diagnosed():
+    rows, wrong = [], []
+    for k in (2, 3, 7, 12, 16):
+        part, bad = synthetic(60, k, seed=k, start=1000 * k)
+        rows += part
+        wrong += bad.tolist()
+    frame = build_map(scored_stream(rows)).frame
+    assert frame["p_wrong"].between(0, 1).all()
+    assert found(frame["p_wrong"], np.array(wrong))["auroc"] > 0.95
+
+
+def test_people_split_and_labels_wrong_are_two_things():
+    rows = load(DATA / "pandalm_pairs_3annotators.jsonl.gz")
+    split = np.array([len(set(r["votes"])) > 1 for r in rows])
+    frame = build_map(scored_stream(rows)).frame
+    contested = frame["contested"].to_numpy()
+    assert contested[split].mean() > contested[~split].mean() + 0.3
+    # Flip the label of records on which all three agree: wrong, not contested.
+    rng = np.random.default_rng(0)
+    sure = [i for i, r in enumerate(rows) if len(set(r["votes"])) == 1 and r["votes"][0] in (1, 2)]
+    flipped = np.zeros(len(rows), bool)
+    flipped[rng.choice(sure, 60, replace=False)] = True
+    turned = [
+        {**r, "completions": [{**c, "rating": 1 - c["rating"]} for c in r["completions"]]} if f else r
+        for r, f in zip(rows, flipped, strict=True)
+    ]
+    frame = build_map(scored_stream(turned)).frame
+    assert found(frame["p_wrong"].fillna(0), flipped)["auroc"] > 0.85
+    assert frame["contested"][flipped].mean() < frame["contested"][split].mean() - 0.2

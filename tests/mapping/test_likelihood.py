@@ -1,0 +1,91 @@
+"""The likelihoods against a slow reference that goes through every permutation."""
+
+from __future__ import annotations
+
+import math
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from argilla_admap.mapping.likelihood import MAX_EXACT, log_permanent, stories, thinned
+
+
+def centred(values):
+    return values - values.mean(axis=1, keepdims=True)
+
+
+def drawn(k, n=12, levels=4):
+    rng = np.random.default_rng(k)
+    ratings = rng.integers(0, levels, (n, k)).astype(float)
+    ratings[:, 0], ratings[:, 1] = 0, levels
+    return centred(ratings), centred(rng.normal(size=(n, k)))
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("scale", [0.02, 1.0, 12.0])
+def test_the_sum_over_assignments_is_that_of_all_permutations(k, scale):
+    r, s = drawn(k)
+    best, rest = log_permanent(r, s, scale)
+    for i in range(len(r)):
+        terms = [scale * sum(r[i][j] * s[i][p[j]] for j in range(k)) for p in permutations(range(k))]
+        slow = max(terms) + math.log(sum(math.exp(t - max(terms)) for t in terms))
+        assert best[i] + rest[i] == pytest.approx(slow, abs=1e-9)
+
+
+def slow_stories(r, s, scale, lapse):
+    """right, swapped, careless, misplaced of one record, from their definitions."""
+    k = len(r)
+    everything = [tuple(r[i] for i in p) for p in permutations(range(k))]
+
+    def chance(x, meant):
+        z = sum(math.exp(scale * float(np.dot(m, s))) for m in [tuple(meant[i] for i in p) for p in permutations(range(k))])
+        return math.exp(scale * float(np.dot(x, s))) / z
+
+    right = chance(r, r)
+    tops, bottoms = [i for i in range(k) if r[i] == max(r)], [i for i in range(k) if r[i] == min(r)]
+    swaps = []
+    for i in tops:
+        for j in bottoms:
+            meant = list(r)
+            meant[i], meant[j] = r[j], r[i]
+            swaps.append(chance(meant, r))
+    others = [x for x in everything if not np.allclose(x, r)]
+    careless = sum(chance(x, r) for x in others) / len(others)
+    told = [right, sum(swaps) / len(swaps), careless]
+    if k > 2 and len(tops) == 1:
+        meant = np.where(np.array(r) == max(r), min(r), r)
+        meant = meant - meant.mean()
+        told.append(chance(meant, meant))
+    return [math.log((1 - lapse) * t + lapse / math.factorial(k)) for t in told]
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 5])
+def test_each_story_has_the_likelihood_of_its_definition(k):
+    r, s = drawn(k)
+    told = stories(r, s, 1.3, 0.03, np.ones(len(r), bool))
+    for i in range(len(r)):
+        slow = slow_stories(r[i], s[i], 1.3, 0.03)
+        assert told[i, : len(slow)] == pytest.approx(slow, abs=1e-9)
+
+
+def test_two_completions_are_bradley_terry():
+    s = np.array([[1.0, -1.0], [-0.3, 0.3]])
+    told = stories(np.array([[1.0, -1.0]] * 2), s, 0.7, 1e-12, np.ones(2, bool))
+    margin = s[:, 0] - s[:, 1]
+    assert np.exp(told[:, 0]) == pytest.approx(1 / (1 + np.exp(-2 * 0.7 * margin)), abs=1e-6)
+    assert np.exp(told[:, 1]) == pytest.approx(1 - np.exp(told[:, 0]), abs=1e-6)
+
+
+def test_twelve_completions_are_summed_exactly_and_more_are_thinned():
+    rng = np.random.default_rng(0)
+    r = centred(np.tile(np.repeat([0.0, 1.0], 6), (1, 1)))
+    s = centred(rng.normal(size=(1, 12)))
+    best, rest = log_permanent(r, s, 0.8)
+    from itertools import combinations
+
+    terms = [0.8 * (0.5 * s[0][list(c)].sum() - 0.5 * (s[0].sum() - s[0][list(c)].sum())) for c in combinations(range(12), 6)]
+    slow = math.log(sum(math.exp(t) for t in terms)) + 2 * math.lgamma(7)
+    assert (best + rest)[0] == pytest.approx(slow, abs=1e-8)
+    many, _ = thinned(centred(rng.normal(size=(3, 30))), centred(rng.normal(size=(3, 30))))
+    assert many.shape == (3, MAX_EXACT)
