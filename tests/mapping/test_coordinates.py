@@ -36,7 +36,7 @@ def rows_of(ragged):
             "completions": [
                 {
                     "text": f"text {i} {j}",
-                    "rating": None if ratings is None else ratings[i][j],
+                    "rating": None,
                     "scores": [] if s is None else [s],
                 }
                 for j, s in enumerate(record)

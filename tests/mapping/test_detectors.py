@@ -14,7 +14,7 @@ LONG = (
 )
 GERMAN = (
     "Der Hafen liegt im Norden der Stadt und die Schiffe, die in der Nacht kommen, sind vom Hügel aus nicht zu sehen. "
-    "Das alte Gebäude ist aus dem letzten Jahrhundert und die Mauern stehen noch am Wasser. Man kann dort gehen und das ist gut."
+    "Das alte Gebäude ist aus dem letzten Jahrhundert und die Mauern stehen noch am Wasser. Man kann dort gehen, das ist gut."
 )
 RUSSIAN = "Гавань лежит к северу от города, и корабли, которые приходят ночью, видны с холма. Её построили в прошлом веке."
 
