@@ -68,8 +68,11 @@ def show_estimate(answer: dict[str, Any]) -> None:
         ["judge", answer["model"]],
     ]
     table("What scoring would take", ["", ""], rows)
-    for line in answer.get("notes", ()):
-        note(line)
+    judges = answer.get("facts", ())
+    if any(facts.get("tokens_counted") is False for facts in judges):
+        note("Tokens are estimated: the model's own tokenizer is not at hand offline.")
+    if any(facts.get("method") == "logprobs" for facts in judges):
+        note("One call a completion, as the judge gives token probabilities; one that does not is asked for three samples in it.")
 
 
 def show_score(summary: dict[str, Any]) -> None:
