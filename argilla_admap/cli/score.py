@@ -72,7 +72,7 @@ def show_estimate(answer: dict[str, Any]) -> None:
     if any(facts.get("tokens_counted") is False for facts in judges):
         note("Tokens are estimated: the model's own tokenizer is not at hand offline.")
     if any(facts.get("method") == "logprobs" for facts in judges):
-        note("One call a completion, as the judge gives token probabilities; one that does not is asked for three samples in it.")
+        note("One call a completion, as with token probabilities; a judge without them gives three samples in that call.")
 
 
 def show_score(summary: dict[str, Any]) -> None:
