@@ -82,7 +82,8 @@ def _identical(seen: Observations, owner: Ints, labels: Labels) -> Bools:
 def _opposite_duplicates(seen: Observations, labels: Labels) -> Bools:
     """Pairs that stand elsewhere too, under the same prompt, with the opposite label."""
     found = np.zeros(seen.n, bool)
-    rows = np.flatnonzero((seen.sizes == 2) & (seen.prompt_keys != 0))
+    _, group, repeats = np.unique(seen.prompt_keys, return_inverse=True, return_counts=True)
+    rows = np.flatnonzero((seen.sizes == 2) & (seen.prompt_keys != 0) & (repeats[group] >= 2))
     if not len(rows):
         return found
     first, second = seen.offsets[rows], seen.offsets[rows] + 1

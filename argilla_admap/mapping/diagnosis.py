@@ -31,6 +31,8 @@ MIN_GAIN = 0.02
 MIN_EXPLAINED = 0.005
 #: The judge's scores explain less of the labels than this share: P(wrong) then rests on the rest, and that is said.
 WEAK_JUDGE = 0.02
+#: All the evidence together explains less than this share: P(wrong) is there, and coarse.
+POOR = 0.15
 #: Records that the fits look at; those of more than eight completions count more, since each takes longer.
 FIT_RECORDS = 20_000
 #: P(wrong), at the least, of a record with a rating that no rating on its scale can be.
@@ -200,15 +202,13 @@ def _blocks(seen: Observations, labels: Labels, items: Items, strength: Floats, 
 
 def _names_are_labels(seen: Observations, labels: Labels) -> bool:
     """Whether the models' names only repeat the label ("chosen", "rejected"): then they are no evidence for it."""
-    best = labels.used & (labels.rating > 0)
-    worst = labels.used & (labels.rating < 0)
     names = np.unique(seen.models[labels.used])
-    mostly = [
-        np.mean(best[(seen.models == name) & (best | worst)])
-        for name in names
-        if ((seen.models == name) & (best | worst)).any()
-    ]
-    return len(names) <= 12 and bool(mostly) and all(share < 0.02 or share > 0.98 for share in mostly)
+    if len(names) > 12:
+        return False
+    best, worst = labels.used & (labels.rating > 0), labels.used & (labels.rating < 0)
+    told = [(seen.models == name) & (best | worst) for name in names]
+    shares = [float(best[mask].mean()) for mask in told if mask.any()]
+    return bool(shares) and all(share < 0.02 or share > 0.98 for share in shares)
 
 
 def _common(used: Ints, models: Ints) -> tuple[Ints, int]:
@@ -277,6 +277,10 @@ def _warnings(prediction: Prediction, mixture: Mixture, judged: bool, n: int) ->
         said.append(
             f"the judge's scores explain {max(prediction.explained_by_base, 0):.1%} of the labels' differences: "
             "P(wrong) rests on " + (", ".join(k for k in prediction.penalties if not k.startswith("judge")) or "very little")
+        )
+    elif prediction.explained < POOR:
+        said.append(
+            f"the evidence explains only {prediction.explained:.0%} of the labels' differences: many wrong labels stay unseen"
         )
     if mixture.noise_rate > 0.35:
         said.append(f"a noise rate of {mixture.noise_rate:.0%} can also mean that judge and labels measure different things")
