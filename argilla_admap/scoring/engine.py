@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -191,10 +191,10 @@ class _Run:
             "facts": [s.facts() for s in self._scorers],
         }
 
-    def _in_thread(self, work: Callable[[], Awaitable[None]]) -> None:
+    def _in_thread(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         last: BaseException | None = None
         try:
-            asyncio.run(_as_coroutine(work))
+            asyncio.run(work())
         except _Stopped:
             return  # nobody listens any more
         except BaseException as exc:
@@ -394,7 +394,3 @@ class _Run:
 
 def _completions(batch: pa.RecordBatch) -> int:
     return int(pc.sum(pc.list_value_length(batch.column("completions"))).as_py() or 0)
-
-
-async def _as_coroutine(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
