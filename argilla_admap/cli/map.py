@@ -27,6 +27,11 @@ __all__ = ["command"]
     help="Use the thresholds of an earlier map, so that its regions stay; or two numbers, e.g. 0.5,4.",
 )
 @click.option(
+    "--between",
+    is_flag=True,
+    help="Take the judge's own noise out of the variance, where completions have several samples.",
+)
+@click.option(
     "--length-control",
     type=click.Choice(["all", "excess"]),
     help="Take the judge's liking for length out of the scores: all of it, or what the labels do not share.",
@@ -38,6 +43,7 @@ def command(
     output: Path | None,
     stratify: str | None,
     thresholds: str | None,
+    between: bool,
     length_control: str | None,
     dry_run: bool,
     as_json: bool,
@@ -61,7 +67,7 @@ def command(
         stream = control_length(stream, excess_only=length_control == "excess")
         slope = stream.info["length_control"]["scores"]["per_doubling"]
         note(f"Scores are taken at equal length: {slope:+.3g} points a doubling were taken out.")
-    data_map = build_map(stream, stratify=stratify, thresholds=given)
+    data_map = build_map(stream, stratify=stratify, thresholds=given, between=between)
     answer: dict[str, Any] = {**data_map.summary, "output": None}
     if output is not None and not dry_run:
         data_map.write(output)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "cut_above",
     "fit_thresholds",
     "region_confidence",
+    "with_noise",
 ]
 
 #: Region codes index this tuple; `NO_REGION` is the code of a record with fewer than two scores.
@@ -47,7 +48,7 @@ class Coordinates:
         mean: of the scores, score points.
         total: population variance of the scores, squared score points.
         noise: the judge's variance that is in `total`, squared score points; 0 where it is not known.
-        variance: `total` less `noise`, never below 0.
+        variance: `total` less `noise`, never below 0: the variance between the completions.
     """
 
     scored: Ints
@@ -55,6 +56,11 @@ class Coordinates:
     total: Floats
     noise: Floats
     variance: Floats
+
+
+def with_noise(place: Coordinates) -> Coordinates:
+    """The same places by the population variance of the scores, judge's noise and all: the authors' axis."""
+    return replace(place, variance=place.total)
 
 
 def compute_coordinates(offsets: Ints, scores: Floats, error_variances: Floats) -> Coordinates:
@@ -208,7 +214,7 @@ def region_confidence(place: Coordinates, region: Ints, error_variance: Floats, 
 
     With an error of variance e in each of the K scores, K times the population variance over e is noncentral chi-squared with
     K - 1 degrees of freedom around the between-completion variance, and the mean is normal with variance e / K, independent
-    of it (Cochran's theorem). The threshold is moved up by the noise that the variance was relieved of.
+    of it (Cochran's theorem). The threshold is moved up by the noise that another judgement would add.
 
     Args:
         error_variance: shape (n,), squared score points: mean error variance of the record's scores.

@@ -19,7 +19,14 @@ from argilla_admap.mapping.arrays import Floats, Ints
 from argilla_admap.mapping.association import HIGH_ASSOCIATION, cramers_v
 from argilla_admap.mapping.columns import coded_column, double_column, names_column
 from argilla_admap.mapping.contested import contested
-from argilla_admap.mapping.coordinates import ASSUMED_NOISE, REGIONS, Thresholds, compute_coordinates, region_confidence
+from argilla_admap.mapping.coordinates import (
+    ASSUMED_NOISE,
+    REGIONS,
+    Thresholds,
+    compute_coordinates,
+    region_confidence,
+    with_noise,
+)
 from argilla_admap.mapping.detectors import detect
 from argilla_admap.mapping.diagnosis import diagnose
 from argilla_admap.mapping.evidence import Evidence
@@ -48,10 +55,18 @@ MAP_INFO = frozenset(
 EXTRA_FIELDS: list[pa.Field[Any]] = [
     pa.field("variance_total", pa.float64()),  # population variance of the scores: the paper's, judge's noise and all
     pa.field("variance_judge", pa.float64()),  # what the judge's noise adds to it; 0 where it is not known
+    pa.field("variance_between", pa.float64()),  # the first less the second, never below 0
     pa.field("cosine", pa.float64()),  # the paper's agreement
     pa.field("issues", pa.list_(pa.string())),  # what the label-free detectors found
     pa.field("evidence", pa.list_(pa.string())),  # the reasons for P(wrong), in words
 ]
+
+
+_TOTAL = "the population variance of the scores"
+_BETWEEN = (
+    "between completions: the population variance of the scores (variance_total) less the judge's own (variance_judge), which "
+    "is known where a completion has several samples"
+)
 
 
 class DataMap:
@@ -158,6 +173,7 @@ def build_map(
     *,
     stratify: str | None = None,
     thresholds: Thresholds | Mapping[str, Any] | DataMap | None = None,
+    between: bool = False,
 ) -> DataMap:
     """Places each record on the map and says how probably its label is wrong.
 
@@ -168,6 +184,8 @@ def build_map(
         scored: a stream of `SCORED_SCHEMA`; of `PREFERENCE_SCHEMA` too.
         stratify: a column; the regions are then split within each of its values.
         thresholds: two values, or a map whose values to use, instead of those of these records.
+        between: the map's variance, and with it the regions, without the judge's own noise, which is known where completions
+            have several samples; else the population variance of the scores, as the authors have it.
     Raises:
         InputError: no such column, or thresholds that are no numbers.
     """
@@ -176,7 +194,8 @@ def build_map(
     source = as_scored(scored)
     tapped, kept = _tapped(source)
     seen = observe(tapped, stratify)
-    place = compute_coordinates(seen.offsets, seen.scores, seen.error_variances())
+    told = compute_coordinates(seen.offsets, seen.scores, seen.error_variances())
+    place = told if between else with_noise(told)
     mapped = np.isfinite(place.variance)
     layout = lay_out(place, seen.sources, seen.source_names, stratify, thresholds_of(thresholds))
     error, assumed = _mean_error(seen)
@@ -205,8 +224,9 @@ def build_map(
             "p_wrong": double_column(diagnosis.p_wrong),
             "contested": double_column(split),
             "flags": names_column(masks, seen.n),
-            "variance_total": double_column(place.total),
-            "variance_judge": double_column(np.where(mapped, place.noise, np.nan)),
+            "variance_total": double_column(told.total),
+            "variance_judge": double_column(np.where(mapped, told.noise, np.nan)),
+            "variance_between": double_column(told.variance),
             "cosine": double_column(uncentred_cosine(seen.offsets, seen.ratings, seen.scores)),
             "issues": names_column(findings.records, seen.n),
         },
@@ -239,10 +259,7 @@ def build_map(
         "summary": summary,
         "flag_rules": rules,
         "fit": diagnosis.facts,
-        "variance": (
-            "between completions: the population variance of the scores (variance_total) less the judge's own "
-            "(variance_judge), which is known where a completion has several samples"
-        ),
+        "variance": _BETWEEN if between else _TOTAL,
         "judge_noise": "assumed, a share of the scale: no completion has several samples" if assumed else "from the samples",
         "sources_by_region": _sources_by_region(layout.region, seen),
     }

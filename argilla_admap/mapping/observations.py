@@ -86,9 +86,13 @@ class Observations:
         return np.diff(self.offsets)
 
     def error_variances(self) -> Floats:
-        """The variance of a score's own error: that of one sample over the samples; flat, NaN where unknown."""
+        """The variance of a score's own error: that of one sample over the samples; flat, NaN where unknown.
+
+        One sample tells none: the variance that stands beside an expected score is the spread of the judge's grades, of which
+        the score is the mean and not a draw.
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.sample_counts > 0, self.sample_variances / self.sample_counts, np.nan)
+            return np.where(self.sample_counts > 1, self.sample_variances / self.sample_counts, np.nan)
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,8 @@ def _together(judges: Sequence[str], row: Sequence[Sequence[ScoredCompletion]]) 
             continue
         count = sum(v.count for v in voices)
         # So that variance / count is the variance of this mean, as it is for one judge.
-        own = [v.variance / max(1, v.count) for v in voices if v.variance is not None and v.score is not None]
+        # One sample's variance is the spread of its grades, not an error of its mean.
+        own = [v.variance / v.count for v in voices if v.variance is not None and v.score is not None and v.count > 1]
         variance = sum(own) / len(scores) ** 2 * count if len(own) == len(scores) else None
         samples = tuple(s for v in voices for s in v.samples)
         combined.append(ScoredCompletion(sum(scores) / len(scores), None, variance, count, samples, "\n".join(reasons) or None))

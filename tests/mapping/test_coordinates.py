@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from argilla_admap.mapping.coordinates import (
     fit_thresholds,
 )
 from argilla_admap.mapping.data_map import DataMap, build_map
+from argilla_admap.tables import RecordStream
 from tests.mapping.plain import DATA, load, scored_stream
 
 scores = st.lists(st.lists(st.one_of(st.none(), st.integers(1, 5)), min_size=2, max_size=5), min_size=1, max_size=40)
@@ -174,3 +176,25 @@ def test_one_score_is_no_place_and_the_record_says_so():
     assert table.column("region").to_pylist()[0] is None
     assert any("fewer than two" in sentence for sentence in table.column("evidence").to_pylist()[0])
     assert table.column("scores").to_pylist()[0] == [1.0, None]
+
+
+def test_the_variance_is_the_authors_unless_the_judges_noise_is_to_be_taken_out():
+    rows = load(DATA / "prometheus_k4_gpt4_3samples.jsonl.gz")
+    plain, between = build_map(scored_stream(rows)).frame, build_map(scored_stream(rows), between=True).frame
+    means = [[np.nanmean(np.array(c["scores"], float)) for c in r["completions"]] for r in rows]
+    assert plain["variance"].to_numpy() == pytest.approx([np.var(m) for m in means])
+    assert (between["variance"] <= plain["variance"] + 1e-12).all()
+    assert between["variance"].mean() < 0.95 * plain["variance"].mean()
+    assert (between["variance"] == plain["variance_between"]).all()
+    assert (between["variance"] >= 0).all()
+
+
+def test_the_spread_beside_one_expected_score_is_not_taken_for_noise():
+    # Expected scores from token probabilities: one call, whose distribution has a variance of its own.
+    table = scored_stream(rows_of([[4.6, 3.1], [2.0, 2.9]])).table()
+    spread = pa.array([[0.9, 0.8], [0.7, 0.6]], pa.list_(pa.float64()))
+    ones = pa.array([[1, 1], [1, 1]], pa.list_(pa.int32()))
+    table = table.set_column(table.schema.get_field_index("score_variances"), "score_variances", spread)
+    table = table.set_column(table.schema.get_field_index("score_counts"), "score_counts", ones)
+    frame = build_map(RecordStream.from_table(table), between=True).frame
+    assert frame["variance"].to_numpy() == pytest.approx([0.75**2, 0.45**2])
