@@ -62,7 +62,7 @@ def test_a_room_imports_only_what_lies_below_it(module: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("library, rooms", [("openai", {"scoring"}), ("argilla", {"review", "pipeline"})])
+@pytest.mark.parametrize(("library", "rooms"), [("openai", {"scoring"}), ("argilla", {"review", "pipeline"})])
 def test_only_one_room_speaks_to_each_service(library: str, rooms: set[str]) -> None:
     speakers = {_room(m) for m in MODULES if any(name.split(".")[0] == library for name in _imports(m))}
     assert speakers <= rooms
@@ -82,13 +82,13 @@ def test_modules_are_short_enough_to_be_held_in_the_head() -> None:
 @pytest.mark.parametrize("words", [["--help"], ["score", "--help"], ["push", "--help"], ["run", "--help"]])
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     program = (
-        "import sys; sys.argv = ['admap', *{words!r}]\n"
+        f"import sys; sys.argv = ['admap', *{words!r}]\n"
         "from argilla_admap.cli import main\n"
         "try: main()\n"
         "except SystemExit as end: code = end.code\n"
-        "heavy = {{'argilla', 'openai', 'pandas', 'numpy', 'pyarrow', 'sklearn', 'scipy'}} & set(sys.modules)\n"
-        "sys.exit(f'imported {{heavy}}' if heavy else code)\n"
-    ).format(words=words)
+        "heavy = {'argilla', 'openai', 'pandas', 'numpy', 'pyarrow', 'sklearn', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else code)\n"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "Example:" in done.stdout
