@@ -10,7 +10,6 @@ os.environ.setdefault("OPENAI_API_KEY", "bench")
 
 from argilla_admap.formats.registry import read
 from argilla_admap.scoring.engine import score
-
 from argilla_admap.scoring.options import ScoreOptions
 
 
