@@ -22,8 +22,7 @@ from argilla_admap.scoring.prices import Budget, Price
 from argilla_admap.scoring.question import Answer, Question, Tally
 from argilla_admap.scoring.receipt import TokenRatio, open_reply
 from argilla_admap.scoring.store import Known, Store
-from argilla_admap.scoring.transport import Transport
-from argilla_admap.scoring.wire import ConnectionFailed, TimedOut, Unreachable
+from argilla_admap.scoring.transport import ConnectionFailed, TimedOut, Transport, Unreachable
 
 __all__ = ["Calls"]
 
@@ -125,7 +124,7 @@ class Calls:
         """As `ask`, for what cannot wait where the rest goes by batches: what an endpoint can do."""
         return await self.ask(questions)
 
-    # From the queue to the wire.
+    # From the queue to the server.
 
     def _pump(self) -> None:
         """Sends what may be sent now; called whenever that may have changed."""
@@ -247,7 +246,7 @@ class Calls:
         self._limits.answered(self._loop.time(), ticket.tokens, tokens)
         self._active -= done
 
-    # From the wire to the store.
+    # From the server to the store.
 
     def _keep(self, job: Job, known: list[Known]) -> None:
         def written() -> None:

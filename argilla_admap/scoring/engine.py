@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
 from argilla_admap.scoring.batch_book import batch_warnings
+from argilla_admap.scoring.collector import seldom_collected
 from argilla_admap.scoring.columns import Count, row_groups, scored_batch, scored_schema
 from argilla_admap.scoring.desk import Desk
 from argilla_admap.scoring.options import ScoreOptions
@@ -194,7 +195,8 @@ class _Run:
     def _in_thread(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         last: BaseException | None = None
         try:
-            asyncio.run(work())
+            with seldom_collected():
+                asyncio.run(work())
         except _Stopped:
             return  # nobody listens any more
         except BaseException as exc:

@@ -1,10 +1,10 @@
 """How a request travels: what the user's own client would send, over connections that cost little.
 
 The client is asked once for each path what it would send, through its public interface, so that Azure's paths, organisations,
-queries and callable keys keep working; then the bytes go out by `wire`, at a tenth of the CPU. A client with an http_client of
+queries and callable keys keep working; then aiohttp carries the bytes, at a tenth of the CPU. A client with an http_client of
 its own (certificates, hooks), or one that a proxy stands before, carries the requests itself.
 
-The only module that imports `openai`.
+The only module that imports `openai` and `aiohttp`.
 """
 
 from __future__ import annotations
@@ -13,24 +13,60 @@ import asyncio
 import importlib
 import inspect
 import os
+import ssl
 import threading
 import urllib.request
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+import aiohttp
+import certifi
 import openai
 import orjson
 from yarl import URL
 
 from argilla_admap.errors import InputError, JudgeRefused
-from argilla_admap.scoring.wire import ConnectionFailed, Reply, TimedOut, Wire
 
-__all__ = ["ConnectionFailed", "Reply", "TimedOut", "Transport", "endpoint_name", "make_client", "open_transport"]
+__all__ = [
+    "ConnectionFailed",
+    "Reply",
+    "TimedOut",
+    "Transport",
+    "Unreachable",
+    "endpoint_name",
+    "make_client",
+    "open_transport",
+]
 
 Client = openai.AsyncOpenAI | openai.OpenAI
 
 #: Sent to servers of one's own that want no key; the client insists on having one.
 _NO_KEY = "not-needed"
 _LOST_HEADERS = {"host", "content-length", "connection", "transfer-encoding", "accept-encoding"}
+_CONNECT_WITHIN = 15.0
+#: Servers close idle connections after a while; a request that meets that moment is lost and asked again.
+_MOST_IDLE = 15.0
+_ADDRESSES_FOR = 60
+
+
+class ConnectionFailed(Exception):
+    """No answer: refused, dropped or broken off. The request may have been answered and paid for."""
+
+
+class TimedOut(ConnectionFailed):
+    """No answer in time."""
+
+
+class Unreachable(ConnectionFailed):
+    """No connection: nothing was sent."""
+
+
+class Reply(NamedTuple):
+    """What came back. The names of headers are found in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Transport(Protocol):
@@ -90,62 +126,87 @@ class _Way(NamedTuple):
     url: URL
     headers: dict[str, str]
 
-    def head(self, method: str) -> bytes:
-        """The request's head, but for the body's length and the empty line."""
-        lines = [f"{method} {self.url.raw_path_qs} HTTP/1.1", f"host: {_host(self.url)}", "accept-encoding: identity"]
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
-        return "\r\n".join(lines).encode("latin-1")
-
 
 class _Direct:
-    """Plain connections, with the client's own URL and headers."""
+    """Plain connections, as many as there are requests at once, with the client's own URL and headers."""
 
     def __init__(self, client: Client, model: str) -> None:
         self._client = client
         self._model = model
         self._ways: dict[str, _Way] = {}
-        self._heads: dict[tuple[str, str], bytes] = {}
-        self._wires: dict[str, Wire] = {}
+        self._session: aiohttp.ClientSession | None = None
         self._asking = asyncio.Lock()
 
     async def post(self, path: str, body: bytes, timeout: float) -> Reply:
-        head = self._heads.get((path, "POST")) or await self._head(path, "POST")
-        return await self._wire(path).send(b"%b\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body), timeout)
+        return await self._send("POST", path, body, timeout)
 
     async def get(self, path: str, timeout: float) -> Reply:
-        head = self._heads.get((path, "GET")) or await self._head(path, "GET")
-        return await self._wire(path).send(head + b"\r\n\r\n", timeout)
+        return await self._send("GET", path, None, timeout)
 
-    async def _head(self, path: str, method: str) -> bytes:
+    async def _send(self, method: str, path: str, body: bytes | None, timeout: float) -> Reply:
+        url, headers = self._ways.get(path) or await self._way(path)
+        session = self._session or self._open(url)
+        # Connecting gives up first: where nothing was sent, nothing is paid.
+        within = aiohttp.ClientTimeout(total=timeout, connect=min(_CONNECT_WITHIN, 0.9 * timeout))
+        try:
+            async with session.request(
+                method, url, data=body, headers=headers, timeout=within, allow_redirects=False
+            ) as response:
+                return Reply(response.status, response.headers, await response.read())
+        except (aiohttp.ClientError, asyncio.TimeoutError) as exc:
+            raise _failure(exc, url) from exc
+
+    async def _way(self, path: str) -> _Way:
         async with self._asking:
             if path not in self._ways:
                 self._ways[path] = await _ask_client(self._client, path, self._model)
-            head = self._heads[path, method] = self._ways[path].head(method)
-            return head
+            return self._ways[path]
 
-    def _wire(self, path: str) -> Wire:
-        url = self._ways[path].url
-        name = f"{url.scheme}://{_host(url)}"
-        wire = self._wires.get(name)
-        if wire is None:
-            wire = self._wires[name] = Wire(url)
-        return wire
+    def _open(self, url: URL) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            keepalive_timeout=_MOST_IDLE,
+            ttl_dns_cache=_ADDRESSES_FOR,
+            ssl=_certificates() if url.scheme == "https" else True,
+        )
+        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
 
     async def renew(self) -> bool:
         async with self._asking:
             before = dict(self._ways)
             for path in before:
                 self._ways[path] = await _ask_client(self._client, path, self._model)
-            self._heads.clear()
             return before != self._ways
 
     async def close(self) -> None:
-        for wire in self._wires.values():
-            wire.close()
+        if self._session is not None:
+            await self._session.close()
 
 
-def _host(url: URL) -> str:
-    return f"{url.host_subcomponent}:{url.explicit_port}" if url.explicit_port else str(url.host_subcomponent)
+def _failure(exc: Exception, url: URL) -> ConnectionFailed:
+    """What happened, in words that hold no part of the URL but its host: its query may be a secret."""
+    if isinstance(exc, aiohttp.ConnectionTimeoutError):
+        return Unreachable(f"{url.host}:{url.port} did not take the connection in time")
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        cause = exc.__cause__ or exc
+        return Unreachable(f"{url.host}:{url.port}: {getattr(cause, 'strerror', None) or cause}")
+    if isinstance(exc, asyncio.TimeoutError):
+        return TimedOut("no answer in time")
+    if isinstance(exc, aiohttp.ServerDisconnectedError):
+        return ConnectionFailed("the server closed the connection without an answer")
+    if isinstance(exc, aiohttp.ClientPayloadError):
+        return ConnectionFailed("the answer breaks off in the middle, or is garbled")
+    if isinstance(exc, aiohttp.ClientResponseError):
+        return ConnectionFailed(f"what came back is not HTTP ({exc.message.strip().partition(chr(10))[0][:100]})")
+    return ConnectionFailed(str(exc) if isinstance(exc, aiohttp.ClientConnectionError) else type(exc).__name__)
+
+
+def _certificates() -> ssl.SSLContext:
+    file = os.environ.get("SSL_CERT_FILE") or certifi.where()
+    context = ssl.create_default_context(cafile=file, capath=os.environ.get("SSL_CERT_DIR"))
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 async def _ask_client(client: Client, path: str, model: str) -> _Way:
@@ -177,7 +238,13 @@ async def _ask_client(client: Client, path: str, model: str) -> _Way:
         for name, value in request.headers.items()
         if name.lower() not in _LOST_HEADERS and not name.lower().startswith("x-stainless-")
     }
-    return _Way(URL(str(request.url), encoded=True), headers)
+    for name, value in headers.items():
+        if {"\r", "\n", "\0"} & set(value):
+            raise JudgeRefused(f"the header {name} holds a line break: does the key end with one? Take it out.")
+    # The answers are short: to compress them costs more than to send them.
+    headers["accept-encoding"] = "identity"
+    # A user and a password in the URL are in the client's headers already.
+    return _Way(URL(str(request.url), encoded=True).with_user(None), headers)
 
 
 class _OwnClient:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
+import openai
 import pytest
 
 from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring.engine import score
 from argilla_admap.scoring.faults import Cure, diagnose
-from argilla_admap.scoring.wire import ConnectionFailed, TimedOut, Wire
+from argilla_admap.scoring.transport import ConnectionFailed, TimedOut, Transport, Unreachable, make_client, open_transport
 from tests.doubles.judge_server import Judge
 from tests.scoring.makers import column, options, records, stream
 
@@ -135,14 +139,36 @@ BROKEN = {
 }
 
 
-async def exchange(reply: bytes, *, piece: int, times: int = 1, timeout: float = 5.0, end: bool = True) -> list[bytes]:
-    """Sends requests over one `Wire` to a server that answers each with these bytes, a piece at a time."""
-    from yarl import URL
+@asynccontextmanager
+async def serving(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[Transport]:
+    """A carrier to a server that speaks as it is told."""
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    transport = open_transport(make_client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"), "m")
+    try:
+        yield transport
+    finally:
+        await transport.close()
+        server.close()
+
+
+async def request(reader: asyncio.StreamReader) -> bytes:
+    """The body of the next request; empty when no more comes."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return b""
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    return await reader.readexactly(int(length[1])) if length else b""
+
+
+async def exchange(reply: bytes, *, piece: int, times: int = 1, end: bool = True) -> list[tuple[int, bytes]]:
+    """Which connection carried each request, and what was read, from a server that answers with these bytes, in pieces."""
+    connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for _ in range(times):
-            if not await reader.read(1000):
-                break
+        nonlocal connections
+        connections += 1
+        while await request(reader):
             for start in range(0, len(reply), piece):
                 writer.write(reply[start : start + piece])
                 await writer.drain()
@@ -151,23 +177,28 @@ async def exchange(reply: bytes, *, piece: int, times: int = 1, timeout: float =
                 break
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    wire = Wire(URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
-    try:
-        return [(await wire.send(b"GET / HTTP/1.1\r\n\r\n", timeout)).body for _ in range(times)]
-    finally:
-        wire.close()
-        server.close()
+    async with serving(serve) as transport:
+        found = []
+        for _ in range(times):
+            body = (await transport.post("/chat/completions", b"{}", 5.0)).body
+            found.append((connections, body))
+            # Time to hear that the server has hung up.
+            await asyncio.sleep(0.01)
+        return found
 
 
 @pytest.mark.parametrize("piece", [1, 7, 10_000])
 @pytest.mark.parametrize("name", REPLIES)
 def test_a_reply_is_read_however_it_is_cut(name: str, piece: int) -> None:
-    assert asyncio.run(exchange(REPLIES[name], piece=piece)) == [b"hello"]
+    assert asyncio.run(exchange(REPLIES[name], piece=piece)) == [(1, b"hello")]
 
 
 def test_a_connection_is_used_again() -> None:
-    assert asyncio.run(exchange(REPLIES["length"], piece=10, times=3, end=False)) == [b"hello"] * 3
+    assert asyncio.run(exchange(REPLIES["length"], piece=10, times=3, end=False)) == [(1, b"hello")] * 3
+
+
+def test_a_connection_that_the_server_closes_costs_no_request() -> None:
+    assert asyncio.run(exchange(REPLIES["length"], piece=10, times=3)) == [(1, b"hello"), (2, b"hello"), (3, b"hello")]
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -177,21 +208,49 @@ def test_a_broken_reply_is_a_failed_connection(name: str) -> None:
 
 
 def test_a_reply_that_never_ends_is_late() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        await asyncio.sleep(30)
+
     async def run() -> None:
-        from yarl import URL
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(1000)
-            writer.write(b"HTTP/1.1 200 OK\r\n")
-            await asyncio.sleep(30)
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        wire = Wire(URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
-        try:
-            await wire.send(b"GET / HTTP/1.1\r\n\r\n", 0.2)
-        finally:
-            wire.close()
-            server.close()
+        async with serving(serve) as transport:
+            await transport.post("/chat/completions", b"{}", 0.2)
 
     with pytest.raises(TimedOut):
         asyncio.run(run())
+
+
+def test_a_redirect_is_an_answer_and_leads_the_key_nowhere() -> None:
+    reply = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n"
+    assert asyncio.run(exchange(reply, piece=100)) == [(1, b"")]
+
+
+def test_where_nothing_was_sent_is_told_apart_and_no_secret_is_said() -> None:
+    async def run() -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+        client = openai.AsyncOpenAI(api_key="sk-secret", base_url=address, default_query={"token": "t0ps3cret"})
+        transport = open_transport(client, "m")
+        try:
+            await transport.post("/chat/completions", b"{}", 5.0)
+        finally:
+            await transport.close()
+
+    with pytest.raises(Unreachable) as caught:
+        asyncio.run(run())
+    assert "127.0.0.1" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert "t0ps3cret" not in str(caught.value)
+
+
+def test_a_key_with_a_line_break_is_named() -> None:
+    async def run() -> None:
+        await open_transport(openai.AsyncOpenAI(api_key="sk-secret\n", base_url="http://127.0.0.1:9/v1"), "m").get(
+            "/models", 5.0
+        )
+
+    with pytest.raises(JudgeRefused, match="line break") as caught:
+        asyncio.run(run())
+    assert "secret" not in str(caught.value)

@@ -35,9 +35,7 @@ def test_organisation_query_and_headers_are_kept() -> None:
     headers = {name.lower(): value for name, value in found.headers.items()}
     assert headers["authorization"] == "Bearer secret"
     assert (headers["openai-organization"], headers["openai-project"], headers["x-team"]) == ("org", "proj", "t")
-    head = found.head("POST")
-    assert head.startswith(b"POST /v1/chat/completions?q=1 HTTP/1.1\r\nhost: h:81\r\n")
-    assert b"content-length" not in head.lower()
+    assert not {"host", "content-length"} & headers.keys()
 
 
 @pytest.mark.parametrize("kind", ["AsyncAzureOpenAI", "AzureOpenAI"])
