@@ -75,12 +75,12 @@ def show(
     return Demo(run, server, preferences, tuple(planted))
 
 
-def estimate_cost(folder: Path) -> dict[str, Any]:
-    """What asking the judge would cost: the JSON answer of `admap score --dry-run` for the example."""
+def estimate_cost(folder: Path, *, live: bool = True) -> dict[str, Any]:
+    """What asking the judge would cost (nothing, unless `live`): the JSON answer of `admap score --dry-run` for the example."""
     from argilla_admap.scoring import engine
 
     preferences, _ = write_example(folder)
-    return engine.estimate(pipeline.read(preferences), _options(live=True))
+    return engine.estimate(pipeline.read(preferences), _options(live))
 
 
 def _options(live: bool) -> ScoreOptions:

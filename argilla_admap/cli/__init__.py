@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+import threading
 from typing import Any
 
 import click
@@ -71,12 +73,21 @@ def cli(debug: bool) -> None:
     """
 
 
+def _stop(_number: int, _frame: object) -> None:
+    """SIGTERM, by which a container or a job queue ends a command, as Ctrl-C: answers on their way are kept too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background by a shell without job control
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
+
+
 def main(args: list[str] | None = None) -> Any:
     """The entry point: runs a command, and turns what goes wrong into a message and an exit code."""
     words = list(sys.argv[1:] if args is None else args)
     # `--debug` is taken anywhere in the line: it is typed after a failure, at the line's end.
     debug = "--debug" in words or bool(os.environ.get("ADMAP_DEBUG"))
     words = [word for word in words if word != "--debug"]
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)
     try:
         code = cli.main(args=words, prog_name="admap", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

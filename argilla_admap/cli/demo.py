@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from argilla_admap.cli.output import emit, json_option, note, show_queues
+from argilla_admap.cli.output import dry_run_option, emit, json_option, note, show_queues
 from argilla_admap.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = ["command"]
     default=None,
     help="Stay until Ctrl-C and then stop the server, or leave it running.  [default: stay on a terminal]",
 )
+@dry_run_option
 @json_option
 def command(
     output_dir: Path,
@@ -45,6 +46,7 @@ def command(
     yes: bool,
     browser: bool,
     stay: bool | None,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """The first three minutes: a server of your own, real pairs with planted label errors, and the queues to review them.
@@ -54,6 +56,9 @@ def command(
     from argilla_admap import demo
     from argilla_admap.cli.progress import ProgressLine
 
+    if dry_run:
+        _say_what_would_be_done(output_dir, live, as_json)
+        return
     if live and not os.environ.get("OPENAI_API_KEY"):
         raise InputError(
             "--live asks the judge and OPENAI_API_KEY is not set; set it, or leave --live out: then no key is needed"
@@ -79,6 +84,18 @@ def command(
         click.launch(first)
     if stay:
         _wait_and_stop(data_dir)
+
+
+def _say_what_would_be_done(output_dir: Path, live: bool, as_json: bool) -> None:
+    import tempfile
+
+    from argilla_admap import demo
+    from argilla_admap.cli.score import show_estimate
+
+    with tempfile.TemporaryDirectory() as folder:
+        answer = {**demo.estimate_cost(Path(folder), live=live), "dataset": demo.DATASET}
+    emit(answer, as_json, lambda: show_estimate(answer))
+    note(f"A server of your own would be started, {output_dir} written, and {demo.DATASET} made on it.")
 
 
 def _agree_to_the_cost(output_dir: Path) -> None:

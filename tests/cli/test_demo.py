@@ -60,3 +60,13 @@ def test_live_without_a_key_says_so_and_starts_nothing(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "OPENAI_API_KEY" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_says_the_size_and_writes_nothing(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "argilla_admap", "demo", "--dry-run", "--json"]
+    environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "home"), "ADMAP_SERVER_DIR": str(tmp_path / "server")}
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["records"], answer["requests"], answer["dataset"]) == (201, 0, "admap-demo")
+    assert not list(tmp_path.iterdir())

@@ -119,13 +119,14 @@ def test_two_runs_in_one_process_are_kept_apart(tmp_path: Path) -> None:
     assert second.take(b"k" * 16)
 
 
-def test_ctrl_c_keeps_what_was_answered_and_says_how_to_go_on(judge: Judge, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_keeps_what_was_answered_and_says_how_to_go_on(judge: Judge, tmp_path: Path, stop: signal.Signals) -> None:
     judge.behave(latency=0.1)
     source = write_records(tmp_path / "in.jsonl", 500)
     running = start_admap(judge, tmp_path, source, "out.parquet", "--concurrency", "8")
     while judge.counts()["paid"] < 60:
         time.sleep(0.02)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(stop)
     _, said = running.communicate(timeout=30)
     assert running.returncode == 1
     assert "run the same" in said
