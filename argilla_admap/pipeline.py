@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from argilla_admap.errors import ArgillaError
+from argilla_admap.errors import ArgillaError, InputError
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -85,8 +85,16 @@ def read(
     if not isinstance(source, (str, os.PathLike)) or str(source).startswith(_ARGILLA):
         from argilla_admap.review.argilla_input import read_dataset
 
-        dataset = str(source).removeprefix(_ARGILLA) if isinstance(source, (str, os.PathLike)) else source
-        return read_dataset(dataset, connect(client), fields=fields, limit=limit)
+        if isinstance(source, (str, os.PathLike)):
+            return read_dataset(str(source).removeprefix(_ARGILLA), connect(client), fields=fields, limit=limit)
+        import argilla as rg
+
+        if not isinstance(source, rg.Dataset):
+            raise InputError(
+                f"a {type(source).__name__} cannot be read; give a path, hf:ORG/NAME, argilla:DATASET or an argilla Dataset"
+            )
+        # The data set knows its server: no other needs to be known.
+        return read_dataset(source, client or source._client, fields=fields, limit=limit)
     from argilla_admap.formats import registry
 
     return registry.read(source, format=format, fields=fields, on_error=on_error, limit=limit)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from argilla_admap.cli.output import dry_run_option, emit, json_option, note, table
+from argilla_admap.cli.output import ParquetFile, dry_run_option, emit, json_option, keep_the_input, note, table
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.coordinates import Thresholds
@@ -19,7 +19,7 @@ __all__ = ["command"]
 
 @click.command("map")
 @click.argument("scored", metavar="SCORED")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where the map goes, a .parquet file.")
+@click.option("-o", "--output", type=ParquetFile(), help="Where the map goes, a .parquet file.")
 @click.option("--stratify", metavar="FIELD", help="Split the regions within each value of this column, e.g. source.")
 @click.option(
     "--thresholds",
@@ -59,6 +59,7 @@ def command(
 
     if output is None and not dry_run:
         raise click.UsageError("Say where the map goes with -o MAP.parquet (or look first with --dry-run).")
+    keep_the_input(scored, output)
     given = _thresholds(thresholds) if thresholds else None
     stream = _open(scored)
     if length_control:

@@ -4,17 +4,54 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["dry_run_option", "emit", "fail_partly", "json_option", "note", "show_queues", "table"]
+from argilla_admap.errors import InputError
+
+__all__ = [
+    "ParquetFile",
+    "dry_run_option",
+    "emit",
+    "fail_partly",
+    "json_option",
+    "keep_the_input",
+    "note",
+    "show_queues",
+    "table",
+]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; spend and write nothing.")
 
 #: Done, but some records stayed unscored or unmatched.
 PARTLY = 3
+
+
+class ParquetFile(click.Path):
+    """A file to write as Parquet; another ending would lie about what it holds, and no command would open it again."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        if Path(str(path)).suffix != ".parquet":
+            self.fail(f"{str(path)!r} would hold Parquet: give it a name that ends in .parquet", param, ctx)
+        return path
+
+
+def keep_the_input(source: str, *outputs: Path | None) -> None:
+    """Refuses to write over what is read.
+
+    Raises:
+        InputError: an output is the input's own file.
+    """
+    for output in outputs:
+        if output is not None and output.exists() and Path(source).exists() and output.samefile(source):
+            raise InputError(f"{output}: this is the input, which must not be lost; name another file with -o")
 
 
 def note(message: str) -> None:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from argilla_admap.cli.output import dry_run_option, emit, fail_partly, json_option, note, show_queues
+from argilla_admap.cli.output import (
+    ParquetFile,
+    dry_run_option,
+    emit,
+    fail_partly,
+    json_option,
+    keep_the_input,
+    note,
+    show_queues,
+)
 from argilla_admap.cli.push import push_options, reviewer_names
 from argilla_admap.cli.score import dollars, explain_unscored, show_estimate
 from argilla_admap.cli.scoring_options import ScoringCommand, input_options, scoring_options
@@ -25,7 +34,7 @@ __all__ = ["command"]
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=ParquetFile(),
     help="Where the map is kept; its scores beside it.  [default: NAME.map.parquet]",
 )
 @click.option("--stratify", metavar="FIELD", help="Split the regions within each value of this column, e.g. source.")
@@ -56,6 +65,8 @@ def command(
     from argilla_admap import pipeline
     from argilla_admap.cli.progress import ProgressLine
 
+    output = output or pipeline.map_path(dataset)
+    keep_the_input(source, output, pipeline.scored_path(output))
     preferences = pipeline.read(source, limit=options.limit, **reading)
     if dry_run:
         _estimate(preferences, options, dataset, as_json)
@@ -65,7 +76,7 @@ def command(
             preferences,
             dataset,
             options=options,
-            output=output or pipeline.map_path(dataset),
+            output=output,
             stratify=stratify,
             score_progress=line.scoring,
             push_progress=line.pushing,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from argilla_admap.cli.output import dry_run_option, emit, fail_partly, json_option, note, table
+from argilla_admap.cli.output import ParquetFile, dry_run_option, emit, fail_partly, json_option, keep_the_input, note, table
 from argilla_admap.cli.scoring_options import ScoringCommand, input_options, scoring_options
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["command", "show_estimate", "show_score"]
 
 @click.command("score", cls=ScoringCommand)
 @click.argument("source", metavar="INPUT")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where the scores go, a .parquet file.")
+@click.option("-o", "--output", type=ParquetFile(), help="Where the scores go, a .parquet file.")
 @input_options
 @scoring_options
 @dry_run_option
@@ -39,6 +39,7 @@ def command(
     from argilla_admap.cli.progress import ProgressLine
     from argilla_admap.scoring import engine
 
+    keep_the_input(source, output)
     preferences = pipeline.read(source, limit=options.limit, **reading)
     # Before the first call: bad input never costs one.
     pipeline.check(preferences, note)

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from argilla_admap.cli import COMMANDS
@@ -175,3 +177,23 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["score in.jsonl", "map in.jsonl", "run in.jsonl --dataset d"])
+def test_a_parquet_file_under_another_ending_is_refused_before_anything_is_done(command: str, tmp_path: Path) -> None:
+    done = admap(*command.split(), "-o", "out.csv", cwd=tmp_path)
+    assert done.returncode == 2
+    assert ".parquet" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["score", "map", "run --dataset d"])
+def test_the_input_is_never_written_over(command: str, tmp_path: Path) -> None:
+    content = pa.table({"prompt": ["p"], "chosen": ["a"], "rejected": ["b"]})
+    pq.write_table(content, tmp_path / "pairs.parquet")
+    before = (tmp_path / "pairs.parquet").read_bytes()
+    name, *rest = command.split()
+    done = admap(name, "pairs.parquet", *rest, "-o", "pairs.parquet", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "this is the input" in done.stderr
+    assert (tmp_path / "pairs.parquet").read_bytes() == before

@@ -8,6 +8,7 @@ from typing import Any
 import argilla as rg
 import pytest
 
+import argilla_admap as admap
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.records import batch_to_records
 from argilla_admap.review.argilla_api import Api, RemoteDataset
@@ -285,3 +286,19 @@ def test_texts_that_look_like_markup_are_counted(api: Api, workspace: str, make:
     pairs(make, rows)
     result = push(data_map(rows), "theirs", api.client, workspace=workspace)
     assert any(note.startswith("1 records hold text that looks like markup") for note in result.notes)
+
+
+def test_a_data_set_of_the_sdk_is_read_without_another_server_being_known(
+    api: Api, make: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ARGILLA_API_URL", raising=False)
+    monkeypatch.setenv("ADMAP_SERVER_DIR", str(tmp_path))
+    rows = [row(f"r{i}") for i in range(3)]
+    (batch,) = admap.read(distilabel(make, rows)).batches()
+    assert [r.id for r in batch_to_records(batch)] == [r["id"] for r in rows]
+
+
+@pytest.mark.parametrize("value", [[{"prompt": "p"}], {"prompt": "p"}, None])
+def test_what_is_neither_a_path_nor_a_data_set_says_what_to_give(value: Any) -> None:
+    with pytest.raises(InputError, match=r"argilla Dataset"):
+        admap.read(value)
