@@ -17,6 +17,7 @@ from argilla_admap.scoring.engine import score
 from argilla_admap.scoring.faults import Cure, diagnose
 from argilla_admap.scoring.transport import ConnectionFailed, TimedOut, Transport, Unreachable, make_client, open_transport
 from tests.doubles.judge_server import Judge
+from tests.doubles.loops import run_apart
 from tests.scoring.makers import column, options, records, stream
 
 KINDS = {
@@ -190,21 +191,21 @@ async def exchange(reply: bytes, *, piece: int, times: int = 1, end: bool = True
 @pytest.mark.parametrize("piece", [1, 7, 10_000])
 @pytest.mark.parametrize("name", REPLIES)
 def test_a_reply_is_read_however_it_is_cut(name: str, piece: int) -> None:
-    assert asyncio.run(exchange(REPLIES[name], piece=piece)) == [(1, b"hello")]
+    assert run_apart(exchange(REPLIES[name], piece=piece)) == [(1, b"hello")]
 
 
 def test_a_connection_is_used_again() -> None:
-    assert asyncio.run(exchange(REPLIES["length"], piece=10, times=3, end=False)) == [(1, b"hello")] * 3
+    assert run_apart(exchange(REPLIES["length"], piece=10, times=3, end=False)) == [(1, b"hello")] * 3
 
 
 def test_a_connection_that_the_server_closes_costs_no_request() -> None:
-    assert asyncio.run(exchange(REPLIES["length"], piece=10, times=3)) == [(1, b"hello"), (2, b"hello"), (3, b"hello")]
+    assert run_apart(exchange(REPLIES["length"], piece=10, times=3)) == [(1, b"hello"), (2, b"hello"), (3, b"hello")]
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_reply_is_a_failed_connection(name: str) -> None:
     with pytest.raises(ConnectionFailed):
-        asyncio.run(exchange(BROKEN[name], piece=10_000))
+        run_apart(exchange(BROKEN[name], piece=10_000))
 
 
 def test_a_reply_that_never_ends_is_late() -> None:
@@ -218,12 +219,12 @@ def test_a_reply_that_never_ends_is_late() -> None:
             await transport.post("/chat/completions", b"{}", 0.2)
 
     with pytest.raises(TimedOut):
-        asyncio.run(run())
+        run_apart(run())
 
 
 def test_a_redirect_is_an_answer_and_leads_the_key_nowhere() -> None:
     reply = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n"
-    assert asyncio.run(exchange(reply, piece=100)) == [(1, b"")]
+    assert run_apart(exchange(reply, piece=100)) == [(1, b"")]
 
 
 def test_where_nothing_was_sent_is_told_apart_and_no_secret_is_said() -> None:
@@ -239,7 +240,7 @@ def test_where_nothing_was_sent_is_told_apart_and_no_secret_is_said() -> None:
             await transport.close()
 
     with pytest.raises(Unreachable) as caught:
-        asyncio.run(run())
+        run_apart(run())
     assert "127.0.0.1" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "t0ps3cret" not in str(caught.value)
@@ -252,5 +253,5 @@ def test_a_key_with_a_line_break_is_named() -> None:
         )
 
     with pytest.raises(JudgeRefused, match="line break") as caught:
-        asyncio.run(run())
+        run_apart(run())
     assert "secret" not in str(caught.value)

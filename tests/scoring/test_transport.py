@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 from typing import Any
 
@@ -14,11 +13,12 @@ from argilla_admap.scoring import transport
 from argilla_admap.scoring.engine import score
 from argilla_admap.scoring.options import ScoreOptions
 from tests.doubles.judge_server import Judge
+from tests.doubles.loops import run_apart
 from tests.scoring.makers import options, records, stream
 
 
 def way(client: Any, model: str = "m") -> Any:
-    return asyncio.run(transport._ask_client(client, "/chat/completions", model))
+    return run_apart(transport._ask_client(client, "/chat/completions", model))
 
 
 def test_organisation_query_and_headers_are_kept() -> None:
@@ -95,7 +95,7 @@ def test_a_notebook_where_a_loop_runs_can_call_it(judge: Judge, tmp_path: Any) -
         scored: int = score(stream(records(3)), options(judge.url, tmp_path)).summary["scored"]
         return scored
 
-    assert asyncio.run(cell()) == 6
+    assert run_apart(cell()) == 6
 
 
 def test_without_a_key_openai_is_not_asked(judge: Judge, tmp_path: Any) -> None:
