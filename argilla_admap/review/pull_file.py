@@ -112,6 +112,9 @@ def pull_to_file(
     for path in (output, changes):
         if path is not None and not Path(path).resolve().parent.is_dir():
             raise InputError(f"{path}: there is no folder {Path(path).resolve().parent}")
+    for other in (original, output):
+        if changes is not None and other is not None and Path(changes).resolve() == Path(other).resolve():
+            raise InputError(f"{changes}: --changes would write over another file of this command; give it a name of its own")
     prompt, completions = named_fields(fields) if original is None else (None, ())
     result = pull(
         dataset,

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from argilla_admap.cli import COMMANDS
+from argilla_admap.errors import InputError
 
 SUBCOMMANDS = ["server start", "server stop", "server status", "server env"]
 
@@ -197,3 +198,16 @@ def test_the_input_is_never_written_over(command: str, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "this is the input" in done.stderr
     assert (tmp_path / "pairs.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize("changes", ["pairs.jsonl", "out.jsonl"])
+def test_changes_never_write_over_the_original_or_the_output(changes: str, tmp_path: Path) -> None:
+    from argilla_admap.review.pull_file import pull_to_file
+
+    (tmp_path / "pairs.jsonl").write_text("{}\n")
+    paths = {"original": tmp_path / "pairs.jsonl", "changes": tmp_path / changes}
+    # Refused before Argilla is asked: no client is needed.
+    with pytest.raises(InputError, match="--changes"):
+        pull_to_file("d", None, tmp_path / "out.jsonl", **paths)  # type: ignore[arg-type]
+    assert (tmp_path / "pairs.jsonl").read_text() == "{}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]
