@@ -20,6 +20,8 @@ LIKELY_WRONG = 0.5
 CONTESTED = 0.5
 #: `low_mean`, `high_variance`: the outer tenth, ties kept together.
 OUTER = 0.1
+#: Where more than that tie at the extreme, they are flagged all the same, up to this share.
+MOST_TIED = 1 / 3
 #: `boundary`: region_confidence below this.
 BOUNDARY_CONFIDENCE = 0.6
 
@@ -54,4 +56,9 @@ def _outer(values: Floats) -> float | None:
     known = values[np.isfinite(values)]
     if len(known) < 2 or np.ptp(known) == 0:
         return None
-    return cut_above(known, max(1, round(OUTER * len(known)))).threshold
+    threshold = cut_above(known, max(1, round(OUTER * len(known)))).threshold
+    outermost = float(known.max())
+    # A coarse judge ties many records at the extreme: a long queue of them helps more than an empty one.
+    if threshold > outermost and np.mean(known == outermost) <= MOST_TIED:
+        return outermost
+    return threshold

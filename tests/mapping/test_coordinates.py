@@ -198,3 +198,12 @@ def test_the_spread_beside_one_expected_score_is_not_taken_for_noise():
     table = table.set_column(table.schema.get_field_index("score_counts"), "score_counts", ones)
     frame = build_map(RecordStream.from_table(table), between=True).frame
     assert frame["variance"].to_numpy() == pytest.approx([0.75**2, 0.45**2])
+
+
+def test_ties_at_the_extreme_are_flagged_rather_than_nothing():
+    rows = rows_of([[5, 1]] * 3 + [[3, 3]] * 4 + [[4, 3]] * 5)
+    frame = build_map(scored_stream(rows)).frame
+    flagged = frame["flags"].map(lambda flags: "high_variance" in list(flags))
+    assert flagged.tolist() == [True] * 3 + [False] * 9
+    all_alike = build_map(scored_stream(rows_of([[5, 1]] * 8 + [[3, 3]] * 2))).frame
+    assert not all_alike["flags"].map(lambda flags: "high_variance" in list(flags)).any()
