@@ -85,7 +85,9 @@ def test_a_key_that_runs_out_is_asked_for_again(judge: Judge, tmp_path: Any) -> 
             judge.behave(key="second", latency=0.05)
 
     client = openai.AsyncOpenAI(api_key=key, base_url=judge.url)
-    scored = score(stream(records(400)), ScoreOptions(store=tmp_path / "s"), client=client, progress=progress)
+    # Twenty at a time take two seconds: the key changes in the middle of the run.
+    slow = ScoreOptions(store=tmp_path / "s", concurrency=20)
+    scored = score(stream(records(400)), slow, client=client, progress=progress)
     assert scored.summary["scored"] == 800
     assert scored.summary["retried"] > 0
 
