@@ -7,7 +7,6 @@ judge may look at what stays open.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +22,9 @@ from argilla_admap.mapping.data_map import build_map
 from argilla_admap.scoring import engine
 from argilla_admap.scoring.adaptive import next_round
 from argilla_admap.scoring.columns import completions_of, scored_batch
+from argilla_admap.scoring.scored import kept
 from argilla_admap.scoring.scorer import ScoredCompletion
-from argilla_admap.tables import RecordStream, read_stream, write_parquet
+from argilla_admap.tables import RecordStream
 
 if TYPE_CHECKING:
     from argilla_admap.scoring.engine import Progress, Scored
@@ -112,13 +112,8 @@ class _Spending:
             summary["model"] = f"{scored.summary['model']}, {second.summary['model']}"
             stream = _beside(scored, second)
         stream.info["score"] = {**stream.info.get("score", {}), **facts, "cost_usd": summary["cost_usd"]}
-        if output is None:
-            with tempfile.NamedTemporaryFile(prefix="admap-scored-", suffix=".parquet", delete=False) as file:
-                path = Path(file.name)
-        else:
-            path = Path(output)
-        write_parquet(path, stream.batches(), stream.schema, stream.info)
-        return engine.Scored(read_stream(path), summary, path, temporary=output is None)
+        path, remove = kept(stream.batches(), stream.schema, stream.info, output)
+        return engine.Scored(path, summary, remove)
 
 
 def _rounds(

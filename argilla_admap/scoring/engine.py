@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import tempfile
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from dataclasses import dataclass, replace
@@ -27,8 +25,9 @@ from argilla_admap.scoring.collector import seldom_collected
 from argilla_admap.scoring.columns import Count, row_groups, scored_batch, scored_schema
 from argilla_admap.scoring.desk import Desk
 from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.scored import Scored, kept
 from argilla_admap.scoring.scorer import Scorer, Work, find_scorer
-from argilla_admap.tables import RecordStream, read_stream, write_parquet
+from argilla_admap.tables import RecordStream
 
 if TYPE_CHECKING:
     from argilla_admap.scoring.transport import Client
@@ -56,17 +55,6 @@ class Progress:
     seconds: float
 
 
-class Scored(RecordStream):
-    """Scored records, in a Parquet file that each pass reads again. `summary` holds the counts and the cost."""
-
-    def __init__(self, stream: RecordStream, summary: dict[str, Any], path: Path, *, temporary: bool) -> None:
-        super().__init__(stream.batches, stream.schema, stream.info)
-        self.summary = summary
-        self.path = path
-        if temporary:
-            self._remove = weakref.finalize(self, path.unlink, missing_ok=True)
-
-
 def score(
     preferences: RecordStream,
     options: ScoreOptions | None = None,
@@ -91,23 +79,17 @@ def score(
         ScoringError: the judge cannot be asked any more; what was answered is in the store.
     """
     run = _Run(preferences, options or ScoreOptions(), client, progress, warn)
-    if output is None:
-        with tempfile.NamedTemporaryFile(prefix="admap-scored-", suffix=".parquet", delete=False) as file:
-            path = Path(file.name)
-    else:
-        path = Path(output)
-        if not path.parent.is_dir():
-            raise InputError(f"{path}: there is no folder {path.parent}; make it, or name another place with -o")
+    if output is not None and not Path(output).parent.is_dir():
+        raise InputError(f"{output}: there is no folder {Path(output).parent}; make it, or name another place with -o")
     batches = run.batches()
     try:
         # The schema depends on the scorers' names, which the first batch brings.
         first = next(batches, None)
         schema = first.schema if first is not None else scored_schema(())
-        write_parquet(path, row_groups(first, batches), schema, run.info)
+        path, remove = kept(row_groups(first, batches), schema, run.info, output)
     finally:
         batches.close()
-    summary = run.summary(str(path) if output is not None else None)
-    return Scored(read_stream(path), summary, path, temporary=output is None)
+    return Scored(path, run.summary(str(path) if output is not None else None), remove)
 
 
 def estimate(preferences: RecordStream, options: ScoreOptions | None = None, *, client: Client | None = None) -> dict[str, Any]:

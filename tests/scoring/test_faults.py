@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -84,6 +86,18 @@ def test_what_asking_again_will_not_mend_stops_at_once(judge: Judge, tmp_path: A
         score(stream(records(200)), options(judge.url, tmp_path, concurrency=8))
     assert "sk-wrong" not in str(caught.value)
     assert judge.counts()["requests"] < 40
+
+
+def test_texts_of_the_data_stay_in_no_temporary_folder(judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    scored = score(stream(records(5)), options(judge.url, tmp_path))
+    (folder,) = tmp_path.glob("admap-scored-*")
+    assert folder.stat().st_mode & 0o077 == 0
+    del scored
+    judge.behave(key="another")
+    with pytest.raises(JudgeRefused):
+        score(stream(records(200)), options(judge.url, tmp_path))
+    assert not list(tmp_path.glob("admap-scored-*"))
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path: Any) -> None:
