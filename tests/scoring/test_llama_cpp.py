@@ -99,7 +99,9 @@ def test_a_real_reranker_gives_its_raw_scores_and_says_what_is_too_long(llama_re
     assert scored.info["score"]["judges"][0]["dialect"] == "rerank"
 
 
-def test_the_readmes_command_for_open_models_runs(llama_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_readmes_command_for_open_models_runs(
+    llama_url: str, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "pairs.jsonl"
     rows = [{"id": one.id, "prompt": one.prompt, "completions": [{"text": text} for text in one.completions]} for one in DATA]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
