@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from argilla_admap.scoring.transport import Client
     from argilla_admap.tables import RecordStream
 
-__all__ = ["Run", "check", "connect", "map_path", "pull", "push", "read", "run", "score", "score_with"]
+__all__ = ["Run", "check", "connect", "map_path", "open_scored", "pull", "push", "read", "run", "score", "score_with"]
 
 _ARGILLA = "argilla:"
 
@@ -98,6 +98,41 @@ def read(
     from argilla_admap.formats import registry
 
     return registry.read(source, format=format, fields=fields, on_error=on_error, limit=limit)
+
+
+def open_scored(
+    source: str,
+    *,
+    format: str | None = None,
+    fields: FieldNames | None = None,
+    on_error: str = "stop",
+    say: Callable[[str], None] | None = None,
+) -> RecordStream:
+    """What `score` or `build_map` wrote, every row of it checked as it comes; else the records of any source, as `read`.
+
+    Args:
+        source: a Parquet file of scores or a map; or what `read` takes.
+        format, fields, on_error: as for `read`; of data that are not scored yet.
+        say: takes what was taken for what.
+    Raises:
+        InputError: the source is absent or cannot be used.
+    """
+    from argilla_admap.formats.shape import FieldNames
+    from argilla_admap.stored import holds_scores, read_stored
+    from argilla_admap.tables import read_stream
+
+    if source.endswith(".parquet") and Path(source).is_file():
+        opened = read_stream(source)
+        if holds_scores(opened):
+            if format is not None or on_error != "stop" or (fields or FieldNames()) != FieldNames():
+                raise InputError(
+                    f"{source}: this file holds scores, in columns of our own; leave out --format, --on-error and the names of "
+                    "fields, which are for data that are not scored yet"
+                )
+            return read_stored(source, opened)
+    preferences = read(source, format=format, fields=fields, on_error=on_error)
+    check(preferences, say)
+    return preferences
 
 
 def check(preferences: RecordStream, say: Callable[[str], None] | None = None) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 __all__ = [
+    "LARGEST_NUMBER",
     "MAP_FIELDS",
     "MAP_SCHEMA",
     "PREFERENCE_SCHEMA",
@@ -28,6 +29,9 @@ __all__ = [
     "records_to_batch",
     "render_turns",
 ]
+
+#: The largest number that a rating or a score may be: far beyond any scale, and its square is still a number.
+LARGEST_NUMBER = 1e15
 
 _STRINGS = pa.list_(pa.string())
 _DOUBLES = pa.list_(pa.float64())

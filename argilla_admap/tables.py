@@ -72,10 +72,13 @@ def read_stream(path: str | os.PathLike[str]) -> RecordStream:
         raise InputError(f"{path}: not a Parquet file ({exc}); make it with `admap score` or `admap map`") from exc
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=BATCH_ROWS)
+        try:
+            with pq.ParquetFile(path) as file:
+                yield from file.iter_batches(batch_size=BATCH_ROWS)
+        except (pa.ArrowInvalid, OSError) as exc:
+            raise InputError(f"{path}: cannot be read to its end ({exc}); make it again") from exc
 
-    return RecordStream(batches, schema.remove_metadata(), json.loads(stored) if stored else {})
+    return RecordStream(batches, schema.remove_metadata(), _told(path, stored))
 
 
 def write_parquet(
@@ -102,6 +105,17 @@ def write_parquet(
         if callable(info):
             writer.add_key_value_metadata({METADATA_KEY: _facts(info())})
     return rows
+
+
+def _told(path: Path, stored: bytes | None) -> dict[str, Any]:
+    """The facts in a file's metadata; none where there are none."""
+    try:
+        facts = json.loads(stored or b"{}")
+    except ValueError as exc:
+        raise InputError(f"{path}: its metadata under {METADATA_KEY!r} are no JSON ({exc}); make it again") from exc
+    if not isinstance(facts, dict):
+        raise InputError(f"{path}: its metadata under {METADATA_KEY!r} are no JSON object; make it again")
+    return facts
 
 
 def _facts(info: Mapping[str, Any]) -> str:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from argilla_admap.cli.output import ParquetFile, dry_run_option, emit, json_option, keep_the_input, note, table
+from argilla_admap.cli.scoring_options import input_options
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.coordinates import Thresholds
     from argilla_admap.mapping.data_map import DataMap
-    from argilla_admap.tables import RecordStream
 
 __all__ = ["command"]
 
@@ -36,6 +36,7 @@ __all__ = ["command"]
     type=click.Choice(["all", "excess"]),
     help="Take the judge's liking for length out of the scores: all of it, or what the labels do not share.",
 )
+@input_options
 @dry_run_option
 @json_option
 def command(
@@ -45,23 +46,25 @@ def command(
     thresholds: str | None,
     between: bool,
     length_control: str | None,
+    reading: dict[str, Any],
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Place each record of SCORED on the map, and say how probably its label is wrong.
 
-    SCORED is what `admap score` wrote. Data that are not scored yet are taken too: their map holds what can be seen
-    without a judge.
+    SCORED is what `admap score` wrote. Data that are not scored yet are taken too, with the options that say how to read
+    them: their map holds what can be seen without a judge.
 
     Example: admap map scored.parquet -o map.parquet
     """
+    from argilla_admap import pipeline
     from argilla_admap.mapping.data_map import build_map
 
     if output is None and not dry_run:
         raise click.UsageError("Say where the map goes with -o MAP.parquet (or look first with --dry-run).")
     keep_the_input(scored, output)
     given = _thresholds(thresholds) if thresholds else None
-    stream = _open(scored)
+    stream = pipeline.open_scored(scored, say=note, **reading)
     if length_control:
         from argilla_admap.mapping.bias import control_length
 
@@ -93,20 +96,6 @@ def _thresholds(text: str) -> DataMap | Thresholds:
     except ValueError as exc:
         raise InputError(f"--thresholds {text}: give a map's file, or two numbers such as 0.5,4") from exc
     return Thresholds.from_json({"variance": variance, "mean": mean})
-
-
-def _open(place: str) -> RecordStream:
-    """A file of ours as it is, anything else through the readers."""
-    from argilla_admap.tables import read_stream
-
-    if place.endswith(".parquet") and Path(place).is_file():
-        stream = read_stream(place)
-        if "completions" in stream.schema.names and "id" in stream.schema.names:
-            return stream
-    from argilla_admap.formats import registry
-
-    preferences: RecordStream = registry.read(place)
-    return preferences
 
 
 def _show(answer: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from argilla_admap.cli.output import dry_run_option, emit, json_option, note, table
+from argilla_admap.cli.output import dry_run_option, emit, json_option, keep_the_input, note, table
 from argilla_admap.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def command(
 
     if output is None and not dry_run:
         raise click.UsageError("Say where the records go with -o FILE (or look first with --dry-run).")
+    keep_the_input(data_map, output)
     rules = Rules(
         regions=tuple(name.strip() for region in regions for name in region.split(",")),
         max_p_wrong=max_p_wrong,

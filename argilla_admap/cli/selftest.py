@@ -23,10 +23,10 @@ def command(data_map: str, kind: str, rate: float, rounds: int, seed: int, as_js
 
     Example: admap selftest map.parquet
     """
+    from argilla_admap import pipeline
     from argilla_admap.mapping.selftest import selftest
-    from argilla_admap.tables import read_stream
 
-    result = selftest(read_stream(data_map), kind=kind, rate=rate, rounds=rounds, seed=seed)
+    result = selftest(pipeline.open_scored(data_map, say=note), kind=kind, rate=rate, rounds=rounds, seed=seed)
     answer = result.answer
 
     def show() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from argilla_admap.formats.shape import Draft, Edit, FieldNames, Path, Put, Row, RowError
+from argilla_admap.records import LARGEST_NUMBER as _LARGEST
 from argilla_admap.records import Turn, printable, render_turns
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
-_HUGE = 1e300
 _NOTHING = frozenset({"", "n/a", "na", "none", "null"})
 _ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
 #: In this order: a record's own id before a prompt's, which several pairs may share.
@@ -118,19 +117,19 @@ def optional_text(value: object) -> str | None:
 
 
 def number(value: object, what: str, hint: str = "another field can be named with --rating-field") -> float | None:
-    """A rating: a finite number, or text that writes one; null, "N/A" and the empty text are no rating."""
+    """A rating: a number of a scale, or text that writes one; null, "N/A" and the empty text are no rating."""
     if value is None:
         return None
     if isinstance(value, str):
         stripped = value.strip()
         if stripped.lower() in _NOTHING:
             return None
-        if _NUMBER.match(stripped) and math.isfinite(float(stripped)):
+        if _NUMBER.match(stripped) and abs(float(stripped)) <= _LARGEST:
             return float(stripped)
-    elif isinstance(value, (int, float, Decimal)) and not isinstance(value, bool) and -_HUGE < value < _HUGE:
-        # A comparison with NaN is false: NaN and infinity end below.
+    # A comparison with NaN is false: NaN and infinity end below.
+    elif isinstance(value, (int, float, Decimal)) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST:
         return float(value)
-    raise RowError(f"{what} is {seen(value)}, expected a finite number; {hint}")
+    raise RowError(f"{what} is {seen(value)}, expected a finite number, of {_LARGEST:.0e} at most; {hint}")
 
 
 def listing(value: object, what: str) -> Sequence[Any]:

@@ -6,12 +6,10 @@ import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.agreement import agreement, uncentred_cosine
@@ -36,6 +34,7 @@ from argilla_admap.mapping.observations import Observations, observe, scores_of_
 from argilla_admap.mapping.regions import Given, lay_out
 from argilla_admap.mapping.transitivity import strengths_elsewhere
 from argilla_admap.records import MAP_FIELDS, SCORED_SCHEMA
+from argilla_admap.stored import read_stored
 from argilla_admap.tables import RecordStream, read_stream, write_parquet
 
 if TYPE_CHECKING:
@@ -45,6 +44,9 @@ __all__ = ["TEXT_COLUMNS", "DataMap", "as_scored", "build_map"]
 
 #: Columns that hold long text: streamed through, never held.
 TEXT_COLUMNS = frozenset({"prompt", "turns", "completions", "reasons", "errors", "reference", "samples", "evidence"})
+
+#: Columns without which a file is no map.
+_OF_A_MAP = ("id", "prompt", "completions", "ratings", "scores", *(field.name for field in MAP_FIELDS))
 
 #: Keys of `DataMap.info` that are the map's own.
 MAP_INFO = frozenset(
@@ -153,19 +155,20 @@ class DataMap:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> DataMap:
-        """The map in a file that `write` made.
+        """The map in a file that `write` made. The whole file is gone through: a bad row is known before anything is done.
 
         Raises:
-            InputError: absent, not Parquet, or not a map.
+            InputError: absent, not Parquet, not a map, or with a row that cannot be used.
         """
-        source = read_stream(path)
-        missing = [f.name for f in MAP_FIELDS if f.name not in source.schema.names]
-        if missing or "summary" not in source.info:
+        opened = read_stream(path)
+        missing = [name for name in _OF_A_MAP if name not in opened.schema.names]
+        if missing or not isinstance(opened.info.get("summary"), dict):
             lacks = f"no column {missing[0]!r}" if missing else "no summary in its metadata"
             raise InputError(f"{path}: not a map ({lacks}); make one with `admap map`")
-        light = [name for name in source.schema.names if name not in TEXT_COLUMNS]
-        numbers = pq.read_table(Path(path), columns=light).replace_schema_metadata(None)
-        return cls(source, numbers, None, source.info)
+        source = read_stored(path, opened)
+        light = [field for field in source.schema if field.name not in TEXT_COLUMNS]
+        kept = [batch.select([field.name for field in light]) for batch in source.batches()]
+        return cls(source, pa.Table.from_batches(kept, schema=pa.schema(light)), None, source.info)
 
 
 def build_map(

@@ -1,0 +1,149 @@
+"""Files of our own, SCORED and MAP, read with every row checked: other programs write and filter them too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from argilla_admap.errors import InputError
+from argilla_admap.records import LARGEST_NUMBER, MAP_SCHEMA
+from argilla_admap.tables import RecordStream, read_stream
+
+__all__ = ["holds_scores", "read_stored"]
+
+_ALWAYS = ("id", "prompt", "completions")
+#: Columns with a value for each completion.
+_A_COMPLETION = frozenset({"models", "ratings", "samples", "reasons", "scores", "errors", "score_variances", "score_counts"})
+
+
+def holds_scores(stream: RecordStream) -> bool:
+    """Whether the columns are those of SCORED or MAP, and not a layout of somebody else's."""
+    types = {field.name: field.type for field in stream.schema}
+    lists = [types.get(name) for name in ("completions", "scores")]
+    return {*_ALWAYS, "scores"} <= set(types) and all(kind is not None and _is_list(kind) for kind in lists)
+
+
+def read_stored(path: str | os.PathLike[str], stream: RecordStream | None = None) -> RecordStream:
+    """The stream of a file that we wrote, perhaps changed by others since: pandas' column types are turned into ours.
+
+    Args:
+        path: a Parquet file.
+        stream: of that file, where it is open already.
+
+    Raises:
+        InputError: absent, not Parquet, without the columns of every record. A row that cannot be used raises it when it is
+            reached: no id or text, lists of different lengths, a number beyond all scales, an id that was there before.
+    """
+    source = read_stream(path) if stream is None else stream
+    for name in _ALWAYS:
+        if name not in source.schema.names:
+            raise InputError(f"{path}: no column {name!r}; make the file with `admap score` or `admap map`")
+    ours = {field.name: field for field in MAP_SCHEMA}
+    schema = pa.schema([_target(ours, field) for field in source.schema if field.name != "__index_level_0__"])
+    return RecordStream(lambda: _checked(Path(path), source, schema), schema, source.info)
+
+
+def _target(ours: dict[str, pa.Field[Any]], field: pa.Field[Any]) -> pa.Field[Any]:
+    """The field in our type; the columns that each judge of a panel has are called as ours are, with the judge's name."""
+    name = _column(field.name)
+    return ours[name].with_name(field.name) if name in ours else field
+
+
+def _column(name: str) -> str:
+    """The column of one judge: the name before the judge's; else the name itself."""
+    own = name.partition(".")[0]
+    return own if own in _A_COMPLETION else name
+
+
+def _checked(path: Path, source: RecordStream, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    row, ids = 0, []
+    for batch in source.batches():
+        columns = [_cast(path, batch.column(field.name), field) for field in schema]
+        found = pa.RecordBatch.from_arrays(columns, schema=schema)
+        _check_rows(path, found, row)
+        ids.append(found.column("id"))
+        row += found.num_rows
+        yield found
+    if not row:
+        raise InputError(f"{path}: there are no rows; make the file again with `admap score` or `admap map`")
+    _check_ids(path, pa.chunked_array(ids, pa.string()))
+
+
+def _cast(path: Path, column: pa.Array[Any], field: pa.Field[Any]) -> pa.Array[Any]:
+    if column.type == field.type:
+        return column
+    try:
+        return column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as exc:
+        raise InputError(
+            f"{path}: the column {field.name!r} holds {column.type}, expected {field.type} ({str(exc).splitlines()[0]}); "
+            "make the file again with `admap score` or `admap map`"
+        ) from exc
+
+
+def _check_rows(path: Path, batch: pa.RecordBatch, first: int) -> None:
+    """Raises InputError for the first row that cannot be used; `first` is the number of rows before this batch."""
+
+    def refuse(row: int, what: str) -> InputError:
+        return InputError(
+            f"{path}: row {first + row + 1} (id {batch.column('id')[row].as_py()!r}): {what}; "
+            "correct it, or make the file again with `admap score` or `admap map`"
+        )
+
+    for name in _ALWAYS:
+        if batch.column(name).null_count:
+            raise refuse(_first(batch.column(name).is_null()), f"{name!r} is null")
+    texts: Any = batch.column("completions")
+    sizes = np.asarray(pc.list_value_length(texts))
+    if (sizes < 2).any():
+        row = int(np.argmax(sizes < 2))
+        raise refuse(row, f"'completions' holds {sizes[row]}, and a comparison needs two or more")
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    flat = texts.flatten()
+    if flat.null_count:
+        raise refuse(int(owner[_first(flat.is_null())]), "a completion is null")
+    for field in batch.schema:
+        column: Any = batch.column(field.name)
+        if _column(field.name) in _A_COMPLETION:
+            lengths = np.asarray(pc.fill_null(pc.list_value_length(column), -1))
+            if (wrong := (lengths >= 0) & (lengths != sizes)).any():
+                row = int(np.argmax(wrong))
+                raise refuse(row, f"{field.name!r} holds {lengths[row]} values for {sizes[row]} completions")
+            if pa.types.is_floating(field.type.value_type):
+                rows = np.repeat(np.arange(len(lengths)), np.maximum(lengths, 0))
+                _check_numbers(field.name, column.flatten(), rows, refuse)
+        elif pa.types.is_floating(field.type):
+            _check_numbers(field.name, column, np.arange(len(sizes)), refuse)
+
+
+def _check_numbers(name: str, column: Any, rows: Any, refuse: Callable[[int, str], InputError]) -> None:
+    # Not a number is what pandas makes of null, and read as null.
+    values = np.nan_to_num(np.asarray(column.fill_null(0.0)), nan=0.0, posinf=np.inf, neginf=-np.inf)
+    if (beyond := np.abs(values) > LARGEST_NUMBER).any():
+        at = int(np.argmax(beyond))
+        raise refuse(int(rows[at]), f"{name!r} holds {float(values[at])!r}, which is beyond any scale")
+
+
+def _check_ids(path: Path, ids: pa.ChunkedArray[Any]) -> None:
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return
+    counts = pc.value_counts(ids)
+    twice = next(one for one in counts if one["counts"].as_py() > 1)
+    raise InputError(
+        f"{path}: the id {twice['values'].as_py()!r} is given to {twice['counts'].as_py():,} rows; "
+        "ids tell records apart: make the file again with `admap score` or `admap map`"
+    )
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _first(mask: Any) -> int:
+    return int(np.argmax(np.asarray(mask)))
