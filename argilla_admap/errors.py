@@ -8,6 +8,7 @@
     │   ├── JudgeRefused       authentication, quota, an unknown model: asking again will not help
     │   └── BudgetExhausted    ``max_cost`` would be passed by the next call
     ├── ArgillaError           exit code 1; the Argilla server cannot be reached or says no
+    │   └── UnknownDataset     exit code 2; no data set or workspace there has the name that was given
     └── ServerError            exit code 1; the embedded server, or a program that it needs
 
 Each message says what, where, which value, and what to do next. Errors of libraries are translated at the boundary
@@ -25,6 +26,7 @@ __all__ = [
     "JudgeRefused",
     "ScoringError",
     "ServerError",
+    "UnknownDataset",
 ]
 
 
@@ -54,6 +56,12 @@ class BudgetExhausted(ScoringError):
 
 class ArgillaError(AdmapError):
     """The Argilla server cannot be reached, or refused."""
+
+
+class UnknownDataset(ArgillaError):
+    """No data set, or no workspace, of the server has the name that was given, or several have it."""
+
+    exit_code = 2
 
 
 class ServerError(AdmapError):

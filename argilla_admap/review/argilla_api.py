@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 
-from argilla_admap.errors import ArgillaError, InputError
+from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
 from argilla_admap.review.refusals import Refused, plain_url, refused, shorten, unreachable
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class Api:
         """The data set at the address, None where there is none. Reads.
 
         Raises:
-            ArgillaError: several workspaces hold the name and the address says none.
+            UnknownDataset: several workspaces hold the name and the address says none.
         """
         whole = str(address)
         found = [
@@ -226,7 +226,7 @@ class Api:
             return None
         if len(found) > 1:
             places = ", ".join(sorted(str(place) for place, _ in found))
-            raise ArgillaError(f"data set {whole!r} is in several workspaces; name one of {places}")
+            raise UnknownDataset(f"data set {whole!r} is in several workspaces; name one of {places}")
         place, item = found[0]
         return self._describe(item, str(place.workspace))
 
@@ -234,14 +234,14 @@ class Api:
         """The data set at the address. Reads.
 
         Raises:
-            ArgillaError: there is none; the message lists those that there are.
+            UnknownDataset: there is none; the message lists those that there are.
         """
         found = self.find(address)
         if found is not None:
             return found
         known = sorted(str(place) for place, _ in self.datasets())
         listed = ", ".join(known[:12]) + (f", and {len(known) - 12} more" if len(known) > 12 else "")
-        raise ArgillaError(
+        raise UnknownDataset(
             f"{self.url}: there is no data set {str(address)!r}; "
             + (f"there are {listed}" if known else "there is none at all; make one with `admap push`")
         )

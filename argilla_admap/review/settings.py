@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from argilla_admap.errors import ArgillaError, InputError
+from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
 from argilla_admap.review import card, layout
 from argilla_admap.review.argilla_api import Address, Api, RemoteDataset
 from argilla_admap.review.payload import property_body
@@ -44,13 +44,13 @@ def choose_workspace(api: Api, address: Address) -> str:
     """The workspace that an address means; made where the server has none.
 
     Raises:
-        ArgillaError: it is not there, or several could be meant.
+        UnknownDataset: it is not there, or several could be meant.
     """
     known = api.workspaces()
     if address.workspace in known:
         return str(address.workspace)
     if address.workspace is not None and known:
-        raise ArgillaError(
+        raise UnknownDataset(
             f"{api.url}: there is no workspace {address.workspace!r}; there are {', '.join(sorted(known))}. "
             "Make it in Argilla's page, or name one of these"
         )
@@ -63,7 +63,7 @@ def choose_workspace(api: Api, address: Address) -> str:
     for usual in ("default", "argilla", "admap"):
         if usual in known:
             return usual
-    raise ArgillaError(f"{api.url} has the workspaces {', '.join(sorted(known))}; say which: WORKSPACE/{address.name}")
+    raise UnknownDataset(f"{api.url} has the workspaces {', '.join(sorted(known))}; say which: WORKSPACE/{address.name}")
 
 
 def complete_settings(
