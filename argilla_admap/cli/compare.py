@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from argilla_admap.cli.output import emit, json_option, note, table
+from argilla_admap.cli.output import dry_run_option, emit, json_option, keep_the_input, note, table
 
 __all__ = ["command"]
 
@@ -21,8 +21,9 @@ __all__ = ["command"]
     type=click.Path(path_type=Path, dir_okay=False),
     help="The records that changed region, a JSON object a line, farthest first.",
 )
+@dry_run_option
 @json_option
-def command(map_a: str, map_b: str, output: Path | None, as_json: bool) -> None:
+def command(map_a: str, map_b: str, output: Path | None, dry_run: bool, as_json: bool) -> None:
     """Compare two maps of the same records: who moved, how far the judges agree, what sways each.
 
     Records are joined by id; those in one map only are counted.
@@ -34,10 +35,12 @@ def command(map_a: str, map_b: str, output: Path | None, as_json: bool) -> None:
     from argilla_admap.mapping.comparison import compare_maps
     from argilla_admap.mapping.data_map import DataMap
 
+    for source in (map_a, map_b):
+        keep_the_input(source, output)
     found = compare_maps(DataMap.read(map_a), DataMap.read(map_b))
     farthest = found.moved.head(20).to_json(orient="records")
     answer: dict[str, Any] = {"map_a": map_a, "map_b": map_b, **found.answer, "output": None}
-    if output is not None:
+    if output is not None and not dry_run:
         from argilla_admap.tables import atomic_path
 
         with atomic_path(output) as temporary:
