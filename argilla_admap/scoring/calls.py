@@ -97,7 +97,7 @@ class Calls:
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, Known]:
         """Those of the keys that were answered before."""
-        return self.store.look_up(keys)
+        return self.store.recall(keys)
 
     async def ask(self, questions: Sequence[Question]) -> list[Answer]:
         """The answers, in the questions' order; one that fails carries its error.

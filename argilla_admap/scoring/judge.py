@@ -335,7 +335,7 @@ def _believed(known: Known) -> bool:
 def _expected(known: Sequence[Known]) -> ScoredCompletion | None:
     """From distributions: the mean of their means. None where one of them is not to be believed."""
     if len(known) == 1:
-        _, mean, spread, mass, reason, *_ = known[0]
+        _, mean, spread, mass, reason, _, _, _ = known[0]
         if spread is None or mass is None or mass < BELIEVABLE_MASS:
             return None
         # The variance is of the grade's distribution; the mean itself is not drawn from it.
