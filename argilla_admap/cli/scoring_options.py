@@ -178,6 +178,9 @@ def scoring_options(command: Command) -> Command:
         click.option("--limit", type=int, metavar="N", help="Score the first N records only."),
         click.option("--store", type=file, help="The judgement store.  [default: in this user's data folder]"),
         click.option("--batch", is_flag=True, help="By the Batch API: half price, within a day; may be stopped and started."),
+        click.option(
+            "--ask-waiting", is_flag=True, help="Without --batch: ask also what waits in a batch, and pay for it twice."
+        ),
         click.option("--service-tier", metavar="TIER", help="The endpoint's service tier, e.g. flex."),
         click.option(
             "--timeout", type=float, default=60.0, show_default=True, metavar="SECONDS", help="Longest wait for an answer."
@@ -201,6 +204,7 @@ _PASSED = (
     "limit",
     "store",
     "batch",
+    "ask_waiting",
     "service_tier",
     "timeout",
 )

@@ -1,38 +1,22 @@
-"""Half price by the Batch API: questions are gathered into files, and their answers read by the path of all other answers.
+"""Half price by the Batch API: ways to a judge whose questions go through batches, or are in one already.
 
 A run with ``--batch`` goes through the data more than once. In each pass `BatchCalls.ask` answers what is known, reads what a
 batch brought back, and gathers the rest; then `BatchCalls.settle` submits what was gathered and waits. The pass that gathers
-nothing is the last. A run that is stopped goes on where it was: see `batch_book`.
+nothing is the last.
 """
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
-
-from argilla_admap.errors import JudgeRefused, ScoringError
-from argilla_admap.scoring.batch_api import BatchApi, BatchState, Gone, Unsure
-from argilla_admap.scoring.batch_book import BatchBook, Part, Replied, Waiting
-from argilla_admap.scoring.batch_file import Gathered, read_line, sweep
+from argilla_admap.errors import AdmapError
+from argilla_admap.scoring.batches import Batches
 from argilla_admap.scoring.calls import Calls
-from argilla_admap.scoring.faults import Cure, Unreadable, diagnose, server_words
-from argilla_admap.scoring.question import Answer, Question, usage_of
-from argilla_admap.scoring.store import Known
+from argilla_admap.scoring.prices import Price
+from argilla_admap.scoring.question import Answer, Question
 
-__all__ = ["WAITS", "BatchCalls"]
-
-#: The error of a completion whose question is in a batch. The last word only where that batch is another endpoint's.
-WAITS = "waits for its batch: run the command that submitted it again, with the same --base-url and --batch"
-_MOST_TRIES = 3
-_FIRST_LOOK, _LONGEST_LOOK = 0.5, 30.0
-_FIRST_LATER, _LONGEST_LATER = 2.0, 600.0
-_CHUNK = 1000
+__all__ = ["BatchCalls", "CallsBesideBatches"]
 
 
 class BatchCalls(Calls):
@@ -45,13 +29,11 @@ class BatchCalls(Calls):
 
     def __init__(self, *arguments: Any, client: Any) -> None:
         super().__init__(*arguments)
-        if self.price is not None:
-            half = {"input": self.price.input / 2, "output": self.price.output / 2, "cached": self.price.cached / 2}
-            self.price = self.price._replace(**half, source=f"half of {self.price.source}")
-        self._batches = _Batches(self, client)
+        self.price = _half(self.price)
+        self._batches = Batches(self, client, self.price)
 
     async def ask(self, questions: Sequence[Question]) -> list[Answer]:
-        """The answers that are there; the rest is gathered, and carries the error `WAITS`.
+        """The answers that are there; the rest is gathered, and carries the error `batches.WAITS`.
 
         Raises:
             JudgeRefused: a batch was refused for a reason that asking again will not mend.
@@ -63,14 +45,7 @@ class BatchCalls(Calls):
         return await super().ask(questions)
 
     async def settle(self, say: Callable[[str], None]) -> bool:
-        """Submits what was gathered and waits for all batches. True: another pass has something to read.
-
-        Args:
-            say: told, in words, how the batches stand.
-
-        Raises:
-            JudgeRefused, ScoringError: the Batch API cannot be used; what was submitted goes on there.
-        """
+        """See `Batches.settle`."""
         return await self._batches.settle(say)
 
     async def close(self, patience: float = 5.0) -> None:
@@ -79,302 +54,39 @@ class BatchCalls(Calls):
         await super().close(patience)
 
 
-class _Batches:
-    """Questions on their way through batches, for one `BatchCalls`."""
+class CallsBesideBatches(Calls):
+    """`Calls` of a run without ``--batch``, on a store that has batches under way: what is in those is not paid again.
 
-    def __init__(self, calls: Calls, client: Any) -> None:
-        self._calls = calls
-        self._api = BatchApi(client)
-        self._book = BatchBook(calls.store.path, calls.name)
-        self._files = Path(f"{calls.store.path}-batches")
-        self._files.mkdir(mode=0o700, exist_ok=True)
-        sweep(self._files, self._book.files())
-        self._gathered = Gathered(self._files)
-        #: US dollars set aside for what was gathered in this pass.
-        self._held = 0.0
-        #: Questions whose batches brought no judgement, for good in this run.
-        self._failed: list[bytes] = []
-        self._say: Callable[[str], None] = _silent
-        self._told = ""
+    Args:
+        arguments: those of `Calls`.
+        client: the user's own, for files and batches.
+    """
+
+    def __init__(self, *arguments: Any, client: Any) -> None:
+        super().__init__(*arguments)
+        self._batches = Batches(self, client, _half(self.price))
 
     async def ask(self, questions: Sequence[Question]) -> list[Answer]:
-        """See `BatchCalls.ask`."""
-        found = self._book.look_up([question.keys[0] for question in questions])
-        answers = [self._answer(question, found.get(question.keys[0])) for question in questions]
-        while not self._calls.store.flush():  # noqa: ASYNC110  # another process writes: it tells nobody when it is done
-            await asyncio.sleep(0.01)
-        return answers
+        """As `Calls.ask`, but for what a batch brought, and for what waits in one: that carries the error `batches.WAITS`."""
+        found = await self._batches.only_read(questions)
+        rest = iter(await super().ask([question for question, answer in zip(questions, found, strict=True) if answer is None]))
+        return [answer if answer is not None else next(rest) for answer in found]
 
-    def _answer(self, question: Question, found: Waiting | Replied | None) -> Answer:
-        if isinstance(found, Waiting):
-            self._hold(question)
-            return Answer([], WAITS)
-        if found is None:
-            return self._gather(question, 0)
-        if found.status == 200:
-            return self._read_reply(question, found)
-        if found.status == 0:
-            return self._ask_again(question, found, server_words(found.body))
-        fault = diagnose(found.status, {}, found.body)
-        if fault.cure in (Cure.STOP, Cure.RENEW):
-            raise JudgeRefused(fault.reason)
-        if fault.cure in (Cure.AGAIN, Cure.WAIT) or (fault.cure is Cure.REPHRASE and question.rephrase(fault.reason)):
-            return self._ask_again(question, found, fault.reason)
-        return self._give_up_on(question, fault.reason)
-
-    def _read_reply(self, question: Question, found: Replied) -> Answer:
+    async def collect(self, say: Callable[[str], None]) -> None:
+        """Takes in what ended batches brought, where the endpoint tells."""
         try:
-            reply = orjson.loads(found.body)
-            readings = question.read(reply)
-        except Unreadable as exc:
-            return self._ask_again(question, found, str(exc)) if exc.again else self._give_up_on(question, str(exc))
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-            return self._ask_again(question, found, "the answer is not of the protocol's shape")
-        tokens_in, tokens_out, cached = usage_of(reply, question.tokens()[0])
-        spent = self._calls.price.cost(tokens_in, tokens_out, cached) if self._calls.price is not None else None
-        known = []
-        for key, reading in zip(question.keys, readings, strict=False):
-            known.append(Known(key, *reading, tokens_in, tokens_out, spent))
-            # The first of several readings carries the bill of them all.
-            tokens_in, tokens_out, spent = 0, 0, 0.0 if spent is not None else None
-        for one in known:
-            self._calls.store.put(one, _written)
-        return Answer(known)
+            await self._batches.collect(say)
+        except AdmapError as exc:
+            say(f"The batches under way could not be looked at ({exc}); what waits in them is not asked again")
 
-    def _ask_again(self, question: Question, found: Replied, reason: str) -> Answer:
-        if found.tries >= _MOST_TRIES:
-            return self._give_up_on(question, f"{reason} (in {found.tries} batches)")
-        return self._gather(question, found.tries)
-
-    def _give_up_on(self, question: Question, reason: str) -> Answer:
-        self._failed.append(question.keys[0])
-        return Answer([], reason)
-
-    def _gather(self, question: Question, tries: int) -> Answer:
-        if self._calls.over is not None:
-            return Answer([], self._calls.over)
-        if not self._hold(question):
-            self._calls.over = f"not asked: the next question could pass --max-cost {self._calls.budget.most:g} (US dollars)"
-            return Answer([], self._calls.over)
-        if self._gathered.full(question):
-            self._close_part()
-        self._gathered.add(question, tries, self._api.url(question.path))
-        return Answer([], WAITS)
-
-    def _hold(self, question: Question) -> bool:
-        """Sets aside what a question may cost, until its batch is billed."""
-        _, most_in, most_out = question.tokens()
-        dollars = self._calls.price.cost(most_in, most_out) if self._calls.price is not None else 0.0
-        if not self._calls.budget.reserve(dollars):
-            return False
-        self._held += dollars
-        return True
-
-    def _close_part(self) -> None:
-        gathered, self._gathered = self._gathered, Gathered(self._files)
-        while gathered.items:
-            name, file = gathered.close()
-            taken = self._book.add(name, gathered.path, file, list(gathered.items.items()))
-            if not taken:
-                return
-            gathered.leave_out(taken)
-
-    # Between two passes.
-
-    async def settle(self, say: Callable[[str], None]) -> bool:
-        """See `BatchCalls.settle`."""
-        self._say = say
-        self._close_part()
-        self._book.clean()
-        running = await self._submit_all()
-        if not running:
-            return False
-        look, later = _FIRST_LOOK, _FIRST_LATER
-        while running:
-            states = [(part, await self._state(part)) for part in running]
-            self._tell(states)
-            running = []
-            for part, state in states:
-                if state is None:
-                    self._book.drop(part.name)
-                elif not state.ended:
-                    running.append(part)
-                elif state.status == "failed" and state.later:
-                    # Too much is enqueued: when another batch of ours has ended, or after a while, there is room.
-                    self._say(f"batch {state.id}: {state.problem}; submitting it again in {later:.0f} s")
-                    await asyncio.sleep(later)
-                    later = min(_LONGEST_LATER, 2 * later)
-                    running += await self._submit_again(part)
-                elif state.status == "failed" and not state.output_file:
-                    self._book.drop(part.name)
-                    raise ScoringError(f"batch {state.id} was refused: {state.problem or 'the server gives no reason'}")
-                else:
-                    await self._take(part, state)
-                    look = _FIRST_LOOK
-            if running:
-                await asyncio.sleep(look)
-                look = min(_LONGEST_LOOK, 1.5 * look)
-        # All that was set aside is billed now, or was not used.
-        self._calls.budget.settle(self._held, 0.0)
-        self._held = 0.0
-        return True
-
-    async def _submit_all(self) -> list[Part]:
-        """All parts with their batches: those that were submitted before keep theirs."""
-        async with self._alone():
-            parts = self._book.parts()
-            orphans = await self._orphans() if any(part.batch_id is None for part in parts) else {}
-            return [part if part.batch_id else await self._submit(part, orphans) for part in parts]
-
-    async def _orphans(self) -> dict[str, BatchState] | None:
-        """The account's batches that may be ours, by the part's name and by the file that they read; None: it lists none."""
-        found: dict[str, BatchState] = {}
-        try:
-            states = await self._api.list()
-        except (Gone, JudgeRefused):
-            return None
-        for state in states:
-            if state.status not in ("failed", "cancelled", "cancelling"):
-                found |= {name: state for name in (state.part, state.input_file) if name}
-        return found
-
-    async def _submit_again(self, failed: Part) -> list[Part]:
-        """The part with another batch, unless another process has submitted it again, or taken its answers, already."""
-        async with self._alone():
-            for part in self._book.parts():
-                if part.name == failed.name:
-                    if part.batch_id != failed.batch_id:
-                        return [part]
-                    self._book.created(part.name, None)
-                    return [await self._submit(part._replace(batch_id=None), {})]
-            return []
-
-    @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
-        """No other process submits a part of this store meanwhile; the lock ends with the process, however that ends."""
-        with (self._files / "lock").open("w") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    await asyncio.sleep(0.1)
-            yield
-
-    async def _submit(self, part: Part, orphans: dict[str, BatchState] | None) -> Part:
-        """Uploads the part and starts its batch, unless one is found that was started before a kill."""
-        file = self._files / part.file
-        if orphans is None and part.creating and file.exists():
-            raise ScoringError(
-                f"a run was killed while it created a batch for the file {part.file_id}, and this endpoint lists no batches: "
-                f"look there whether one reads that file. If none does, delete {file} and run the same command again"
-            )
-        found = (orphans or {}).get(part.name) or (orphans or {}).get(part.file_id or "")
-        if found is not None:
-            self._book.created(part.name, found.id)
-            return part._replace(batch_id=found.id)
-        if not file.exists():
-            # Its questions are gathered again in the next pass.
-            self._book.drop(part.name)
-            return part
-        file_id = part.file_id
-        try:
-            if file_id is None:
-                file_id = await self._api.upload(file)
-                self._book.uploaded(part.name, file_id)
-            self._book.creating(part.name)
-            try:
-                state = await self._api.create(file_id, part.path, part.name)
-            except Unsure as exc:
-                state = await self._find(part, file_id, exc)
-        except Gone as exc:
-            self._book.drop(part.name)
-            raise JudgeRefused("this endpoint has no Batch API: leave out --batch") from exc
-        except JudgeRefused:
-            self._book.drop(part.name)
-            raise
-        self._book.created(part.name, state.id)
-        return part._replace(file_id=file_id, batch_id=state.id)
-
-    async def _find(self, part: Part, file_id: str, cause: Exception) -> BatchState:
-        """The batch of a part whose creation broke off; created now if it is not there."""
-        for wait in (0.5, 2.0, 8.0):
-            await asyncio.sleep(wait)
-            orphans = await self._orphans()
-            if orphans is None:
-                raise ScoringError(
-                    f"the connection broke while a batch was created ({cause}), and this endpoint lists no batches: look there "
-                    f"whether one reads the file {file_id}. If none does, delete {self._files / part.file} and run the "
-                    "same command again"
-                )
-            found = orphans.get(part.name) or orphans.get(file_id)
-            if found is not None:
-                return found
-        return await self._api.create(file_id, part.path, part.name)
-
-    async def _state(self, part: Part) -> BatchState | None:
-        if part.batch_id is None:
-            return None
-        try:
-            return await self._api.state(part.batch_id)
-        except Gone:
-            return None
-
-    def _tell(self, states: Sequence[tuple[Part, BatchState | None]]) -> None:
-        done = sum(state.done for _, state in states if state)
-        batches = "1 batch" if len(states) == 1 else f"{len(states)} batches"
-        words = f"{batches} under way: {done:,} of {sum(part.requests for part, _ in states):,} requests are answered"
-        if words != self._told:
-            self._told = words
-            self._say(words)
-
-    async def _take(self, part: Part, state: BatchState) -> None:
-        """Keeps what a batch brought, and bills it."""
-        for file in (state.output_file, state.error_file):
-            if file is None:
-                continue
-            rows: list[tuple[bytes, int, bytes]] = []
-            try:
-                async for line in self._api.lines(file, self._files / f"{part.name}.{file}.part"):
-                    row = read_line(line)
-                    if row is None:
-                        continue
-                    rows.append(row)
-                    if len(rows) >= _CHUNK:
-                        self._bill(rows)
-                        rows = []
-            except Gone:
-                self._say(f"batch {state.id}: its file {file} is no longer on the server; what it held is asked again")
-            self._bill(rows)
-        reason = f"the batch {state.status} before this was answered"
-        self._book.close_part(part.name, orjson.dumps({"error": reason}))
-        (self._files / part.file).unlink(missing_ok=True)
-
-    def _bill(self, rows: list[tuple[bytes, int, bytes]]) -> None:
-        self._book.reply(rows)
-        for _, status, body in rows:
-            if status != 200:
-                self._calls.tally.failed += 1
-                continue
-            tokens_in, tokens_out, cached = usage_of(orjson.loads(body), 0)
-            self._calls.tally.requests += 1
-            self._calls.tally.input_tokens += tokens_in
-            self._calls.tally.output_tokens += tokens_out
-            spent = self._calls.price.cost(tokens_in, tokens_out, cached) if self._calls.price is not None else 0.0
-            self._calls.tally.cost += spent
-            self._calls.budget.settle(0.0, spent)
-
-    def close(self) -> None:
-        """Lets go of what was gathered for nothing, and of answers that gave no judgement."""
-        self._gathered.discard()
-        with suppress(ScoringError):
-            self._book.forget(self._failed)
-        self._book.close()
+    async def close(self, patience: float = 5.0) -> None:
+        """As `Calls.close`; batches go on without us."""
+        self._batches.close()
+        await super().close(patience)
 
 
-def _written() -> None:
-    return
-
-
-def _silent(_: str) -> None:
-    return
+def _half(price: Price | None) -> Price | None:
+    if price is None:
+        return None
+    half = {"input": price.input / 2, "output": price.output / 2, "cached": price.cached / 2}
+    return price._replace(**half, source=f"half of {price.source}")

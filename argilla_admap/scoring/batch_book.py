@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from argilla_admap.errors import ScoringError
 
-__all__ = ["BatchBook", "Part", "Replied", "Waiting", "batch_warnings"]
+__all__ = ["BatchBook", "Part", "Replied", "Waiting", "waiting_in_batches"]
 
 _CHUNK = 500
 _SCHEMA = """
@@ -206,21 +206,19 @@ class BatchBook:
         self._db.close()
 
 
-def batch_warnings(store: Path) -> list[str]:
-    """What a run without ``--batch`` would pay for twice: judgements that wait in batches, of whichever endpoint."""
-    waiting = 0
-    with suppress(sqlite3.Error):  # a store that never saw a batch has no such table
+def waiting_in_batches(store: Path) -> tuple[int, int]:
+    """Judgements of the store that wait in batches, and answers that came back and were not read yet; of all endpoints."""
+    with suppress(sqlite3.Error):  # a store that never saw a batch has no such tables
         connection = sqlite3.connect(f"file:{quote(str(store))}?mode=ro", uri=True)
         try:
-            waiting = int(connection.execute("SELECT COALESCE(SUM(requests), 0) FROM batch_parts").fetchone()[0])
+            waiting = connection.execute("SELECT COALESCE(SUM(requests), 0) FROM batch_parts").fetchone()[0]
+            unread = connection.execute(
+                "SELECT COUNT(*) FROM batch_replies WHERE status = 200 AND key NOT IN (SELECT key FROM judgements)"
+            ).fetchone()[0]
+            return int(waiting), int(unread)
         finally:
             connection.close()
-    if not waiting:
-        return []
-    return [
-        f"{waiting:,} judgements wait in batches: run the command that submitted them (with --batch) to take them in; "
-        "those of them that this run asks too are paid for twice"
-    ]
+    return 0, 0
 
 
 @contextmanager

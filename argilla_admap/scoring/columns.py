@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.records import SCORED_SCHEMA
+from argilla_admap.scoring.existing import ExistingScorer
 from argilla_admap.scoring.scorer import ScoredCompletion
 
 __all__ = ["Count", "completions_of", "row_groups", "scored_batch", "scored_schema"]
@@ -78,13 +79,22 @@ def scored_batch(
     columns = {**given, **_columns(rows)}
     if "reasons" in given and given["reasons"].null_count < batch.num_rows:
         columns["reasons"] = _reasons(rows, given["reasons"])
-    columns["judges"] = pa.array([", ".join(judges)] * batch.num_rows, pa.string())
+    columns["judges"] = _judges(batch, judges)
     if len(results) > 1:
         for judge, own in zip(judges, results, strict=True):
             columns.update({f"{name}.{judge}": column for name, column in _columns(own).items()})
     schema = scored_schema(judges)
     arrays = [columns[f.name] if f.name in columns else pa.nulls(batch.num_rows, f.type) for f in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema), rows
+
+
+def _judges(batch: pa.RecordBatch, judges: Sequence[str]) -> pa.Array[Any]:
+    """Who scored each record: the judges; of scores that the data carry, whom the data name."""
+    names = pa.array([", ".join(judges)] * batch.num_rows, pa.string())
+    if list(judges) != [ExistingScorer.name]:
+        return names
+    told: Any = batch.column("judge")
+    return pc.coalesce(told, names)
 
 
 def completions_of(batch: pa.RecordBatch) -> list[list[ScoredCompletion]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from argilla_admap.errors import InputError
+from argilla_admap.scoring.batch_book import waiting_in_batches
 from argilla_admap.scoring.calls import Calls
 from argilla_admap.scoring.claims import Claims
 from argilla_admap.scoring.limits import Level, Limits
@@ -82,10 +85,36 @@ class Desk:
             from argilla_admap.scoring.batch import BatchCalls
 
             calls: Calls = BatchCalls(*shared, client=client)
+        elif self._beside_batches() and not side:
+            from argilla_admap.scoring.batch import CallsBesideBatches
+
+            calls = CallsBesideBatches(*shared, client=client)
         else:
             calls = Calls(*shared)
         self.opened[(name, model)] = calls
         return calls
+
+    def _beside_batches(self) -> bool:
+        return not (self._dry or self._options.ask_waiting) and any(waiting_in_batches(self.store.path))
+
+    async def look_at_batches(self, warn: Callable[[str], None]) -> None:
+        """For a run that does not ask by batches: what is in batches of other runs is taken from there, or said to wait."""
+        if self._options.batch or not self.opened:
+            return
+        waiting, _ = waiting_in_batches(self.store.path)
+        if waiting and self._options.ask_waiting:
+            warn(f"{waiting:,} judgements wait in batches; those of them that this run asks too are paid for twice")
+        from argilla_admap.scoring.batch import CallsBesideBatches
+
+        beside = [calls for calls in self.opened.values() if isinstance(calls, CallsBesideBatches)]
+        for calls in beside:
+            await calls.collect(warn)
+        waiting, _ = waiting_in_batches(self.store.path)
+        if beside and waiting:
+            warn(
+                f"{waiting:,} judgements wait in batches and are not asked, and paid, again: to take them in, run the command "
+                "that submitted them (with --batch)"
+            )
 
     async def close(self) -> None:
         """Waits a little for what is in flight, writes it, and closes."""

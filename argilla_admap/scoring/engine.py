@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.batch_book import batch_warnings
 from argilla_admap.scoring.collector import seldom_collected
 from argilla_admap.scoring.columns import Count, row_groups, scored_batch, scored_schema
 from argilla_admap.scoring.desk import Desk
@@ -200,9 +199,8 @@ class _Run:
             for scorer in self._scorers:
                 for warning in await scorer.start():
                     self._warn(warning)
-            if self._desk is not None and self._desk.opened and not self._options.batch:
-                for warning in batch_warnings(self._desk.store.path):
-                    self._warn(warning)
+            if self._desk is not None:
+                await self._desk.look_at_batches(self._warn)
             ticker = asyncio.create_task(self._tick())
             try:
                 known_before = await self._by_batches() if self._options.batch else None

@@ -58,6 +58,8 @@ class ScoreOptions:
     service_tier: str | None = None
     #: By the Batch API: half price, within a day.
     batch: bool = False
+    #: Without `batch`: ask also what waits in a batch that another run submitted, and so pay for it twice.
+    ask_waiting: bool = False
     #: Options that single scorers add, by the names in their `OPTIONS`.
     extra: Mapping[str, str] = field(default_factory=dict)
     #: Seconds to wait for an answer at the first try.

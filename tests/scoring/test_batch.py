@@ -318,10 +318,58 @@ def test_what_waits_at_another_endpoint_is_not_submitted_here(batches: Batches, 
     assert sum(batches.paid.values()) == 10
 
 
-def test_a_run_without_batches_is_warned_of_what_waits_in_them(batches: Batches, tmp_path: Path) -> None:
+@pytest.fixture
+def submitted(batches: Batches, tmp_path: Path) -> Path:
+    """A store whose run was killed when it had submitted a batch of five records, which goes on."""
     first = _client(batches, tmp_path / "store", 5)
-    batches.hook = lambda event: os.kill(first.pid, signal.SIGKILL) if event == "create" else None
+    batches.hook = lambda event: os.kill(first.pid, signal.SIGKILL) if event == "retrieve" else None
     first.wait(60)
+    batches.hook = lambda event: None
+    return tmp_path / "store"
+
+
+def test_a_run_without_batches_leaves_alone_what_waits_in_one(batches: Batches, submitted: Path) -> None:
+    batches.seconds = 1000
     said: list[str] = []
-    score(stream(numbered(1)), _options(batches, tmp_path / "store", batch=False), warn=said.append)
+    scored = score(stream(numbered(7)), _options(batches, submitted, batch=False), warn=said.append)
+    assert scored.summary["scored"] == 4
+    assert sum(batches.paid_in_full.values()) == 4
+    reasons = scored.table().column("errors").to_pylist()[0]
+    assert "--batch" in reasons[0]
+    assert "--ask-waiting" in reasons[0]
     assert any("10 judgements wait in batches" in words for words in said)
+
+    batches.seconds = 0.3
+    assert score(stream(numbered(7)), _options(batches, submitted)).summary["unscored"] == 0
+    assert (batches.paid + batches.paid_in_full).most_common(1)[0][1] == 1
+
+
+def test_a_run_without_batches_takes_in_what_an_ended_one_brought(batches: Batches, submitted: Path) -> None:
+    time.sleep(batches.seconds)
+    said: list[str] = []
+    scored = score(stream(numbered(7)), _options(batches, submitted, batch=False), warn=said.append)
+    assert (scored.summary["scored"], scored.summary["requests"]) == (14, 14)
+    assert (sum(batches.paid.values()), sum(batches.paid_in_full.values())) == (10, 4)
+    alone = score(stream(numbered(7)), _options(batches, submitted.with_name("other"), batch=False))
+    assert _scores(scored) == _scores(alone)
+    assert 0.6 < scored.summary["cost_usd"] / alone.summary["cost_usd"] < 0.7, "ten at half price, four at the full one"
+    assert not [words for words in said if "batches" in words]
+    assert score(stream(numbered(7)), _options(batches, submitted)).summary["cached"] == 14
+
+
+def test_what_waits_in_a_batch_is_paid_twice_only_by_a_person_who_says_so(batches: Batches, submitted: Path) -> None:
+    batches.seconds = 1000
+    said: list[str] = []
+    options = _options(batches, submitted, batch=False, ask_waiting=True)
+    assert score(stream(numbered(5)), options, warn=said.append).summary["scored"] == 10
+    assert sum(batches.paid_in_full.values()) == 10
+    assert any("10 judgements wait in batches" in words and "twice" in words for words in said)
+
+
+def test_an_endpoint_whose_batches_cannot_be_looked_at_is_asked_nothing_twice(batches: Batches, submitted: Path) -> None:
+    elsewhere = Batches()
+    elsewhere.takes_files = elsewhere.lists = False
+    with served(elsewhere.app) as url:
+        options = _options(batches, submitted, base_url=f"{url}/v1", batch=False)
+        assert score(stream(numbered(7)), options).summary["scored"] == 4
+    assert sum(elsewhere.paid_in_full.values()) == 4
