@@ -8,13 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["BY_COLUMN", "POSITION", "POSITION_TITLE", "PROPERTIES", "Kind", "Property"]
+__all__ = ["BY_COLUMN", "POSITION", "POSITION_TITLE", "PROPERTIES", "SEAL", "SEALED", "SEAL_TITLE", "Kind", "Property"]
 
 Kind = Literal["float", "terms"]
 
 #: The vector of a record's place on the map, for "find similar".
 POSITION = "admap_position"
 POSITION_TITLE = "Place on the map"
+
+#: Of a blind review: the key, as the only value that this hidden property offers (no record has it), and what it opens, in
+#: metadata without a property, which the index does not hold.
+SEAL = "admap_seal"
+SEAL_TITLE = "Key of what blind records hide"
+SEALED = "admap_sealed"
 
 
 @dataclass(frozen=True, slots=True)

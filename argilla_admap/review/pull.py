@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from argilla_admap.errors import InputError
 from argilla_admap.review import resolve as rules
 from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
-from argilla_admap.review.existing import Foreign, Reading, read_layout
+from argilla_admap.review.existing import Foreign, Own, Reading, read_layout
 from argilla_admap.review.layout import ratings_from_answer
 from argilla_admap.review.properties import BY_COLUMN
 from argilla_admap.review.reading import label_of, order_of, record_id_of
 from argilla_admap.review.resolve import Answer, Value, resolve
+from argilla_admap.review.reveal import out_of_step, reveal
 from argilla_admap.review.settings import ensure_properties
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class PullResult:
     outcomes: Mapping[str, str]
     notes: tuple[str, ...] = ()
     _reviewed: Mapping[str, _Reviewed] = field(default_factory=dict, repr=False)
+    _out_of_step: Sequence[str] = field(default=(), repr=False)
 
     def json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -134,14 +136,18 @@ class _Collected:
     high: float | None = None
     reviewed: dict[str, _Reviewed] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
+    out_of_step: list[str] = field(default_factory=list)
 
 
 def _collect(api: Api, target: RemoteDataset, reading: Reading) -> _Collected:
     found = _Collected()
     include = ("responses", "suggestions") if isinstance(reading, Foreign) else ("responses",)
+    blind = isinstance(reading, Own) and reading.layout.blind
     for page in api.pages(target, include):
         for item in page:
             found.records += 1
+            if blind and out_of_step(item):
+                found.out_of_step.append(str(item["id"]))
             submitted = [answer for answer in item.get("responses") or () if answer["status"] == "submitted"]
             label = label_of(item, reading, target)
             for rating in label or ():
@@ -236,6 +242,7 @@ def _settle(target: RemoteDataset, found: _Collected, rule: str, usernames: Mapp
         outcomes=outcomes,
         notes=tuple(notes),
         _reviewed=found.reviewed,
+        _out_of_step=found.out_of_step,
     )
 
 
@@ -246,6 +253,8 @@ def _ratings(settled: Mapping[str, Value], record: _Reviewed, scale: tuple[float
 def mark_outcomes(result: PullResult, client: rg.Argilla) -> int:
     """Notes each reviewed record's outcome in its metadata, for the queue of the records whose reviewers disagree.
 
+    A completed record of a blind review shows its label and scores from then on.
+
     Sends only what changed, with all other metadata as they were; answers are not touched. A data set that was never pushed
     to is left alone. Returns the number of records sent.
     """
@@ -253,6 +262,7 @@ def mark_outcomes(result: PullResult, client: rg.Argilla) -> int:
     target = api.dataset(parse_address(result.dataset))
     if BY_COLUMN["flags"].name not in target.properties:
         return 0
+    reveal(api, target, result._out_of_step)
     items: list[tuple[str, str]] = []
     for record_id, outcome in result.outcomes.items():
         for server_id, metadata in result._reviewed[record_id].records:

@@ -14,13 +14,14 @@ import pyarrow.compute as pc
 
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.records import batch_to_records
-from argilla_admap.review import card, layout
+from argilla_admap.review import card, layout, sealing
 from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
 from argilla_admap.review.enrich import enrich
 from argilla_admap.review.existing import external_id, own_layout, read_layout
 from argilla_admap.review.home import count_queues, refresh_home
 from argilla_admap.review.outcome import Progress, PushResult
 from argilla_admap.review.payload import Payload
+from argilla_admap.review.properties import SEALED
 from argilla_admap.review.sending import Known, Sender, existing_records
 from argilla_admap.review.settings import choose_workspace, complete_settings, create_dataset
 
@@ -155,7 +156,8 @@ def _push_own(
     began = time.monotonic()
     known = existing_records(api, target) if target.ready else Known()
     sender = Sender(api, target, known, dry_run=dry_run)
-    for row, item in _items(data_map, payload, wanted, known):
+    key = sealing.key_of(target) if wanted.blind and target.allow_extra_metadata else None
+    for row, item in _items(data_map, payload, wanted, known, key):
         sender.add(item)
         if progress is not None and (row % 100 == 99 or row + 1 == total):
             progress(row + 1, total)
@@ -186,8 +188,11 @@ def _push_own(
     )
 
 
-def _items(data_map: DataMap, payload: Payload, wanted: layout.Layout, known: Known) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each record as Argilla takes it, streamed. A blind record shows label and scores once its review is completed."""
+def _items(
+    data_map: DataMap, payload: Payload, wanted: layout.Layout, known: Known, key: str | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each record as Argilla takes it, streamed. A blind record shows label and scores once its review is completed; until
+    then they travel along sealed with the `key`, for the pull that finds it completed."""
     row = 0
     for batch in data_map.batches():
         extra = [name for name in batch.schema.names if name not in ("prompt", "turns", "completions", "samples")]
@@ -200,12 +205,14 @@ def _items(data_map: DataMap, payload: Payload, wanted: layout.Layout, known: Kn
                 )
             name = external_id(record.id)
             stored = known.get(name)
-            revealed = not wanted.blind or (stored is not None and stored.completed)
-            item: dict[str, Any] = {
-                "external_id": name,
-                "fields": layout.record_fields(record, columns, blind=wanted.blind, revealed=revealed),
-                "metadata": payload.metadata(row),
-            }
+            fields = layout.record_fields(record, columns, blind=wanted.blind, revealed=True)
+            item: dict[str, Any] = {"external_id": name, "fields": fields, "metadata": payload.metadata(row)}
+            if wanted.blind:
+                hidden = sealing.hidden_part(fields[card.FIELD])
+                if key is not None:
+                    item["metadata"][SEALED] = sealing.seal(key, record.id, hidden)
+                if stored is None or not stored.completed:
+                    fields[card.FIELD] = {part: fields[card.FIELD][part] for part in sealing.OPEN_KEYS}
             vector = payload.vector(row)
             if vector is not None:
                 item["vector"] = vector

@@ -12,7 +12,7 @@ import orjson
 
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.review.argilla_api import BY_AGE, Api, RemoteDataset
-from argilla_admap.review.properties import BY_COLUMN, POSITION, PROPERTIES
+from argilla_admap.review.properties import BY_COLUMN, POSITION, PROPERTIES, SEALED
 
 __all__ = ["Known", "Sender", "existing_records", "split_metadata"]
 
@@ -23,7 +23,7 @@ _LARGEST = 50_000_000
 #: Written by pull and watch, so that push must not take it for out of date.
 _KEPT = frozenset({BY_COLUMN["review"].name})
 _SAMPLE = BY_COLUMN["sample"].name
-_OURS = frozenset(prop.name for prop in PROPERTIES) - _KEPT
+_OURS = (frozenset(prop.name for prop in PROPERTIES) | {SEALED}) - _KEPT
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
 from argilla_admap.review import card, layout
 from argilla_admap.review.argilla_api import Address, Api, RemoteDataset
 from argilla_admap.review.payload import property_body
-from argilla_admap.review.properties import BY_COLUMN, POSITION, POSITION_TITLE
+from argilla_admap.review.properties import BY_COLUMN, POSITION, POSITION_TITLE, SEAL, SEAL_TITLE
 from argilla_admap.review.refusals import Refused
+from argilla_admap.review.sealing import new_key
 
 __all__ = ["choose_workspace", "complete_settings", "create_dataset", "ensure_properties"]
 
@@ -95,6 +96,10 @@ def complete_settings(
             if part.name not in have:
                 api.add_question(dataset.id, part.api_model().model_dump())
     ensure_properties(api, dataset, columns, blind=wanted.blind)
+    if wanted.blind and SEAL not in dataset.properties and dataset.allow_extra_metadata:
+        offered = {"type": "terms", "values": [new_key()]}
+        body = {"name": SEAL, "title": SEAL_TITLE, "settings": offered, "visible_for_annotators": False}
+        _once(api.add_property, dataset.id, body)
     if not dataset.ready:
         api.publish(dataset.id)
     else:

@@ -1,0 +1,113 @@
+"""Label, scores and reasons of a blind record, kept with the record and unreadable until its review is completed.
+
+Whoever takes the answers in has no map at hand, so that what completed records are to show must lie on the server. Argilla
+hides a metadata property from annotators in its page and its searches, but answers ``GET /records/{id}`` with all metadata of
+the record. So a record carries its part sealed, and the data set's key lies where annotators get nothing: in the settings of a
+metadata property that is hidden from them.
+
+The cipher is deterministic: the same part under the same key is the same text, so that a second push finds nothing to send.
+It is the SIV construction (Rogaway and Shrimpton, 2006): a keyed hash of the text is both its seal and the start of the
+key stream; hash and stream are keyed BLAKE2b.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from argilla_admap.review.argilla_api import RemoteDataset
+from argilla_admap.review.properties import SEAL, SEALED
+
+__all__ = ["OPEN_KEYS", "hidden_part", "key_of", "new_key", "seal", "shown_again", "unseal"]
+
+#: The keys of a card's value that are there from the start: the version, the prompt and the completions.
+OPEN_KEYS = ("_v", "_p", "_c")
+_TAG = 16
+_BLOCK = 64
+
+
+def new_key() -> str:
+    """A key of 256 bits, as Argilla takes it for a value of a terms property."""
+    return secrets.token_hex(32)
+
+
+def key_of(dataset: RemoteDataset) -> str | None:
+    """The data set's key; None where there is none, or where the caller may not see it."""
+    found = dataset.properties.get(SEAL)
+    values = found["settings"].get("values") if found else None
+    return str(values[0]) if values else None
+
+
+def hidden_part(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What a blind card's value holds only once it is revealed."""
+    return {name: part for name, part in value.items() if name not in OPEN_KEYS}
+
+
+def seal(key: str, record_id: str, part: Mapping[str, Any]) -> str:
+    """The part as letters, digits, ``-`` and ``_``, bound to the record."""
+    plain = zlib.compress(orjson.dumps(part, option=orjson.OPT_SORT_KEYS), 6)
+    tag = _tag(key, record_id, plain)
+    return base64.urlsafe_b64encode(tag + _stream(key, tag, plain)).decode().rstrip("=")
+
+
+def unseal(key: str, record_id: str, sealed: Any) -> dict[str, Any] | None:
+    """What was sealed; None for anything that was not sealed with this key for this record."""
+    if not isinstance(sealed, str):
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+    except (binascii.Error, ValueError):
+        return None
+    tag, plain = raw[:_TAG], _stream(key, raw[:_TAG], raw[_TAG:])
+    if not hmac.compare_digest(tag, _tag(key, record_id, plain)):
+        return None
+    part: dict[str, Any] = orjson.loads(zlib.decompress(plain))
+    return part
+
+
+def shown_again(item: Mapping[str, Any], key: str, record_id: str, card_field: str) -> dict[str, Any] | None:
+    """The fields that a blind record should have now, as its status has it; None where it has them.
+
+    Completed: what was sealed is shown. Not, or not any more, because a further answer was asked for: it is not.
+
+    Args:
+        item: the record as the server gives it: ``fields, metadata, status``.
+        key: of the data set.
+        record_id: the record's own id.
+        card_field: the name of the card's field.
+    """
+    value = item["fields"].get(card_field)
+    if not isinstance(value, Mapping):
+        return None
+    bare = {name: value[name] for name in OPEN_KEYS if name in value}
+    if item.get("status") != "completed":
+        return {**item["fields"], card_field: bare} if len(bare) < len(value) else None
+    if "_s" in value:
+        return None
+    part = unseal(key, record_id, (item.get("metadata") or {}).get(SEALED))
+    return {**item["fields"], card_field: {**bare, **part}} if part is not None else None
+
+
+def _tag(key: str, record_id: str, plain: bytes) -> bytes:
+    seed = record_id.encode("utf-8", "surrogatepass")
+    found = hashlib.blake2b(len(seed).to_bytes(8, "big") + seed, key=bytes.fromhex(key), digest_size=_TAG, person=b"admap seal")
+    found.update(plain)
+    return found.digest()
+
+
+def _stream(key: str, start: bytes, text: bytes) -> bytes:
+    secret = bytes.fromhex(key)
+    blocks = (
+        hashlib.blake2b(start + block.to_bytes(8, "big"), key=secret, digest_size=_BLOCK, person=b"admap stream").digest()
+        for block in range((len(text) + _BLOCK - 1) // _BLOCK)
+    )
+    pad = int.from_bytes(b"".join(blocks)[: len(text)], "big")
+    return (int.from_bytes(text, "big") ^ pad).to_bytes(len(text), "big")
