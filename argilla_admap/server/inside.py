@@ -270,6 +270,32 @@ def give_a_single_record_its_vectors() -> None:
     records.selectinload = load_with_names
 
 
+def hide_what_is_hidden_from_annotators() -> None:
+    """Asked for one record, the server gives an annotator the metadata that are hidden from annotators, and others' answers.
+
+    Its searches leave both out. A blind review rests on that.
+    """
+    from argilla_server._app import app
+    from argilla_server.api.handlers.v1.datasets.records import _filter_record_metadata_for_user
+    from argilla_server.api.handlers.v1.records import get_record
+    from sqlalchemy.orm.attributes import set_committed_value
+
+    async def get_what_is_theirs(db: Any, record_id: UUID, current_user: Any) -> Any:
+        record = await get_record(db=db, record_id=record_id, current_user=current_user)
+        if not (current_user.is_owner or current_user.is_admin):
+            await db.refresh(record.dataset, ["metadata_properties"])
+            # Set as if it had been read so: nothing of it is ever written back.
+            set_committed_value(record, "metadata_", await _filter_record_metadata_for_user(record, current_user))
+            mine = [response for response in record.responses if response.user_id == current_user.id]
+            set_committed_value(record, "responses", mine)
+        return record
+
+    routes = [route for mount in app.routes for route in getattr(getattr(mount, "app", mount), "routes", ())]
+    for route in routes:
+        if getattr(route, "endpoint", None) is get_record:
+            route.dependant.call = get_what_is_theirs
+
+
 def build_type_adapters_once() -> None:
     """The server builds pydantic's checker of a setting anew for every value that it checks; one for each type is enough."""
     from argilla_server.models import database
@@ -306,6 +332,7 @@ def serve(port: int) -> None:
     asyncio.run(mend_index(in_doubt=IN_DOUBT.exists()))
     skip_events_that_nobody_hears()
     give_a_single_record_its_vectors()
+    hide_what_is_hidden_from_annotators()
     build_type_adapters_once()
     import uvicorn
 
