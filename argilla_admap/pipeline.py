@@ -72,7 +72,7 @@ def read(
 
     Args:
         source: where the data are.
-        format: its name, where it is not to be recognised.
+        format: its name, where it is not to be recognised; of files.
         fields: names of the fields, where they are to be said by hand.
         on_error: ``stop`` at a bad row, or ``skip`` it and list it in the result's `report`.
         limit: records to read at most.
@@ -85,8 +85,11 @@ def read(
     if not isinstance(source, (str, os.PathLike)) or str(source).startswith(_ARGILLA):
         from argilla_admap.review.argilla_input import read_dataset
 
+        if format is not None:
+            raise InputError(f"--format {format}: a data set on Argilla has fields, not a format; leave it out")
         if isinstance(source, (str, os.PathLike)):
-            return read_dataset(str(source).removeprefix(_ARGILLA), connect(client), fields=fields, limit=limit)
+            name = str(source).removeprefix(_ARGILLA)
+            return read_dataset(name, connect(client), fields=fields, on_error=on_error, limit=limit)
         import argilla as rg
 
         if not isinstance(source, rg.Dataset):
@@ -94,7 +97,7 @@ def read(
                 f"a {type(source).__name__} cannot be read; give a path, hf:ORG/NAME, argilla:DATASET or an argilla Dataset"
             )
         # The data set knows its server: no other needs to be known.
-        return read_dataset(source, client or source._client, fields=fields, limit=limit)
+        return read_dataset(source, client or source._client, fields=fields, on_error=on_error, limit=limit)
     from argilla_admap.formats import registry
 
     return registry.read(source, format=format, fields=fields, on_error=on_error, limit=limit)
@@ -141,9 +144,9 @@ def check(preferences: RecordStream, say: Callable[[str], None] | None = None) -
     Raises:
         InputError: a row cannot be used; nothing was asked, nothing written.
     """
-    from argilla_admap.formats.registry import Preferences
+    from argilla_admap.formats.registry import CheckedRecords
 
-    if not isinstance(preferences, Preferences):
+    if not isinstance(preferences, CheckedRecords):
         return
     if say is not None:
         say(f"Read as {preferences.format}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ from argilla_admap.tables import BATCH_ROWS, RecordStream
 
 __all__ = [
     "FORMATS",
+    "CheckedRecords",
     "Entry",
     "FieldNames",
     "Preferences",
@@ -131,35 +133,24 @@ class Entry(NamedTuple):
     duplicate: bool
 
 
-class Preferences(RecordStream):
-    """The records of a source, as batches of `PREFERENCE_SCHEMA`; each pass reads the source again.
+class CheckedRecords(RecordStream, ABC):
+    """Records of somebody else's making, as batches of `PREFERENCE_SCHEMA`; each pass reads the source again.
 
     Attributes:
-        format: the chosen format; its `description` says in words what was taken for what.
+        format: says in words what was taken for what.
         report: what the last pass found; complete when the pass is.
     """
 
-    def __init__(self, shards: Sequence[Shard], chosen: Chosen, *, name: str, on_error: str, limit: int | None) -> None:
-        super().__init__(self._pass, PREFERENCE_SCHEMA, {"input": printable(name), "format": chosen.name})
-        self.format = chosen
-        self.report = ReadReport()
-        self._shards = shards
-        self._name = name
-        self._on_error = on_error
-        self._limit = limit
+    format: object
+    report: ReadReport
 
+    def __init__(self, info: Mapping[str, Any]) -> None:
+        super().__init__(self._pass, PREFERENCE_SCHEMA, info)
+        self.report = ReadReport()
+
+    @abstractmethod
     def records(self) -> Iterator[Record]:
-        """A new pass, one record at a time. Raises InputError at the first bad row, or where there is no record at all."""
-        report = self.report = ReadReport()
-        for entry in entries(self._shards, self.format, on_error=self._on_error, report=report):
-            if entry.duplicate:
-                continue
-            report.records += 1
-            yield _record(entry.draft, entry.id)
-            if report.records == self._limit:
-                return
-        if not report.records:
-            raise InputError(_nothing(self._name, report))
+        """A new pass, one record at a time, which fills a new report. Raises InputError at the first bad row."""
 
     def check(self) -> ReadReport:
         """Goes through the whole source once and says what it found, so that a bad row is known before anything is spent.
@@ -182,6 +173,33 @@ class Preferences(RecordStream):
                 held, characters = [], 0
         if held:
             yield records_to_batch(held)
+
+
+class Preferences(CheckedRecords):
+    """The records of a file, a folder or the hub. The `description` of its `format` says in words what was taken for what."""
+
+    format: Chosen
+
+    def __init__(self, shards: Sequence[Shard], chosen: Chosen, *, name: str, on_error: str, limit: int | None) -> None:
+        super().__init__({"input": printable(name), "format": chosen.name})
+        self.format = chosen
+        self._shards = shards
+        self._name = name
+        self._on_error = on_error
+        self._limit = limit
+
+    def records(self) -> Iterator[Record]:
+        """A new pass, one record at a time. Raises InputError at the first bad row, or where there is no record at all."""
+        report = self.report = ReadReport()
+        for entry in entries(self._shards, self.format, on_error=self._on_error, report=report):
+            if entry.duplicate:
+                continue
+            report.records += 1
+            yield _record(entry.draft, entry.id)
+            if report.records == self._limit:
+                return
+        if not report.records:
+            raise InputError(_nothing(self._name, report))
 
 
 def _nothing(name: str, report: ReadReport) -> str:

@@ -201,6 +201,8 @@ def _write(
             rating_question=options.rating_question,
             corrections=result.corrections,
             only=only,
+            # They are in the notes already: what the others say is not held back for them.
+            on_error="skip",
         )
     if not dry_run and output is not None:
         report = registry.write(stream, output, options.format or _PLAIN)

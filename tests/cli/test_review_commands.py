@@ -102,14 +102,14 @@ def test_what_cannot_be_is_said_with_its_exit_code(admap: Admap, workspace: str,
     bad = map_file(tmp_path / "bad.parquet", [row("r0", mean=float("inf"))])
     (tmp_path / "text.parquet").write_text("no parquet")
     for expected, words, message in [
-        (2, ("push", bad, "--dataset", f"{workspace}/x"), "mean is inf"),
+        (2, ("push", bad, "--dataset", f"{workspace}/x"), "'mean' holds inf"),
         (2, ("push", str(tmp_path / "text.parquet"), "--dataset", f"{workspace}/x"), "not a Parquet file"),
         (2, ("push", str(tmp_path / "absent.parquet"), "--dataset", f"{workspace}/x"), "no such file"),
         (2, ("push", good, "--dataset", f"{workspace}/"), "name is empty"),
-        (1, ("push", good, "--dataset", "no-such-workspace/x"), "no workspace 'no-such-workspace'"),
+        (2, ("push", good, "--dataset", "no-such-workspace/x"), "no workspace 'no-such-workspace'"),
         (2, ("push", good), "--dataset"),
-        (1, ("queues", f"{workspace}/absent"), "no data set"),
-        (1, ("pull", f"{workspace}/absent", "-o", str(tmp_path / "o.jsonl")), "no data set"),
+        (2, ("queues", f"{workspace}/absent"), "no data set"),
+        (2, ("pull", f"{workspace}/absent", "-o", str(tmp_path / "o.jsonl")), "no data set"),
         (2, ("pull", f"{workspace}/absent"), "-o"),
         (2, ("pull", f"{workspace}/absent", "-o", str(tmp_path / "no" / "o.jsonl")), "no folder"),
     ]:

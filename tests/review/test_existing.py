@@ -9,7 +9,9 @@ import argilla as rg
 import pytest
 
 import argilla_admap as admap
-from argilla_admap.errors import ArgillaError, InputError
+from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
+from argilla_admap.formats.shape import FieldNames
+from argilla_admap.pipeline import check
 from argilla_admap.records import batch_to_records
 from argilla_admap.review.argilla_api import Api, RemoteDataset
 from argilla_admap.review.argilla_input import read_dataset
@@ -302,3 +304,38 @@ def test_a_data_set_of_the_sdk_is_read_without_another_server_being_known(
 def test_what_is_neither_a_path_nor_a_data_set_says_what_to_give(value: Any) -> None:
     with pytest.raises(InputError, match=r"argilla Dataset"):
         admap.read(value)
+
+
+def test_as_input_the_texts_are_checked_first_and_taken_once(api: Api, workspace: str, make: Any) -> None:
+    fields = [rg.TextField("prompt"), rg.TextField("chosen"), rg.TextField("rejected", required=False)]
+    whole = {"prompt": "q", "chosen": "yes", "rejected": "no"}
+    items = [{"fields": {"prompt": "q2", "chosen": "yes"}, "id": "half"}]
+    made = make(fields, [rg.LabelQuestion("preference", labels=["chosen", "rejected"])], items)
+    # Without ids of their own, which the SDK would give them.
+    api.request("POST", f"/api/v1/datasets/{made.id}/records/bulk", json={"items": [{"fields": whole}, {"fields": whole}]})
+    place = f"argilla:{workspace}/theirs"
+    with pytest.raises(InputError, match="record half: not all its texts are there"):
+        admap.read(place, client=api.client).table()
+    stream = admap.read(place, client=api.client, on_error="skip")
+    said: list[str] = []
+    check(stream, said.append)
+    assert stream.table().num_rows == 1
+    assert said[0] == (
+        f"Read as the Argilla data set {workspace}/theirs (the prompt is `prompt`; the completions are `chosen`, `rejected`; "
+        "the label is said by `preference`)"
+    )
+    assert any("skipped 1 of 3" in line for line in said)
+    assert any("1 exact duplicate" in line for line in said)
+
+
+def test_as_input_options_that_cannot_be_honoured_are_refused(api: Api, workspace: str, make: Any) -> None:
+    pairs(make, many(2))
+    place = f"argilla:{workspace}/theirs"
+    with pytest.raises(InputError, match="--format plain"):
+        admap.read(place, client=api.client, format="plain")
+    with pytest.raises(InputError, match="--id-field uid"):
+        admap.read(place, client=api.client, fields=FieldNames(id="uid"))
+    with pytest.raises(InputError, match="no question 'quality'"):
+        admap.read(place, client=api.client, fields=FieldNames(rating=("quality",)))
+    with pytest.raises(UnknownDataset, match="there is no data set"):
+        admap.read(f"argilla:{workspace}/absent", client=api.client)
