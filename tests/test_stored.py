@@ -144,3 +144,10 @@ def test_a_selection_never_replaces_its_map(mapped: Path, capsys: Any) -> None:
         main(["select", str(mapped), "-o", str(mapped), "--region", "high_avg"])
     assert end.value.code == 2
     assert "this is the input" in capsys.readouterr().err
+
+
+def test_the_map_says_who_judged(mapped: Path) -> None:
+    """Scores that the data carry are their judge's, whom the data name."""
+    judges = set(pq.read_table(mapped).column("judges").to_pylist())
+    assert judges == {"gpt-4-0613, five prompt styles, 1 to 10"}
+    assert DataMap.read(mapped).info["judge"] == next(iter(judges))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.agreement import agreement, uncentred_cosine
@@ -50,7 +51,19 @@ _OF_A_MAP = ("id", "prompt", "completions", "ratings", "scores", *(field.name fo
 
 #: Keys of `DataMap.info` that are the map's own.
 MAP_INFO = frozenset(
-    {"thresholds", "strata", "stratify", "summary", "flag_rules", "fit", "variance", "judge_noise", "sources_by_region"}
+    {
+        "thresholds",
+        "strata",
+        "stratify",
+        "summary",
+        "flag_rules",
+        "fit",
+        "variance",
+        "judge",
+        "judge_noise",
+        "prompt_version",
+        "sources_by_region",
+    }
 )
 
 #: What a map adds beside `MAP_FIELDS`.
@@ -256,6 +269,7 @@ def build_map(
     }
     info = {
         **source.info,
+        **_who_judged(kept, source.info),
         "thresholds": summary["thresholds"],
         "strata": layout.strata,
         "stratify": stratify,
@@ -284,6 +298,17 @@ def thresholds_of(value: Thresholds | Mapping[str, Any] | DataMap | None) -> Giv
         strata = value.info.get("strata") or {}
         return Given(value.thresholds, {name: Thresholds.from_json(pair) for name, pair in strata.items()})
     return Given(value if isinstance(value, Thresholds) else Thresholds.from_json(value), {})
+
+
+def _who_judged(kept: list[pa.RecordBatch], info: Mapping[str, Any]) -> dict[str, Any]:
+    """The judges' names (the first five), and the version of the words that they were asked in."""
+    found: Any = pc.unique(pa.chunked_array([batch.column("judges") for batch in kept], pa.string()))
+    asked = (info.get("score") or {}).get("judges") or ()
+    versions = [facts["prompt_version"] for facts in asked if facts.get("prompt_version")]
+    return {
+        "judge": ", ".join([name for name in found.to_pylist() if name][:5]) or None,
+        "prompt_version": versions[0] if versions else None,
+    }
 
 
 def _sorted_by_source(column: str, association: float) -> str:
