@@ -29,6 +29,8 @@ def open_source(source: str | os.PathLike[str], *, whole: bool = True) -> list[S
         InputError: there is nothing there, or nothing that can be read.
     """
     words = os.fspath(source)
+    if not words:
+        raise InputError("the input's name is empty; give a file, a folder, hf:ORG/NAME or argilla:DATASET")
     if words == "-":
         return [json_shard(spooled_stdin(), "jsonl", "standard input")]
     if words.startswith("hf:"):

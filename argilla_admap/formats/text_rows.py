@@ -89,9 +89,10 @@ def _load_slowly(raw: bytes) -> Any:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as exc:
+        other = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "latin1"
         raise ValueError(
             f"not UTF-8 at byte {exc.start + 1} of the row ({raw[exc.start : exc.start + 1]!r}); "
-            "convert the file, for example with `iconv -f latin1 -t utf-8`"
+            f"convert the file, for example with `iconv -f {other} -t utf-8`"
         ) from exc
     try:
         return json.loads(text)

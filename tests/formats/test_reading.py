@@ -182,6 +182,7 @@ CUT = gzip.compress(GOOD.encode() * 5000)[:60]
         ("x.parquet", b"PAR1 and no more", "cannot be read as Parquet"),
         ("x.parquet", b"", "cannot be read as Parquet"),
         ("x.jsonl", GOOD.encode("utf-16"), "UTF-16"),
+        ("x.json", GOOD.encode("utf-16"), "iconv -f utf-16"),
         ("x.json", b"[" + GOOD.encode(), "the array is not closed"),
         ("x.json", b"[" + GOOD.encode()[:-6], "x.json:1: the object that begins here is not closed"),
         ("x.json", b"[" + GOOD.encode() + b"] and more", "after the end of the array"),
