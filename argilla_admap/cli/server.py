@@ -75,7 +75,8 @@ def status(data_dir: str | None, as_json: bool) -> None:
 
 @command.command()
 @_data_dir_option
-def env(data_dir: str | None) -> None:
+@json_option
+def env(data_dir: str | None, as_json: bool) -> None:
     """Print the lines that let a shell and its programs reach the server.
 
     Example: eval "$(admap server env)"
@@ -92,8 +93,12 @@ def env(data_dir: str | None) -> None:
         "ARGILLA_USERNAME": found.username,
         "ARGILLA_PASSWORD": found.password,
     }
-    for name, value in values.items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+
+    def show() -> None:
+        for name, value in values.items():
+            click.echo(f"export {name}={shlex.quote(value)}")
+
+    emit(values, as_json, show)
 
 
 def _show_connection(connection: Any) -> None:
