@@ -150,6 +150,7 @@ def map_info(
     *,
     thresholds: Mapping[str, float | None] | None = None,
     scores: npt.ArrayLike | None = None,
+    scale: Sequence[float] | None = None,
     columns: int = 26,
     rows: int = 16,
 ) -> dict[str, Any]:
@@ -159,7 +160,9 @@ def map_info(
         mean: shape (n_records,), score points; NaN where a record has no place.
         variance: shape (n_records,), squared score points.
         thresholds: ``variance`` and ``mean``, where the regions part; absent where the map was made within strata.
-        scores: all scores of the data set, for the two ends of the score bars; without them each card guesses.
+        scores: all scores of the data set, from which the ends of the judge's scale are guessed where `scale` does not say
+            them; without either each card guesses.
+        scale: the two ends of the judge's scale, where the judge says them.
         columns: cells along the spread, which is drawn as a standard deviation and cut at the 99th percentile.
         rows: cells along the mean.
 
@@ -171,8 +174,10 @@ def map_info(
     placed = np.isfinite(x) & np.isfinite(y)
     x, y = x[placed], y[placed]
     limits: dict[str, Any] = {name: _number((thresholds or {}).get(name)) for name in ("variance", "mean")}
-    if scores is not None and (scale := _score_scale(np.asarray(scores, dtype=np.float64))):
-        limits["scale"] = scale
+    if scale is not None:
+        limits["scale"] = [_plain_number(end) for end in scale]
+    elif scores is not None and (guessed := _score_scale(np.asarray(scores, dtype=np.float64))):
+        limits["scale"] = guessed
     if not x.size:
         return {"n": 0, "nx": columns, "ny": rows, "x1": 1.0, "xm": 1.0, "y0": 0.0, "y1": 1.0, "cells": [], **limits}
     right = float(np.quantile(x, 0.99)) or 1.0
@@ -212,12 +217,21 @@ def _score_scale(scores: npt.NDArray[np.float64]) -> list[float] | None:
     return [math.floor(low), math.ceil(high)]
 
 
+def _plain_number(value: float) -> float:
+    return int(value) if value == int(value) else float(value)
+
+
 def template(info: Mapping[str, Any] | None = None, *, blind: bool = False) -> str:
     """The card's template with the small map of `info` (see :func:`map_info`) in it: the value of the field's setting.
 
+    Of a blind review it holds the scale alone, for the records that are completed: annotators can read the template.
     It asks for nothing from outside, and holds nothing that Argilla's own text replacements would touch.
     """
-    facts = {"map": dict(info) if info else None, "blind": blind}
+    facts = {
+        "map": dict(info) if info and not blind else None,
+        "scale": info.get("scale") if info else None,
+        "blind": blind,
+    }
     text = json.dumps(facts, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     # A JSON string may hold any of these; none of our facts does, and the page is shown to people with write access.
     for character in "<>&$#":

@@ -109,7 +109,7 @@ def build_settings(
     Args:
         layout: what to ask.
         client: the connection that the settings belong to; without one Argilla opens its default.
-        map_info: the small map in the card, of :func:`argilla_admap.review.card.map_info`; left out of a blind review.
+        map_info: the small map in the card, of :func:`argilla_admap.review.card.map_info`; of a blind review the scale alone.
 
     Raises:
         InputError: fewer than two completions.
@@ -125,7 +125,7 @@ def build_settings(
             rg.CustomField(
                 card.FIELD,
                 title="Blind review" if layout.blind else "Review",
-                template=card.template(None if layout.blind else map_info, blind=layout.blind),
+                template=card.template(map_info, blind=layout.blind),
                 advanced_mode=True,
                 required=True,
                 _client=client,

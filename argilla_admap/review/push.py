@@ -129,7 +129,8 @@ def _push_own(
         "layout": {"kind": wanted.kind, "blind": wanted.blind, "k": list(wanted.k)},
         "place": payload.place.json(),
     }
-    mapped = None if wanted.blind else _map_info(data_map)
+    info = _map_info(data_map)
+    mapped = None if wanted.blind else info  # annotators can read what is kept with the data set
     summary = {"judge": data_map.info.get("judge"), "records": total}
     # Kept with the data set, so that pull can draw the guidelines again without the map.
     facts |= {"map": mapped, "summary": summary}
@@ -146,7 +147,7 @@ def _push_own(
     if not dry_run:
         if target is None:
             target = create_dataset(api, address, {"admap": facts}, overlap)
-        target = complete_settings(api, target, wanted, payload.columns, map_info=mapped)
+        target = complete_settings(api, target, wanted, payload.columns, map_info=info)
         if target.info.get("admap") != facts:
             api.update_dataset(target, metadata={**target.info, "admap": facts})
         if reviewers and target.min_submitted != overlap:
@@ -261,7 +262,20 @@ def _map_info(data_map: DataMap) -> dict[str, Any]:
         numbers.column("variance").to_numpy(),
         thresholds=data_map.info.get("thresholds"),
         scores=pc.list_flatten(scores).to_numpy(),
+        scale=_judge_scale(data_map.info),
     )
+
+
+def _judge_scale(info: Mapping[str, Any]) -> list[float] | None:
+    """The two ends of the scale that the scorer says it uses; None where it says none, or two say different ones.
+
+    A similarity can be as low as -1 and hardly ever is below 0: the scores themselves tell which half is in use.
+    """
+    scales = [facts.get("range") for facts in (info.get("score") or {}).get("judges") or () if isinstance(facts, Mapping)]
+    if not scales or any(scale != scales[0] for scale in scales) or not scales[0]:
+        return None
+    low, high = (float(end) for end in scales[0])
+    return [low, high] if low < high and low >= 0 else None
 
 
 def _check_reviewers(api: Api, reviewers: Sequence[str], workspace_id: str) -> list[str]:

@@ -20,7 +20,7 @@ from argilla_admap.scoring.models import ending_models
 from argilla_admap.scoring.prompt import PROMPT_VERSION, Instructions, question_text
 from argilla_admap.scoring.question import Reading
 from argilla_admap.scoring.reading import BELIEVABLE_MASS, read_choices
-from argilla_admap.scoring.rubric import read_rubric
+from argilla_admap.scoring.rubric import SCALE, read_rubric
 from argilla_admap.scoring.scorer import ScoredCompletion, Work
 from argilla_admap.scoring.sheet import Sheet, key_prefix
 from argilla_admap.scoring.store import Known
@@ -215,6 +215,7 @@ class JudgeScorer:
     def facts(self) -> dict[str, Any]:
         return {
             "scorer": "judge",
+            "range": [float(SCALE[0]), float(SCALE[-1])],
             "model": self.name,
             "endpoint": self._calls.name.rpartition(" ")[0],
             "method": "logprobs" if self.wants_logprobs else "json" if self._options.method == "json" else "sample",
