@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.linalg import lsqr
 
 from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
+from argilla_admap.mapping.blocks import evidence_blocks
 from argilla_admap.mapping.labels import Labels
 from argilla_admap.mapping.likelihood import MAX_EXACT
 from argilla_admap.mapping.mixture import Group, Mixture, fit_mixture, posterior
 from argilla_admap.mapping.observations import Observations
-from argilla_admap.mapping.predictor import FOLDS, Block, Items, Prediction, centre, coded_block, dense_block, folds_of, predict
+from argilla_admap.mapping.predictor import Items, Prediction, folds_of, predict
 
 __all__ = ["MIN_GAIN", "Diagnosis", "diagnose"]
 
@@ -37,9 +36,6 @@ POOR = 0.15
 FIT_RECORDS = 20_000
 #: P(wrong), at the least, of a record with a rating that no rating on its scale can be.
 IMPOSSIBLE = 0.99
-MAX_MODELS = 200
-#: Ridge penalty of the hashed words.
-WORDS_PENALTY = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ def diagnose(seen: Observations, labels: Labels, strength: Floats, known: Bools)
     items = _items(seen, labels, owner)
     if not len(items.sample):
         return Diagnosis(nothing, labels, refusal="every record's ratings are equal: they order nothing")
-    blocks = _blocks(seen, labels, items, strength, known)
+    blocks = evidence_blocks(seen, labels, items, strength, known)
     if not blocks:
         return Diagnosis(nothing, labels, refusal="nothing speaks for or against the labels: score the completions first")
     prediction = predict(blocks, items)
@@ -135,7 +131,6 @@ def _judged(seen: Observations, labels: Labels, items: Items, prediction: Predic
     facts |= {
         "gain": round(mixture.gain, 4),
         "scale": round(mixture.scale, 4),
-        "lapse": mixture.lapse,
         "stories": {name: round(rate, 4) for name, rate in mixture.story_rates().items()},
         "fitted_on": len(items.sample),
     }
@@ -176,72 +171,6 @@ def _items(seen: Observations, labels: Labels, owner: Ints) -> Items:
         fold=folds_of(np.where(together, seen.prompt_keys, keys)),
         sample=rows[order][:limit],
     )
-
-
-def _blocks(seen: Observations, labels: Labels, items: Items, strength: Floats, known: Bools) -> list[Block]:
-    """All kinds of evidence that these data hold."""
-    blocks = []
-    for name, scores in [("judge", seen.scores), *seen.other_scores.items()]:
-        judged = labels.used & np.isfinite(scores)
-        if judged.any() and np.ptp(scores[judged]) > 0:
-            value = np.where(judged, scores, 0.0)
-            value = (value - value[judged].mean()) / value[judged].std()
-            label = "judge" if name == "judge" else f"judge {name}"
-            blocks.append(dense_block(label, centre(value, items, judged)[:, None], base=True))
-    if len(np.unique(seen.models[labels.used])) > 1 and not _names_are_labels(seen, labels):
-        codes, width = _common(seen.models[labels.used], seen.models)
-        if width > 1:
-            blocks.append(coded_block("model", codes, width))
-    if known.any():
-        blocks.append(dense_block("other records", centre(strength, items, known)[:, None]))
-    blocks.append(dense_block("style", seen.texts.dense))
-    if seen.words is not None:
-        blocks.append(dense_block("words", _words(seen.words, items)[:, None]))
-    return blocks
-
-
-def _names_are_labels(seen: Observations, labels: Labels) -> bool:
-    """Whether the models' names only repeat the label ("chosen", "rejected"): then they are no evidence for it."""
-    names = np.unique(seen.models[labels.used])
-    if len(names) > 12:
-        return False
-    best, worst = labels.used & (labels.rating > 0), labels.used & (labels.rating < 0)
-    told = [(seen.models == name) & (best | worst) for name in names]
-    shares = [float(best[mask].mean()) for mask in told if mask.any()]
-    return bool(shares) and all(share < 0.02 or share > 0.98 for share in shares)
-
-
-def _common(used: Ints, models: Ints) -> tuple[Ints, int]:
-    """The models as codes, the most frequent `MAX_MODELS` of those seen at least twice; others -1."""
-    names, counts = np.unique(used[used >= 0], return_counts=True)
-    names = names[np.lexsort((names, -counts))][: min(MAX_MODELS, int((counts >= 2).sum()))]
-    table = np.full(int(models.max(initial=-1)) + 2, -1)
-    table[np.sort(names)] = np.arange(len(names))
-    return table[models], len(names)
-
-
-def _words(words: Any, items: Items) -> Floats:
-    """Ratings predicted from hashed words, out of fold; flat.
-
-    Source: ridge regression by LSQR, Paige & Saunders 1982.
-    """
-    predicted = np.zeros(len(items.owner))
-    chosen = np.flatnonzero(items.keep & np.isin(items.owner, items.sample))
-    rank = np.empty(items.n, np.int64)
-    rank[items.sample] = np.arange(len(items.sample))
-    chosen = chosen[np.argsort(rank[items.owner[chosen]], kind="stable")]
-    fold = items.fold[items.owner]
-    local = rank[items.owner[chosen]]
-    count = np.bincount(local, minlength=len(items.sample))
-    averaging = sparse.csr_matrix((1.0 / count[local], (local, np.arange(len(chosen)))), shape=(len(count), len(chosen)))
-    rows = words[chosen].astype(np.float64)
-    centred = (rows - (averaging @ rows)[local]).tocsr()
-    for f in range(FOLDS):
-        train = fold[chosen] != f
-        if train.any():
-            weights = lsqr(centred[train], items.rating[chosen[train]], damp=np.sqrt(WORDS_PENALTY), iter_lim=30)[0]
-            predicted[fold == f] = words[np.flatnonzero(fold == f)] @ weights
-    return centre(predicted, items)
 
 
 def _groups(offsets: Ints, labels: Labels, scores: Floats) -> list[Group]:

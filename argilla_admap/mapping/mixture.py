@@ -12,14 +12,25 @@ from argilla_admap.mapping.likelihood import MAX_EXACT, STORIES, log_uniform, st
 
 __all__ = ["LAPSE", "Group", "Mixture", "fit_mixture", "posterior"]
 
-#: Scales tried: of the log likelihood, per product of a standardised rating and a standardised prediction.
-SCALES = np.geomspace(0.02, 12.0, 34)
+#: Of more than two completions: records differ in how closely their labels follow the evidence. The logarithm of the scale is
+#: spread by this much (standard deviation) among them.
+SPREAD = 0.6
+#: The spread as three scales, a factor apart, and their weights: Gauss-Hermite quadrature of a normal distribution.
+FACTOR = float(np.exp(np.sqrt(3.0) * SPREAD))
+WEIGHTS = (1 / 6, 2 / 3, 1 / 6)
+#: Scales tried: of the log likelihood, per product of a standardised rating and a standardised prediction. A step is a fifth of
+#: the factor, so that the scales of the spread are scales of the grid.
+SCALES = 0.02 * FACTOR ** (np.arange(32) / 5)
 #: How often the evidence says nothing of a record. The labels alone cannot tell it from their own noise; measured on sets with
 #: labels that people checked.
-LAPSE = 0.03
+LAPSE = 0.01
+#: The same of two completions. A spread of the scale cannot be told from their noise: the lapse alone stands for both.
+LAPSE_OF_PAIRS = 0.03
 #: Dirichlet prior of the stories: one record in fifteen wrong, worth eighteen records.
 PRIOR = np.array([17.0, 0.5, 0.5, 0.25])
 MAX_NOISE = 0.45
+#: Records whose likelihoods are held at a time.
+CHUNK = 1 << 16
 #: Scales with less of the posterior than this are left out of the average.
 NEGLIGIBLE = 1e-3
 
@@ -45,14 +56,12 @@ class Mixture:
         weights: their posterior, sums to 1.
         rates: of the stories at each scale; shape (scales, 4).
         gain: nats a record by which the evidence explains the labels better than chance.
-        lapse: as above.
     """
 
     scales: Floats
     weights: Floats
     rates: Floats
     gain: float
-    lapse: float
 
     @property
     def scale(self) -> float:
@@ -69,7 +78,31 @@ class Mixture:
         return dict(zip(STORIES, (float(r) for r in self.weights @ self.rates), strict=True))
 
 
-def fit_mixture(groups: Sequence[Group], lapse: float = LAPSE) -> Mixture:
+class _Spread:
+    """The stories' likelihoods of a group's records, over the spread of the scale among them."""
+
+    def __init__(self, ratings: Floats, scores: Floats, at_top: Bools) -> None:
+        self.ratings, self.scores = thinned(ratings, scores)
+        self.at_top = at_top
+        self.known: dict[int, Floats] = {}
+
+    def stories(self, scale: float) -> Floats:
+        """Log likelihoods under each story, shape (n, 4), where `scale` is the middle one."""
+        if self.ratings.shape[1] == 2:
+            return stories(self.ratings, self.scores, scale, LAPSE_OF_PAIRS, self.at_top)
+        # Scales of the grid come up again as their neighbours' neighbours.
+        steps = [round(5 * np.log(scale / SCALES[0]) / np.log(FACTOR)) + step for step in (-5, 0, 5)]
+        for step in [step for step in self.known if step < steps[0]]:
+            del self.known[step]
+        for step in steps:
+            if step not in self.known:
+                at = float(SCALES[0] * FACTOR ** (step / 5))
+                self.known[step] = stories(self.ratings, self.scores, at, LAPSE, self.at_top)
+        told = [self.known[step] + np.log(weight) for step, weight in zip(steps, WEIGHTS, strict=True)]
+        return np.asarray(np.logaddexp(np.logaddexp(told[0], told[1]), told[2]))
+
+
+def fit_mixture(groups: Sequence[Group]) -> Mixture:
     """Fits the stories' rates by expectation maximisation at each scale, and weighs the scales by their likelihood.
 
     Averaging over the scale, instead of choosing one, keeps the rate of noise honest where scale and noise explain each other.
@@ -79,10 +112,10 @@ def fit_mixture(groups: Sequence[Group], lapse: float = LAPSE) -> Mixture:
     Source: EM for mixture proportions, Dempster, Laird & Rubin 1977, with a Dirichlet prior.
     """
     found = []
-    thin = [(*thinned(g.ratings, g.scores), log_uniform(min(g.ratings.shape[1], MAX_EXACT)), g.at_top) for g in groups]
-    uniform = np.concatenate([np.full(len(r), u) for r, _, u, _ in thin])
+    spreads = [_Spread(g.ratings, g.scores, g.at_top) for g in groups]
+    uniform = np.concatenate([np.full(len(g.rows), log_uniform(min(g.ratings.shape[1], MAX_EXACT))) for g in groups])
     for scale in SCALES:
-        told = np.concatenate([stories(r, s, float(scale), lapse, t) for r, s, _, t in thin])
+        told = np.concatenate([spread.stories(float(scale)) for spread in spreads])
         rates, evidence = _rates(told)
         likelihood = float(evidence.sum() + PRIOR @ np.log(np.maximum(rates, 1e-12)))
         found.append((likelihood, rates, float((evidence - uniform).mean())))
@@ -92,7 +125,7 @@ def fit_mixture(groups: Sequence[Group], lapse: float = LAPSE) -> Mixture:
     kept = weights > NEGLIGIBLE
     weights = weights[kept] / weights[kept].sum()
     gains = np.array([f[2] for f in found])[kept]
-    return Mixture(SCALES[kept], weights, np.array([f[1] for f in found])[kept], float(weights @ gains), lapse)
+    return Mixture(SCALES[kept], weights, np.array([f[1] for f in found])[kept], float(weights @ gains))
 
 
 def _rates(told: Floats) -> tuple[Floats, Floats]:
@@ -117,10 +150,12 @@ def _rates(told: Floats) -> tuple[Floats, Floats]:
 
 def posterior(group: Group, mixture: Mixture) -> Floats:
     """P(wrong) of each record of the group; shape (n,), 0..1."""
-    r, s = thinned(group.ratings, group.scores)
-    p = np.zeros(len(r))
-    for scale, weight, rates in zip(mixture.scales, mixture.weights, mixture.rates, strict=True):
-        told = stories(r, s, float(scale), mixture.lapse, group.at_top)
-        wrong = np.log(np.exp(told[:, 1:] - told[:, :1]) @ rates[1:]) - np.log(rates[0])
-        p += weight / (1 + np.exp(-np.clip(wrong, -700, 700)))
+    p = np.zeros(len(group.rows))
+    for start in range(0, len(p), CHUNK):
+        part = slice(start, start + CHUNK)
+        spread = _Spread(group.ratings[part], group.scores[part], group.at_top[part])
+        for scale, weight, rates in zip(mixture.scales, mixture.weights, mixture.rates, strict=True):
+            told = spread.stories(float(scale))
+            wrong = np.log(np.exp(told[:, 1:] - told[:, :1]) @ rates[1:]) - np.log(rates[0])
+            p[part] += weight / (1 + np.exp(-np.clip(wrong, -700, 700)))
     return np.clip(p, 0.0, 1.0)

@@ -74,7 +74,7 @@ def test_p_wrong_rises_with_the_margin_against_the_label(scale, margins, rate):
     r = np.tile([1.0, -1.0], (len(s), 1))
     group = Group(np.arange(len(s)), np.arange(2 * len(s)).reshape(-1, 2), r, s, np.ones(len(s), bool))
     rates = np.array([[1 - rate, rate / 2, rate / 2, 0.0]])
-    p = posterior(group, Mixture(np.array([scale]), np.array([1.0]), rates, 1.0, 0.03))
+    p = posterior(group, Mixture(np.array([scale]), np.array([1.0]), rates, 1.0))
     assert (np.diff(p) >= -1e-12).all()
 
 

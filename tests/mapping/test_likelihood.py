@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from argilla_admap.mapping.likelihood import MAX_EXACT, log_permanent, stories, thinned
+from argilla_admap.mapping.mixture import LAPSE, LAPSE_OF_PAIRS, SCALES, SPREAD, Group, Mixture, posterior
 
 
 def centred(values):
@@ -67,6 +68,28 @@ def test_each_story_has_the_likelihood_of_its_definition(k):
     for i in range(len(r)):
         slow = slow_stories(r[i], s[i], 1.3, 0.03)
         assert told[i, : len(slow)] == pytest.approx(slow, abs=1e-9)
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_p_wrong_is_bayes_over_the_scales_of_all_records_and_of_each(k):
+    r, s = drawn(k)
+    group = Group(np.arange(len(r)), np.arange(r.size).reshape(r.shape), r, s, np.ones(len(r), bool))
+    rates = np.array([[0.85, 0.08, 0.05, 0.02], [0.7, 0.1, 0.15, 0.05]])
+    mixture = Mixture(SCALES[[18, 21]], np.array([0.3, 0.7]), rates, 1.0)
+    # Gauss-Hermite quadrature of a normal distribution with three nodes: 0 and +-sqrt(3) deviations.
+    nodes = [(0.0, 1.0)] if k == 2 else [(-math.sqrt(3), 1 / 6), (0.0, 2 / 3), (math.sqrt(3), 1 / 6)]
+    lapse = LAPSE_OF_PAIRS if k == 2 else LAPSE
+    for i, said in enumerate(posterior(group, mixture)):
+        expected = 0.0
+        for scale, weight, rate in zip(mixture.scales, mixture.weights, mixture.rates, strict=True):
+            likelihood = np.zeros(4)
+            for node, share in nodes:
+                told = slow_stories(r[i], s[i], float(scale) * math.exp(SPREAD * node), lapse)
+                likelihood[: len(told)] += share * np.exp(told)
+                if len(told) == 3:
+                    likelihood[3] += share * lapse / math.factorial(k)
+            expected += weight * float(likelihood[1:] @ rate[1:]) / float(likelihood @ rate)
+        assert said == pytest.approx(expected, abs=1e-9)
 
 
 def test_two_completions_are_bradley_terry():
