@@ -5,23 +5,22 @@ hides a metadata property from annotators in its page and its searches, but answ
 the record. So a record carries its part sealed, and the data set's key lies where annotators get nothing: in the settings of a
 metadata property that is hidden from them.
 
-The cipher is deterministic: the same part under the same key is the same text, so that a second push finds nothing to send.
-It is the SIV construction (Rogaway and Shrimpton, 2006): a keyed hash of the text is both its seal and the start of the
-key stream; hash and stream are keyed BLAKE2b.
+The cipher is deterministic (AES-SIV, RFC 5297): the same part under the same key is the same text, so that a second push finds
+nothing to send.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 import secrets
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from argilla_admap.review.argilla_api import RemoteDataset
 from argilla_admap.review.properties import SEAL, SEALED
@@ -30,8 +29,6 @@ __all__ = ["OPEN_KEYS", "hidden_part", "key_of", "new_key", "seal", "shown_again
 
 #: The keys of a card's value that are there from the start: the version, the prompt and the completions.
 OPEN_KEYS = ("_v", "_p", "_c")
-_TAG = 16
-_BLOCK = 64
 
 
 def new_key() -> str:
@@ -54,8 +51,7 @@ def hidden_part(value: Mapping[str, Any]) -> dict[str, Any]:
 def seal(key: str, record_id: str, part: Mapping[str, Any]) -> str:
     """The part as letters, digits, ``-`` and ``_``, bound to the record."""
     plain = zlib.compress(orjson.dumps(part, option=orjson.OPT_SORT_KEYS), 6)
-    tag = _tag(key, record_id, plain)
-    return base64.urlsafe_b64encode(tag + _stream(key, tag, plain)).decode().rstrip("=")
+    return base64.urlsafe_b64encode(_cipher(key).encrypt(plain, [_owner(record_id)])).decode().rstrip("=")
 
 
 def unseal(key: str, record_id: str, sealed: Any) -> dict[str, Any] | None:
@@ -64,10 +60,8 @@ def unseal(key: str, record_id: str, sealed: Any) -> dict[str, Any] | None:
         return None
     try:
         raw = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
-    except (binascii.Error, ValueError):
-        return None
-    tag, plain = raw[:_TAG], _stream(key, raw[:_TAG], raw[_TAG:])
-    if not hmac.compare_digest(tag, _tag(key, record_id, plain)):
+        plain = _cipher(key).decrypt(raw, [_owner(record_id)])
+    except (binascii.Error, ValueError, InvalidTag):
         return None
     part: dict[str, Any] = orjson.loads(zlib.decompress(plain))
     return part
@@ -96,18 +90,9 @@ def shown_again(item: Mapping[str, Any], key: str, record_id: str, card_field: s
     return {**item["fields"], card_field: {**bare, **part}} if part is not None else None
 
 
-def _tag(key: str, record_id: str, plain: bytes) -> bytes:
-    seed = record_id.encode("utf-8", "surrogatepass")
-    found = hashlib.blake2b(len(seed).to_bytes(8, "big") + seed, key=bytes.fromhex(key), digest_size=_TAG, person=b"admap seal")
-    found.update(plain)
-    return found.digest()
+def _cipher(key: str) -> AESSIV:
+    return AESSIV(bytes.fromhex(key))
 
 
-def _stream(key: str, start: bytes, text: bytes) -> bytes:
-    secret = bytes.fromhex(key)
-    blocks = (
-        hashlib.blake2b(start + block.to_bytes(8, "big"), key=secret, digest_size=_BLOCK, person=b"admap stream").digest()
-        for block in range((len(text) + _BLOCK - 1) // _BLOCK)
-    )
-    pad = int.from_bytes(b"".join(blocks)[: len(text)], "big")
-    return (int.from_bytes(text, "big") ^ pad).to_bytes(len(text), "big")
+def _owner(record_id: str) -> bytes:
+    return record_id.encode("utf-8", "surrogatepass")
