@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from argilla_admap.cli.output import dry_run_option, emit, fail_partly, json_option, note, table
+from argilla_admap.cli.scoring_options import field_options, on_error_option
+
+if TYPE_CHECKING:
+    from argilla_admap.formats.shape import FieldNames
 
 __all__ = ["command"]
 
@@ -31,15 +35,17 @@ __all__ = ["command"]
     show_default=True,
     help="Write all records, or only the answered ones.",
 )
+@click.option(
+    "--ties",
+    type=click.Choice(["keep", "drop"]),
+    default="keep",
+    show_default=True,
+    help="Rows that reviewers call a tie, in an original that cannot say so: as they were, or left out.",
+)
 @click.option("--home", is_flag=True, help="Of a review copy: add the answers to the data set that was copied.")
 @click.option("--rating-question", metavar="NAME", help="The question about the label, in somebody else's data set.")
-@click.option("--prompt-field", metavar="FIELD", help="The prompt's field: of --original, else of the data set.")
-@click.option("--completion-field", metavar="FIELD", multiple=True, help="A completion's field there; repeat it.")
-@click.option("--chosen-field", metavar="FIELD", help="The better completion's field there.")
-@click.option("--rejected-field", metavar="FIELD", help="The worse one's.")
-@click.option("--rating-field", metavar="FIELD", multiple=True, help="The ratings' field there; repeat it.")
-@click.option("--id-field", metavar="FIELD", help="The id's field of --original.  [default: a hash of the content]")
-@click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True, help="What a bad row does.")
+@field_options
+@on_error_option
 @dry_run_option
 @json_option
 def command(
@@ -51,14 +57,10 @@ def command(
     changes: str | None,
     resolve: str,
     include_unreviewed: bool,
+    ties: str,
     home: bool,
     rating_question: str | None,
-    prompt_field: str | None,
-    completion_field: tuple[str, ...],
-    chosen_field: str | None,
-    rejected_field: str | None,
-    rating_field: tuple[str, ...],
-    id_field: str | None,
+    fields: FieldNames,
     on_error: str,
     dry_run: bool,
     as_json: bool,
@@ -66,12 +68,11 @@ def command(
     """Bring the corrected labels of an Argilla data set back.
 
     Submitted answers count; drafts and discarded records do not. Records whose reviewers contradict each other stay as they
-    were and are counted as conflicts.
+    were and are counted as conflicts. The names of fields are those of --original, else of the data set.
 
     Example: admap pull default/uf --original uf.jsonl -o uf.corrected.jsonl --changes changes.jsonl
     """
     from argilla_admap import pipeline
-    from argilla_admap.formats.shape import FieldNames
     from argilla_admap.review.pull_file import pull_to_file
 
     if home:
@@ -79,14 +80,6 @@ def command(
         return
     if output is None and not dry_run:
         raise click.UsageError("Say where the corrected data go with -o OUT (or look first with --dry-run).")
-    fields = FieldNames(
-        prompt=prompt_field,
-        completion=completion_field,
-        chosen=chosen_field,
-        rejected=rejected_field,
-        rating=rating_field,
-        id=id_field,
-    )
     pulled = pull_to_file(
         dataset,
         pipeline.connect(),
@@ -100,6 +93,7 @@ def command(
         resolve=resolve,
         changes=changes,
         reviewed_only=not include_unreviewed,
+        ties=ties,
         dry_run=dry_run,
     )
     for words in pulled.notes:

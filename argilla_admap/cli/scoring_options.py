@@ -6,11 +6,14 @@ import functools
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["ScoringCommand", "input_options", "scoring_options"]
+if TYPE_CHECKING:
+    from argilla_admap.formats.shape import FieldNames
+
+__all__ = ["ScoringCommand", "field_options", "input_options", "on_error_option", "scoring_options"]
 
 Command = Callable[..., Any]
 _EXTRA = "argilla_admap.extra"
@@ -89,37 +92,48 @@ def _apply(options: list[Callable[[Command], Command]], command: Command) -> Com
     return command
 
 
-def input_options(command: Command) -> Command:
-    """Adds the options of reading; the command takes them as `reading`, the keywords of `pipeline.read`."""
+on_error_option = click.option(
+    "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True, help="What a bad row does."
+)
+
+
+def field_options(command: Command) -> Command:
+    """Adds the options that name fields; the command takes them as `fields`, a `FieldNames`."""
 
     @functools.wraps(command)
     def collected(*args: Any, **given: Any) -> Any:
         from argilla_admap.formats.shape import FieldNames
 
-        fields = FieldNames(
-            prompt=given.pop("prompt_field"),
-            completion=given.pop("completion_field"),
-            chosen=given.pop("chosen_field"),
-            rejected=given.pop("rejected_field"),
-            rating=given.pop("rating_field"),
-            id=given.pop("id_field"),
-            source=given.pop("source_field"),
-        )
-        reading = {"format": given.pop("format_name"), "fields": fields, "on_error": given.pop("on_error")}
-        return command(*args, reading=reading, **given)
+        names = {name: given.pop(f"{name}_field") for name in ("prompt", "completion", "chosen", "rejected", "rating", "id")}
+        return command(*args, fields=FieldNames(**names), **given)
 
     options: list[Callable[[Command], Command]] = [
-        click.option("--format", "format_name", metavar="NAME", help="The input's format.  [default: recognised]"),
         click.option("--prompt-field", metavar="FIELD", help="Where the prompt is."),
         click.option("--completion-field", metavar="FIELD", multiple=True, help="Where completions are; may be repeated."),
         click.option("--chosen-field", metavar="FIELD", help="Where the better completion of a pair is."),
         click.option("--rejected-field", metavar="FIELD", help="Where the worse one is."),
         click.option("--rating-field", metavar="FIELD", multiple=True, help="Where ratings are; may be repeated."),
         click.option("--id-field", metavar="FIELD", help="Where the record's id is.  [default: a hash of its content]"),
+    ]
+    return _apply(options, collected)
+
+
+def input_options(command: Command) -> Command:
+    """Adds the options of reading; the command takes them as `reading`, the keywords of `pipeline.read`."""
+
+    @functools.wraps(command)
+    def collected(*args: Any, fields: FieldNames, **given: Any) -> Any:
+        from dataclasses import replace
+
+        fields = replace(fields, source=given.pop("source_field"))
+        reading = {"format": given.pop("format_name"), "fields": fields, "on_error": given.pop("on_error")}
+        return command(*args, reading=reading, **given)
+
+    options: list[Callable[[Command], Command]] = [
+        click.option("--format", "format_name", metavar="NAME", help="The input's format.  [default: recognised]"),
+        field_options,
         click.option("--source-field", metavar="FIELD", help="Where the record's source is."),
-        click.option(
-            "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True, help="What a bad row does."
-        ),
+        on_error_option,
     ]
     return _apply(options, collected)
 

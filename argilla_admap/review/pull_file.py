@@ -41,7 +41,8 @@ class Pulled:
         output: the file; None after a dry run.
         changes: the file of the changes, where one was asked for.
         unmatched: ids of corrections that the original does not hold.
-        ties_kept: ids of records that the reviewers find equal, in a format that cannot say so.
+        ties_kept: ids of records that the reviewers find equal, in a format that cannot say so; their rows stay as they were.
+        ties_dropped: the same with ``ties="drop"``: their rows are left out.
         written: records in the output that changed.
         notes: what a person should know.
     """
@@ -51,6 +52,7 @@ class Pulled:
     changes: str | None = None
     unmatched: tuple[str, ...] = ()
     ties_kept: tuple[str, ...] = ()
+    ties_dropped: tuple[str, ...] = ()
     written: int = 0
     notes: tuple[str, ...] = ()
 
@@ -63,6 +65,7 @@ class Pulled:
             "written": self.written,
             "unmatched": len(self.unmatched),
             "ties_kept": len(self.ties_kept),
+            "ties_dropped": len(self.ties_dropped),
             "notes": list(self.notes),
         }
 
@@ -82,6 +85,7 @@ def pull_to_file(
     resolve: str = "majority",
     changes: str | os.PathLike[str] | None = None,
     reviewed_only: bool = False,
+    ties: str = "keep",
     dry_run: bool = False,
 ) -> Pulled:
     """Takes the reviewers' answers in and writes the corrected data.
@@ -101,6 +105,7 @@ def pull_to_file(
         resolve: how to settle several reviewers' answers.
         changes: a file that gets a line of JSON a change.
         reviewed_only: write only records with a submitted answer.
+        ties: ``keep`` or ``drop`` the rows of records that reviewers find equal, in an original that cannot say so.
         dry_run: count, and write nothing, neither here nor on Argilla.
 
     Raises:
@@ -125,7 +130,7 @@ def pull_to_file(
         completion_fields=completions,
         rating_question=rating_question,
     )
-    options = _Options(original, original_format, format, fields, on_error, rating_question, reviewed_only)
+    options = _Options(original, original_format, format, fields, on_error, rating_question, reviewed_only, ties)
     written = _write(result, client, output, options, dry_run=dry_run)
     if dry_run:
         return written
@@ -138,6 +143,7 @@ def pull_to_file(
         None if changes is None else os.fspath(changes),
         written.unmatched,
         written.ties_kept,
+        written.ties_dropped,
         written.written,
         tuple(notes),
     )
@@ -152,6 +158,7 @@ class _Options:
     on_error: str
     rating_question: str | None
     reviewed_only: bool
+    ties: str
 
 
 def _write(
@@ -170,21 +177,27 @@ def _write(
             format=options.original_format,
             fields=options.fields,
             on_error=options.on_error,
+            ties=options.ties,
             dry_run=dry_run,
         )
         if rewritten.unmatched:
             notes.append(
                 f"{len(rewritten.unmatched):,} corrected records are not in {options.original}: {_some(rewritten.unmatched)}"
             )
-        if rewritten.ties_kept:
+        if ties := rewritten.ties_kept or rewritten.ties_dropped:
+            left = f"were left out ({_some(ties)})"
+            kept = f"stay as they were ({_some(ties)}); --ties drop leaves them out, --format {_PLAIN} can say them"
             notes.append(
-                f"{len(rewritten.ties_kept):,} records are ties, which {rewritten.format} cannot say; they stay as they were: "
-                f"{_some(rewritten.ties_kept)}"
+                f"{len(ties):,} records are ties now, which the format {rewritten.format} cannot say: their rows "
+                f"{kept if rewritten.ties_kept else left}"
             )
+        if rewritten.skipped:
+            notes.append(f"{rewritten.skipped:,} rows of {options.original} cannot be read; they stay as they were")
         return Pulled(
             result,
             unmatched=tuple(rewritten.unmatched),
             ties_kept=tuple(rewritten.ties_kept),
+            ties_dropped=tuple(rewritten.ties_dropped),
             written=rewritten.corrected,
             notes=tuple(notes),
         )

@@ -216,3 +216,28 @@ def test_what_is_not_there_is_said(api: Api, workspace: str) -> None:
         pull("nothing-here", api.client, workspace=workspace)
     with pytest.raises(InputError, match="--resolve"):
         pull("nothing-here", api.client, resolve="by dice")
+
+
+def test_ties_that_the_original_cannot_say_are_kept_or_left_out(api: Api, workspace: str, tmp_path: Path) -> None:
+    rows = [row(f"r{i}") for i in range(3)]
+    _, ids = review(api, workspace, rows)
+    answer(api.client, ids["r1"], {"better": "tie"})
+    original = tmp_path / "pairs.jsonl"
+    lines = [
+        json.dumps({"id": r["id"], "prompt": r["prompt"], "chosen": r["completions"][0], "rejected": r["completions"][1]})
+        for r in rows
+    ]
+    original.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    given = {"workspace": workspace, "original": str(original)}
+    kept = pull_to_file("review", api.client, tmp_path / "kept.jsonl", **given)
+    assert (tmp_path / "kept.jsonl").read_bytes() == original.read_bytes()
+    assert (kept.json()["ties_kept"], kept.written) == (1, 0)
+    assert "1 records are ties now" in kept.notes[0]
+    assert "--ties drop" in kept.notes[0]
+    dropped = pull_to_file("review", api.client, tmp_path / "dropped.jsonl", ties="drop", **given)
+    assert (tmp_path / "dropped.jsonl").read_text(encoding="utf-8").splitlines() == [lines[0], lines[2]]
+    assert (dropped.json()["ties_dropped"], dropped.ties_kept) == (1, ())
+    said = pull_to_file("review", api.client, tmp_path / "plain.jsonl", format="plain", **given)
+    after = [json.loads(line) for line in (tmp_path / "plain.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [completion["rating"] for completion in after[1]["completions"]] == [0.5, 0.5]
+    assert said.ties_kept == ()
