@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from argilla_admap.errors import InputError
 from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
+from argilla_admap.review.conditions import Condition, Order
 from argilla_admap.review.existing import external_id, own_layout
 from argilla_admap.review.guidelines import QueueLine, merge_guidelines, render_guidelines, room_beside
 from argilla_admap.review.properties import BY_COLUMN, POSITION
 from argilla_admap.review.queues import CONTRACT, QUEUES, Queue, adhoc_queue, reviewer_queue, similar_url, usable
+from argilla_admap.review.refusals import Refused
 
 if TYPE_CHECKING:
     import argilla as rg
 
 __all__ = ["QueueCount", "Queues", "count_queue", "count_queues", "find_queues", "queues_of", "refresh_home"]
 
+#: How many neighbours a link shows, about, where it cannot ask for them by number.
+_NEAR = 20
 _OPEN = {"type": "terms", "scope": {"entity": "record", "property": "status"}, "values": ["pending"]}
 
 
@@ -129,9 +133,35 @@ def _similar(api: Api, target: RemoteDataset, record_id: str) -> QueueCount:
         raise InputError(f"{target.full_name} holds no record with the id {record_id!r}")
     if POSITION not in target.vectors:
         raise InputError(f"{target.full_name} has no vector {POSITION!r}, so that nothing is near; push the map again")
-    queue = Queue("similar", f"Similar to {record_id}", "Their mean and variance are the nearest on the map.", (), ())
-    url = similar_url(target, str(found[0]["id"]))
+    title, why = f"Similar to {record_id}", "Their mean and variance are the nearest on the map."
+    server_id = str(found[0]["id"])
+    try:
+        # What the page asks first when such a link opens. Argilla 2.8 answers 500 for a record
+        # with vectors; our own server does not.
+        api.request("GET", f"/api/v1/records/{server_id}")
+    except Refused as error:
+        if error.status < 500:
+            raise
+        return count_queue(
+            api, target, Queue("similar", title, why, _around(api, target, server_id), (Order("p_wrong", "desc"),))
+        )
+    queue = Queue("similar", title, why, (), ())
+    url = similar_url(target, server_id)
     return QueueCount(queue, 50, 50, url, url.replace("page=1&", "page=1~10&"))
+
+
+def _around(api: Api, target: RemoteDataset, server_id: str) -> tuple[Condition, ...]:
+    """The smallest ranges of mean and variance that hold the records nearest to this one: a link that every Argilla opens."""
+    body = {"query": {"vector": {"name": POSITION, "record_id": server_id, "max_results": _NEAR}}}
+    found, _ = api.search(target, body, limit=_NEAR)
+    scope = {"entity": "record", "property": "id"}
+    own, _ = api.search(target, {"filters": {"and": [{"type": "terms", "scope": scope, "values": [server_id]}]}}, limit=1)
+    mean, variance = BY_COLUMN["mean"].name, BY_COLUMN["variance"].name
+    points = [item["metadata"] for item in (*own, *found) if {mean, variance} <= (item.get("metadata") or {}).keys()]
+    return tuple(
+        Condition(prop.column, min(point[prop.name] for point in points), max(point[prop.name] for point in points))
+        for prop in (BY_COLUMN["mean"], BY_COLUMN["variance"])
+    )
 
 
 def refresh_home(

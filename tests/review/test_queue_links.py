@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from argilla_admap.review.argilla_api import Api
+from argilla_admap.review.home import find_queues
 from argilla_admap.review.push import push
 from argilla_admap.review.queues import CONTRACT, QUEUES, Queue, adhoc_queue, similar_url
+from argilla_admap.review.refusals import Refused
 from tests.doubles.browser import sign_in
 from tests.review.maps import data_map, many
 from tests.review.test_push import records, remote
@@ -87,3 +89,33 @@ def test_a_bulk_link_shows_many_at_once(
     with browser_page.expect_request(lambda request: "/records/search" in request.url) as caught:
         browser_page.goto(QUEUES["all"].url(target, bulk=bulk))
     assert f"limit={bulk}" in caught.value.url
+
+
+def test_where_argilla_cannot_open_a_similarity_link_a_link_to_the_same_place_stands_in(
+    argilla_client: Any, workspace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(data_map(many(60, seed=5)), "near", argilla_client, workspace=workspace)
+    api = Api(argilla_client)
+    target = remote(api, workspace, "near")
+    placed = next(item for item in records(api, target).values() if item["vectors"])
+    name = placed["external_id"]
+    ours = find_queues(argilla_client, "near", workspace=workspace, similar_to=name).queues[0]
+    assert "similarity=" in ours.url
+
+    whole = Api.request
+
+    def without_single_records(self: Api, method: str, path: str, **options: Any) -> Any:
+        if path == f"/api/v1/records/{placed['id']}":
+            raise Refused("a record with vectors", 500)
+        return whole(self, method, path, **options)
+
+    monkeypatch.setattr(Api, "request", without_single_records)
+    theirs = find_queues(argilla_client, "near", workspace=workspace, similar_to=name).queues[0]
+    assert "similarity=" not in theirs.url
+    found = {item["external_id"] for item in api.search(target, theirs.queue.body())[0]}
+    assert theirs.count == len(found) < 60
+    assert name in found
+    neighbours, _ = api.search(
+        target, {"query": {"vector": {"name": "admap_position", "record_id": placed["id"], "max_results": 10}}}, limit=10
+    )
+    assert {item["external_id"] for item in neighbours} <= found
