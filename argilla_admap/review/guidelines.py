@@ -174,10 +174,15 @@ def _keys(layout: Layout) -> str:
     if layout.kind == "pair":
         answers = "**1** A, **2** B, **3** tie, **4** both bad"
     else:
-        answers = "**1** to **9** rate one completion after the other" + (" (10: with the mouse)" if 10 in layout.scale else "")
+        low, high = (layout.scale[0], layout.scale[-1]) if layout.scale else (1, 5)
+        ten = "" if high < 10 else ", **1 0** at once is ten" + ("" if low == 0 else ", **0** too")
+        answers = (
+            f"**{low}** to **{min(high, 9)}** rate one completion after the other{ten}; the one that is asked about is framed. "
+            "**↑** and **↓** go from question to question"
+        )
     return (
         f"{answers}. **Enter** submits and goes on, **Backspace** discards, **Ctrl S** saves a draft, **←** and **→** go back "
-        "and forth. **D** marks the differences between the texts, **F** unfolds them."
+        "and forth. **D** marks the differences between the texts, **F** unfolds them, **Page ↓** and **Page ↑** scroll."
     )
 
 

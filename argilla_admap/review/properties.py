@@ -28,7 +28,7 @@ class Property:
     """A metadata property on Argilla.
 
     Attributes:
-        column: the map's column (or what push, pull or watch compute) that it holds.
+        column: the map's column (or what push or pull compute) that it holds.
         kind: Argilla's type. Argilla's index keeps a float as float32.
         title: as the page's filter list shows it.
         low, high: where its values lie, ends included. A link into the page needs both ends of a range.

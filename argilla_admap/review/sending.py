@@ -20,7 +20,7 @@ __all__ = ["Known", "Sender", "existing_records", "split_metadata"]
 _BATCH = 100
 _BATCH_BYTES = 8_000_000
 _LARGEST = 50_000_000
-#: Written by pull and watch, so that push must not take it for out of date.
+#: Written by pull, so that push must not take it for out of date.
 _KEPT = frozenset({BY_COLUMN["review"].name})
 _SAMPLE = BY_COLUMN["sample"].name
 _OURS = (frozenset(prop.name for prop in PROPERTIES) | {SEALED}) - _KEPT
@@ -176,7 +176,7 @@ class Sender:
         self._dated.update(uuid.UUID(item["id"]).bytes for item in dated)
 
     def _merge(self, batch: list[dict[str, Any]]) -> None:
-        """Takes others' metadata as they are at this moment: a pull, a watch or a person may have written since we looked."""
+        """Takes others' metadata as they are at this moment: a pull or a person may have written since we looked."""
         changing = [item for item in batch if "id" in item and "metadata" in item]
         if not changing:
             return
