@@ -97,7 +97,9 @@ class Calls:
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, Known]:
         """Those of the keys that were answered before."""
-        return self.store.recall(keys)
+        known = self.store.recall(keys)
+        self._health.resumed |= bool(known)
+        return known
 
     async def ask(self, questions: Sequence[Question]) -> list[Answer]:
         """The answers, in the questions' order; one that fails carries its error.
@@ -324,7 +326,7 @@ class Calls:
 
     def _give_up(self, job: Job, reason: str, *, at_fault: bool, unreachable: bool) -> None:
         """Leaves a question unanswered; stops where it is the server that does not answer, not the question that fails."""
-        if at_fault and self._health.gone(self._loop.time(), unreachable=unreachable):
+        if at_fault and self._health.gone(self._loop.time(), unreachable=unreachable, more=bool(self._queue)):
             kept = "; what it answered is kept, run the same again to go on" if self._health.answered_once else ""
             self._stop(ScoringError(f"{self.name}: the judge does not answer{kept}. The last failure: {reason}"))
         else:

@@ -85,7 +85,7 @@ def diagnose(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
         return Fault(Cure.WAIT, reason, retry_after(headers))
     # llama.cpp says it with 500.
     too_long = status == 413 or any(word in low for word in _TOO_LONG)
-    if status in (408, 409, 425) or (status >= 500 and not too_long):
+    if status < 300 or status in (408, 409, 425) or (status >= 500 and not too_long):
         return Fault(Cure.AGAIN, reason, retry_after(headers))
     if too_long:
         return Fault(Cure.LEAVE, f"too long for this judge: {said or status}")

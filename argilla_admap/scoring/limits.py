@@ -14,8 +14,12 @@ __all__ = ["Health", "Level", "Limits", "Pace", "duration", "retry_after"]
 
 #: A little below what is allowed: the server's clock and ours are two, and a request on the way arrives late.
 _MARGIN = 0.985
-#: Seconds that requests may catch up on when the machine was busy with something else.
-_SLACK = 0.3
+#: Seconds that may be caught up on when the machine was busy with something else; halved when that is refused.
+_SLACK = 0.1
+_LEAST_SLACK = 0.012
+#: What a pace rises by, as a share a second: before any was refused, up to near the one that was, and from there.
+_SEEK, _RISE, _CREEP = 0.1, 0.02, 0.0005
+_NEAR = 0.97
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|us|s|m|h|d)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -26,12 +30,18 @@ class Pace:
     Args:
         rate: units a second.
         slack: seconds that the clock may be ahead of the time: what late timers may catch up on.
+        most: never faster than this; infinite where nobody has said how fast.
     """
 
-    def __init__(self, rate: float, slack: float) -> None:
+    def __init__(self, rate: float, slack: float = _SLACK, most: float = float("inf")) -> None:
         self.rate = rate
         self.slack = slack
+        self.most = most
         self._clock = 0.0
+        #: The pace that was refused last.
+        self._refused = float("inf")
+        self._refused_at = float("-inf")
+        self._risen_at = 0.0
 
     def delay(self, now: float) -> float:
         """Seconds until the next unit may be taken."""
@@ -45,6 +55,35 @@ class Pace:
         """Takes more (positive), or gives back (negative), once the true number is known."""
         self._clock += units / self.rate
 
+    def refused(self, now: float, until: float) -> None:
+        """The server refused, and nothing is sent before `until`: from then on fewer at once, or slower."""
+        stated = self.most < float("inf")
+        if stated and self.slack > _LEAST_SLACK:
+            # The rate is what the server says: only too many came at once.
+            self.slack /= 2
+        else:
+            self._refused = self.rate
+            # Refused again so soon, the pace is far too fast.
+            self.rate *= _NEAR if stated else _slower(now - self._refused_at)
+        self._refused_at = until
+        # What could not be sent meanwhile is not caught up on in one burst.
+        self._clock = max(self._clock, until + self.slack)
+
+    def rise(self, now: float) -> None:
+        """Answers come: back to what is allowed, or, where nobody says what is, slowly up. A pace that nobody keeps stays."""
+        seconds, self._risen_at = min(1.0, now - self._risen_at), now
+        if self.rate < self.most and self._clock > now - 0.5:
+            share = _SEEK if self._refused == float("inf") else _RISE if self.rate < _NEAR * self._refused else _CREEP
+            self.rate = min(self.most, self.rate * (1 + share * seconds))
+
+
+def _slower(seconds: float) -> float:
+    """What becomes of a pace that was found by being refused, and is refused again after so many seconds."""
+    for soon, share in ((3.0, 0.75), (6.0, 0.85), (12.0, 0.93)):
+        if seconds < soon:
+            return share
+    return _NEAR
+
 
 class Limits:
     """Requests and tokens a minute of one endpoint and model.
@@ -56,12 +95,11 @@ class Limits:
 
     def __init__(self, rpm: float | None = None, tpm: float | None = None) -> None:
         self._said = (rpm is not None, tpm is not None)
-        self.requests = Pace(rpm / 60 * _MARGIN, _SLACK) if rpm else None
-        self.tokens = Pace(tpm / 60 * _MARGIN, 1.0) if tpm else None
+        self.requests = _a_minute(rpm) if rpm else None
+        self.tokens = _a_minute(tpm) if tpm else None
         self._paused_until = 0.0
         self._refused_at = -60.0
         self._streak = 0
-        self._found = False
         self._answers: list[float] = []
 
     def delay(self, now: float) -> float:
@@ -85,10 +123,10 @@ class Limits:
         self._streak = 0
         if self.tokens is not None:
             self.tokens.settle(used - reserved)
-        if self._found and self.requests is not None:
-            # The rate was found by being refused: feel upwards, two hundredths a second.
-            self.requests.rate *= 1 + 0.02 / self.requests.rate
-        elif self.requests is None:
+            self.tokens.rise(now)
+        if self.requests is not None:
+            self.requests.rise(now)
+        else:
             self._answers.append(now)
             if len(self._answers) > 4096:
                 del self._answers[:2048]
@@ -103,36 +141,32 @@ class Limits:
         if not first_of_a_burst:
             return
         self._streak += 1
-        if self.requests is not None:
-            self.requests.rate *= 0.95 if self._found else 0.99
-        elif self.tokens is None:
+        if self.requests is None and self.tokens is None:
             recent = [t for t in self._answers if now - t < 5.0]
             if len(recent) >= 20:
-                self._found = True
-                self.requests = Pace(len(recent) / max(1.0, now - recent[0]) * 0.9, _SLACK)
-
-    def pause(self, now: float, wait: float) -> None:
-        """All wait, and nobody goes slower afterwards: the server was busy, not we too fast."""
-        self._paused_until = max(self._paused_until, now + wait)
+                self.requests = Pace(len(recent) / max(1.0, now - recent[0]), _LEAST_SLACK)
+        for pace in (self.requests, self.tokens):
+            if pace is not None:
+                pace.refused(now, self._paused_until)
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Takes limits that the server states, unless the user has stated them."""
         if not self._said[0] and (rpm := _number(headers.get("x-ratelimit-limit-requests"))):
-            self._found = False
-            self.requests = _at(self.requests, rpm, _SLACK)
+            self.requests = _stated(self.requests, rpm)
         if not self._said[1] and (tpm := _number(headers.get("x-ratelimit-limit-tokens"))):
-            self.tokens = _at(self.tokens, tpm, 1.0)
+            self.tokens = _stated(self.tokens, tpm)
 
 
-def _at(pace: Pace | None, a_minute: float, slack: float) -> Pace:
-    rate = a_minute / 60 * _MARGIN
-    # A pace already a little slower is one that was refused: it stays, unless the server says another number.
-    if pace is None or not 0.8 * rate <= pace.rate <= rate:
-        fresh = Pace(rate, slack)
-        if pace is not None:
-            fresh.take(0.0, 0.0)
-        return fresh
-    return pace
+def _a_minute(units: float) -> Pace:
+    rate = units / 60 * _MARGIN
+    return Pace(rate, most=rate)
+
+
+def _stated(pace: Pace | None, units: float) -> Pace:
+    """A pace for what the server states; the one that there is, unless that is for another number."""
+    if pace is not None and pace.most == units / 60 * _MARGIN:
+        return pace
+    return _a_minute(units)
 
 
 def _number(text: str | None) -> float | None:
@@ -217,13 +251,15 @@ class Level:
 class Health:
     """Whether the server answers at all."""
 
-    #: Questions given up in a row before any was answered, and after.
-    _FIRST, _LATER = 3, 20
-    #: Seconds without an answer, for the second.
+    #: Questions given up in a row: before any was answered, ever; before any was in this run; and after.
+    _FIRST, _RESUMED, _LATER = 3, 1000, 20
+    #: Seconds without an answer, for the last.
     _SILENCE = 60.0
 
     def __init__(self) -> None:
         self.answered_once = False
+        #: Answers of earlier runs are known: what is left may be just what the server cannot answer.
+        self.resumed = False
         self._last = 0.0
         self._given_up = 0
 
@@ -231,9 +267,15 @@ class Health:
         """A question was answered."""
         self.answered_once, self._last, self._given_up = True, now, 0
 
-    def gone(self, now: float, *, unreachable: bool) -> bool:
-        """A question was given up for the server's fault: is it time to stop asking?"""
+    def gone(self, now: float, *, unreachable: bool, more: bool) -> bool:
+        """A question was given up for the server's fault: is it time to stop asking?
+
+        Args:
+            now: seconds.
+            unreachable: nothing listens there.
+            more: other questions wait to be asked; where none does, nothing is gained by stopping.
+        """
         self._given_up += 1
         if not self.answered_once:
-            return unreachable or self._given_up >= self._FIRST
-        return self._given_up >= self._LATER and now - self._last > self._SILENCE
+            return unreachable or self._given_up >= (self._RESUMED if self.resumed else self._FIRST)
+        return more and self._given_up >= self._LATER and now - self._last > self._SILENCE

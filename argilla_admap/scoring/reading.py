@@ -128,9 +128,10 @@ def _distribution(item: dict[str, Any] | None) -> Logprobs | None:
     for candidate in candidates:
         token = candidate.get("token")
         grade = _GRADES.get(token) or _GRADES.get(_plain(token))
-        if grade is not None:
+        # Some servers send null, or NaN, where they keep no probability.
+        if grade is not None and (logprob := candidate.get("logprob")) is not None and logprob == logprob:
             # Several spellings of one grade ("4", " 4") add up.
-            found[grade] += math.exp(min(0.0, candidate["logprob"]))
+            found[grade] += math.exp(min(0.0, logprob))
     mass = sum(found)
     if mass <= 0:
         return Logprobs(math.nan, math.nan, 0.0, 0, len(candidates))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -40,8 +41,8 @@ def open_reply(question: Question, body: bytes, about: int, most: float, price: 
     """
     tally.requests += 1
     try:
-        reply = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        reply = _loads(body)
+    except ValueError:
         words = "the answer is not JSON" + (" but a web page" if b"<html" in body[:500].lower() else "")
         # No bill came with it: nobody knows what it cost.
         return Receipt(about, most, [], Fault(Cure.AGAIN, words, 0.0))
@@ -65,6 +66,16 @@ def open_reply(question: Question, body: bytes, about: int, most: float, price: 
         # The first of several readings carries the bill of them all.
         bill = (0, 0, 0.0 if price is not None else None)
     return Receipt(tokens_in + tokens_out, spent, known, None if known else Fault(Cure.AGAIN, "the answer holds nothing", 0.0))
+
+
+def _loads(body: bytes) -> Any:
+    """JSON, and what some servers send in its place for a probability of 0: NaN and -Infinity."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        if b"NaN" in body or b"Infinity" in body:
+            return json.loads(body)
+        raise
 
 
 class TokenRatio:

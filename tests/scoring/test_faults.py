@@ -15,6 +15,7 @@ import openai
 import pytest
 
 from argilla_admap.errors import JudgeRefused, ScoringError
+from argilla_admap.scoring import calls
 from argilla_admap.scoring.engine import score
 from argilla_admap.scoring.faults import Cure, diagnose
 from argilla_admap.scoring.transport import ConnectionFailed, TimedOut, Transport, Unreachable, make_client, open_transport
@@ -56,6 +57,27 @@ def test_a_fault_for_ever_leaves_a_reason_and_the_others_their_scores(judge: Jud
     again = score(stream(records(10)), options(judge.url, tmp_path))
     assert (again.summary["unscored"], again.summary["requests"]) == (0, scored.summary["unscored"])
     assert asked_before <= 20 + 30 * scored.summary["unscored"]
+
+
+@pytest.mark.parametrize("kind", ["500", "drop"])
+def test_a_run_of_nothing_but_what_always_fails_ends_as_the_run_before(
+    judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(calls, "_MOST_TRIES", 1)
+    judge.behave(faults={kind: 0.5})
+    first = score(stream(records(60)), options(judge.url, tmp_path))
+    assert first.summary["unscored"] > 40
+    again = score(stream(records(60)), options(judge.url, tmp_path))
+    assert (again.summary["cached"], again.summary["unscored"]) == (first.summary["scored"], first.summary["unscored"])
+    assert column(again, "errors") == column(first, "errors")
+
+
+def test_a_server_that_never_answered_is_given_up_soon(judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_MOST_TRIES", 1)
+    judge.behave(faults={"500": 1.0})
+    with pytest.raises(ScoringError, match="does not answer"):
+        score(stream(records(200)), options(judge.url, tmp_path))
+    assert judge.counts()["requests"] < 60
 
 
 @pytest.mark.parametrize("kind", ["500", "429", "drop", "html", "prose", "no_choices"])

@@ -51,6 +51,16 @@ def test_too_little_mass_on_the_grades_is_not_believed() -> None:
     assert (read.score, read.variance, read.mass) == (4.0, None, pytest.approx(0.6))
 
 
+@pytest.mark.parametrize("missing", [None, math.nan, -math.inf])
+def test_a_probability_that_the_server_does_not_tell_counts_for_nothing(missing: float | None) -> None:
+    made = choice("4", {"4": 0.6, "5": 0.4})
+    made["logprobs"]["content"][0]["top_logprobs"] += [{"token": "1", "logprob": missing}, {"token": "2", "logprob": missing}]
+    assert read_choice(made, json=False).score == pytest.approx(4.4)
+    made["logprobs"]["content"][0]["top_logprobs"] = [{"token": str(grade), "logprob": missing} for grade in range(1, 6)]
+    read = read_choice(made, json=False)
+    assert (read.score, read.variance, read.mass) == (4.0, None, 0.0)
+
+
 def test_the_grade_after_score_in_json_is_the_token_that_counts() -> None:
     made = choice('{"score": 4, "reason": "It says 5 of 5."}')
     tokens = ['{"', "score", '":', " ", "4", ',"', "reason", '":"', "It says ", "5", " of ", "5", '."}']
