@@ -1,0 +1,111 @@
+"""Records answered by keyboard alone, by an annotator: each answer comes back on the completion that it was meant for."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from argilla_admap.review import layout
+from argilla_admap.review.pull import pull
+from tests.browser.conftest import Person, Review
+from tests.browser.test_review_page import OLDEST, checked, opened, shown_record, wait_for_next
+from tests.review.maps import data_map, row
+
+#: Fifty take a minute for each layout; a few tell as much on every run.
+RECORDS = int(os.environ.get("ADMAP_KEYBOARD_RECORDS", "3"))
+ORDERS = ((1.0, 0.0), (0.0, 1.0))
+
+
+def asked(person: Person, make_review: Callable[..., Review], name: str, rows: list[dict[str, Any]], *, blind: bool) -> Review:
+    return make_review(f"{name}-{'blind' if blind else 'open'}-{person.role}", data_map(rows), blind=blind)
+
+
+@pytest.mark.parametrize("blind", [False, True], ids=["open", "blind"])
+def test_pairs(reader: Person, make_review: Callable[..., Review], argilla_client: Any, blind: bool) -> None:
+    rows = [row(f"pair-{i}", ratings=list(ORDERS[i % 2])) for i in range(RECORDS)]
+    review = asked(reader, make_review, "pairs", rows, blind=blind)
+    page = reader.open(width=1280, height=720)
+    frame = opened(page, review, OLDEST)[0]
+    expected = {}
+    for i in range(RECORDS):
+        record = shown_record(frame)
+        name = record["external_id"]
+        order = layout.shown_order(name, 2, blind=blind)
+        place = i // 2 % 2
+        better = order[place]
+        expected[name] = (1.0, 0.0) if better == 0 else (0.0, 1.0)
+        page.keyboard.press("12"[place])
+        page.wait_for_function("id => document.getElementById(id).checked", arg=f"better_{'ab'[place]}")
+        page.keyboard.press("Enter")
+        frame = wait_for_next(page, record["id"]) if i + 1 < RECORDS else frame
+    page.wait_for_load_state("networkidle")
+    result = pull(review.remote.full_name, argilla_client)
+    before = {r["id"]: tuple(r["ratings"]) for r in rows}
+    assert result.reviewed == RECORDS
+    assert {name: result.corrections.get(name, before[name]) for name in expected} == expected
+
+
+@pytest.mark.parametrize("blind", [False, True], ids=["open", "blind"])
+def test_six_on_a_scale_to_ten(reader: Person, make_review: Callable[..., Review], argilla_client: Any, blind: bool) -> None:
+    rng = random.Random(4)
+    rows = [row(f"six-{i}", 6, ratings=[float(rng.randint(1, 10)) for _ in range(6)]) for i in range(RECORDS)]
+    rows[0]["ratings"] = [10.0, 9.0, 1.0, 4.0, 5.0, 6.0]  # so that the scale reaches to ten
+    review = asked(reader, make_review, "six", rows, blind=blind)
+    page = reader.open(width=1280, height=720)
+    frame = opened(page, review, OLDEST)[0]
+    expected = {}
+    for i in range(RECORDS):
+        record = shown_record(frame)
+        name = record["external_id"]
+        given = [rng.choice([1, 10, 1, 10, 2, 7]) for _ in range(6)]
+        # As fast as the keys can be pressed, with both ways to say ten.
+        for place, value in enumerate(given):
+            for key in ("0" if i % 2 else "10") if value == 10 else str(value):
+                page.keyboard.press(key)
+            if place == 2:
+                page.wait_for_timeout(400)
+        page.wait_for_function(
+            "names => names.every(name => document.getElementById(name).checked)",
+            arg=[f"{layout.question_rating(p)}_{value}" for p, value in enumerate(given)],
+        )
+        assert len(checked(page)) == 6
+        expected[name] = {own: float(given[place]) for place, own in enumerate(layout.shown_order(name, 6, blind=blind))}
+        page.keyboard.press("Enter")
+        frame = wait_for_next(page, record["id"]) if i + 1 < RECORDS else frame
+    page.wait_for_load_state("networkidle")
+    result = pull(review.remote.full_name, argilla_client)
+    before = {r["id"]: tuple(r["ratings"]) for r in rows}
+    assert result.reviewed == RECORDS
+    after = {name: result.corrections.get(name, before[name]) for name in expected}
+    assert after == {name: tuple(said[own] for own in range(6)) for name, said in expected.items()}
+
+
+def test_the_completion_that_is_asked_about_is_in_view_and_framed(reader: Person, make_review: Callable[..., Review]) -> None:
+    text = "A sentence of some length that says little. " * 60
+    rows = [row("long", 6, ratings=[10.0, 2.0, 3.0, 4.0, 5.0, 6.0], completions=[f"{i} {text}" for i in range(6)])]
+    review = make_review("long", data_map(rows))
+    page = reader.open(width=1280, height=720)
+    frame = opened(page, review, OLDEST)[0]
+    page.keyboard.press("f")
+    for i in range(6):
+        page.wait_for_function("id => document.activeElement.id.startsWith(id)", arg=f"{layout.question_rating(i)}_")
+        assert frame.locator(".one.asked .letter").inner_text().endswith(layout.letter(i))
+        if i:
+            top = frame.locator(".one >> nth=" + str(i)).bounding_box()
+            view = page.evaluate(
+                "(({top, bottom}) => [top, bottom])(document.querySelector('.record__content').getBoundingClientRect())"
+            )
+            assert top is not None
+            assert view[0] - 1 <= top["y"] < view[1] - 40
+        page.keyboard.press("7")
+    before = frame.locator(".one >> nth=5").bounding_box()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("PageDown")
+    after = frame.locator(".one >> nth=5").bounding_box()
+    assert before is not None
+    assert after is not None
+    assert abs(after["y"] - before["y"]) > 100
