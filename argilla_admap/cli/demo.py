@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,11 +118,18 @@ def _show(done: Demo) -> None:
     )
     show_queues(pushed.queues)
     click.echo(f"\nuser      {done.server.username}\npassword  {done.server.password}")
+    admap, original = _program(), shlex.quote(str(done.preferences))
     click.echo(
         "\nAnswer a few records, then bring the corrections home:\n"
-        f"  admap pull {pushed.dataset} --original {done.preferences} -o corrected.jsonl --changes changes.jsonl"
+        f"  {admap} pull {pushed.dataset} --original {original} -o corrected.jsonl --changes changes.jsonl"
     )
-    click.echo("Stop the server with: admap server stop")
+    click.echo(f"Stop the server with: {admap} server stop")
+
+
+def _program() -> str:
+    """How this person calls the command: in a virtual environment that is not active, by its path."""
+    called = Path(sys.argv[0])
+    return "admap" if shutil.which("admap") or called.name != "admap" else shlex.quote(str(called))
 
 
 def _wait_and_stop(data_dir: str | None) -> None:
