@@ -73,7 +73,8 @@ def read_stream(path: str | os.PathLike[str]) -> RecordStream:
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
-            with pq.ParquetFile(path) as file:
+            # Without pre_buffer: it would keep what it has read of the file until the end.
+            with pq.ParquetFile(path, pre_buffer=False) as file:
                 yield from file.iter_batches(batch_size=BATCH_ROWS)
         except (pa.ArrowInvalid, OSError) as exc:
             raise InputError(f"{path}: cannot be read to its end ({exc}); make it again") from exc

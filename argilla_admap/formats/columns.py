@@ -66,7 +66,8 @@ class ParquetFile(TableShard):
     def open(self) -> pq.ParquetFile:
         """The open file. Raises InputError where it is absent, cut, or of another kind."""
         try:
-            file = pq.ParquetFile(self.path)
+            # Without pre_buffer: it would keep what it has read of the file until the end.
+            file = pq.ParquetFile(self.path, pre_buffer=False)
             # Names are decoded when they are asked for: a damaged one must be found here.
             for column in range(file.metadata.num_columns):
                 _ = file.schema.column(column).path
