@@ -15,7 +15,7 @@ from scipy import sparse
 
 from argilla_admap.mapping.arrays import Bools, Floats, Ints, UInts, offsets_of
 from argilla_admap.mapping.columns import double_column
-from argilla_admap.mapping.text_features import TextFacts, facts_of, fingerprints, hashed_words, join_facts
+from argilla_admap.mapping.text_features import TextFacts, facts_of, fingerprints, hashed_words, join_facts, scripts_of
 from argilla_admap.tables import RecordStream
 
 __all__ = ["Observations", "observe", "scores_of_samples"]
@@ -111,13 +111,13 @@ def _read_texts(batch: pa.RecordBatch, words: bool) -> _Texts:
     texts: Any = batch.column("completions")
     flat = texts.flatten()
     prompts: Any = batch.column("prompt")
-    facts = facts_of(prompts)
+    scripts, empty = scripts_of(prompts)
     return _Texts(
         keys=fingerprints(flat),
         facts=facts_of(flat),
         words=hashed_words(flat) if words else None,
-        prompt_keys=np.where(facts.empty, np.uint64(0), fingerprints(prompts)),
-        prompt_scripts=facts.script,
+        prompt_keys=np.where(empty, np.uint64(0), fingerprints(prompts)),
+        prompt_scripts=scripts,
         translations=np.asarray(pc.match_substring_regex(pc.utf8_slice_codeunits(prompts, 0, 1000), _TRANSLATION)),
     )
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from argilla_admap.mapping.arrays import Bools, Floats, Ints
 
-__all__ = ["DENSE_FEATURES", "SCRIPTS", "TextFacts", "facts_of", "fingerprints", "hashed_words", "join_facts"]
+__all__ = ["DENSE_FEATURES", "SCRIPTS", "TextFacts", "facts_of", "fingerprints", "hashed_words", "join_facts", "scripts_of"]
 
 #: Columns of `TextFacts.dense`: logarithms of counts, and shares of the bytes.
 DENSE_FEATURES = ("length", "words", "lines", "word length", "capitals", "digits", "punctuation", "lists", "code")
@@ -24,6 +24,10 @@ MIN_BYTES = 200
 #: Hashed words of this much of a text.
 HASHED_CHARACTERS = 2000
 HASHED_FEATURES = 2**13
+#: Texts whose bytes are counted at a time: what they need stays in the processor's cache.
+TEXTS_AT_ONCE = 256
+#: Bytes of a long text in which English shows its " the ".
+GLANCE = 600
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -64,15 +68,75 @@ _CLASSES: dict[str, list[tuple[int, int]]] = {
     "Chinese or Japanese": [(0xE3, 0xE9)],
     "Korean": [(0xEA, 0xED)],
 }
-_MEMBERS = np.zeros((256, len(_CLASSES)), np.float64)
-for _column, _ranges in enumerate(_CLASSES.values()):
-    for _first, _last in _ranges:
-        _MEMBERS[_first : _last + 1, _column] = 1
+#: The bytes fall into runs of which each is inside or outside of every class.
+_RUNS = np.array(sorted({0, *(edge for ranges in _CLASSES.values() for a, b in ranges for edge in (a, b + 1))}))
+_MEMBERS = np.array([[any(a <= run <= b for a, b in ranges) for ranges in _CLASSES.values()] for run in _RUNS], np.float64)
 _BACKTICK = 96
 _FOREIGN_WORDS = (
     r"(?i)\b(?:der|die|das|und|nicht|ist|les|des|est|une|dans|que|los|las|una|por|para|della|che|sono|não|uma|het|een|och)\b"
 )
 _ENGLISH_WORDS = r"(?i)\b(?:the|and|of|to|is|that|in|you|for|with)\b"
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What bytes the texts are made of.
+
+    Attributes:
+        texts: as large strings, without nulls.
+        data: their bytes, one after the other.
+        starts: shape (n + 1,), where each begins in `data`.
+        by_class: shape (n,) for each of `_CLASSES`.
+        backticks: shape (n,).
+    """
+
+    texts: Any
+    data: Bytes
+    starts: Ints
+    by_class: dict[str, Floats]
+    backticks: Ints
+
+    @property
+    def length(self) -> Ints:
+        """In bytes, shape (n,)."""
+        return np.diff(self.starts)
+
+    def empty(self) -> Bools:
+        """Texts of white space only; shape (n,)."""
+        return np.asarray(self.by_class["space"] == self.length)
+
+    def script(self) -> Ints:
+        """Codes into `SCRIPTS`, shape (n,): of three in five letters or more; -1 where there is none, or too few letters."""
+        letters = np.stack([self.by_class[name] for name in SCRIPTS], axis=1)
+        total, top = letters.sum(axis=1), letters.argmax(axis=1)
+        return np.where((total >= 20) & (letters[np.arange(len(top)), top] >= 0.6 * total), top, -1)
+
+
+def _count(texts: Any) -> _Counts:
+    texts = pc.fill_null(texts, "").cast(pa.large_string())
+    n = len(texts)
+    starts = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset : texts.offset + n + 1] if n else np.zeros(1, np.int64)
+    first, last = int(starts[0]), int(starts[-1])
+    data = np.frombuffer(texts.buffers()[2], np.uint8)[first:last] if last > first else np.zeros(0, np.uint8)
+    # One histogram of bytes for each text, and every count is a sum over it.
+    histogram = np.empty((n, 256), np.int64)
+    for start in range(0, n, TEXTS_AT_ONCE):
+        stop = min(start + TEXTS_AT_ONCE, n)
+        keys = np.repeat(np.arange(0, 256 * (stop - start), 256), np.diff(starts[start : stop + 1]))
+        keys += data[starts[start] - first : starts[stop] - first]
+        histogram[start:stop] = np.bincount(keys, minlength=256 * (stop - start)).reshape(-1, 256)
+    counts = np.add.reduceat(histogram, _RUNS, axis=1) @ _MEMBERS
+    return _Counts(texts, data, starts - first, dict(zip(_CLASSES, counts.T, strict=True)), histogram[:, _BACKTICK])
+
+
+def scripts_of(texts: Any) -> tuple[Ints, Bools]:
+    """The script of each text, as `TextFacts.script`, and whether it is empty; both of shape (n,).
+
+    Args:
+        texts: an Arrow array of strings, of n items.
+    """
+    counts = _count(texts)
+    return counts.script(), counts.empty()
 
 
 def facts_of(texts: Any) -> TextFacts:
@@ -81,26 +145,13 @@ def facts_of(texts: Any) -> TextFacts:
     Args:
         texts: an Arrow array of strings, of n items.
     """
-    texts = pc.fill_null(texts, "").cast(pa.large_string())
-    n = len(texts)
-    if not n:
-        none = np.zeros(0, bool)
-        return TextFacts(np.zeros((0, 9), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64), none, none, none)
-    starts = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset : texts.offset + n + 1]
-    first, last = int(starts[0]), int(starts[-1])
-    data = np.frombuffer(texts.buffers()[2], np.uint8)[first:last] if last > first else np.zeros(0, np.uint8)
-    starts = starts - first
-    length = np.diff(starts)
-    # One histogram of bytes for each text, and every count is a sum over it.
-    keys = np.repeat(np.arange(0, 256 * n, 256, dtype=np.int64), length)
-    keys += data
-    histogram = np.bincount(keys, minlength=256 * n).reshape(n, 256)
-    counts = dict(zip(_CLASSES, (histogram @ _MEMBERS).T, strict=True))
+    counted = _count(texts)
+    texts, data, starts, counts, length = counted.texts, counted.data, counted.starts, counted.by_class, counted.length
     size = np.maximum(length, 1).astype(np.float64)
-    empty = counts["space"] == length
+    empty = counted.empty()
     words = np.where(empty, 0.0, counts["space"] + 1)
-    fences = np.zeros(n)
-    quoted = np.flatnonzero(histogram[:, _BACKTICK] >= 3)
+    fences = np.zeros(len(length))
+    quoted = np.flatnonzero(counted.backticks >= 3)
     if len(quoted):
         fences[quoted] = np.asarray(pc.count_substring(texts.take(pa.array(quoted)), "```"))
     dense = np.stack(
@@ -117,11 +168,8 @@ def facts_of(texts: Any) -> TextFacts:
         ],
         axis=1,
     ).astype(np.float32)
-    letters = np.stack([counts[name] for name in SCRIPTS], axis=1)
-    total, top = letters.sum(axis=1), letters.argmax(axis=1)
-    script = np.where((total >= 20) & (letters[np.arange(n), top] >= 0.6 * total), top, -1)
     truncated = (length >= MIN_BYTES) & ((fences % 2 == 1) | _cut_short(texts, data, starts))
-    return TextFacts(dense, length, script, _foreign(texts, length), empty, truncated)
+    return TextFacts(dense, length, counted.script(), _foreign(texts, length), empty, truncated)
 
 
 def join_facts(pieces: list[TextFacts]) -> TextFacts:
@@ -153,7 +201,9 @@ def _cut_short(texts: Any, data: Bytes, starts: Ints) -> Bools:
 
 def _foreign(texts: Any, length: Ints) -> Bools:
     """Long Latin texts without English's commonest words and with another language's; only the few without " the " are read."""
-    lacking = (length >= MIN_BYTES) & ~np.asarray(pc.match_substring(texts, " the "))
+    # Bytes, not characters: a letter cut in two is no " the ".
+    heads = pc.binary_slice(texts.cast(pa.large_binary()), 0, GLANCE)
+    lacking = (length >= MIN_BYTES) & ~np.asarray(pc.match_substring(heads, " the "))
     foreign = np.zeros(len(length), bool)
     where = np.flatnonzero(lacking)
     if len(where):

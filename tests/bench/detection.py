@@ -1,8 +1,13 @@
-"""How well wrong labels are found, beside the baselines: `python -m tests.bench.detection DATA [--seeds N] [--noise]`.
+"""How well wrong labels are found, beside the baselines: `python -m tests.bench.detection DATA [--seeds N]`.
 
-DATA is a folder with `wildbench_k6_gpt4turbo_gpt4o.jsonl.gz` and `llmbar_pairs_gpt4.jsonl.gz`. One record in ten gets a wrong
-label, in as many ways as rows of the table; one judge's call a completion. Baselines: the paper's uncentred cosine, Pearson's
-correlation, and the margin under Bradley-Terry (for more than two completions, the best and the worst).
+DATA is a folder with `wildbench_k6_gpt4turbo_gpt4o.jsonl.gz`, `llmbar_pairs_gpt4.jsonl.gz` and
+`pandalm_pairs_3annotators.jsonl.gz`. One record in ten gets a wrong label, in as many ways as rows of the table; one judge's
+call a completion. Baselines: the paper's uncentred cosine, Pearson's correlation, and the margin under Bradley-Terry (for more
+than two completions, the best and the worst).
+
+Calibration error (ECE): mean over the seeds; in brackets what probabilities that are exactly right would show on so few
+records, by chance; then that of all seeds together. `--reliability` prints said and observed by tenth, `--noise` the estimated
+noise rate at 0 to 20%, `--natural` what people's own errors and weak judges give.
 """
 
 from __future__ import annotations
@@ -14,10 +19,20 @@ from pathlib import Path
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Floats
+from argilla_admap.mapping.arrays import Bools, Floats
 from argilla_admap.mapping.data_map import build_map
 from tests.mapping.plain import load, scored_stream
-from tests.mapping.planting import Rows, calibration_error, draw_completions, found, one_sample, plant
+from tests.mapping.planting import (
+    Rows,
+    binarise,
+    calibration_error,
+    calibration_floor,
+    draw_completions,
+    found,
+    join_pairwise,
+    one_sample,
+    plant,
+)
 
 
 def cases(data: Path) -> dict[str, tuple[Callable[[int], Rows], str]]:
@@ -29,6 +44,8 @@ def cases(data: Path) -> dict[str, tuple[Callable[[int], Rows], str]]:
         "WildBench K=4": lambda seed: draw_completions(wildbench, 4, seed),
         "WildBench K=3": lambda seed: draw_completions(wildbench, 3, seed),
         "WildBench pairs": lambda seed: draw_completions(wildbench, 2, seed, unequal=True),
+        "WildBench pairs, 1/0": lambda seed: binarise(draw_completions(wildbench, 2, seed, unequal=True)),
+        "WildBench K=12": lambda seed: join_pairwise(wildbench),
         "LLMBar pairs": lambda seed: one_sample(llmbar, seed % 5),
         "LLMBar pairs, 5 calls": lambda seed: llmbar,
     }
@@ -60,12 +77,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", default="")
     parser.add_argument("--noise", action="store_true", help="the estimated noise rate at 0 to 20% instead")
+    parser.add_argument("--natural", action="store_true", help="people's own errors, and weak judges, instead")
+    parser.add_argument("--reliability", action="store_true", help="said and observed by tenth too")
     options = parser.parse_args()
+    if options.natural:
+        natural_table(options.data, options.seeds)
+        return
     chosen = {name: case for name, case in cases(options.data).items() if options.only in name}
     if options.noise:
         noise_table(chosen, options.seeds)
         return
-    print(f"{'':32}{'cosine':>11}{'Pearson':>11}{'margin':>11}   {'P(wrong): AUROC   AP    P@k   ECE  (pooled)  noise':50}")
+    print(f"{'':32}{'cosine':>11}{'Pearson':>11}{'margin':>11}   P(wrong): AUROC   AP    P@k   ECE   (floor) pooled  noise")
     for name, (make, kind) in chosen.items():
         start = time.perf_counter()
         ours, base, noise, everything = [], {}, [], []
@@ -75,11 +97,11 @@ def main() -> None:
                 base.setdefault(method, []).append(found(suspicion, bad))
             data_map = build_map(scored_stream(rows))
             p = data_map.frame["p_wrong"].fillna(0.0).to_numpy()
-            ours.append({**found(p, bad), "ece": calibration_error(p, bad)})
+            ours.append({**found(p, bad), "ece": calibration_error(p, bad), "floor": calibration_floor(p)})
             noise.append(data_map.summary["noise_rate"] or 0.0)
             everything.append((p, bad))
         mean = {key: float(np.mean([o[key] for o in ours])) for key in ours[0]}
-        pooled = calibration_error(*(np.concatenate(part) for part in zip(*everything, strict=True)))
+        said, so = np.concatenate([p for p, _ in everything]), np.concatenate([bad for _, bad in everything])
         cells = "".join(
             f"{np.mean([m['auroc'] for m in base[b]]):7.3f}/{np.mean([m['average_precision'] for m in base[b]]):.2f}"[
                 -11:
@@ -88,9 +110,62 @@ def main() -> None:
         )
         print(
             f"{name:32}{cells}   {mean['auroc']:15.3f}  {mean['average_precision']:.3f}  {mean['precision_at_k']:.3f}"
-            f"  {mean['ece']:.3f}  ({pooled:.3f})  {np.mean(noise):.3f}  {time.perf_counter() - start:6.1f} s",
+            f"  {mean['ece']:.3f}  ({mean['floor']:.3f})  {calibration_error(said, so):.3f}  {np.mean(noise):.3f}"
+            f"  {time.perf_counter() - start:6.1f} s",
             flush=True,
         )
+        if options.reliability:
+            print(reliability(said, so), flush=True)
+
+
+def reliability(p: Floats, bad: Bools) -> str:
+    """Mean of what was said, share that was so and share of the records, by tenth of what was said."""
+    tenth = np.minimum((p * 10).astype(int), 9)
+    cells = [
+        f"{p[tenth == t].mean():.2f}:{bad[tenth == t].mean():.2f} ({(tenth == t).mean():.1%})"
+        for t in range(10)
+        if (tenth == t).any()
+    ]
+    return "    said:observed  " + "  ".join(cells)
+
+
+def natural_table(data: Path, seeds: int) -> None:
+    """Labels of one of three people, against the other two where those agree; and judges that know little or nothing."""
+    rows = load(data / "pandalm_pairs_3annotators.jsonl.gz")
+    for person in range(3):
+        kept, wrong = [], []
+        for row in rows:
+            own, others = row["votes"][person], [v for i, v in enumerate(row["votes"]) if i != person]
+            if own in (1, 2):
+                completions = [{**c, "rating": float(own == i + 1)} for i, c in enumerate(row["completions"])]
+                kept.append({**row, "completions": completions})
+                wrong.append(others[0] == others[1] == 3 - own)
+        data_map = build_map(scored_stream(kept))
+        p, bad = data_map.frame["p_wrong"].to_numpy(), np.array(wrong)
+        quality = found(p, bad)
+        print(
+            f"person {person} of PandaLM, by the two others {bad.mean():.1%} wrong; said {data_map.summary['noise_rate']:.1%};"
+            f" AUROC {quality['auroc']:.3f}, AP {quality['average_precision']:.3f}, ECE {calibration_error(p, bad):.3f}"
+        )
+        print(reliability(p, bad))
+    wildbench = load(data / "wildbench_k6_gpt4turbo_gpt4o.jsonl.gz")
+    for noise in (0.0, 2.0, 4.0, 8.0, 16.0, np.inf):
+        for k in (2, 4):
+            for seed in range(min(seeds, 2)):
+                rows, bad = plant(draw_completions(wildbench, k, seed, unequal=True), "swap", 0.1, seed)
+                rng = np.random.default_rng(seed)
+                for row in rows:
+                    for c in row["completions"]:
+                        error = rng.normal(0, noise) if np.isfinite(noise) else 1e6 * rng.normal()
+                        c["scores"] = [None if v is None else v + error for v in c["scores"]]
+                data_map = build_map(scored_stream(rows))
+                said = data_map.summary["refusal"] or "; ".join(data_map.summary["warnings"]) or "nothing said"
+                p = data_map.frame["p_wrong"].fillna(0.0).to_numpy()
+                print(
+                    f"judge with noise of {noise:4.0f} points, K={k}: AUROC {found(p, bad)['auroc']:.3f}, ECE"
+                    f" {calibration_error(p, bad):.3f}, noise rate {data_map.summary['noise_rate'] or np.nan:.3f}: {said}",
+                    flush=True,
+                )
 
 
 def noise_table(chosen: dict[str, tuple[Callable[[int], Rows], str]], seeds: int) -> None:

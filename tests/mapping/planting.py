@@ -73,6 +73,28 @@ def calibration_error(p: Floats, bad: Bools, bins: int = 10) -> float:
     )
 
 
+def calibration_floor(p: Floats, seed: int = 0, rounds: int = 50) -> float:
+    """The calibration error that probabilities which are exactly right show all the same, by the luck of so few records."""
+    rng = np.random.default_rng(seed)
+    return float(np.mean([calibration_error(p, rng.random(len(p)) < p) for _ in range(rounds)]))
+
+
+def binarise(rows: Rows) -> Rows:
+    """The same records with ratings that only say whether a completion is a best one: 1 or 0; without those of one rating."""
+    made = []
+    for row in rows:
+        known = [c["rating"] for c in row["completions"] if c["rating"] is not None]
+        if len(known) == len(row["completions"]) and len(set(known)) > 1:
+            made.append({**row, "completions": [{**c, "rating": float(c["rating"] == max(known))} for c in row["completions"]]})
+    return made
+
+
+def join_pairwise(rows: Rows) -> Rows:
+    """Every two neighbours as one record: twice as many completions, half as many records."""
+    pairs = zip(rows[::2], rows[1::2], strict=False)
+    return [{**a, "completions": a["completions"] + b["completions"]} for a, b in pairs]
+
+
 def found(order: Sequence[float] | Floats, bad: Bools) -> dict[str, float]:
     """AUROC, average precision and precision at k (k as many as were planted) of an order, the suspicious first."""
     from sklearn.metrics import average_precision_score, roc_auc_score
