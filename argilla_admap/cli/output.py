@@ -73,7 +73,10 @@ def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[obj
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    if title:
+        # By itself: as the table's own title it would be broken at the table's width.
+        click.echo(title)
+    drawn = Table(header_style="bold", box=None, pad_edge=False)
     for position, name in enumerate(columns):
         numbers = bool(rows) and all(isinstance(row[position], (int, float)) for row in rows)
         drawn.add_column(name, justify="right" if numbers else "left", overflow="fold")

@@ -56,7 +56,7 @@ class Desk:
         """
         options = self._options
         own = self._client if base_url is None else None
-        client = own or make_client(base_url or options.base_url)
+        client = own or make_client(base_url or options.base_url, needs_key=not self._dry)
         name = f"{endpoint_name(client)} {model}"
         found = self.opened.get((name, model))
         if found is not None:

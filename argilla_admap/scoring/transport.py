@@ -81,8 +81,12 @@ class Transport(Protocol):
     async def close(self) -> None: ...
 
 
-def make_client(base_url: str | None) -> openai.AsyncOpenAI:
+def make_client(base_url: str | None, *, needs_key: bool = True) -> openai.AsyncOpenAI:
     """A client from OPENAI_API_KEY and OPENAI_BASE_URL; `base_url` wins over the variable.
+
+    Args:
+        base_url: None: the variable's, else OpenAI's own.
+        needs_key: False for an estimate, which asks nobody.
 
     Raises:
         InputError: no key, and the address is OpenAI's own; or an address that is none.
@@ -93,7 +97,7 @@ def make_client(base_url: str | None) -> openai.AsyncOpenAI:
         parsed = URL(address)
         if parsed.scheme not in {"http", "https"} or not parsed.host:
             raise InputError(f"--base-url {address!r}: not an address; give one such as http://127.0.0.1:8000/v1")
-    elif key is None:
+    elif key is None and needs_key:
         raise InputError(
             "there is no key for the judge: set OPENAI_API_KEY, or name a server of your own with --base-url "
             "(vLLM, llama.cpp, Ollama), or use the scores that the data carry with --scorer existing"

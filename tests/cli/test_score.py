@@ -106,3 +106,16 @@ def test_a_refusing_judge_is_exit_code_1_and_leaves_no_file(judge: Judge, pairs:
     assert code == 1
     assert "--model" in err
     assert not pairs.with_name("o.parquet").exists()
+
+
+def test_an_estimate_needs_no_key_and_leaves_nothing_behind(pairs: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    store = pairs.with_name("store")
+    code, said, _ = admap(capsys, "score", pairs, "--dry-run", "--store", store)
+    assert code == 0
+    assert said.splitlines()[0] == "What scoring would take"
+    assert list(pairs.parent.iterdir()) == [pairs]
+    code, _, err = admap(capsys, "score", pairs, "-o", pairs.with_name("o.parquet"), "--store", store)
+    assert (code, "set OPENAI_API_KEY" in err) == (2, True)
+    assert list(pairs.parent.iterdir()) == [pairs]
