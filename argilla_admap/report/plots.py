@@ -114,7 +114,7 @@ def _draw(points: Points, ax: Any) -> None:
     room = (high - low) * 0.04 or 0.5
     ax.set_xscale("function", functions=(_root, np.square))
     ax.set_xlim(0 if right > 1e-6 else -1, right)
-    ax.set_ylim(low - room, high + 2.2 * room)
+    ax.set_ylim(low - 2.2 * room, high + 2.2 * room)  # the names of the regions stand above and below the records
     ax.set_xlabel("variability: variance of the record's scores", color=_INK)
     ax.set_ylabel("quality: mean score", color=_INK)
     ax.tick_params(colors=_QUIET, labelcolor=_INK, length=3)

@@ -118,8 +118,9 @@ def headline(points: Points) -> str:
     doubt = points.numbers["p_wrong"]
     if np.isfinite(doubt).any():
         suspects = int((doubt >= 0.5).sum())
-        expected = f"about {np.nansum(doubt):,.0f} errors are expected"
-        return f"{suspects:,} of {n:,} labels are more probably wrong than right; {expected}."
+        errors = round(float(np.nansum(doubt)))
+        expected = f"about {errors:,} {'error is' if errors == 1 else 'errors are'} expected"
+        return f"{suspects:,} of {n:,} labels {'is' if suspects == 1 else 'are'} more probably wrong than right; {expected}."
     refusal = _summary(points).get("refusal")
     return f"{n:,} records; no P(wrong)" + (f": {refusal}." if refusal else ".")
 

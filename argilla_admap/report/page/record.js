@@ -42,7 +42,10 @@ function fillCard(target, record, within) {
   if (column.contested[i] !== 255 && column.contested[i] > 1) chip(`contested ${number(column.contested[i] / 254)}`);
   if (column.confidence[i] !== 255) chip(`region sure ${number(column.confidence[i] / 254)}`);
   if (manifest.sources.length > 1) chip(manifest.sources[column.source[i]]);
-  manifest.flags.forEach((flag, bit) => { if ((column.flags[i] >>> bit) & 1) chip(flagTitle(flag), "flag"); });
+  manifest.flags.forEach((flag, bit) => {
+    // The region says so already.
+    if (((column.flags[i] >>> bit) & 1) && flagTitle(flag) !== REGION_NAMES[column.region[i]]) chip(flagTitle(flag), "flag");
+  });
   const parts = [head, chips];
   if (record.reasons.length && !within) {
     const why = make("ul", "reasons");

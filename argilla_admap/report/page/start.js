@@ -1,7 +1,7 @@
 // Pointer, wheel, keys; and the start.
 function home() {
   const left = Math.min(-0.03 * place.homeRight, grid.u0 - 0.01), right = place.homeRight < 1 ? place.homeRight * 1.03 : Math.max(1.03, grid.u0 + grid.du * grid.size + 0.01);
-  Object.assign(view, { u0: left, u1: right, v0: Math.min(-0.02, grid.v0 - 0.01), v1: 1.04 });
+  Object.assign(view, { u0: left, u1: right, v0: Math.min(-0.07, grid.v0 - 0.06), v1: 1.07 }); // room for the names of the regions
   moved();
 }
 
