@@ -80,6 +80,20 @@ def _stop(_number: int, _frame: object) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
+def _show_traceback(error: Exception) -> None:
+    """The traceback on stderr, without keys and passwords: libraries put whole addresses into their own errors."""
+    import re
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    for name, value in os.environ.items():
+        if re.search(r"KEY|TOKEN|PASSWORD|SECRET", name) and len(value) >= 6:
+            text = text.replace(value, "[key]")
+    text = re.sub(r"(?<=//)[^/\s@'\"]+@", "", text)
+    text = re.sub(r"(?i)(key|token|password|secret)=[^&\s'\"]+", r"\1=[key]", text)
+    click.echo(text, err=True)
+
+
 def main(args: list[str] | None = None) -> Any:
     """The entry point: runs a command, and turns what goes wrong into a message and an exit code."""
     words = list(sys.argv[1:] if args is None else args)
@@ -99,7 +113,7 @@ def main(args: list[str] | None = None) -> Any:
         sys.exit(error.exit_code)
     except AdmapError as error:
         if debug:
-            raise
+            _show_traceback(error)
         click.echo(f"admap: {error}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
@@ -108,7 +122,7 @@ def main(args: list[str] | None = None) -> Any:
         sys.exit(0)
     except Exception as error:
         if debug:
-            raise
+            _show_traceback(error)
         click.echo(
             f"admap: unexpected {type(error).__name__}: {error}\n"
             "This is a defect of argilla-admap; run the command again with --debug and report what it prints.",

@@ -211,3 +211,16 @@ def test_changes_never_write_over_the_original_or_the_output(changes: str, tmp_p
         pull_to_file("d", None, tmp_path / "out.jsonl", **paths)  # type: ignore[arg-type]
     assert (tmp_path / "pairs.jsonl").read_text() == "{}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]
+
+
+def test_a_traceback_shows_no_key_and_keeps_the_exit_code(tmp_path: Path) -> None:
+    """An address with a password in it, and a key, in the errors of the libraries below."""
+    secret = {"ARGILLA_API_URL": "http://user:password-of-mine@127.0.0.1:9", "ARGILLA_API_KEY": "key-of-mine"}
+    done = admap("queues", "anything", "--debug", env=secret)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "of-mine" not in done.stderr
+    absent = admap("score", "absent.jsonl", "-o", tmp_path / "o.parquet", "--debug", cwd=tmp_path)
+    assert absent.returncode == 2
+    assert "Traceback" in absent.stderr
+    assert absent.stderr.splitlines()[-1].startswith("admap: absent.jsonl: there is no such file")
