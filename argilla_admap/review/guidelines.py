@@ -17,7 +17,8 @@ LIMIT = 10_000
 BEGIN = "<!-- admap writes from here -->"
 END = "<!-- to here; all text outside these two marks is kept -->"
 
-_QUESTION_MARKS = {"|": "\\|", "\n": " ", "\r": " ", "<": "&lt;", "[": "\\[", "]": "\\]", "`": "\\`"}
+_ESCAPES = {"&": "&amp;", "<": "&lt;", **{mark: f"\\{mark}" for mark in "\\|[]`*_~"}}
+_LONGEST_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def _opening(layout: Layout, summary: Mapping[str, Any]) -> list[str]:
     if summary.get("records"):
         facts.append(f"{int(summary['records']):,} records")
     if summary.get("judge"):
-        facts.append(f"scored by {_plain(str(summary['judge']))}")
+        facts.append(f"scored by {_plain(_short(str(summary['judge'])))}")
     if summary.get("reviewed"):
         facts.append(f"{int(summary['reviewed']):,} reviewed")
     line = ", ".join(facts)
@@ -121,8 +122,13 @@ def _relative(url: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown leaves as it is, in one line of a table."""
-    return "".join(_QUESTION_MARKS.get(character, character) for character in text)
+    """Text that Markdown leaves as it is, on one line; without what turns the direction of the text behind it."""
+    shown = "".join(" " if character.isspace() else character for character in text)
+    return "".join(_ESCAPES.get(character, character) for character in shown if character == " " or character.isprintable())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "\u2026"
 
 
 def _map(map_info: Mapping[str, Any]) -> str:
