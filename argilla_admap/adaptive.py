@@ -1,8 +1,8 @@
 """Samples where they count: score all once, then again only where a label is undecided, which the map tells.
 
-Judging every completion alike spends most of the calls on labels that one look has settled. Here each round judges again the
-label's best and worst completion of the records whose P(wrong) is the least decided for the samples they had; a second, dearer
-judge may look at what stays open.
+Judging every completion alike spends most of the calls on labels that one look has settled. Here each round judges again what
+decides the records that are the least decided for the samples they had: the label's best and worst completion, or all of a
+record without a label, whose region is in doubt. A second, dearer judge may look at what stays open.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,16 +31,17 @@ if TYPE_CHECKING:
     from argilla_admap.scoring.options import ScoreOptions
     from argilla_admap.scoring.transport import Client
 
-__all__ = ["EXTRA_CALLS", "score_adaptively"]
+__all__ = ["EXTRA_CALLS", "most_extra_calls", "score_adaptively"]
 
 #: Calls a completion, on average, that the rounds may add to the first one.
-EXTRA_CALLS = 1.0
+EXTRA_CALLS = 0.5
 #: After each round the map is fitted anew; more rounds choose better and fit longer.
 _ROUNDS = 6
 #: The second judge looks at no more than this share of the records.
 _SCREENED_SHARE = 0.2
 #: Below this p (1 - p) a label is decided.
 _DECIDED = 0.02
+_NUMBERS = ("ratings", "score_counts", "score_variances")
 _SUMMED = ("requests", "input_tokens", "output_tokens", "retried")
 
 
@@ -120,44 +121,59 @@ def _rounds(
     preferences: RecordStream, scored: Scored, spending: _Spending, options: ScoreOptions
 ) -> tuple[Scored, dict[str, Any]]:
     samples = options.samples or 1
-    left = round(EXTRA_CALLS * scored.summary["completions"])
+    left = most_extra_calls(scored.summary["completions"])
     a_round = max(32, -(-left // _ROUNDS))
     plan: dict[str, tuple[int, ...]] = {}
     rounds = 0
     while left >= 2 and not scored.summary["stopped"]:
-        told = _undecided(scored)
-        if told is None:
-            spending.warn("--samples auto: there is no P(wrong) to go by, so each completion was judged once")
-            break
-        chosen = next_round(*told, min(a_round, left))
+        told = _told(scored)
+        ratings, counts, variances = told.lists
+        chosen = next_round(
+            told.ids, told.p_wrong, ratings, counts, min(a_round, left),
+            variances=variances, region_confidence=told.region_confidence,
+        )  # fmt: skip
         if not chosen:
             break
+        had = dict(zip(told.ids, counts, strict=True))
+        left -= sum(sum(wanted) - sum(had[record]) for record, wanted in chosen.items())
         plan.update(chosen)
-        left -= 2 * len(chosen)
         rounds += 1
-        spending.warn(f"round {rounds}: {len(chosen):,} records whose label is undecided are judged again")
+        spending.warn(f"round {rounds}: {len(chosen):,} records whose label or region is undecided are judged again")
         scored = spending.score(preferences, replace(options, samples=samples, plan=dict(plan)))
     return scored, {"rounds": rounds, "records_judged_again": len(plan)}
 
 
-def _undecided(scored: Scored) -> tuple[list[str], npt.NDArray[np.float64], list[Any], list[Any]] | None:
-    """Ids, P(wrong), labels and samples of all records; None where there is no P(wrong)."""
+def most_extra_calls(completions: int) -> int:
+    """Samples that the rounds may add to so many completions."""
+    return round(EXTRA_CALLS * completions)
+
+
+class _Told(NamedTuple):
+    """What the map says of all records."""
+
+    ids: list[str]
+    #: Shape (n,), NaN where there is none.
+    p_wrong: npt.NDArray[np.float64]
+    region_confidence: npt.NDArray[np.float64]
+    #: Of each record, by completion: ratings, samples, variances of one sample.
+    lists: list[list[Any]]
+
+
+def _told(scored: Scored) -> _Told:
     numbers = build_map(scored).numbers
-    p_wrong = np.array(numbers.column("p_wrong").to_pylist(), np.float64)  # null becomes NaN
-    if not np.isfinite(p_wrong).any():
-        return None
+    # null becomes NaN
+    p_wrong, confidence = (np.array(numbers.column(name).to_pylist(), np.float64) for name in ("p_wrong", "region_confidence"))
+    lists = [[values or () for values in numbers.column(name).to_pylist()] for name in _NUMBERS]
     ids: list[Any] = numbers.column("id").to_pylist()
-    counts: list[Any] = numbers.column("score_counts").to_pylist()
-    return ids, p_wrong, numbers.column("ratings").to_pylist(), [had or () for had in counts]
+    return _Told(ids, p_wrong, confidence, lists)
 
 
 def _screen(preferences: RecordStream, scored: Scored, spending: _Spending, options: ScoreOptions) -> tuple[Scored | None, int]:
     """The second judge's scores of the least decided records, all their completions: its scale is its own."""
-    told = _undecided(scored)
-    if told is None:
+    ids, p_wrong, _, _ = _told(scored)
+    if not np.isfinite(p_wrong).any():
         spending.warn("--screen: there is no P(wrong) to go by, so the second judge was not asked")
         return None, 0
-    ids, p_wrong, _, _ = told
     worth = np.nan_to_num(p_wrong * (1 - p_wrong), nan=0.0)
     open_ = np.flatnonzero(worth >= _DECIDED)
     order = open_[np.argsort(-worth[open_], kind="stable")][: max(1, round(_SCREENED_SHARE * len(ids)))]

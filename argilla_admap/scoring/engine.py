@@ -26,7 +26,7 @@ from argilla_admap.scoring.desk import Desk
 from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.scored import Scored, kept
 from argilla_admap.scoring.scorer import Scorer, Work, find_scorer
-from argilla_admap.tables import RecordStream
+from argilla_admap.tables import RecordStream, check_writable
 
 if TYPE_CHECKING:
     from argilla_admap.scoring.transport import Client
@@ -78,8 +78,11 @@ def score(
         ScoringError: the judge cannot be asked any more; what was answered is in the store.
     """
     run = _Run(preferences, options or ScoreOptions(), client, progress, warn)
-    if output is not None and not Path(output).parent.is_dir():
-        raise InputError(f"{output}: there is no folder {Path(output).parent}; make it, or name another place with -o")
+    if output is not None:
+        if not Path(output).parent.is_dir():
+            raise InputError(f"{output}: there is no folder {Path(output).parent}; make it, or name another place with -o")
+        # A place that cannot be written to is known before the first answer is paid.
+        check_writable(output)
     batches = run.batches()
     try:
         # The schema depends on the scorers' names, which the first batch brings.

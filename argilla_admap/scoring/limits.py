@@ -14,7 +14,7 @@ __all__ = ["Health", "Level", "Limits", "Pace", "duration", "retry_after"]
 
 #: A little below what is allowed: the server's clock and ours are two, and a request on the way arrives late.
 _MARGIN = 0.985
-#: Seconds that may be caught up on when the machine was busy with something else; halved when that is refused.
+#: Seconds that may be caught up on when the machine was busy with something else; a third of it where that is refused.
 _SLACK = 0.1
 _LEAST_SLACK = 0.012
 #: What a pace rises by, as a share a second: before any was refused, up to near the one that was, and from there.
@@ -49,7 +49,8 @@ class Pace:
 
     def take(self, now: float, units: float) -> None:
         """Takes units, though the clock then runs ahead."""
-        self._clock = max(self._clock, now) + units / self.rate
+        # It starts with no burst.
+        self._clock = max(self._clock or now + self.slack, now) + units / self.rate
 
     def settle(self, units: float) -> None:
         """Takes more (positive), or gives back (negative), once the true number is known."""
@@ -60,7 +61,7 @@ class Pace:
         stated = self.most < float("inf")
         if stated and self.slack > _LEAST_SLACK:
             # The rate is what the server says: only too many came at once.
-            self.slack /= 2
+            self.slack /= 3
         else:
             self._refused = self.rate
             # Refused again so soon, the pace is far too fast.
@@ -98,7 +99,7 @@ class Limits:
         self.requests = _a_minute(rpm) if rpm else None
         self.tokens = _a_minute(tpm) if tpm else None
         self._paused_until = 0.0
-        self._refused_at = -60.0
+        self._slowed_at = -60.0
         self._streak = 0
         self._answers: list[float] = []
 
@@ -133,18 +134,18 @@ class Limits:
 
     def refused(self, now: float, wait: float | None) -> None:
         """A 429: all wait as long as the server says, else longer each time in a row; and go slower."""
-        first_of_a_burst = now - self._refused_at > 1.0
-        self._refused_at = now
         if wait is None:
             wait = min(30.0, 0.5 * 2**self._streak)
         self._paused_until = max(self._paused_until, now + wait)
-        if not first_of_a_burst:
-            return
+        if now - self._slowed_at < 1.0:
+            return  # of the same burst
+        self._slowed_at = now
         self._streak += 1
         if self.requests is None and self.tokens is None:
             recent = [t for t in self._answers if now - t < 5.0]
             if len(recent) >= 20:
                 self.requests = Pace(len(recent) / max(1.0, now - recent[0]), _LEAST_SLACK)
+            return
         for pace in (self.requests, self.tokens):
             if pace is not None:
                 pace.refused(now, self._paused_until)

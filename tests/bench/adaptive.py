@@ -6,8 +6,11 @@ flipped at random) in a random order and prints AUROC and average precision by c
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
+from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -63,6 +66,11 @@ class Replay:
         """P(wrong) on the samples taken so far."""
         return np.array(build_map(self.stream()).numbers.column("p_wrong").to_pylist(), float)
 
+    def variances(self) -> list[list[float | None]]:
+        """Of one sample of each completion."""
+        found: list[list[float | None]] = self.stream().table().column("score_variances").to_pylist()
+        return found
+
     def quality(self) -> tuple[float, float, float]:
         """Calls a completion, AUROC, average precision."""
         p = self.p_wrong()
@@ -89,7 +97,7 @@ def adaptive(seed: int, calls: float, *, rounds: int = 6) -> tuple[float, float,
     while left >= 2:
         ratings = replay.stream().table().column("ratings").to_pylist()
         counts = [(int(c), int(c)) for c in replay.counts]
-        plan = next_round(ids, replay.p_wrong(), ratings, counts, min(a_round, left))
+        plan = next_round(ids, replay.p_wrong(), ratings, counts, min(a_round, left), variances=replay.variances())
         if not plan:
             break
         for position, record in enumerate(ids):
@@ -100,14 +108,19 @@ def adaptive(seed: int, calls: float, *, rounds: int = 6) -> tuple[float, float,
 
 
 def main() -> None:
-    seeds = range(5)
-    print(f"{'':24}{'calls':>8}{'AUROC':>8}{'AP':>8}")
-    for samples in (1, 2, 3, 4):
-        row = np.mean([uniform(seed, samples) for seed in seeds], axis=0)
-        print(f"{'uniform ' + str(samples):24}{row[0]:8.2f}{row[1]:8.3f}{row[2]:8.3f}")
-    for calls in (1.5, 2.0):
-        row = np.mean([adaptive(seed, calls) for seed in seeds], axis=0)
-        print(f"{'adaptive, up to ' + str(calls):24}{row[0]:8.2f}{row[1]:8.3f}{row[2]:8.3f}")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=24)
+    seeds = range(parser.parse_args().seeds)
+    cases: list[tuple[str, Callable[[int], tuple[float, float, float]]]] = [
+        *((f"uniform {samples}", partial(uniform, samples=samples)) for samples in (1, 2, 3, 4)),
+        *((f"adaptive, up to {calls}", partial(adaptive, calls=calls)) for calls in (1.5, 2.0)),
+    ]
+    print(f"{'':24}{'calls':>8}{'AUROC':>8}{'AP':>8}   (+- one standard error)")
+    for name, measure in cases:
+        found = np.array([measure(seed) for seed in seeds])
+        calls, auroc, precision = found.mean(axis=0)
+        error = found[:, 2].std() / np.sqrt(len(seeds))
+        print(f"{name:24}{calls:8.2f}{auroc:8.3f}{precision:8.3f} +-{error:.3f}", flush=True)
 
 
 if __name__ == "__main__":

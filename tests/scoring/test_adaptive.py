@@ -27,7 +27,27 @@ def test_samples_already_there_lower_the_worth() -> None:
 def test_nothing_to_decide_ends_it() -> None:
     p = np.array([0.5, np.nan, 0.5, 0.5])
     ratings = [[1, 1], [1, 0], None, [1, 0]]
-    assert next_round(list("abcd"), p, ratings, [[1, 1], [1, 1], [1, 1], [4, 4]], calls=100) == {}
+    assert next_round(list("abcd"), p, ratings, [[1, 1], [1, 1], [1, 1], [5, 5]], calls=100) == {}
+
+
+def test_what_the_samples_agree_on_is_left_for_what_they_do_not() -> None:
+    p = np.array([0.4, 0.4, 0.4])
+    ratings = [[1, 0, None]] * 3
+    variances = [[0.0, 0.0, 9.0], [2.0, 2.0, 0.0], [None, None, None]]
+    plan = next_round(list("abc"), p, ratings, [[2, 2, 2]] * 3, calls=2, variances=variances)
+    assert plan == {"b": (3, 3, 2)}
+    # One sample tells no noise: then the usual one is assumed, not none.
+    plan = next_round(list("abc"), p, ratings, [[2, 2, 2], [2, 2, 2], [1, 1, 1]], calls=2, variances=variances)
+    assert plan == {"c": (2, 2, 1)}
+
+
+def test_a_record_without_a_label_is_decided_by_all_of_its_completions() -> None:
+    p = np.array([np.nan, np.nan, 0.4])
+    region = np.array([0.5, 1.0, 0.5])
+    ratings = [None, None, [1, 0, 2]]
+    counts = [[1, 1, 1]] * 3
+    assert next_round(list("abc"), p, ratings, counts, calls=9, region_confidence=region) == {"a": (2, 2, 2), "c": (1, 2, 2)}
+    assert next_round(list("abc"), p, ratings, counts, calls=2, region_confidence=region) == {}, "three calls or none"
 
 
 def test_a_plan_costs_the_samples_it_names_and_no_other(judge: Judge, tmp_path) -> None:
