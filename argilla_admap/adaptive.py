@@ -7,6 +7,7 @@ record without a label, whose region is in doubt. A second, dearer judge may loo
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from argilla_admap.scoring.options import ScoreOptions
     from argilla_admap.scoring.transport import Client
 
-__all__ = ["EXTRA_CALLS", "most_extra_calls", "score_adaptively"]
+__all__ = ["EXTRA_CALLS", "estimate", "most_extra_calls", "score_adaptively"]
 
 #: Calls a completion, on average, that the rounds may add to the first one.
 EXTRA_CALLS = 0.5
@@ -42,6 +43,7 @@ _SCREENED_SHARE = 0.2
 #: Below this p (1 - p) a label is decided.
 _DECIDED = 0.02
 _NUMBERS = ("ratings", "score_counts", "score_variances")
+_ESTIMATED = ("requests", "input_tokens", "output_tokens", "cost_usd")
 _SUMMED = ("requests", "input_tokens", "output_tokens", "retried")
 
 
@@ -70,6 +72,44 @@ def score_adaptively(
         second, chosen = _screen(preferences, scored, spending, options)
         facts["screen"] = {"model": options.screen, "records": chosen}
     return spending.finish(scored, second, facts, output)
+
+
+def estimate(preferences: RecordStream, options: ScoreOptions, *, client: Client | None = None) -> dict[str, Any]:
+    """As `engine.estimate`, of the first round; what all rounds and the second judge may come to is in `at_most`.
+
+    How many rounds there are, and where, depends on the judge's answers: `at_most` takes them all for needed, and each of their
+    calls for as dear as the average one.
+
+    Raises:
+        InputError: the options or the store cannot be used.
+    """
+    once = replace(options, adaptive=False, screen=None, samples=options.samples or 1)
+    answer = engine.estimate(preferences, once, client=client)
+    most: dict[str, Any] = {name: answer[name] for name in _ESTIMATED}
+    if options.adaptive:
+        extra = most_extra_calls(answer["completions"])
+        _add(most, _anew(preferences, once, client), extra / max(1, answer["completions"]))
+    if options.screen is not None:
+        second = replace(once, models=(options.screen,))
+        _add(most, _anew(preferences, second, client), _screened(answer["records"]) / max(1, answer["records"]))
+    return {**answer, "at_most": most}
+
+
+def _anew(preferences: RecordStream, options: ScoreOptions, client: Client | None) -> dict[str, Any]:
+    """The estimate of one sample a completion where nothing is known yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        return engine.estimate(preferences, replace(options, samples=1, store=Path(folder, "none")), client=client)
+
+
+def _add(most: dict[str, Any], one: dict[str, Any], share: float) -> None:
+    for name in _ESTIMATED:
+        known = most[name] is not None and one[name] is not None
+        most[name] = most[name] + round(one[name] * share, 6 if name == "cost_usd" else None) if known else None
+
+
+def _screened(records: int) -> int:
+    """Records that the second judge looks at, at most."""
+    return max(1, round(_SCREENED_SHARE * records))
 
 
 class _Spending:
@@ -176,7 +216,7 @@ def _screen(preferences: RecordStream, scored: Scored, spending: _Spending, opti
         return None, 0
     worth = np.nan_to_num(p_wrong * (1 - p_wrong), nan=0.0)
     open_ = np.flatnonzero(worth >= _DECIDED)
-    order = open_[np.argsort(-worth[open_], kind="stable")][: max(1, round(_SCREENED_SHARE * len(ids)))]
+    order = open_[np.argsort(-worth[open_], kind="stable")][: _screened(len(ids))]
     if not len(order):
         return None, 0
     wanted = pa.array([ids[row] for row in order])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import argilla_admap as admap
+from argilla_admap.adaptive import estimate, score_adaptively
 from argilla_admap.errors import InputError
 from argilla_admap.example_data import write_example
+from argilla_admap.scoring.options import ScoreOptions
 from tests.bench.adaptive import adaptive, uniform
 from tests.doubles.judge_server import Judge
 from tests.scoring.makers import stream
@@ -61,6 +64,24 @@ def test_the_budget_holds_for_all_rounds_together(preferences: Path, judge: Judg
     scored = admap.score(admap.read(preferences), max_cost=0.7, **options)
     assert 0.3 < scored.summary["cost_usd"] <= 0.7
     assert scored.summary["stopped"]
+
+
+@pytest.mark.parametrize(("more", "share"), [({"adaptive": True}, 0.5), ({"screen": "gpt-4o-mini"}, 0.2)])
+def test_the_estimate_says_what_a_run_may_come_to_at_most(
+    preferences: Path, judge: Judge, tmp_path: Path, more: dict[str, Any], share: float
+) -> None:
+    judge.behave(logprobs="none", noise=True)
+    options = ScoreOptions(base_url=judge.url, method="sample", store=tmp_path / "store.sqlite", **more)
+    before = estimate(admap.read(preferences), options)
+    assert judge.counts()["requests"] == 0
+    assert before["at_most"]["requests"] == pytest.approx((1 + share) * before["requests"], rel=0.01)
+    assert before["at_most"]["cost_usd"] > before["cost_usd"]
+
+    done = score_adaptively(admap.read(preferences), options).summary
+    assert before["requests"] < done["requests"] <= before["at_most"]["requests"]
+    assert done["cost_usd"] <= 1.1 * before["at_most"]["cost_usd"]
+    after = estimate(admap.read(preferences), options)
+    assert (after["requests"], after["cached"]) == (0, before["requests"])
 
 
 def test_a_panel_and_a_second_judge_do_not_go_together(preferences: Path, judge: Judge) -> None:

@@ -19,7 +19,7 @@ from argilla_admap.cli.output import (
 )
 from argilla_admap.cli.push import push_options, reviewer_names
 from argilla_admap.cli.score import dollars, explain_unscored, show_estimate
-from argilla_admap.cli.scoring_options import ScoringCommand, input_options, scoring_options
+from argilla_admap.cli.scoring_options import ScoringCommand, estimated, input_options, scoring_options
 
 if TYPE_CHECKING:
     from argilla_admap.pipeline import Run
@@ -94,10 +94,9 @@ def command(
 
 def _estimate(preferences: Any, options: ScoreOptions, dataset: str, as_json: bool) -> None:
     from argilla_admap import pipeline
-    from argilla_admap.scoring import engine
 
     pipeline.check(preferences, note)
-    answer = {**engine.estimate(preferences, options), "dataset": dataset}
+    answer = {**estimated(preferences, options), "dataset": dataset}
     emit(answer, as_json, lambda: show_estimate(answer))
 
 

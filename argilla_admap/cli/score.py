@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from argilla_admap.cli.output import ParquetFile, dry_run_option, emit, fail_partly, json_option, keep_the_input, note, table
-from argilla_admap.cli.scoring_options import ScoringCommand, input_options, scoring_options
+from argilla_admap.cli.scoring_options import ScoringCommand, estimated, input_options, scoring_options
 
 if TYPE_CHECKING:
     from argilla_admap.scoring.options import ScoreOptions
@@ -37,14 +37,13 @@ def command(
         raise click.UsageError("Say where the scores go with -o SCORED.parquet (or look at the cost first with --dry-run).")
     from argilla_admap import pipeline
     from argilla_admap.cli.progress import ProgressLine
-    from argilla_admap.scoring import engine
 
     keep_the_input(source, output)
     preferences = pipeline.read(source, limit=options.limit, **reading)
     # Before the first call: bad input never costs one.
     pipeline.check(preferences, note)
     if dry_run:
-        answer = engine.estimate(preferences, options)
+        answer = estimated(preferences, options)
         emit(answer, as_json, lambda: show_estimate(answer))
         return
     with ProgressLine() as line:
@@ -68,7 +67,15 @@ def show_estimate(answer: dict[str, Any]) -> None:
         ["cost", dollars(answer["cost_usd"])],
         ["judge", answer["model"]],
     ]
+    most = answer.get("at_most")
+    if most is not None:
+        rows[3:3] = [["requests, at most", most["requests"]]]
+        rows[-1:-1] = [["cost, at most", dollars(most["cost_usd"])]]
     table("What scoring would take", ["", ""], rows)
+    if most is not None:
+        note(
+            "At first one look at each completion; at most, what more samples and a second judge may add where it is undecided."
+        )
     judges = answer.get("facts", ())
     if any(facts.get("tokens_counted") is False for facts in judges):
         note("Tokens are estimated: the model's own tokenizer is not at hand offline.")

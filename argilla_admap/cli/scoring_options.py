@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from argilla_admap.formats.shape import FieldNames
 
-__all__ = ["ScoringCommand", "field_options", "input_options", "on_error_option", "scoring_options"]
+__all__ = ["ScoringCommand", "estimated", "field_options", "input_options", "on_error_option", "scoring_options"]
 
 Command = Callable[..., Any]
 _EXTRA = "argilla_admap.extra"
@@ -136,6 +136,15 @@ def input_options(command: Command) -> Command:
         on_error_option,
     ]
     return _apply(options, collected)
+
+
+def estimated(preferences: RecordStream, options: ScoreOptions) -> dict[str, Any]:
+    """What ``--dry-run`` answers."""
+    if options.adaptive or options.screen is not None:
+        from argilla_admap.adaptive import estimate
+    else:
+        from argilla_admap.scoring.engine import estimate
+    return estimate(preferences, options)
 
 
 def scoring_options(command: Command) -> Command:

@@ -55,6 +55,17 @@ def test_some_unscored_is_exit_code_3_and_running_again_asks_those(judge: Judge,
     assert (code, json.loads(said)["requests"]) == (0, left)
 
 
+def test_a_dry_run_of_adaptive_samples_gives_the_least_and_the_most(judge: Judge, pairs: Path, capsys: Any) -> None:
+    words = ("score", pairs, "--dry-run", "--base-url", judge.url, "--samples", "auto", "--screen", "gpt-4o-mini")
+    code, said, _ = admap(capsys, *words, "--json")
+    answer = json.loads(said)
+    assert (code, answer["requests"], answer["at_most"]["requests"]) == (0, 40, 40 + 20 + 8)
+    assert answer["at_most"]["cost_usd"] > answer["cost_usd"] > 0
+    code, said, err = admap(capsys, *words)
+    assert (code, "at most" in said, "undecided" in err) == (0, True, True)
+    assert judge.counts()["requests"] == 0
+
+
 def test_a_dry_run_spends_and_writes_nothing(judge: Judge, pairs: Path, capsys: Any) -> None:
     before = sorted(pairs.parent.rglob("*"))
     code, said, _ = admap(capsys, "score", pairs, "--dry-run", "--base-url", judge.url, "--json")
