@@ -12,6 +12,8 @@ import click
 
 if TYPE_CHECKING:
     from argilla_admap.formats.shape import FieldNames
+    from argilla_admap.scoring.options import ScoreOptions
+    from argilla_admap.tables import RecordStream
 
 __all__ = ["ScoringCommand", "estimated", "field_options", "input_options", "on_error_option", "scoring_options"]
 
