@@ -15,7 +15,7 @@ __all__ = ["ISSUES", "Findings", "detect"]
 #: What can be found, in the order in which a record carries it.
 ISSUES = (
     "impossible_value",  # a rating far outside the scale of all others (a 1 multiplied by ten)
-    "opposite_duplicate",  # the same two completions of the same prompt are ordered the other way elsewhere
+    "opposite_duplicate",  # the same two completions of the prompt, or of one nearly like it, are ordered the other way
     "contradiction",  # the other records of the prompt, taken together, order this one's completions the other way
     "identical_completions",  # one text twice, with different ratings
     "empty",  # a completion of white space only

@@ -29,8 +29,8 @@ _KINDS = {
 }
 _FOUND = {
     "impossible_value": "The rating of completion {} is outside the scale of all others.",
-    "opposite_duplicate": "The same two completions stand elsewhere in the data with the opposite label.",
-    "contradiction": "The other records of this prompt order the completions the other way.",
+    "opposite_duplicate": "The same two completions of this prompt, or of one like it, have the opposite label elsewhere.",
+    "contradiction": "The other records of this prompt, or of one like it, order the completions the other way.",
     "identical_completions": "Completion {} is word for word another one, rated differently.",
     "empty": "Completion {} is empty.",
     "truncated": "Completion {} stops inside a sentence or a block of code.",

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from argilla_admap.mapping.arrays import Bools, Floats, Ints, UInts, offsets_of
 from argilla_admap.mapping.columns import double_column
+from argilla_admap.mapping.near_duplicates import joined_prompts, sketches
 from argilla_admap.mapping.text_features import TextFacts, facts_of, fingerprints, hashed_words, join_facts, scripts_of
 from argilla_admap.tables import RecordStream
 
@@ -48,7 +49,8 @@ class Observations:
         models: flat codes into `model_names`; -1 where unknown.
         sources: shape (n,), codes into `source_names`; -1 where unknown.
         keys: shape (n,), a number of each id: an order that does not depend on the rows'.
-        prompt_keys: shape (n,), equal for equal prompts; 0 where the prompt is empty.
+        prompt_keys: shape (n,), equal for equal prompts, and for those nearly alike where the completions are the same; 0 where
+            the prompt is empty.
         prompt_scripts: shape (n,), codes into `SCRIPTS`; -1 where unknown.
         translations: shape (n,), whether the prompt speaks of a translation or of a language.
         completion_keys: flat, equal for equal texts.
@@ -103,6 +105,7 @@ class _Texts:
     facts: TextFacts
     words: Any
     prompt_keys: UInts
+    prompt_sketches: UInts
     prompt_scripts: Ints
     translations: Bools
 
@@ -112,13 +115,17 @@ def _read_texts(batch: pa.RecordBatch, words: bool) -> _Texts:
     flat = texts.flatten()
     prompts: Any = batch.column("prompt")
     scripts, empty = scripts_of(prompts)
+    translations = np.asarray(pc.match_substring_regex(pc.utf8_slice_codeunits(prompts, 0, 1000), _TRANSLATION))
+    sketch = sketches(prompts)
     return _Texts(
         keys=fingerprints(flat),
         facts=facts_of(flat),
         words=hashed_words(flat) if words else None,
         prompt_keys=np.where(empty, np.uint64(0), fingerprints(prompts)),
+        # A request for a translation is another one than its text alone, however little it adds.
+        prompt_sketches=np.where(translations[:, None], ~sketch, sketch),
         prompt_scripts=scripts,
-        translations=np.asarray(pc.match_substring_regex(pc.utf8_slice_codeunits(prompts, 0, 1000), _TRANSLATION)),
+        translations=translations,
     )
 
 
@@ -179,6 +186,12 @@ def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
     scores = columns.joined("scores", length)
     counts = np.nan_to_num(columns.joined("score_counts", length), nan=0.0).astype(np.int64)
     ids: Any = pa.chunked_array(columns.ids, pa.string())
+    facts = join_facts([t.facts for t in columns.texts])
+    completion_keys = _joined([t.keys for t in columns.texts], np.uint64)
+    prompt_keys = _joined([t.prompt_keys for t in columns.texts], np.uint64)
+    if len(prompt_keys):
+        sketch = np.concatenate([t.prompt_sketches for t in columns.texts])
+        prompt_keys = joined_prompts(prompt_keys, sketch, offsets, completion_keys, facts.length)
     return Observations(
         ids=ids,
         offsets=offsets,
@@ -192,11 +205,11 @@ def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
         sources=sources,
         source_names=source_names,
         keys=fingerprints(ids.combine_chunks()),
-        prompt_keys=_joined([t.prompt_keys for t in columns.texts], np.uint64),
+        prompt_keys=prompt_keys,
         prompt_scripts=_joined([t.prompt_scripts for t in columns.texts], np.int64),
         translations=_joined([t.translations for t in columns.texts], np.bool_),
-        completion_keys=_joined([t.keys for t in columns.texts], np.uint64),
-        texts=join_facts([t.facts for t in columns.texts]),
+        completion_keys=completion_keys,
+        texts=facts,
         words=_all_words(columns.texts, rows <= WORDS_RECORDS[judged]),
     )
 

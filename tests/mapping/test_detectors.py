@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from argilla_admap.mapping.data_map import build_map
 from tests.mapping.plain import scored_stream
@@ -103,3 +104,72 @@ def test_labels_of_unscored_pairs_are_doubted_by_the_other_pairs_of_the_prompt()
     assert p[wrong].mean() > 3 * p[~np.array(wrong)].mean()
     assert data_map.frame["region"].isna().all()
     assert data_map.summary["flags"]["unscored"] == len(records)
+
+
+LONGER = (
+    "How far is it from the old harbour to the lighthouse on the hill, and can one walk there in the evening with children?"
+)
+WALK = ("About four miles along the wall; yes, it is an easy walk.", "Nobody knows how far it is and nobody ever walked there.")
+
+
+def pair(prompt, first, second):
+    return (prompt, [(first, 1.0), (second, 0.0)])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        LONGER.upper(),
+        LONGER.replace(",", " -").replace("?", " ?!").replace("-", ""),
+        "Please tell me: " + LONGER,
+        LONGER.replace("children", "my children").replace("old ", ""),
+        "  " + LONGER.replace(" ", "  ") + "\n",
+    ],
+)
+def test_a_prompt_of_nearly_the_same_words_is_the_same_prompt_to_the_same_two_completions(other):
+    issues, data_map = issues_of(pair(LONGER, *WALK), pair(other, *WALK[::-1]), extra=filler())
+    assert issues == [["opposite_duplicate"], ["opposite_duplicate"]]
+    sentences = data_map.stream().table().column("evidence").to_pylist()[1]
+    assert sentences[0] == "The same two completions of this prompt, or of one like it, have the opposite label elsewhere."
+
+
+@pytest.mark.parametrize(
+    ("prompt", "other", "completions"),
+    [
+        # Another number, another sign, another question, short answers to another question, other completions.
+        (LONGER + " Say it in 3 words.", LONGER + " Say it in 4 words.", WALK),
+        (
+            "Is it right for all values of a, b and c that a + b = c?",
+            "Is it right for all values of a, b and c that a = b = c?",
+            WALK,
+        ),
+        (
+            LONGER,
+            "What do you know of the history of lighthouses in the north, and who was the first to build one there?",
+            WALK,
+        ),
+        ("Is the harbour in the north of the old town?", "Is the harbour in the south of the old town?", ("Yes", "No")),
+    ],
+)
+def test_another_question_with_the_same_answers_is_no_contradiction(prompt, other, completions):
+    issues, _ = issues_of(pair(prompt, *completions), pair(other, *completions[::-1]), extra=filler())
+    assert issues == [[], []]
+
+
+def test_short_answers_contradict_each_other_where_all_words_of_the_prompt_are_the_same():
+    issues, _ = issues_of(pair("Is it so?", "Yes", "No"), pair("is it,  so", "No", "Yes"), pair("Is it so", "No", "No!"))
+    assert issues == [["opposite_duplicate"], ["opposite_duplicate"], []]
+
+
+def test_what_a_near_duplicate_says_of_a_label_counts_for_p_wrong():
+    rng = np.random.default_rng(3)
+    records = []
+    for _ in range(120):
+        number = " ".join(rng.choice(["north", "south", "east", "west", "river", "hill", "bridge", "tower"], 14))
+        good, bad = f"{number}: the long and right answer of the two", f"{number}: the long and wrong answer of the two"
+        records += [pair(f"{start}{number}, is it?", good, bad) for start in ("", "Please say: ", "So, ")]
+    records[1] = pair(records[1][0], *[text for text, _ in records[1][1]][::-1])
+    _, data_map = issues_of(*records)
+    p = data_map.frame["p_wrong"].to_numpy()
+    assert p.argmax() == 1
+    assert p[1] > 5 * p[3:].max()
