@@ -307,8 +307,9 @@ def run(
 def map_path(dataset: str) -> Path:
     """Where the map of a data set is kept when nobody says: ``NAME.map.parquet`` in the current folder."""
     name = dataset.rpartition("/")[2]
-    # The name may hold what a file's name cannot.
-    return Path(re.sub(r"[^\w.-]", "_", name).lstrip(".") + ".map.parquet")
+    # The name may hold what a file's name cannot, or begin as a hidden file or an option does.
+    stem = re.sub(r"[^\w.-]", "_", name).lstrip(".-")
+    return Path(f"{stem or 'data'}.map.parquet")
 
 
 def scored_path(output: Path) -> Path:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from argilla_admap.errors import InputError
 
-__all__ = ["RecordStream", "atomic_path", "read_stream", "write_parquet"]
+__all__ = ["RecordStream", "atomic_path", "check_writable", "read_stream", "write_parquet"]
 
 BATCH_ROWS = 1024
 #: The key of our own facts in a file's Parquet metadata.
@@ -147,6 +147,20 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Makes sure that a file of this name can be written, and leaves nothing behind.
+
+    Raises:
+        InputError: the folder is absent or cannot be written to.
+    """
+    with suppress(_Tried), atomic_path(path):
+        raise _Tried
+
+
+class _Tried(Exception):
+    """Ends a block of `atomic_path` without its file."""
 
 
 def _remove_left_behind(folder: Path, beginning: str) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.tables import RecordStream, atomic_path, read_stream, write_parquet
+from argilla_admap.tables import RecordStream, atomic_path, check_writable, read_stream, write_parquet
 
 SCHEMA = pa.schema([("id", pa.string()), ("n", pa.int64())])
 
@@ -103,3 +103,11 @@ def test_the_rights_of_a_new_file_are_the_users(tmp_path: Path) -> None:
         os.umask(old)
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
     assert time.time() - (tmp_path / "x").stat().st_mtime < 60
+
+
+def test_a_place_to_write_is_tried_without_leaving_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_text("here before")
+    check_writable(tmp_path / "x.parquet")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["here before"]
+    with pytest.raises(InputError, match="cannot write there"):
+        check_writable(tmp_path / "absent" / "x.parquet")

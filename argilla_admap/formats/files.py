@@ -159,4 +159,6 @@ def spooled_stdin() -> Path:
         # Registered before it is filled: an interrupted copy is removed too.
         atexit.register(path.unlink, missing_ok=True)
         shutil.copyfileobj(sys.stdin.buffer, spool)
+        if not spool.tell():
+            raise InputError("-: standard input is empty; pipe JSON Lines into the command, or name a file")
     return path

@@ -216,13 +216,13 @@ class _Window:
 
     def space(self) -> bytes:
         """Takes white space and commas."""
-        taken = b""
+        taken = []
         while True:
             end = _SPACE.match(self._bytes, self._at).end()  # type: ignore[union-attr]  # it matches nothing too
-            taken += self._bytes[self._at : end]
+            taken.append(self._bytes[self._at : end])
             self._at = end
             if end < len(self._bytes) or not self._more():
-                return taken
+                return b"".join(taken)
 
     def _string_end(self, start: int) -> int:
         """Where the string that began before `start` is over; -1 where that is past the window."""

@@ -116,7 +116,7 @@ def pull_to_file(
         raise InputError("name the file to write with -o")
     for path in (output, changes):
         if path is not None and not Path(path).resolve().parent.is_dir():
-            raise InputError(f"{path}: there is no folder {Path(path).resolve().parent}")
+            raise InputError(f"{path}: there is no folder {Path(path).resolve().parent}; make it, or name another place")
     for other in (original, output):
         if changes is not None and other is not None and Path(changes).resolve() == Path(other).resolve():
             raise InputError(f"{changes}: --changes would write over another file of this command; give it a name of its own")
