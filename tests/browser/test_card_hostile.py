@@ -53,9 +53,9 @@ _READ = """() => ({
 })"""
 
 
-def open_cards(page: Page, path: Path, fields: list[Any], **options: Any) -> list[Any]:
+def open_cards(page: Page, path: Path, fields: list[Any], *, info: Any = None, **options: Any) -> list[Any]:
     file = path / "cards.html"
-    file.write_text(page_of_cards(fields, card.template(INFO), **options), encoding="utf-8")
+    file.write_text(page_of_cards(fields, card.template(info or INFO), **options), encoding="utf-8")
     page.goto(file.as_uri())
     page.wait_for_function("n => document.querySelectorAll('iframe').length === n", arg=len(fields))
     frames = [frame for frame in page.frames if frame.parent_frame is not None]
@@ -129,3 +129,62 @@ def test_the_template_itself_holds_nothing_that_argilla_would_replace() -> None:
     assert "#TEMPLATE#" not in template
     assert "http" not in template.replace("http://www.w3.org/2000/svg", "")
     assert len(template) < 70_000
+
+
+#: A text that turns the direction of all that follows it in its paragraph, unless it is kept apart.
+TURNS = "\u202e\u2067TURNED"
+
+
+@pytest.mark.parametrize("k", [2, 6])
+def test_a_text_that_turns_its_direction_turns_nothing_outside_its_own_box(
+    new_page: Callable[..., Page], tmp_path: Path, k: int
+) -> None:
+    def card_of(text: str) -> dict[str, Any]:
+        record = replace(
+            PLAIN,
+            id=f"id {text}",
+            completions=(f"{text} and more",) * k,
+            models=(text,) * k,
+            ratings=tuple(float(k - i) for i in range(k)),
+            samples=((),) * k,
+            reasons=(text,) * k,
+            turns=(Turn(text, f"{text} {'word ' * 400}"), Turn("user", text)),
+        )
+        row = {
+            **ROW,
+            "scores": [None] * k,
+            "score_variances": [None] * k,
+            "score_counts": [None] * k,
+            "errors": [text] * k,
+            "judges": text,
+            "evidence": [text, "Two.", text],
+        }
+        return layout.record_fields(record, row, blind=False)
+
+    page = new_page(height=700)
+    frames = open_cards(page, tmp_path, [card_of("XXTURNED"), card_of(TURNS)])
+    plain, turned = (frame.evaluate(_ORDER) for frame in frames)
+    assert plain == turned
+    assert len(plain["head"]) == k
+    assert all(words == ["letter", "tag", "model", "score"] for words in plain["head"])
+
+
+_ORDER = """() => {
+  const left = element => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    return range.getBoundingClientRect().left;
+  };
+  const places = (root, selectors) => selectors.filter(s => root.querySelector(s))
+    .sort((a, b) => left(root.querySelector(a)) - left(root.querySelector(b)))
+    .map(s => s.slice(1));
+  const verdict = document.querySelector(".verdict"), first = document.createRange();
+  first.setStart(verdict.firstChild, 0);
+  first.setEnd(verdict.firstChild, 3);
+  return {
+    head: [...document.querySelectorAll(".head")].map(e => places(e, [".letter", ".tag", ".model", ".score"])),
+    starts: Math.round(first.getBoundingClientRect().left),
+    facts: places(document.querySelector(".facts"), [".name", "span"]),
+    button: document.querySelectorAll(".prompt button").length,
+  };
+}"""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -190,3 +192,139 @@ def test_the_frame_takes_none_of_argillas_style_sheets(new_page: Callable[..., P
     page.goto(file.as_uri())
     page.frames[1].wait_for_selector("#admap .all")
     assert page.frames[1].evaluate("document.querySelectorAll('head style, head link').length") == 1
+
+
+def of_many(scores: Any, ratings: Any, **columns: Any) -> dict[str, Any]:
+    """The fields of a record of as many completions as there are scores."""
+    k = len(scores)
+    record = replace(
+        PLAIN,
+        completions=tuple(f"Answer {i}. {FOX * 12}" for i in range(k)),
+        models=tuple(f"model-{i}" for i in range(k)),
+        ratings=tuple(ratings),
+        samples=((),) * k,
+        reasons=(None,) * k,
+    )
+    row = {**ROW, "scores": list(scores), "score_variances": [None] * k, "score_counts": [1] * k, "p_wrong": None}
+    return layout.record_fields(record, {**row, **columns}, blind=False)
+
+
+@pytest.fixture
+def draw_many(new_page: Callable[..., Page], tmp_path: Path) -> Callable[..., list[Frame]]:
+    """Draws cards, one below the other."""
+
+    def make(*fields: dict[str, Any], info: Any = INFO, width: str = "726px", height: int = 900) -> list[Frame]:
+        page = new_page(width=int(width.removesuffix("px")) + 80, height=height)
+        frames: list[Frame] = open_cards(page, tmp_path, list(fields), info=info, width=width)
+        return frames
+
+    return make
+
+
+TIES: list[tuple[Any, Any, str]] = [
+    (
+        (8, 8, 3, 5),
+        (1, 4, 2, 3),
+        "The judge ties A and B at the top, the label puts B first; they order 3 of 6 pairs alike.",
+    ),
+    ((3, 8, 8, 5), (1, 4, 4, 3), "Judge and label both tie B and C at the top; they order 5 of 5 pairs alike."),
+    ((9, 8, 3, 5), (4, 3, 1, 2), "Judge and label both put A first; they order 6 of 6 pairs alike."),
+    (
+        (9, 8, 3, 5),
+        (4, 4, 1, 2),
+        "The judge puts A first, the label ties A and B at the top; they order 5 of 5 pairs alike.",
+    ),
+    ((5, 5, 5, 5), (4, 3, 1, 2), "The judge scores all 4 alike; the label puts A first."),
+    ((5, 5, 5, 5), (4, 4, 1, 2), "The judge scores all 4 alike; the label ties A and B at the top."),
+    ((5, 5, 5), (2, 2, 2), "The judge scores all 3 alike; so does the label."),
+    ((5, 7, 5), (2, 2, 2), "The label calls all alike; the judge puts B first."),
+    ((5, 5, None), (1, 2, 3), "The judge scores all 2 that are scored alike; the label puts C first."),
+    ((8, 8, 3), (None,) * 3, "The judge ties A and B at the top and puts C last; the data set has no label here."),
+    ((8, 3, 3), (None,) * 3, "The judge puts A first; the data set has no label here."),
+    ((8, 5, 3), (None,) * 3, "The judge puts A first and C last; the data set has no label here."),
+    ((4, 4, 4), (None,) * 3, "The judge scores all 3 alike; the data set has no label here."),
+]
+
+
+def test_a_tie_among_many_is_called_a_tie(draw_many: Callable[..., list[Frame]]) -> None:
+    frames = draw_many(*(of_many(scores, ratings) for scores, ratings, _ in TIES))
+    assert [frame.inner_text(".verdict") for frame in frames] == [verdict for _, _, verdict in TIES]
+
+
+def test_scores_that_differ_are_not_shown_as_the_same(draw_many: Callable[..., list[Frame]]) -> None:
+    close, apart = draw_many(of_many((8.0, 7.98, 3, 5), (1, 4, 2, 3)), of_many((8.0, 7.9, 3, 5), (1, 4, 2, 3)))
+    assert close.locator(".board b").all_inner_texts() == ["8.00", "7.98", "3.00", "5.00"]
+    assert apart.locator(".board b").all_inner_texts() == ["8.0", "7.9", "3.0", "5.0"]
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 6, 8, 12])
+def test_letters_scores_labels_and_bars_of_all_are_seen_at_once(draw_many: Callable[..., list[Frame]], k: int) -> None:
+    # The height that is left for the card in Argilla's page of 1280 x 720.
+    frame = draw_many(of_many([1.0 + i % 9 for i in range(k)], [float(i % 5 + 1) for i in range(k)]), height=720)[0]
+    view = frame.page.evaluate("document.querySelector('iframe').getBoundingClientRect().top") + 400
+    places = [*frame.locator(".meter").all(), *frame.locator(".board .letter, .head:has(~ .scale) .letter").all()]
+    assert len(places) == 2 * k
+    for place in places:
+        box = place.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= view
+        assert box["width"] > 3
+    shown = frame.inner_text(".board" if k > 3 else ".all")
+    for i in range(k):
+        assert re.search(rf"label:? (chosen \()?{i % 5 + 1}" if k > 2 else r"label: (chosen|rejected)", shown)
+    cells = frame.locator(".board button").all()
+    for cell in cells:
+        assert cell.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+
+
+@pytest.mark.parametrize("width", ["300px", "540px", "726px"])
+def test_nothing_overlaps_in_the_board(draw_many: Callable[..., list[Frame]], width: str) -> None:
+    fields = of_many([10.0, 8.25, 3, 5, 1, 10], (10, 4, 2, 3, 10, 1), score_variances=[0.2] * 6)
+    frame = draw_many(fields, width=width)[0]
+    for line in frame.locator(".board .line").all():
+        assert line.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+        boxes = [part.bounding_box() for part in line.locator("> *").all()]
+        for before, after in itertools.pairwise(boxes):
+            assert before is not None
+            assert after is not None
+            assert before["x"] + before["width"] <= after["x"]
+
+
+@pytest.mark.parametrize(("scale", "ends"), [((1, 5), ["1", "5"]), ((0.0, 1.0), ["0", "1"]), ((-3.5, 12), ["-3.5", "12"])])
+def test_the_bars_have_the_judges_scale_and_name_its_ends(draw_many: Callable[..., list[Frame]], scale: Any, ends: Any) -> None:
+    middle = (scale[0] + scale[1]) / 2
+    info = card.map_info([middle], [0.1], scores=[middle], scale=scale)
+    frame = draw_many(of_many((middle, scale[0], scale[1], middle), (1, 2, 3, 4)), info=info)[0]
+    assert frame.locator(".scale >> nth=0").locator("span").all_inner_texts() == ends
+    parts = frame.evaluate("[...document.querySelectorAll('.meter i')].map(e => e.offsetWidth / e.parentElement.offsetWidth)")
+    assert [round(part, 1) for part in parts] == [0.5, 0, 1, 0.5]
+
+
+@pytest.mark.parametrize("edges", [(8.5, 1.0), (8.9, 2.0), (1.5, 0.05), (5.0, 4.0)])
+def test_the_names_of_the_regions_are_covered_by_nothing(draw_many: Callable[..., list[Frame]], edges: Any) -> None:
+    places = [(8.9, 0.1), (8.6, 0.9), (1.2, 0.01), (8.9, 2.9), (8.7, 1.5), (5.0, 3.0)]
+    grid = [(1 + 8 * i / 19, 4 * j / 19) for i in range(20) for j in range(20)]
+    info = card.map_info(
+        [g[0] for g in grid], [g[1] for g in grid], thresholds={"mean": edges[0], "variance": edges[1]}, scale=(1, 10)
+    )
+    cards = [of_many((8, 7, 3), (3, 2, 1), mean=mean, variance=variance) for mean, variance in places]
+    for at, frame in zip(places, draw_many(*cards, info=info), strict=True):
+        names = frame.evaluate(_MAP_BOXES)
+        assert len(names["zones"]) >= (1 if edges[1] < 0.1 else 2)
+        for zone in names["zones"]:
+            left, top, right, bottom = zone["box"]
+            assert left >= names["frame"][0] - 1
+            assert right <= names["frame"][2] + 1
+            for what in (names["here"], *names["edges"]):
+                apart = what[2] <= left + 0.5 or what[0] >= right - 0.5 or what[3] <= top + 3 or what[1] >= bottom - 3
+                assert apart, (at, zone, what)
+
+
+_MAP_BOXES = """() => {
+  const box = e => { const r = e.getBoundingClientRect(); return [r.left, r.top, r.right, r.bottom]; };
+  const all = selector => [...document.querySelectorAll(".map " + selector)];
+  return {
+    zones: all("text.zone").map(e => ({words: e.textContent, box: box(e)})),
+    edges: all(".edge").map(box), here: box(all(".here")[0]), frame: box(all(".frame")[0]),
+  };
+}"""
