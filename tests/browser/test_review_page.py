@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Frame, Page, expect
 
 from argilla_admap.review import card, layout
+from argilla_admap.review.pull_file import pull_to_file
 from argilla_admap.review.queues import similar_url
 from tests.browser.conftest import Person, Review
 from tests.doubles.browser import card_frames, picture, seen
@@ -305,7 +307,9 @@ def test_a_blind_review_gives_nothing_away(person: Person, blind: Review, pairs_
     picture(page, f"blind-{person.role}")
 
 
-def test_a_completed_blind_record_shows_its_label_after_the_next_push(owner: Person, make_review: Any, pairs_map: Any) -> None:
+def test_a_completed_blind_record_shows_its_label_after_the_next_pull(
+    owner: Person, make_review: Any, pairs_map: Any, argilla_client: Any, tmp_path: Path
+) -> None:
     review = make_review("revealed", pairs_map, blind=True)
     page = owner.open()
     frame = opened(page, review, OLDEST)[0]
@@ -315,7 +319,7 @@ def test_a_completed_blind_record_shows_its_label_after_the_next_push(owner: Per
     page.keyboard.press("Enter")
     hidden = wait_for_next(page, before["id"])
     assert hidden.locator(".tag").count() == 0
-    make_review("revealed", pairs_map, blind=True)
+    pull_to_file(review.remote.full_name, argilla_client, tmp_path / "corrected.jsonl")
 
     frame = opened(page, review, "page=1&status=submitted")[0]
     after = shown_record(frame)
@@ -323,6 +327,9 @@ def test_a_completed_blind_record_shows_its_label_after_the_next_push(owner: Per
     assert after["fields"]["admap"]["_c"] == before["fields"]["admap"]["_c"]  # the order stays
     assert "is complete" in frame.inner_text("#admap")
     assert frame.locator(".tag").count() == 2
+    # On the judge's own scale, though no map stands on a blind card.
+    assert frame.locator(".scale >> nth=0").locator("span").all_inner_texts() == ["0", "10"]
+    assert frame.locator("svg").count() == 0
     picture(page, "blind-completed")
     frame = opened(page, review, OLDEST)[0]
     assert frame.locator(".tag").count() == 0
