@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from argilla_admap.cli.output import ParquetFile, dry_run_option, emit, json_option, keep_the_input, note, table
+from argilla_admap.cli.output import (
+    ParquetFile,
+    dry_run_option,
+    emit,
+    fail_partly,
+    json_option,
+    keep_the_input,
+    note,
+    sentence,
+    table,
+)
 from argilla_admap.cli.scoring_options import input_options
 
 if TYPE_CHECKING:
@@ -77,6 +87,11 @@ def command(
         data_map.write(output)
         answer["output"] = str(output)
     emit(answer, as_json, lambda: _show(answer))
+    if 0 < answer["mapped"] < answer["records"]:
+        # Where nothing is scored at all nobody asked for scores: what is seen without a judge is the whole answer.
+        missing = answer["records"] - answer["mapped"]
+        note(f"{missing:,} records have no place: fewer than two of their completions are scored. Score them, then map again.")
+        fail_partly()
 
 
 def _thresholds(text: str) -> DataMap | Thresholds:
@@ -109,9 +124,10 @@ def _show(answer: dict[str, Any]) -> None:
     if answer["boundary_ties"]:
         note(f"{answer['boundary_ties']:,} records tie with a threshold; they stay together on one side of it.")
     if answer["noise_rate"] is not None:
-        note(f"About {answer['noise_rate']:.1%} of the labels are probably wrong.")
+        low, high = answer["noise_interval"]
+        note(f"About {answer['noise_rate']:.1%} of the labels are probably wrong ({low:.1%} to {high:.1%}).")
     if answer["refusal"]:
-        note(f"No P(wrong): {answer['refusal']}.")
+        note(f"No P(wrong): {sentence(answer['refusal'])}")
     for warning in answer["warnings"]:
         note(f"Note: {warning}.")
     if answer["output"]:

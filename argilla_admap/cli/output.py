@@ -19,6 +19,7 @@ __all__ = [
     "json_option",
     "keep_the_input",
     "note",
+    "sentence",
     "show_queues",
     "table",
 ]
@@ -52,6 +53,11 @@ def keep_the_input(source: str, *outputs: Path | None) -> None:
     for output in outputs:
         if output is not None and output.exists() and Path(source).exists() and output.samefile(source):
             raise InputError(f"{output}: this is the input, which must not be lost; name another file with -o")
+
+
+def sentence(reason: str) -> str:
+    """A reason as the end of a sentence: a question keeps its mark."""
+    return reason if reason.endswith(("?", "!", ".")) else reason + "."
 
 
 def note(message: str) -> None:

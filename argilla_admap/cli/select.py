@@ -120,6 +120,8 @@ def _show(answer: dict[str, Any], selection: Selection) -> None:
         rows = [[part.name, part.records, part.kept, f"{part.kept / part.records:.0%}"] for part in parts if part.records]
         if rows:
             table(None, [title, "records", "kept", "share"], rows[:30])
+    if not answer["dropped"]:
+        note("No condition leaves a record out: choose with --region, --max-p-wrong, --without-flag or --fraction.")
     if answer["left_out"]:
         note(f"{answer['left_out']:,} of them have no better and no worse completion, which this format cannot hold: left out.")
     if answer["selected"] < answer["wanted"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from argilla_admap.cli.output import emit, json_option, note, table
+from argilla_admap.cli.output import emit, json_option, note, sentence, table
 
 __all__ = ["command"]
 
@@ -44,8 +44,11 @@ def command(data_map: str, kind: str, rate: float, rounds: int, seed: int, as_js
             ["", "mean", "rounds"],
             rows,
         )
-        note(result.sentence())
-        if answer["refusal"]:
-            note(f"In some rounds there was no P(wrong): {answer['refusal']}.")
+        if answer["refused"] < answer["rounds"]:
+            note(result.sentence())
+        if answer["refused"]:
+            note(
+                f"No P(wrong) in {answer['refused']} of {answer['rounds']} rounds, nothing found: {sentence(answer['refusal'])}"
+            )
 
     emit(answer, as_json, show)

@@ -209,6 +209,9 @@ def within_slopes(offsets: Ints, outcome: Floats, causes: Sequence[Floats], keep
     bread = np.linalg.inv(gram)
     covariance = bread @ (clusters.T @ clusters) @ bread * (records / (records - 1))
     reach = float(student.ppf(0.975, records - 1)) * np.sqrt(np.diag(covariance))
+    # An outcome that does not move with a cause at all leaves the dust of rounding, which is no effect however small its error.
+    dust = 1e-9 * np.sqrt(np.square(columns[0]).mean() / np.maximum(np.square(x).mean(axis=0), 1e-300))
+    slopes, reach = np.where(np.abs(slopes) <= dust, 0.0, slopes), np.where(reach <= dust, 0.0, reach)
     return [
         Estimate(float(slope), float(slope - half), float(slope + half), records)
         for slope, half in zip(slopes, reach, strict=True)

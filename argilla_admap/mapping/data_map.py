@@ -257,6 +257,7 @@ def build_map(
         "regions": {name: int((layout.region == code).sum()) for code, name in enumerate(REGIONS)},
         "thresholds": layout.thresholds.as_json() if layout.thresholds else None,
         "noise_rate": diagnosis.noise_rate,
+        "noise_interval": list(diagnosis.noise_interval) if diagnosis.noise_interval else None,
         "refusal": diagnosis.refusal,
         "warnings": [
             *diagnosis.warnings,

@@ -19,7 +19,7 @@ from argilla_admap.mapping.labels import Labels
 from argilla_admap.mapping.likelihood import MAX_EXACT
 from argilla_admap.mapping.mixture import Group, Mixture, fit_mixture, posterior
 from argilla_admap.mapping.observations import Observations
-from argilla_admap.mapping.predictor import Items, Prediction, folds_of, predict
+from argilla_admap.mapping.predictor import FOLDS, Items, Prediction, folds_of, predict
 
 __all__ = ["MIN_GAIN", "Diagnosis", "diagnose"]
 
@@ -66,11 +66,21 @@ class Diagnosis:
     @property
     def noise_rate(self) -> float | None:
         """Share of the labelled records whose label is wrong, 0..1; None where there is no saying."""
+        return None if self.mixture is None else self._with_spoilt(self.mixture.noise_rate)
+
+    @property
+    def noise_interval(self) -> tuple[float, float] | None:
+        """Between which shares the noise rate lies, by its posterior, with probability .9; None where there is no saying."""
         if self.mixture is None:
             return None
+        low, high = self.mixture.noise_interval
+        return self._with_spoilt(low), self._with_spoilt(high)
+
+    def _with_spoilt(self, rate: float) -> float:
+        """The rate among all records, where some have impossible ratings and the mixture told that of the others."""
         known = np.isfinite(self.p_wrong)
         spoilt = float(self.labels.spoilt[known].mean()) if known.any() else 0.0
-        return spoilt + (1 - spoilt) * self.mixture.noise_rate
+        return spoilt + (1 - spoilt) * rate
 
 
 def diagnose(seen: Observations, labels: Labels, strength: Floats, known: Bools) -> Diagnosis:
@@ -88,6 +98,9 @@ def diagnose(seen: Observations, labels: Labels, strength: Floats, known: Bools)
     items = _items(seen, labels, owner)
     if not len(items.sample):
         return Diagnosis(nothing, labels, refusal="every record's ratings are equal: they order nothing")
+    if len(items.sample) < FOLDS:
+        few = "one record has" if len(items.sample) == 1 else f"{len(items.sample)} records have"
+        return Diagnosis(nothing, labels, refusal=f"only {few} ratings that differ: too few to learn from")
     blocks = evidence_blocks(seen, labels, items, strength, known)
     if not blocks:
         return Diagnosis(nothing, labels, refusal="nothing speaks for or against the labels: score the completions first")
@@ -207,9 +220,10 @@ def _warnings(prediction: Prediction, mixture: Mixture, judged: bool, n: int) ->
             f"the judge's scores explain {max(prediction.explained_by_base, 0):.1%} of the labels' differences: "
             "P(wrong) rests on " + (", ".join(k for k in prediction.penalties if not k.startswith("judge")) or "very little")
         )
-    elif prediction.explained < POOR:
+    if prediction.explained < POOR:
         said.append(
-            f"the evidence explains only {prediction.explained:.0%} of the labels' differences: many wrong labels stay unseen"
+            f"the evidence explains only {prediction.explained:.0%} of the labels' differences: many wrong labels stay unseen, "
+            "and more may be wrong than is said"
         )
     if mixture.noise_rate > 0.35:
         said.append(f"a noise rate of {mixture.noise_rate:.0%} can also mean that judge and labels measure different things")

@@ -29,6 +29,8 @@ LAPSE_OF_PAIRS = 0.03
 #: Dirichlet prior of the stories: one record in fifteen wrong, worth nine records.
 PRIOR = np.array([8.5, 0.25, 0.25, 0.125])
 MAX_NOISE = 0.45
+#: Noise rates at which the posterior is looked at.
+NOISE_GRID = 90
 #: Records whose likelihoods are held at a time.
 CHUNK = 1 << 16
 #: Scales with less of the posterior than this are left out of the average.
@@ -56,12 +58,14 @@ class Mixture:
         weights: their posterior, sums to 1.
         rates: of the stories at each scale; shape (scales, 4).
         gain: nats a record by which the evidence explains the labels better than chance.
+        noise_interval: the noise rate's posterior .05 and .95 quantiles.
     """
 
     scales: Floats
     weights: Floats
     rates: Floats
     gain: float
+    noise_interval: tuple[float, float] = (0.0, 1.0)
 
     @property
     def scale(self) -> float:
@@ -126,7 +130,27 @@ def fit_mixture(groups: Sequence[Group]) -> Mixture:
     kept = weights > NEGLIGIBLE
     weights = weights[kept] / weights[kept].sum()
     gains = np.array([f[2] for f in found])[kept]
-    return Mixture(SCALES[kept], weights, np.array([f[1] for f in found])[kept], float(weights @ gains))
+    kept_rates = np.array([f[1] for f in found])[kept]
+    interval = _noise_interval(spreads, SCALES[kept], kept_rates)
+    return Mixture(SCALES[kept], weights, kept_rates, float(weights @ gains), interval)
+
+
+def _noise_interval(spreads: Sequence[_Spread], scales: Floats, rates: Floats) -> tuple[float, float]:
+    """Posterior .05 and .95 quantiles of the noise rate, over scale and rate; the wrong stories keep their proportions."""
+    grid = MAX_NOISE * (np.arange(NOISE_GRID) + 0.5) / NOISE_GRID
+    posterior = np.empty((len(scales), NOISE_GRID))
+    for i, (scale, rate) in enumerate(zip(scales, rates, strict=True)):
+        told = np.concatenate([spread.stories(float(scale)) for spread in spreads])
+        wrong = np.log(np.exp(told[:, 1:] - told[:, :1]) @ (rate[1:] / rate[1:].sum()))
+        # The prior of the sum of some of a Dirichlet's parts is a beta distribution.
+        prior = PRIOR[0] * np.log1p(-grid) + PRIOR[1:].sum() * np.log(grid)
+        odds = np.exp(np.clip(wrong, -700, 700))
+        posterior[i] = told[:, 0].sum() + prior + np.array([np.log((1 - share) + share * odds).sum() for share in grid])
+    density = np.exp(posterior - posterior.max()).sum(axis=0)
+    reached = np.cumsum(density) / density.sum()
+    edges = MAX_NOISE * np.arange(NOISE_GRID + 1) / NOISE_GRID
+    low, high = np.interp([0.05, 0.95], np.concatenate([[0.0], reached]), edges)
+    return float(low), float(high)
 
 
 def _rates(told: Floats, rates: Floats) -> tuple[Floats, Floats]:

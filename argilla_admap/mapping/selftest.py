@@ -68,8 +68,10 @@ def selftest(scored: RecordStream, *, kind: str = "swap", rate: float = 0.1, rou
     planted = round(rate * len(able))
     if not np.isfinite(seen.scores).any():
         raise InputError("nothing is scored in these data: score them first (`admap score`), then test")
+    if not np.isfinite(seen.ratings).any():
+        raise InputError("the records carry no ratings: there are no labels to plant errors in")
     if planted < 1 or len(able) < 2:
-        raise InputError(f"{len(able)} records have ratings that differ: too few to plant {rate:.0%} errors in")
+        raise InputError(f"records with ratings that differ: {len(able)}; too few to plant {rate:.0%} errors in")
     results = []
     for number in range(rounds):
         rng = np.random.default_rng([seed, number])
@@ -169,6 +171,7 @@ def _answer(results: list[dict[str, Any]], kind: str, rate: float, planted: int,
             "low": max(0.0, first - spread),
             "high": min(float(read), first + spread),
         },
+        "refused": sum(r["refusal"] is not None for r in results),
         "refusal": next((r["refusal"] for r in results if r["refusal"]), None),
     }
 

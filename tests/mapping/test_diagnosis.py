@@ -199,3 +199,39 @@ def test_people_split_and_labels_wrong_are_two_things():
     frame = build_map(scored_stream(turned)).frame
     assert found(frame["p_wrong"].fillna(0), flipped)["auroc"] > 0.85
     assert frame["contested"][flipped].mean() < frame["contested"][split].mean() - 0.2
+
+
+def test_four_records_are_too_few_to_learn_from_and_that_is_said():
+    rows, _ = synthetic(4)
+    data_map = build_map(scored_stream(rows))
+    assert data_map.summary["refusal"] == "only 4 records have ratings that differ: too few to learn from"
+    assert data_map.summary["noise_interval"] is None
+
+
+def test_the_noise_rates_interval_holds_the_truth_and_narrows_with_the_records():
+    held, widths = 0, {}
+    for seed in range(8):
+        for n in (60, 600):
+            rows, wrong = synthetic(n, 4, noise=0.1, seed=seed)
+            low, high = build_map(scored_stream(rows)).summary["noise_interval"]
+            assert 0 <= low < high <= 0.45
+            held += low <= wrong.mean() <= high
+            widths.setdefault(n, []).append(high - low)
+    assert held >= 12
+    assert np.mean(widths[600]) < np.mean(widths[60]) / 2
+
+
+def test_samples_that_scatter_count_less_than_samples_that_agree():
+    rows, wrong = synthetic(300, judge=0.0, seed=4)
+    rng = np.random.default_rng(4)
+    for i, row in enumerate(rows):
+        spread = 0.1 if i % 2 else 3.0
+        for completion in row["completions"]:
+            true = completion["scores"][0]
+            completion["scores"] = [true + spread * float(rng.normal()) for _ in range(6)]
+    p = build_map(scored_stream(rows)).frame["p_wrong"].to_numpy()
+    sure = np.arange(len(rows)) % 2 == 1
+    assert found(p[sure], wrong[sure])["auroc"] > found(p[~sure], wrong[~sure])["auroc"]
+    # The scores lie farther apart where they scatter, and yet say less.
+    assert p[wrong & sure].mean() > 1.5 * p[wrong & ~sure].mean()
+    assert p[~wrong & sure].mean() < p[~wrong & ~sure].mean()

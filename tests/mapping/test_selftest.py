@@ -59,7 +59,7 @@ def test_a_wrong_option_is_named(options, words):
 
 def test_without_scores_or_labels_there_is_nothing_to_plant_in():
     rows = load(DATA / "prometheus_k4_gpt4_3samples.jsonl.gz")
-    with pytest.raises(InputError, match="too few"):
+    with pytest.raises(InputError, match="carry no ratings"):
         selftest(scored_stream(rows))
 
 

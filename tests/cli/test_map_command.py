@@ -1,0 +1,53 @@
+"""`admap map`: its exit code, and what it says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from argilla_admap.cli import main
+from tests.mapping.test_diagnosis import synthetic
+
+
+def mapped(rows, folder, capsys, *options):
+    """The exit code, the JSON or text on stdout, and the prose on stderr."""
+    path = folder / "scored.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    with pytest.raises(SystemExit) as stopped:
+        main(["map", str(path), "-o", str(folder / "map.parquet"), *options])
+    told = capsys.readouterr()
+    return stopped.value.code, told.out, told.err
+
+
+def test_all_scored_ends_with_0_and_tells_the_noise_rate_with_its_interval(tmp_path, capsys):
+    code, _, prose = mapped(synthetic(80)[0], tmp_path, capsys)
+    assert code == 0
+    assert "of the labels are probably wrong (" in prose
+
+
+def test_records_without_a_place_end_with_3_and_are_counted_and_the_map_is_there(tmp_path, capsys):
+    rows, _ = synthetic(80)
+    for row in rows[:5]:
+        row["completions"][0]["scores"] = []
+    code, told, prose = mapped(rows, tmp_path, capsys, "--json")
+    answer = json.loads(told)
+    assert (code, answer["mapped"], answer["flags"]["unscored"]) == (3, 75, 5)
+    assert "5 records have no place" in prose
+    assert (tmp_path / "map.parquet").is_file()
+
+
+def test_data_that_nobody_scored_end_with_0(tmp_path, capsys):
+    rows, _ = synthetic(80)
+    for row in rows:
+        for completion in row["completions"]:
+            completion["scores"] = []
+    assert mapped(rows, tmp_path, capsys)[0] == 0
+
+
+def test_a_refusal_that_asks_keeps_its_question_mark(tmp_path, capsys):
+    rows, _ = synthetic(80)
+    for row in rows:
+        for completion in row["completions"]:
+            completion["scores"] = [-completion["scores"][0]]
+    assert "upside down?\n" in mapped(rows, tmp_path, capsys)[2]
