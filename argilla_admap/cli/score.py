@@ -111,6 +111,8 @@ def explain_unscored(summary: dict[str, Any]) -> None:
         note("The budget is used up; run the same with a higher --max-cost to go on: what was paid for is kept.")
     elif summary["requests"] or summary["retried"]:
         note("Run the same again to ask only those.")
+    elif summary["model"] == "existing":
+        note("To have them scored, ask a judge: the same without --scorer existing.")
 
 
 def dollars(amount: float | None) -> str:

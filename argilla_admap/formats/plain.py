@@ -139,7 +139,8 @@ class UltraFeedback(RowFormat):
 
     The label is `overall_score` where the file has it: it is the one number that the annotator gave the whole completion.
     The mean of the aspects (`fine-grained_score`, or computed from the `Rating` values) is the label where it is absent, or
-    when `fine-grained_score` or `annotations` is named as the rating's field.
+    when `fine-grained_score` or `annotations` is named as the rating's field. The annotator gave both, so the one that is not
+    the label is a judge's score that the data carry: where the two contradict each other, one is wrong.
     """
 
     name = "ultrafeedback"
@@ -173,11 +174,14 @@ class UltraFeedback(RowFormat):
         return tuple(f"annotations.{aspect}.Rating" for aspect in aspects) or ("overall_score",)
 
     def describe(self, fields: FieldNames) -> str:
-        return f"{self.takes}; the label is {_mean_of(fields.rating)}"
+        scores = "the mean of the aspects" if _overall(fields) else "`overall_score`"
+        return f"{self.takes}; the label is {_mean_of(fields.rating)}; the scores that the data carry are {scores}"
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
         items = objects(row, "completions")
         prompt, turns = prompt_of(row, ("instruction",))
+        other = _mean_aspect if _overall(fields) else _overall_score
+        given = [other(item) for item in items]
         ratings, places = item_ratings(row, fields, items, "completions", ("overall_score",))
         return Draft(
             prompt=prompt,
@@ -185,6 +189,8 @@ class UltraFeedback(RowFormat):
             completions=texts(items, "response"),
             ratings=ratings,
             places=places,
+            samples=tuple(() if score is None else (score,) for score in given),
+            judge=None if given.count(None) == len(given) else _AGAINST[_overall(fields)],
             models=_models(items),
             reasons=tuple(optional_text(item.get("critique")) for item in items),
             id=found_id(row, fields),
@@ -193,6 +199,37 @@ class UltraFeedback(RowFormat):
 
     def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
         return put_ratings(row, draft, ratings)
+
+
+#: The judge's name where the label is the overall score, or is not.
+_AGAINST = {True: "the data's ratings by aspect", False: "the data's overall_score"}
+
+
+def _overall(fields: FieldNames) -> bool:
+    return "overall_score" in fields.rating
+
+
+def _overall_score(item: Mapping[str, Any]) -> float | None:
+    return _readable(item.get("overall_score"))
+
+
+def _mean_aspect(item: Mapping[str, Any]) -> float | None:
+    """The mean of the aspects, as the file has it or as its ratings give it."""
+    told = _readable(item.get("fine-grained_score"))
+    annotations = item.get("annotations")
+    if told is not None or not isinstance(annotations, Mapping):
+        return told
+    found = [_readable(aspect.get("Rating")) for aspect in annotations.values() if isinstance(aspect, Mapping)]
+    known = [rating for rating in found if rating is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _readable(value: object) -> float | None:
+    """The number, where there is one: what is not the label does not make a row bad."""
+    try:
+        return number(value, "a score")
+    except RowError:
+        return None
 
 
 def _mean_of(names: Sequence[str]) -> str:

@@ -417,3 +417,21 @@ def test_a_conversation_of_several_turns_keeps_them(write) -> None:
     record = next(read(write("x.jsonl", json.dumps(row))).records())
     assert [turn.role for turn in record.turns] == ["system", "user", "assistant", "user"]
     assert record.completions == ("chosen", "rejected")
+
+
+def test_ultrafeedbacks_other_rating_is_a_score_that_the_data_carry(write) -> None:
+    """The annotator gave an overall score and ratings by aspect: one is the label, the other a judge's score."""
+
+    def item(overall: object, fine: object, *aspects: str) -> dict[str, object]:
+        annotations = {f"aspect{n}": {"Rating": rating, "Rationale": ""} for n, rating in enumerate(aspects)}
+        return {"response": f"text {overall}", "overall_score": overall, "fine-grained_score": fine, "annotations": annotations}
+
+    row = {"instruction": "p", "completions": [item(10, 1.25), item(7, None, "4", "N/A", "5"), item(6, "odd")]}
+    path = write("x.jsonl", (json.dumps(row) + "\n").encode())
+    (record,) = read(path).records()
+    assert record.ratings == (10.0, 7.0, 6.0)
+    assert record.samples == ((1.25,), (4.5,), ())
+    assert record.judge == "the data's ratings by aspect"
+    (record,) = read(path, fields=FieldNames(rating=("annotations",))).records()
+    assert (record.ratings[1], record.samples[0]) == (4.5, (10.0,))
+    assert "the scores that the data carry are the mean of the aspects" in read(path).format.description
