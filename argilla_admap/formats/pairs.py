@@ -283,9 +283,12 @@ class TrlImplicit(Pair):
     )
 
     def fits(self, row: Row) -> bool:
-        # Any other text may be the prompt: then a person must say which it is.
-        return are_texts(row, "chosen", "rejected") and not any(
-            isinstance(value, (str, list)) and not _ASIDE.search(name) for name, value in row.items()
+        # Any other text may be the prompt: then a person must say which it is. Transcripts are left to their own format, so
+        # that a stray row among them does not make them all plain texts.
+        return (
+            are_texts(row, "chosen", "rejected")
+            and not any(isinstance(value, (str, list)) and not _ASIDE.search(name) for name, value in row.items())
+            and not all("\n\nAssistant:" in row[name] for name in ("chosen", "rejected"))
         )
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:

@@ -435,3 +435,16 @@ def test_ultrafeedbacks_other_rating_is_a_score_that_the_data_carry(write) -> No
     (record,) = read(path, fields=FieldNames(rating=("annotations",))).records()
     assert (record.ratings[1], record.samples[0]) == (4.5, (10.0,))
     assert "the scores that the data carry are the mean of the aspects" in read(path).format.description
+
+
+def test_a_stray_row_does_not_make_plain_texts_of_transcripts(write) -> None:
+    turn = {name: f"\n\nHuman: q\n\nAssistant: {name}" for name in ("chosen", "rejected")}
+    path = write(
+        "x.jsonl",
+        "".join(
+            json.dumps(r) + "\n" for r in (turn, turn | {"rejected": turn["rejected"] + "!"}, {**turn, "chosen": "x"})
+        ).encode(),
+    )
+    assert "x.jsonl:3: 'chosen' and 'rejected' share no 'Assistant:' turn" in refusal(path)
+    records = list(read(path, on_error="skip").records())
+    assert [(r.prompt, r.completions[0]) for r in records] == [("q", "chosen"), ("q", "chosen")]
