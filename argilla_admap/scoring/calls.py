@@ -17,7 +17,7 @@ from argilla_admap.errors import AdmapError, JudgeRefused, ScoringError
 from argilla_admap.scoring.claims import Claims
 from argilla_admap.scoring.faults import Cure, Fault, diagnose
 from argilla_admap.scoring.job import Group, Job, Ticket
-from argilla_admap.scoring.limits import Health, Level, Limits
+from argilla_admap.scoring.limits import Health, Level, Limits, Refusals, Verdict
 from argilla_admap.scoring.prices import Budget, Price
 from argilla_admap.scoring.question import Answer, Question, Tally
 from argilla_admap.scoring.receipt import TokenRatio, open_reply
@@ -32,7 +32,7 @@ _CHECKPOINT_ROWS = 20_000
 _MOST_TRIES = 5
 _MOST_TIMEOUTS = 3
 _MOST_UNREADABLE = 3
-_MOST_REFUSALS = 30
+_MOST_REFUSALS = 60
 _LONGEST_PAUSE = 600.0
 
 
@@ -83,6 +83,7 @@ class Calls:
         self._tasks: set[asyncio.Task[None]] = set()
         self._active = 0
         self._health = Health()
+        self._refusals = Refusals()
         self._renewals = 0
         self._renewing = asyncio.Lock()
         self._fatal: BaseException | None = None
@@ -168,7 +169,7 @@ class Calls:
             job = ticket.job
             if found and all(key in found for key in job.question.keys):
                 self.budget.settle(ticket.dollars, 0.0)
-                self._limits.answered(self._loop.time(), ticket.tokens, 0)
+                self._limits.settle(ticket.tokens, 0)
                 self._finish(job, Answer([found[key] for key in job.question.keys]))
                 # Its slot is free, and nobody else would say so.
                 self._loop.call_soon(self._pump)
@@ -230,6 +231,8 @@ class Calls:
             await self._cure(job, diagnose(reply.status, reply.headers, reply.body))
             return
         self._level.answered(now - started)
+        self._limits.answered(now)
+        self._refusals.answered()
         self._limits.learn(reply.headers)
         receipt = open_reply(job.question, reply.body, about, dollars, self.price, self.tally)
         if receipt.fault is None:
@@ -245,7 +248,7 @@ class Calls:
     def _settle(self, ticket: Ticket, tokens: int, spent: float, *, done: bool = True) -> None:
         """Replaces what was set aside by what was used; `done`: and its slot is free."""
         self.budget.settle(ticket.dollars, spent)
-        self._limits.answered(self._loop.time(), ticket.tokens, tokens)
+        self._limits.settle(ticket.tokens, tokens)
         self._active -= done
 
     # From the server to the store.
@@ -313,9 +316,14 @@ class Calls:
             return
         job.refusals += 1
         now = self._loop.time()
-        self._limits.refused(now, fault.wait)
-        self._level.refused(now)
-        if job.refusals < _MOST_REFUSALS:
+        verdict = self._refusals.refused(now)
+        if verdict is Verdict.IN_VAIN or not self._limits.known:
+            # Fewer at once is all that can be done; a pace, once there is one, does better.
+            self._level.refused(verdict)
+        self._limits.refused(now, fault.wait, verdict)
+        if job.refusals < _MOST_REFUSALS and verdict is Verdict.IN_VAIN:
+            self._loop.call_later(fault.wait if fault.wait is not None else 1.0, self._again, job)
+        elif job.refusals < _MOST_REFUSALS:
             self._queue.appendleft(job)
         else:
             self._give_up(job, f"{fault.reason} ({job.refusals} times)", at_fault=True, unreachable=False)

@@ -9,8 +9,9 @@ import email.utils
 import re
 import time
 from collections.abc import Mapping
+from enum import Enum
 
-__all__ = ["Health", "Level", "Limits", "Pace", "duration", "retry_after"]
+__all__ = ["Health", "Level", "Limits", "Pace", "Refusals", "Verdict", "duration", "retry_after"]
 
 #: A little below what is allowed: the server's clock and ours are two, and a request on the way arrives late.
 _MARGIN = 0.985
@@ -58,14 +59,13 @@ class Pace:
 
     def refused(self, now: float, until: float) -> None:
         """The server refused, and nothing is sent before `until`: from then on fewer at once, or slower."""
-        stated = self.most < float("inf")
-        if stated and self.slack > _LEAST_SLACK:
-            # The rate is what the server says: only too many came at once.
+        if self.slack > _LEAST_SLACK and self.most < float("inf"):
+            # The rate is what the server says: most likely only too many came at once.
             self.slack /= 3
         else:
             self._refused = self.rate
-            # Refused again so soon, the pace is far too fast.
-            self.rate *= _NEAR if stated else _slower(now - self._refused_at)
+            # Refused again so soon, the pace is far too fast: or others share what the server allows.
+            self.rate *= _slower(now - self._refused_at)
         self._refused_at = until
         # What could not be sent meanwhile is not caught up on in one burst.
         self._clock = max(self._clock, until + self.slack)
@@ -79,11 +79,62 @@ class Pace:
 
 
 def _slower(seconds: float) -> float:
-    """What becomes of a pace that was found by being refused, and is refused again after so many seconds."""
+    """What becomes of a pace that is refused again after so many seconds."""
     for soon, share in ((3.0, 0.75), (6.0, 0.85), (12.0, 0.93)):
         if seconds < soon:
             return share
     return _NEAR
+
+
+class Verdict(Enum):
+    """What a refusal calls for."""
+
+    FIRST = "slower, for the first time"
+    SLOWER = "slower still"
+    SAME = "nothing: it came with others that were heeded"
+    IN_VAIN = "nothing: to go slower has not helped"
+
+
+class Refusals:
+    """Whether it helps to go slower: a server that refuses by chance, or single questions, refuses as much of fewer."""
+
+    #: Seconds that refusals of one burst lie apart at most; and those of one struggle.
+    _BURST, _STRUGGLE = 1.0, 10.0
+    #: After going slower so many times it would have helped: where no more than a few were ever refused, or still as many.
+    _TIMES, _FEW, _PART = 5, 0.25, 0.7
+    #: Seconds until it is tried again.
+    _IN_VAIN = 60.0
+
+    def __init__(self) -> None:
+        self._answered = self._refused = self._times = 0
+        self._greatest = 0.0
+        self._heeded_at = self._in_vain_until = float("-inf")
+
+    def answered(self) -> None:
+        """A question was answered."""
+        self._answered += 1
+
+    def refused(self, now: float) -> Verdict:
+        """A question was refused."""
+        self._refused += 1
+        if now < self._in_vain_until:
+            return Verdict.IN_VAIN
+        if now - self._heeded_at < self._BURST:
+            return Verdict.SAME
+        share = self._refused / (self._answered + self._refused)
+        if now - self._heeded_at > self._STRUGGLE:
+            self._times = 0
+        self._times += 1
+        self._heeded_at, self._answered, self._refused = now, 0, 0
+        if self._times == 1:
+            # Of the time before there is nothing to learn: a burst may have been let in.
+            self._greatest = 0.0
+            return Verdict.FIRST
+        self._greatest = max(self._greatest, share)
+        if self._times > self._TIMES and (self._greatest <= self._FEW or share >= self._PART * self._greatest):
+            self._times, self._in_vain_until = 0, now + self._IN_VAIN
+            return Verdict.IN_VAIN
+        return Verdict.SLOWER
 
 
 class Limits:
@@ -99,9 +150,13 @@ class Limits:
         self.requests = _a_minute(rpm) if rpm else None
         self.tokens = _a_minute(tpm) if tpm else None
         self._paused_until = 0.0
-        self._slowed_at = -60.0
         self._streak = 0
         self._answers: list[float] = []
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a pace to keep to."""
+        return self.requests is not None or self.tokens is not None
 
     def delay(self, now: float) -> float:
         """Seconds until the next request may go."""
@@ -119,11 +174,15 @@ class Limits:
         if self.tokens is not None:
             self.tokens.take(now, tokens)
 
-    def answered(self, now: float, reserved: int, used: int) -> None:
-        """Gives back what an answer did not use."""
-        self._streak = 0
+    def settle(self, reserved: int, used: int) -> None:
+        """Gives back the tokens that a request did not use."""
         if self.tokens is not None:
             self.tokens.settle(used - reserved)
+
+    def answered(self, now: float) -> None:
+        """A request was let through."""
+        self._streak = 0
+        if self.tokens is not None:
             self.tokens.rise(now)
         if self.requests is not None:
             self.requests.rise(now)
@@ -132,16 +191,23 @@ class Limits:
             if len(self._answers) > 4096:
                 del self._answers[:2048]
 
-    def refused(self, now: float, wait: float | None) -> None:
-        """A 429: all wait as long as the server says, else longer each time in a row; and go slower."""
+    def refused(self, now: float, wait: float | None, verdict: Verdict) -> None:
+        """A 429: all wait as long as the server says, else longer each time in a row; and go slower where that helps."""
         if wait is None:
             wait = min(30.0, 0.5 * 2**self._streak)
+        if verdict is Verdict.IN_VAIN:
+            # Back to what the server or the user has said; where nobody has, to no pace at all.
+            for pace in (self.requests, self.tokens):
+                if pace is not None:
+                    pace.rate = pace.most
+            if self.requests is not None and self.requests.most == float("inf"):
+                self.requests = None
+            return
         self._paused_until = max(self._paused_until, now + wait)
-        if now - self._slowed_at < 1.0:
-            return  # of the same burst
-        self._slowed_at = now
+        if verdict is Verdict.SAME:
+            return
         self._streak += 1
-        if self.requests is None and self.tokens is None:
+        if not self.known:
             recent = [t for t in self._answers if now - t < 5.0]
             if len(recent) >= 20:
                 self.requests = Pace(len(recent) / max(1.0, now - recent[0]), _LEAST_SLACK)
@@ -224,7 +290,6 @@ class Level:
         self._doubling = True
         self._shortest = float("inf")
         self.latency = 0.0
-        self._cut_at = -60.0
 
     def answered(self, seconds: float) -> None:
         """An answer came after so many seconds."""
@@ -237,11 +302,10 @@ class Level:
         elif self.now < self.most:
             self.now = min(float(self.most), self.now + (1.0 if self._doubling else 1.0 / self.now))
 
-    def refused(self, now: float) -> None:
-        """A 429 or a server that gives up: half as many, once a second at most."""
-        self._doubling = False
-        if now - self._cut_at > 1.0:
-            self._cut_at = now
+    def refused(self, verdict: Verdict) -> None:
+        """A 429: half as many, unless that has not helped."""
+        self._doubling = verdict is Verdict.IN_VAIN
+        if verdict in (Verdict.FIRST, Verdict.SLOWER):
             self.now = max(1.0, self.now / 2)
 
     def patience(self, most: float) -> float:

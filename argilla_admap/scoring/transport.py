@@ -114,7 +114,8 @@ def endpoint_name(client: Client) -> str:
 def open_transport(client: Client, model: str) -> Transport:
     """The carrier for requests of `model` by this client."""
     carrier = getattr(client, "_client", None)
-    own = carrier is not None and not type(carrier).__module__.startswith("openai")
+    # What the client makes for itself is a wrapper; `openai.DefaultHttpxClient(verify=...)` is the user's.
+    own = carrier is not None and not type(carrier).__name__.endswith("HttpxClientWrapper")
     return _OwnClient(client) if own or _proxied(URL(str(client.base_url))) else _Direct(client, model)
 
 
@@ -157,6 +158,11 @@ class _Direct:
                 method, url, data=body, headers=headers, timeout=within, allow_redirects=False
             ) as response:
                 return Reply(response.status, response.headers, await response.read())
+        except aiohttp.ClientConnectorCertificateError as exc:
+            raise JudgeRefused(
+                f"{url.host}:{url.port}: its certificate is not trusted ({_ssl_words(exc.certificate_error)}); "
+                "if an authority of your own has signed it, set SSL_CERT_FILE to that authority's certificate"
+            ) from exc
         except (aiohttp.ClientError, asyncio.TimeoutError) as exc:
             raise _failure(exc, url) from exc
 
@@ -204,6 +210,10 @@ def _failure(exc: Exception, url: URL) -> ConnectionFailed:
     if isinstance(exc, aiohttp.ClientResponseError):
         return ConnectionFailed(f"what came back is not HTTP ({exc.message.strip().partition(chr(10))[0][:100]})")
     return ConnectionFailed(str(exc) if isinstance(exc, aiohttp.ClientConnectionError) else type(exc).__name__)
+
+
+def _ssl_words(exc: Exception) -> str:
+    return getattr(exc, "verify_message", None) or str(exc)
 
 
 def _certificates() -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ __all__ = ["served"]
 
 
 @contextmanager
-def served(make_app: Callable[[], web.Application]) -> Iterator[str]:
+def served(make_app: Callable[[], web.Application], tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Serves the application until the block ends; yields its address without a slash at the end."""
     started = threading.Event()
     places: list[str] = []
@@ -22,10 +23,10 @@ def served(make_app: Callable[[], web.Application]) -> Iterator[str]:
     async def run() -> None:
         runner = web.AppRunner(make_app(), shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
         end = asyncio.Event()
         stopping.append((asyncio.get_running_loop(), end))
-        places.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        places.append(f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}")
         started.set()
         await end.wait()
         await runner.cleanup()

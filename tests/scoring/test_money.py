@@ -8,7 +8,7 @@ import pytest
 
 from argilla_admap.errors import InputError
 from argilla_admap.scoring.engine import estimate, score
-from argilla_admap.scoring.limits import Level, Limits, Pace, duration, retry_after
+from argilla_admap.scoring.limits import Level, Limits, Pace, Refusals, Verdict, duration, retry_after
 from argilla_admap.scoring.prices import Budget, find_price
 from argilla_admap.scoring.tokens import estimate_tokens, most_tokens
 from tests.doubles.judge_server import Judge
@@ -125,7 +125,7 @@ def test_tokens_not_used_are_given_back() -> None:
     limits = Limits(tpm=60_000)
     limits.take(100.0, 5000)
     full = limits.delay(100.0)
-    limits.answered(100.0, 5000, 1000)
+    limits.settle(5000, 1000)
     assert full > 3.0
     assert limits.delay(100.0) == pytest.approx(max(0.0, full - 4000 / (1000 * 0.985)))
 
@@ -143,9 +143,42 @@ def test_a_server_states_its_limits_unless_the_user_has() -> None:
 
 def test_a_refusal_makes_all_wait() -> None:
     limits = Limits()
-    limits.refused(100.0, 3.0)
+    limits.refused(100.0, 3.0, Verdict.FIRST)
     assert limits.delay(101.0) == pytest.approx(2.0)
     assert limits.delay(103.0) == 0.0
+
+
+def test_a_server_that_refuses_by_chance_is_not_asked_ever_slower() -> None:
+    refusals, limits, level = Refusals(), Limits(), Level(1000)
+    level.now = 400.0
+    said: list[Verdict] = []
+    for tenth in range(300):
+        now = 100.0 + tenth / 10
+        for _ in range(19):
+            refusals.answered()
+            limits.answered(now)
+        said.append(refusals.refused(now))
+        limits.refused(now, 0.1, said[-1])
+        level.refused(said[-1])
+    assert said[0] is Verdict.FIRST
+    assert Verdict.SLOWER in said
+    assert said[-1] is Verdict.IN_VAIN
+    assert limits.requests is None
+    low = level.now
+    for _ in range(400):
+        level.answered(0.2)
+    assert level.now >= 400 > low
+
+
+def test_a_server_with_a_limit_is_asked_slower_until_it_lets_all_through() -> None:
+    refusals, said = Refusals(), []
+    for second, (answered, refused) in enumerate([(100, 100), (100, 50), (100, 12), (99, 0), (98, 0), (98, 0)]):
+        for _ in range(answered):
+            refusals.answered()
+        said += [refusals.refused(100 + 1.1 * second + n / 1000) for n in range(refused)]
+    assert said.count(Verdict.FIRST) == 1
+    assert said.count(Verdict.SLOWER) == 2
+    assert Verdict.IN_VAIN not in said
 
 
 def test_concurrency_doubles_until_it_is_refused() -> None:
@@ -154,7 +187,7 @@ def test_concurrency_doubles_until_it_is_refused() -> None:
     for _ in range(20):
         level.answered(0.2)
     assert level.now == 40.0
-    level.refused(50.0)
+    level.refused(Verdict.FIRST)
     assert level.now == 20.0
     level.answered(0.2)
     assert 20.0 < level.now < 20.1

@@ -1,0 +1,62 @@
+"""A disk that fills up in the middle of a run: it ends with words that help, and what was paid for and written stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.doubles.judge_server import Judge
+from tests.scoring.makers import records
+
+# No file of the program may grow beyond so many bytes: to the program the same as a full disk (a write that fails).
+LIMITED = (
+    "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); del sys.argv[1]\n"
+    "from argilla_admap.cli import main; main()"
+)
+
+
+def _run(most_bytes: int, *words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", LIMITED, str(most_bytes), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), timeout=120, check=False)
+
+
+def _write(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_a_store_that_cannot_grow_ends_the_run_and_loses_nothing_that_it_took_in(judge: Judge, tmp_path: Path) -> None:
+    rows = [{"id": r.id, "prompt": r.prompt, "completions": [{"text": t} for t in r.completions]} for r in records(300)]
+    source = _write(tmp_path / "in.jsonl", rows)
+    output, store = tmp_path / "out.parquet", tmp_path / "s.sqlite"
+    words = ("score", source, "-o", output, "--base-url", judge.url, "--store", store, "--concurrency", 16, "--json")
+    full = _run(250_000, *words)
+    assert full.returncode == 1, full.stderr
+    assert "Traceback" not in full.stderr
+    assert "make room on that disk" in full.stderr
+    assert not output.exists()
+    assert 16 < judge.counts()["paid"] < 600
+
+    again = _run(1 << 30, *words)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["scored"] == 600
+    assert (judge.counts()["distinct"], judge.counts()["twice"] <= 16) == (600, True)
+
+
+def test_an_output_that_cannot_grow_is_absent_and_not_half(tmp_path: Path) -> None:
+    noise = random.Random(0)
+    rows: list[dict[str, object]] = [
+        {"id": f"r{n}", "prompt": "p", "completions": [{"text": noise.randbytes(4000).hex(), "scores": [3]} for _ in range(2)]}
+        for n in range(300)
+    ]
+    source = _write(tmp_path / "in.jsonl", rows)
+    output = tmp_path / "out.parquet"
+    full = _run(400_000, "score", source, "-o", output, "--scorer", "existing")
+    assert full.returncode == 1, full.stderr
+    assert "Traceback" not in full.stderr
+    assert str(output) in full.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["in.jsonl"]
