@@ -16,7 +16,7 @@ from tests.browser.test_review_page import OLDEST, checked, opened, shown_record
 from tests.review.maps import data_map, row
 
 #: Fifty take a minute for each layout; a few tell as much on every run.
-RECORDS = int(os.environ.get("ADMAP_KEYBOARD_RECORDS", "3"))
+RECORDS = int(os.environ.get("ADMAP_KEYBOARD_RECORDS", "4"))
 ORDERS = ((1.0, 0.0), (0.0, 1.0))
 
 
@@ -25,8 +25,10 @@ def asked(person: Person, make_review: Callable[..., Review], name: str, rows: l
 
 
 @pytest.mark.parametrize("blind", [False, True], ids=["open", "blind"])
-def test_pairs(reader: Person, make_review: Callable[..., Review], argilla_client: Any, blind: bool) -> None:
-    rows = [row(f"pair-{i}", ratings=list(ORDERS[i % 2])) for i in range(RECORDS)]
+def test_answers_to_pairs_come_back_as_they_were_meant(
+    reader: Person, make_review: Callable[..., Review], argilla_client: Any, blind: bool
+) -> None:
+    rows = [row(f"pair-{i}", ratings=list(ORDERS[i // 2 % 2])) for i in range(RECORDS)]
     review = asked(reader, make_review, "pairs", rows, blind=blind)
     page = reader.open(width=1280, height=720)
     frame = opened(page, review, OLDEST)[0]
@@ -34,15 +36,16 @@ def test_pairs(reader: Person, make_review: Callable[..., Review], argilla_clien
     for i in range(RECORDS):
         record = shown_record(frame)
         name = record["external_id"]
-        order = layout.shown_order(name, 2, blind=blind)
-        place = i // 2 % 2
-        better = order[place]
-        expected[name] = (1.0, 0.0) if better == 0 else (0.0, 1.0)
-        page.keyboard.press("12"[place])
-        page.wait_for_function("id => document.getElementById(id).checked", arg=f"better_{'ab'[place]}")
-        page.keyboard.press("Enter")
+        said = ("a", "b", "tie", "both_bad")[i % 4]
+        best = layout.shown_order(name, 2, blind=blind)["ab".find(said)]
+        expected[name] = {"tie": (0.5, 0.5), "both_bad": (0.0, 0.0)}.get(said, ORDERS[best])
+        if i % 4 == 1:
+            page.keyboard.press("d")
+        page.keyboard.press("1234"[i % 4])
+        page.wait_for_function("id => document.getElementById(id).checked", arg=f"better_{said}")
+        with page.expect_response(lambda answer: "/responses" in answer.url):
+            page.keyboard.press("Enter")
         frame = wait_for_next(page, record["id"]) if i + 1 < RECORDS else frame
-    page.wait_for_load_state("networkidle")
     result = pull(review.remote.full_name, argilla_client)
     before = {r["id"]: tuple(r["ratings"]) for r in rows}
     assert result.reviewed == RECORDS
@@ -50,7 +53,9 @@ def test_pairs(reader: Person, make_review: Callable[..., Review], argilla_clien
 
 
 @pytest.mark.parametrize("blind", [False, True], ids=["open", "blind"])
-def test_six_on_a_scale_to_ten(reader: Person, make_review: Callable[..., Review], argilla_client: Any, blind: bool) -> None:
+def test_ratings_of_six_on_a_scale_to_ten_come_back_on_their_completions(
+    reader: Person, make_review: Callable[..., Review], argilla_client: Any, blind: bool
+) -> None:
     rng = random.Random(4)
     rows = [row(f"six-{i}", 6, ratings=[float(rng.randint(1, 10)) for _ in range(6)]) for i in range(RECORDS)]
     rows[0]["ratings"] = [10.0, 9.0, 1.0, 4.0, 5.0, 6.0]  # so that the scale reaches to ten
@@ -74,9 +79,9 @@ def test_six_on_a_scale_to_ten(reader: Person, make_review: Callable[..., Review
         )
         assert len(checked(page)) == 6
         expected[name] = {own: float(given[place]) for place, own in enumerate(layout.shown_order(name, 6, blind=blind))}
-        page.keyboard.press("Enter")
+        with page.expect_response(lambda answer: "/responses" in answer.url):
+            page.keyboard.press("Enter")
         frame = wait_for_next(page, record["id"]) if i + 1 < RECORDS else frame
-    page.wait_for_load_state("networkidle")
     result = pull(review.remote.full_name, argilla_client)
     before = {r["id"]: tuple(r["ratings"]) for r in rows}
     assert result.reviewed == RECORDS

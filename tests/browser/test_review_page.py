@@ -168,36 +168,6 @@ _NEXT = """id => {
 }"""
 
 
-def test_fifty_records_are_answered_by_keyboard_alone(owner: Person, make_review: Any, pairs_map: Any) -> None:
-    review = make_review("fifty", pairs_map)
-    page = owner.open()
-    frame = opened(page, review, OLDEST)[0]
-    given = {}
-    for i in range(50):
-        record = shown_record(frame)
-        key, value = [("1", "a"), ("2", "b"), ("3", "tie"), ("4", "both_bad")][i % 4]
-        if i % 10 == 0:
-            page.keyboard.press("d")
-        page.keyboard.press(key)
-        page.wait_for_function("id => document.getElementById(id).checked", arg=f"better_{value}")
-        given[record["id"]] = value
-        page.keyboard.press("Enter")
-        frame = wait_for_next(page, record["id"])
-    answers = owner_answers(review)
-    assert answers == given
-
-
-def owner_answers(review: Review) -> dict[str, Any]:
-    """The submitted answers to `better` on the server."""
-    return {
-        str(item["id"]): response["values"]["better"]["value"]
-        for page in review.api.pages(review.remote, ("responses",))
-        for item in page
-        for response in item.get("responses") or ()
-        if response["status"] == "submitted"
-    }
-
-
 @both_roles
 def test_a_key_marks_the_differences_word_by_word(person: Person, pairs: Review) -> None:
     page = person.open()
