@@ -85,7 +85,7 @@ def test_not_a_number_counts_as_unscored(scored: Path, tmp_path: Path) -> None:
     changed = _change(scored, tmp_path / "nan.parquet", "scores", 4, [float("nan"), 3.0])
     with pytest.raises(SystemExit) as end:
         main(["map", str(changed), "-o", str(tmp_path / "map.parquet"), "--json"])
-    assert end.value.code == 0
+    assert end.value.code == 3
     row = pq.read_table(tmp_path / "map.parquet").to_pylist()[4]
     assert row["variance"] is None
     assert "unscored" in row["flags"]
