@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from argilla_admap.mapping.data_map import build_map
+from argilla_admap.mapping.transitivity import strengths_elsewhere
 from tests.mapping.plain import scored_stream
 
 LONG = (
@@ -148,7 +149,7 @@ def test_a_prompt_of_nearly_the_same_words_is_the_same_prompt_to_the_same_two_co
             "What do you know of the history of lighthouses in the north, and who was the first to build one there?",
             WALK,
         ),
-        ("Is the harbour in the north of the old town?", "Is the harbour in the south of the old town?", ("Yes", "No")),
+        (LONGER, LONGER.replace("old", "new"), ("Yes", "No")),
     ],
 )
 def test_another_question_with_the_same_answers_is_no_contradiction(prompt, other, completions):
@@ -173,3 +174,12 @@ def test_what_a_near_duplicate_says_of_a_label_counts_for_p_wrong():
     p = data_map.frame["p_wrong"].to_numpy()
     assert p.argmax() == 1
     assert p[1] > 5 * p[3:].max()
+
+
+def test_a_record_does_not_speak_for_its_own_label():
+    ratings = np.array([1.0, -1.0, 1.0, -1.0])
+    keys = np.array([7, 7], np.uint64), np.array([1, 2, 1, 2], np.uint64)
+    strength, known = strengths_elsewhere(np.array([0, 2, 4]), *keys, ratings, np.ones(4, bool))
+    # One comparison elsewhere, of difference 2: (1 + RIDGE / 2) * (s_1 - s_2) = 2.
+    assert known.all()
+    assert strength == pytest.approx([2 / 3, -2 / 3, 2 / 3, -2 / 3])

@@ -55,6 +55,13 @@ def test_the_order_of_the_rows_is_irrelevant_to_the_fit_too(seed, k, random):
     assert all(first[i] == pytest.approx(second[i], abs=1e-9) for i in first)
 
 
+def test_the_records_that_the_fit_looks_at_do_not_depend_on_the_order_of_the_rows(monkeypatch):
+    monkeypatch.setattr("argilla_admap.mapping.diagnosis.FIT_RECORDS", 90)
+    rows, _ = synthetic(200, seed=6)
+    first, second = p_of(rows), p_of(rows[::-1])
+    assert all(first[i] == pytest.approx(second[i], abs=1e-9) for i in first)
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 1000), st.integers(2, 4))
 def test_the_order_of_the_completions_is_irrelevant(seed, k):
@@ -92,7 +99,13 @@ def test_nothing_leaks_whatever_is_missing(records):
             for j, r in enumerate(given_ratings)
         ]
         rows.append({"id": f"r{i}", "prompt": f"p{i}", "completions": completions})
+    # Enough others for P(wrong) to be there.
+    rows += [
+        {**r, "completions": [{**c, "scores": [min(max(c["scores"][0] + 2, 0.0), 5.0)]} for c in r["completions"]]}
+        for r in synthetic(90, noise=0.2, start=1000)[0]
+    ]
     data_map = build_map(scored_stream(rows))
+    assert data_map.frame["p_wrong"].max() > 0.7
     table = data_map.stream().table()
     for column in ("p_wrong", "contested", "region_confidence", "agreement", "mean", "variance"):
         values = table.column(column).to_pylist()
