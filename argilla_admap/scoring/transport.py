@@ -10,6 +10,7 @@ The only module that imports `openai` and `aiohttp`.
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import inspect
 import os
@@ -140,6 +141,7 @@ class _Direct:
         self._model = model
         self._ways: dict[str, _Way] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._usual_headers: dict[str, str] | None = None
         self._asking = asyncio.Lock()
 
     async def post(self, path: str, body: bytes, timeout: float) -> Reply:
@@ -150,12 +152,11 @@ class _Direct:
 
     async def _send(self, method: str, path: str, body: bytes | None, timeout: float) -> Reply:
         url, headers = self._ways.get(path) or await self._way(path)
-        session = self._session or self._open(url)
-        # Connecting gives up first: where nothing was sent, nothing is paid.
-        within = aiohttp.ClientTimeout(total=timeout, connect=min(_CONNECT_WITHIN, 0.9 * timeout))
+        session = self._session or self._open(url, headers)
+        own = None if headers is self._usual_headers else headers
         try:
             async with session.request(
-                method, url, data=body, headers=headers, timeout=within, allow_redirects=False
+                method, url, data=body, headers=own, timeout=_within(timeout), allow_redirects=False
             ) as response:
                 return Reply(response.status, response.headers, await response.read())
         except aiohttp.ClientConnectorCertificateError as exc:
@@ -172,14 +173,16 @@ class _Direct:
                 self._ways[path] = await _ask_client(self._client, path, self._model)
             return self._ways[path]
 
-    def _open(self, url: URL) -> aiohttp.ClientSession:
+    def _open(self, url: URL, headers: dict[str, str]) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             limit=0,
             keepalive_timeout=_MOST_IDLE,
             ttl_dns_cache=_ADDRESSES_FOR,
             ssl=_certificates() if url.scheme == "https" else True,
         )
-        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        # Headers of the session cost less than those of each request.
+        self._usual_headers = headers
+        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=headers)
         return self._session
 
     async def renew(self) -> bool:
@@ -210,6 +213,12 @@ def _failure(exc: Exception, url: URL) -> ConnectionFailed:
     if isinstance(exc, aiohttp.ClientResponseError):
         return ConnectionFailed(f"what came back is not HTTP ({exc.message.strip().partition(chr(10))[0][:100]})")
     return ConnectionFailed(str(exc) if isinstance(exc, aiohttp.ClientConnectionError) else type(exc).__name__)
+
+
+@functools.lru_cache
+def _within(timeout: float) -> aiohttp.ClientTimeout:
+    # Connecting gives up first: where nothing was sent, nothing is paid.
+    return aiohttp.ClientTimeout(total=timeout, connect=min(_CONNECT_WITHIN, 0.9 * timeout))
 
 
 def _ssl_words(exc: Exception) -> str:
