@@ -18,6 +18,8 @@ __all__ = ["Evidence", "letter_names"]
 
 #: Weights of less than this, in log-odds, are not worth a sentence.
 WORTH_SAYING = 0.1
+#: Of less than this "a little", of more than the other "strongly": odds of 2 and of 8 to 1.
+LITTLE, STRONG = float(np.log(2.0)), float(np.log(8.0))
 #: Log-odds beyond which the number is not told: scores alone cannot prove more, since a judge may be wrong altogether.
 MOST_TOLD = float(np.log(30.0))
 UNPLACED = "It has no place on the map: fewer than two of its completions are scored."
@@ -98,11 +100,13 @@ class Evidence:
         sentences = [_where(against, headline), _where(known & ~against, support)]
         for name, values in parts.items():
             worth = known & (np.abs(values) >= WORTH_SAYING)
-            speaks = _where_else(values > 0, " against the label: ", " for the label: ")
+            strength = np.abs(values)
+            how = _where_else(strength >= STRONG, " strongly", _where_else(strength < LITTLE, " a little", ""))
+            side = _where_else(values > 0, " against the label (", " for the label (")
             scores = self._scores(name, start, stop, up, down, above, below, known) if name.startswith("judge") else None
             said = _KINDS.get(name, name) if scores is None else scores
             weight = _number(values, 1, signed=True)
-            sentences.append(_where(worth, _joined(said, speaks, weight, ".")))
+            sentences.append(_where(worth, _joined(said, how, side, weight, ").")))
         sentences.append(self._noise(above, below, known, start, stop))
         return sentences
 

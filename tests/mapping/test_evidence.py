@@ -1,0 +1,28 @@
+"""The reasons for P(wrong) as a reviewer reads them."""
+
+from __future__ import annotations
+
+import re
+
+from argilla_admap.mapping.data_map import build_map
+from tests.mapping.plain import scored_stream
+from tests.mapping.test_diagnosis import synthetic
+
+SAID = re.compile(
+    r"The judge gives [AB] [\d.]+ and [AB] [\d.]+, which speaks( strongly| a little|) (for|against) the label \(([+-]?[\d.]+)\)\."
+)
+
+
+def test_the_judges_part_is_said_in_words_and_as_a_number_that_agree():
+    table = build_map(scored_stream(synthetic(400)[0])).stream().table()
+    seen = set()
+    for sentences in table.column("evidence").to_pylist():
+        for strength, side, number in (found.groups() for said in sentences if (found := SAID.fullmatch(said))):
+            weight = float(number)
+            assert (weight > 0) == (side == "against")
+            # Odds of 2 and of 8 to 1, rounded: 0.7 and 2.1.
+            assert (strength == " a little") == (abs(weight) < 0.7) or abs(weight) == 0.7
+            assert (strength == " strongly") == (abs(weight) > 2.1) or abs(weight) == 2.1
+            seen.add((strength, side))
+    every = {(strength, side) for strength in (" strongly", " a little", "") for side in ("for", "against")}
+    assert seen == every
