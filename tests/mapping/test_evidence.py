@@ -9,7 +9,8 @@ from tests.mapping.plain import scored_stream
 from tests.mapping.test_diagnosis import synthetic
 
 SAID = re.compile(
-    r"The judge gives [AB] [\d.]+ and [AB] [\d.]+, which speaks( strongly| a little|) (for|against) the label \(([+-]?[\d.]+)\)\."
+    r"The judge gives [AB] [\d.]+ and [AB] [\d.]+, which speaks"
+    r"( strongly| a little|) (for|against) the label \(([+-]?[\d.]+)\)\."
 )
 
 
