@@ -21,6 +21,8 @@ MAX_MODELS = 200
 WORDS_PENALTY = 3.0
 #: Beside labels of two values, differences of scores count up to about 1 / BOUND times the usual one.
 BOUND = 0.5
+#: Share of the records that settles whether labels have two values: a stray record does not turn the fit of all others.
+MOSTLY = 0.95
 #: Of the error variance that all records share, beside a record's own.
 PRIOR_FREEDOM = 2.0
 #: Of the scores' variance within records, at the least, is taken to be true.
@@ -52,9 +54,18 @@ def evidence_blocks(seen: Observations, labels: Labels, items: Items, strength: 
 
 
 def _two_valued(labels: Labels, items: Items) -> bool:
-    """Whether the labels only say which is better: within every record whose ratings differ, all differ as much."""
-    size = np.abs(labels.rating[labels.used & ~labels.constant[items.owner]])
-    return bool(len(size)) and float(np.ptp(size)) < 1e-6
+    """Whether the labels only say which is better: nearly all records whose ratings differ have two of them, as far apart."""
+    counted = labels.used & ~labels.constant[items.owner]
+    rating, owner = labels.rating[counted], items.owner[counted]
+    if not len(rating):
+        return False
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    low, high = np.minimum.reduceat(rating, starts), np.maximum.reduceat(rating, starts)
+    record = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(owner)))
+    between = np.minimum(rating - low[record], high[record] - rating) > 1e-6
+    plain = np.bincount(record, between) == 0
+    spread = high - low
+    return float((plain & (np.abs(spread - np.median(spread)) < 1e-6)).mean()) >= MOSTLY
 
 
 def _as_reliable(value: Floats, judged: Bools, errors: Floats, counts: Ints, items: Items) -> Floats:

@@ -85,6 +85,23 @@ def test_p_wrong_rises_with_the_margin_against_the_label(scale, margins, rate):
     assert (np.diff(p) >= -1e-12).all()
 
 
+def clear_records():
+    """Pairs that a good judge scored from 0 to 5; nine labels are wrong."""
+    rows, _ = synthetic(90, judge=0.1, start=1000)
+    return [
+        {**r, "completions": [{**c, "scores": [min(max(c["scores"][0] + 2, 0.0), 5.0)]} for c in r["completions"]]}
+        for r in rows
+    ]
+
+
+def test_a_stray_record_does_not_turn_the_fit_of_all_others():
+    alone = build_map(scored_stream(clear_records()))
+    completions = [{"text": f"t{j}", "rating": r, "scores": [s]} for j, (r, s) in enumerate([(0, 2.0), (3, 1.0), (1, 4.0)])]
+    beside = build_map(scored_stream([*clear_records(), {"id": "stray", "prompt": "p", "completions": completions}]))
+    assert alone.frame["p_wrong"].max() > 0.8
+    assert beside.frame["p_wrong"].to_numpy()[:90] == pytest.approx(alone.frame["p_wrong"].to_numpy(), abs=0.1)
+
+
 ratings = st.lists(st.one_of(st.none(), st.integers(0, 3)), min_size=1, max_size=5)
 
 
@@ -99,13 +116,8 @@ def test_nothing_leaks_whatever_is_missing(records):
             for j, r in enumerate(given_ratings)
         ]
         rows.append({"id": f"r{i}", "prompt": f"p{i}", "completions": completions})
-    # Enough others for P(wrong) to be there.
-    rows += [
-        {**r, "completions": [{**c, "scores": [min(max(c["scores"][0] + 2, 0.0), 5.0)]} for c in r["completions"]]}
-        for r in synthetic(90, noise=0.2, start=1000)[0]
-    ]
-    data_map = build_map(scored_stream(rows))
-    assert data_map.frame["p_wrong"].max() > 0.7
+    # Enough others for P(wrong) to be there, unless all of these speak against it.
+    data_map = build_map(scored_stream([*rows, *clear_records()]))
     table = data_map.stream().table()
     for column in ("p_wrong", "contested", "region_confidence", "agreement", "mean", "variance"):
         values = table.column(column).to_pylist()
