@@ -16,4 +16,5 @@ install_missing
 .venv/bin/ruff check
 .venv/bin/ruff format --check
 .venv/bin/mypy
-.venv/bin/python -m pytest "$@"
+# The same examples in each run: what is new is looked for by `pytest` alone.
+.venv/bin/python -m pytest --hypothesis-profile=ci "$@"

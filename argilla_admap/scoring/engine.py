@@ -325,6 +325,8 @@ class _Run:
     async def _tick(self) -> None:
         while True:
             self._report()
+            # Arrow's allocator keeps what was freed unless it is asked.
+            pa.default_memory_pool().release_unused()
             await asyncio.sleep(0.5)
 
     def _report(self) -> None:
