@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ class ScoringCommand(click.Command):
     """A command that takes, beside its own options, those of the scorer that ``--scorer`` names."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Scoring holds small batches for a short time: the system's allocator gives their memory back, Arrow's own keeps it.
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
         self._take_in(ctx, _value_of("--scorer", args))
         return super().parse_args(ctx, args)
 
