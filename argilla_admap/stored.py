@@ -80,7 +80,7 @@ def _cast(path: Path, column: pa.Array[Any], field: pa.Field[Any]) -> pa.Array[A
         return column
     try:
         return column.cast(field.type)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as exc:
+    except pa.ArrowException as exc:
         raise InputError(
             f"{path}: the column {field.name!r} holds {column.type}, expected {field.type} ({str(exc).splitlines()[0]}); "
             "make the file again with `admap score` or `admap map`"
