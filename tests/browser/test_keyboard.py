@@ -24,6 +24,18 @@ def asked(person: Person, make_review: Callable[..., Review], name: str, rows: l
     return make_review(f"{name}-{'blind' if blind else 'open'}-{person.role}", data_map(rows), blind=blind)
 
 
+def submit(page: Any) -> None:
+    with page.expect_response(lambda answer: "/responses" in answer.url):
+        page.keyboard.press("Enter")
+
+
+def brought_home(review: Review, client: Any, rows: list[dict[str, Any]]) -> dict[str, tuple[float, ...]]:
+    """The labels of all records after a pull."""
+    result = pull(review.remote.full_name, client)
+    assert result.reviewed == len(rows)
+    return {r["id"]: result.corrections.get(r["id"], tuple(r["ratings"])) for r in rows}
+
+
 @pytest.mark.parametrize("blind", [False, True], ids=["open", "blind"])
 def test_answers_to_pairs_come_back_as_they_were_meant(
     reader: Person, make_review: Callable[..., Review], argilla_client: Any, blind: bool
@@ -43,13 +55,9 @@ def test_answers_to_pairs_come_back_as_they_were_meant(
             page.keyboard.press("d")
         page.keyboard.press("1234"[i % 4])
         page.wait_for_function("id => document.getElementById(id).checked", arg=f"better_{said}")
-        with page.expect_response(lambda answer: "/responses" in answer.url):
-            page.keyboard.press("Enter")
+        submit(page)
         frame = wait_for_next(page, record["id"]) if i + 1 < RECORDS else frame
-    result = pull(review.remote.full_name, argilla_client)
-    before = {r["id"]: tuple(r["ratings"]) for r in rows}
-    assert result.reviewed == RECORDS
-    assert {name: result.corrections.get(name, before[name]) for name in expected} == expected
+    assert brought_home(review, argilla_client, rows) == expected
 
 
 @pytest.mark.parametrize("blind", [False, True], ids=["open", "blind"])
@@ -79,14 +87,10 @@ def test_ratings_of_six_on_a_scale_to_ten_come_back_on_their_completions(
         )
         assert len(checked(page)) == 6
         expected[name] = {own: float(given[place]) for place, own in enumerate(layout.shown_order(name, 6, blind=blind))}
-        with page.expect_response(lambda answer: "/responses" in answer.url):
-            page.keyboard.press("Enter")
+        submit(page)
         frame = wait_for_next(page, record["id"]) if i + 1 < RECORDS else frame
-    result = pull(review.remote.full_name, argilla_client)
-    before = {r["id"]: tuple(r["ratings"]) for r in rows}
-    assert result.reviewed == RECORDS
-    after = {name: result.corrections.get(name, before[name]) for name in expected}
-    assert after == {name: tuple(said[own] for own in range(6)) for name, said in expected.items()}
+    meant = {name: tuple(said[own] for own in range(6)) for name, said in expected.items()}
+    assert brought_home(review, argilla_client, rows) == meant
 
 
 def test_the_completion_that_is_asked_about_is_in_view_and_framed(reader: Person, make_review: Callable[..., Review]) -> None:
