@@ -15,7 +15,6 @@ from argilla_admap.cli.output import (
     json_option,
     keep_the_input,
     note,
-    sentence,
     table,
 )
 from argilla_admap.cli.scoring_options import input_options
@@ -114,21 +113,33 @@ def _thresholds(text: str) -> DataMap | Thresholds:
 
 
 def _show(answer: dict[str, Any]) -> None:
+    from argilla_admap.report.words import diagnosis_sentences
+
     rows: list[list[object]] = [["records", answer["records"]], ["on the map", answer["mapped"]]]
     rows += [[f"region {name}", count] for name, count in answer["regions"].items()]
     rows += [[f"flag {name}", count] for name, count in answer["flags"].items()]
     rows += [[f"issue {name}", count] for name, count in answer["issues"].items()]
     table(None, ["", "records"], rows)
+    if answer["noise_by_source"]:
+        parts = [
+            [p["source"], p["records"], f"{p['noise_rate']:.1%}", "{:.1%} to {:.1%}".format(*p["noise_interval"])]
+            for p in answer["noise_by_source"]
+        ]
+        table("Wrong labels by source, estimated", ["source", "records", "wrong", "90% interval"], parts)
     if answer["thresholds"]:
-        note("Thresholds: variance {variance:.4g}, mean {mean:.4g}.".format(**answer["thresholds"]))
+        limits = "Regions: high_var from a variance of {variance:.4g}; of the rest, high_avg from a mean of {mean:.4g}."
+        note(limits.format(**answer["thresholds"]))
     if answer["boundary_ties"]:
         note(f"{answer['boundary_ties']:,} records tie with a threshold; they stay together on one side of it.")
-    if answer["noise_rate"] is not None:
-        low, high = answer["noise_interval"]
-        note(f"About {answer['noise_rate']:.1%} of the labels are probably wrong ({low:.1%} to {high:.1%}).")
-    if answer["refusal"]:
-        note(f"No P(wrong): {sentence(answer['refusal'])}")
-    for warning in answer["warnings"]:
-        note(f"Note: {warning}.")
+    for line in diagnosis_sentences(answer):
+        note(line)
     if answer["output"]:
-        note(f"Written to {answer['output']}.")
+        note(f"Written to {answer['output']}. {_next(answer)}")
+
+
+def _next(answer: dict[str, Any]) -> str:
+    """What to do with the map."""
+    push = f"review it in Argilla with `admap push {answer['output']} --dataset NAME`"
+    if not answer["mapped"]:
+        return f"Next: score the completions (`admap score`) and map again, or {push}: what is found above is there already."
+    return f"Next: look at it with `admap report {answer['output']} -o map.html`, or {push}."

@@ -101,15 +101,15 @@ def _estimate(preferences: Any, options: ScoreOptions, dataset: str, as_json: bo
 
 
 def _show(done: Run) -> None:
+    from argilla_admap.report.words import diagnosis_sentences
+
     scored, mapped, pushed = done.scored.summary, done.data_map.summary, done.pushed
     click.echo(
         f"{scored['scored']:,} of {scored['completions']:,} completions scored for {dollars(scored['cost_usd'])}; "
         f"{mapped['mapped']:,} of {mapped['records']:,} records on the map ({done.output})."
     )
-    if mapped.get("noise_rate") is not None:
-        click.echo(f"About {mapped['noise_rate']:.1%} of the labels are probably wrong.")
-    elif mapped.get("refusal"):
-        click.echo(f"No P(wrong): {mapped['refusal']}.")
+    for line in diagnosis_sentences(mapped):
+        click.echo(line)
     verb = "made" if pushed.created else "updated"
     click.echo(f"{pushed.dataset} {verb}: {pushed.added:,} records added, {pushed.updated:,} updated.")
     click.echo()

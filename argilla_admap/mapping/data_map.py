@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.agreement import agreement, uncentred_cosine
-from argilla_admap.mapping.arrays import Floats, Ints
+from argilla_admap.mapping.arrays import Floats
 from argilla_admap.mapping.association import HIGH_ASSOCIATION, cramers_v
 from argilla_admap.mapping.columns import coded_column, double_column, names_column
 from argilla_admap.mapping.contested import contested
@@ -33,6 +33,7 @@ from argilla_admap.mapping.flags import FLAGS, flag_records
 from argilla_admap.mapping.labels import prepare_labels
 from argilla_admap.mapping.observations import Observations, observe, scores_of_samples
 from argilla_admap.mapping.regions import Given, lay_out
+from argilla_admap.mapping.sources import noise_by_source, sorted_by_source, sources_by_region, worse_sources
 from argilla_admap.mapping.transitivity import strengths_elsewhere
 from argilla_admap.records import MAP_FIELDS, SCORED_SCHEMA
 from argilla_admap.stored import read_stored
@@ -251,6 +252,8 @@ def build_map(
     association = cramers_v(layout.region[mapped & (seen.sources >= 0)], seen.sources[mapped & (seen.sources >= 0)])
     high = association is not None and association >= HIGH_ASSOCIATION
     column = stratify or "source"
+    rate = diagnosis.mixture.noise_rate if diagnosis.mixture else None
+    noise = noise_by_source(diagnosis.p_wrong, ~labels.constant, seen.sources, seen.source_names, rate)
     summary = {
         "records": seen.n,
         "mapped": int(mapped.sum()),
@@ -258,10 +261,12 @@ def build_map(
         "thresholds": layout.thresholds.as_json() if layout.thresholds else None,
         "noise_rate": diagnosis.noise_rate,
         "noise_interval": list(diagnosis.noise_interval) if diagnosis.noise_interval else None,
+        "noise_by_source": [part.as_json() for part in noise],
         "refusal": diagnosis.refusal,
         "warnings": [
             *diagnosis.warnings,
-            *([_sorted_by_source(column, association)] if association is not None and high and stratify is None else []),
+            *([sorted_by_source(column, association)] if association is not None and high and stratify is None else []),
+            *worse_sources(noise, column),
         ],
         "flags": {name: int(masks[name].sum()) for name in FLAGS},
         "issues": {name: int(mask.sum()) for name, mask in findings.records.items() if mask.any()},
@@ -279,7 +284,7 @@ def build_map(
         "fit": diagnosis.facts,
         "variance": _BETWEEN if between else _TOTAL,
         "judge_noise": "assumed, a share of the scale: no completion has several samples" if assumed else "from the samples",
-        "sources_by_region": _sources_by_region(layout.region, seen),
+        "sources_by_region": sources_by_region(layout.region, seen.sources, seen.source_names),
     }
     evidence = Evidence(seen, diagnosis, findings, mapped)
     return DataMap(source, _numbers(source.schema, kept, added), added, info, evidence.column)
@@ -309,23 +314,6 @@ def _who_judged(kept: list[pa.RecordBatch], info: Mapping[str, Any]) -> dict[str
     return {
         "judge": ", ".join([name for name in found.to_pylist() if name][:5]) or None,
         "prompt_version": versions[0] if versions else None,
-    }
-
-
-def _sorted_by_source(column: str, association: float) -> str:
-    return (
-        f"region goes with {column} (Cramér's V {association:.2f}): choosing by region is in part choosing by {column}; "
-        f"split within it with --stratify {column}"
-    )
-
-
-def _sources_by_region(region: Ints, seen: Observations) -> dict[str, dict[str, int]]:
-    """How many records of each region come from the ten commonest sources."""
-    counts = np.bincount(seen.sources[seen.sources >= 0], minlength=len(seen.source_names))
-    common = np.argsort(-counts, kind="stable")[:10]
-    return {
-        name: {seen.source_names[s]: int(((region == code) & (seen.sources == s)).sum()) for s in common}
-        for code, name in enumerate(REGIONS)
     }
 
 

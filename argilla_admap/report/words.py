@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from argilla_admap.mapping.association import HIGH_ASSOCIATION, cramers_v
+from argilla_admap.records import printable
 from argilla_admap.report.points import REGIONS, Points
 
-__all__ = ["FLAG_TITLES", "REGION_TITLES", "Figure", "headline", "map_figures", "share"]
+__all__ = [
+    "FLAG_TITLES",
+    "ISSUE_TITLES",
+    "REGION_TITLES",
+    "Figure",
+    "diagnosis_sentences",
+    "headline",
+    "map_figures",
+    "noise_sentence",
+    "refusal_sentence",
+    "share",
+]
 
 REGION_TITLES = {"high_var": "high variance", "high_avg": "high average", "low_avg": "low average"}
 FLAG_TITLES = {
@@ -21,6 +34,19 @@ FLAG_TITLES = {
     "boundary": "on a region's boundary",
     "unscored": "unscored",
 }
+#: What the detectors that ask no judge find.
+ISSUE_TITLES = {
+    "impossible_value": "a rating outside the scale",
+    "opposite_duplicate": "the same pair with the opposite label",
+    "contradiction": "other records of the prompt say the opposite",
+    "identical_completions": "one text twice, rated differently",
+    "empty": "an empty completion",
+    "truncated": "a completion that is cut off",
+    "wrong_language": "a completion in another language",
+}
+#: Of the sources, so many have a line of their own.
+_SOURCES_TOLD = 8
+_NAME = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +91,15 @@ def map_figures(points: Points) -> list[Figure]:
         count = int((points.region == code).sum())
         figures.append(Figure(REGION_TITLES[region], f"{count:,}", share(count, n) + " of the records"))
     summary = _summary(points)
-    rate = summary.get("noise_rate")
-    if isinstance(rate, (int, float)):
-        figures.append(Figure("label errors, estimated", share(rate, 1), "fitted to this map's labels and scores"))
+    figures += _noise(summary)
     doubt = points.numbers["p_wrong"]
     if np.isfinite(doubt).any():
         expected = float(np.nansum(doubt))
-        figures.append(Figure("sum of P(wrong)", f"{expected:,.0f}", f"{int((doubt >= 0.5).sum()):,} records at 0.5 or more"))
+        note = f"wrong labels expected among these records; {int((doubt >= 0.5).sum()):,} at 0.5 or more"
+        figures.append(Figure("sum of P(wrong)", f"{expected:,.0f}", note))
     else:
         reason = summary.get("refusal") or "the records carry no labels, or judge and labels do not agree enough"
-        figures.append(Figure("P(wrong)", "none", str(reason)))
+        figures.append(Figure("P(wrong)", "none", f"{reason}; {_WITHOUT}"))
     # The lean of a region to a source is said with its figures below; the map's own sentence on it would say it twice.
     warnings = summary.get("warnings")
     figures += [
@@ -88,6 +113,62 @@ def map_figures(points: Points) -> list[Figure]:
         bit = points.flag_names.index(flag)
         count = int((points.flags >> bit & 1).sum())
         figures.append(Figure(f"flag: {FLAG_TITLES.get(flag, flag.replace('_', ' '))}", f"{count:,}", share(count, n)))
+    issues = summary.get("issues")
+    for issue, count in issues.items() if isinstance(issues, Mapping) else ():
+        figures.append(Figure(f"found: {ISSUE_TITLES.get(issue, issue.replace('_', ' '))}", f"{count:,}", share(count, n)))
+    return figures
+
+
+#: What stands when there is no P(wrong).
+_WITHOUT = "the queue likely-wrong is empty; regions, the other flags and what is found without a judge hold all the same"
+
+
+def diagnosis_sentences(summary: Mapping[str, Any]) -> list[str]:
+    """What `admap map` found of the labels as a whole: the noise rate or why there is none, and what to mind."""
+    told = (noise_sentence(summary), refusal_sentence(summary))
+    return [*(words for words in told if words), *(f"Note: {warning}." for warning in summary.get("warnings") or ())]
+
+
+def refusal_sentence(summary: Mapping[str, Any]) -> str | None:
+    """Why there is no P(wrong), and what there is all the same; None where there is one."""
+    refusal = summary.get("refusal")
+    if not refusal:
+        return None
+    stop = "" if str(refusal).endswith(("?", "!", ".")) else "."
+    return f"No P(wrong): {refusal}{stop} {_WITHOUT[0].upper()}{_WITHOUT[1:]}."
+
+
+def noise_sentence(summary: Mapping[str, Any]) -> str | None:
+    """The estimated share of wrong labels with its interval; None where there is none."""
+    rate = summary.get("noise_rate")
+    if rate is None:
+        return None
+    start = "Hardly any of the labels are wrong" if rate < _HARDLY else f"About {rate:.1%} of the labels are probably wrong"
+    return f"{start} ({_interval(summary.get('noise_interval'))})."
+
+
+#: Less than this is no share to print.
+_HARDLY = 0.0005
+
+
+def _interval(interval: Any) -> str:
+    if not interval:
+        return "estimated; an earlier version made this map without an interval"
+    low, high = interval
+    return f"90% interval: {low:.1%} to {high:.1%}"
+
+
+def _noise(summary: Mapping[str, Any]) -> list[Figure]:
+    """The rate of wrong labels with its interval: of all, and of each of the larger sources."""
+    rate = summary.get("noise_rate")
+    if not isinstance(rate, (int, float)):
+        return []
+    note = f"{_interval(summary.get('noise_interval'))}; fitted to this map's labels and scores"
+    figures = [Figure("label errors, estimated", f"{rate:.1%}" if rate >= _HARDLY else "hardly any", note)]
+    told = summary.get("noise_by_source")
+    for part in told[:_SOURCES_TOLD] if isinstance(told, list) else ():
+        note = f"{_interval(part['noise_interval'])}; {part['records']:,} records, about {part['expected_wrong']:,.0f} wrong"
+        figures.append(Figure(f"label errors: {printable(part['source'])[:_NAME]}", f"{part['noise_rate']:.1%}", note))
     return figures
 
 
@@ -120,11 +201,14 @@ def headline(points: Points) -> str:
         suspects = int((doubt >= 0.5).sum())
         errors = round(float(np.nansum(doubt)))
         expected = f"about {errors:,} {'error is' if errors == 1 else 'errors are'} expected"
+        summary = _summary(points)
+        if summary.get("noise_interval"):
+            expected += f" (noise rate {summary['noise_rate']:.1%}, {_interval(summary['noise_interval'])})"
         return f"{suspects:,} of {n:,} labels {'is' if suspects == 1 else 'are'} more probably wrong than right; {expected}."
-    refusal = _summary(points).get("refusal")
-    return f"{n:,} records; no P(wrong)" + (f": {refusal}." if refusal else ".")
+    refusal = refusal_sentence(_summary(points))
+    return f"{n:,} records. {refusal}" if refusal else f"{n:,} records; no P(wrong)."
 
 
-def _summary(points: Points) -> Mapping[str, object]:
+def _summary(points: Points) -> Mapping[str, Any]:
     summary = points.info.get("summary")
     return summary if isinstance(summary, Mapping) else {}

@@ -23,7 +23,7 @@ def mapped(rows, folder, capsys, *options):
 def test_all_scored_ends_with_0_and_tells_the_noise_rate_with_its_interval(tmp_path, capsys):
     code, _, prose = mapped(synthetic(80)[0], tmp_path, capsys)
     assert code == 0
-    assert "of the labels are probably wrong (" in prose
+    assert "of the labels are probably wrong (90% interval: " in prose
 
 
 def test_records_without_a_place_end_with_3_and_are_counted_and_the_map_is_there(tmp_path, capsys):
@@ -50,4 +50,4 @@ def test_a_refusal_that_asks_keeps_its_question_mark(tmp_path, capsys):
     for row in rows:
         for completion in row["completions"]:
             completion["scores"] = [-completion["scores"][0]]
-    assert "upside down?\n" in mapped(rows, tmp_path, capsys)[2]
+    assert "upside down? The queue" in mapped(rows, tmp_path, capsys)[2]
