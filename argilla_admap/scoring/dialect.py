@@ -8,12 +8,14 @@ from typing import Any
 
 import orjson
 
-__all__ = ["Dialect"]
+__all__ = ["Dialect", "filled"]
 
 #: Most answer tokens asked for, one after the other, when a model refuses fewer or says nothing within them.
 _STEPS = (1, 4, 8, 64, 512, 2048)
 _REASON_TOKENS = 160
 _MOST_LESSONS = 16
+#: How a request ends, from the end of the last message's text on.
+_END = b'"}]}'
 
 
 @dataclass(slots=True)
@@ -53,35 +55,20 @@ class Dialect:
         """What to remember."""
         return asdict(self)
 
-    def compose(
-        self,
-        model: str,
-        instructions: str,
-        text: str,
-        form: str,
-        *,
-        want: int,
-        logprobs: bool,
-        tier: str | None,
-        reminder: str = "",
-    ) -> bytes:
-        """The request's JSON.
+    def frame(
+        self, model: str, instructions: str, form: str, *, want: int, logprobs: bool, tier: str | None
+    ) -> tuple[bytes, bytes]:
+        """The request's JSON before and after the text with the data; see `filled`.
 
         Args:
             model: as the endpoint calls it.
             instructions: the fixed part.
-            text: the part with the data.
             form: ``digit``, ``json`` or ``reason``.
             want: choices.
             logprobs: ask for token probabilities.
             tier: the service tier; None: the endpoint's own.
         """
-        body: dict[str, Any] = {"model": model}
-        if self.system:
-            body["messages"] = [{"role": "system", "content": instructions}, {"role": "user", "content": text}]
-        else:
-            body["messages"] = [{"role": "user", "content": f"{instructions}\n\n{text}"}]
-        body[self.token_field] = self.most_output(form)
+        body: dict[str, Any] = {"model": model, self.token_field: self.most_output(form)}
         if self.temperature:
             # 1, so that the probabilities are the model's own on servers that scale them, and samples are samples.
             body["temperature"] = 1
@@ -96,7 +83,11 @@ class Dialect:
             body["response_format"] = _schema(form)
         if tier and self.service_tier:
             body["service_tier"] = tier
-        return orjson.dumps(body)
+        if self.system:
+            body["messages"] = [{"role": "system", "content": instructions}, {"role": "user", "content": ""}]
+        else:
+            body["messages"] = [{"role": "user", "content": f"{instructions}\n\n"}]
+        return orjson.dumps(body).removesuffix(_END), _END
 
     def most_output(self, form: str) -> int:
         """Most answer tokens that a choice may have."""
@@ -170,3 +161,13 @@ def _schema(form: str) -> dict[str, Any]:
         properties["reason"] = {"type": "string"}
     schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
     return {"type": "json_schema", "json_schema": {"name": "grade", "strict": True, "schema": schema}}
+
+
+def filled(frame: tuple[bytes, bytes], text: str) -> bytes:
+    """A request: the text as the end of the last message's content.
+
+    The fixed part is escaped once and not for each request; and the bytes are of their own length, where those that `orjson`
+    returns may hold on to eight times as much.
+    """
+    before, after = frame
+    return b"".join((before, orjson.dumps(text)[1:-1], after))

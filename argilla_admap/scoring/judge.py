@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from argilla_admap.scoring.dialect import Dialect
+from argilla_admap.scoring.dialect import Dialect, filled
 from argilla_admap.scoring.faults import Unreadable
 from argilla_admap.scoring.models import ending_models
 from argilla_admap.scoring.prompt import PROMPT_VERSION, Instructions, question_text
@@ -250,6 +250,23 @@ class _Asking:
         self.prefix = key_prefix(PROMPT_VERSION, judge.name, form, logprobs, self.instructions.text)
         self.fixed_tokens = estimate_tokens(self.instructions.text) + _FRAME
         self.fixed_most = most_tokens(self.instructions.text) + 4 * _FRAME
+        self._frames: dict[tuple[int, int, bool], tuple[bytes, bytes]] = {}
+
+    def frame(self, want: int) -> tuple[bytes, bytes]:
+        """The request around the text, for so many choices; made anew after each lesson."""
+        dialect = self.judge.dialect
+        logprobs = self.logprobs and dialect.logprobs != "none"
+        key = want, dialect.lessons, logprobs
+        if key not in self._frames:
+            self._frames[key] = dialect.frame(
+                self.judge.name,
+                self.instructions.text,
+                self.form,
+                want=want,
+                logprobs=logprobs,
+                tier=self.judge.service_tier,
+            )
+        return self._frames[key]
 
     def about(self, sheet: Sheet, place: int) -> int:
         """About how many input tokens a question has, at a glance."""
@@ -284,17 +301,8 @@ class _Question:
 
     def body(self) -> bytes:
         asking = self._asking
-        dialect = asking.judge.dialect
-        self._lessons = dialect.lessons
-        return dialect.compose(
-            asking.judge.name,
-            asking.instructions.text,
-            asking.text(self._sheet, self._place),
-            asking.form,
-            want=self._want(),
-            logprobs=asking.logprobs and dialect.logprobs != "none",
-            tier=asking.judge.service_tier,
-        )
+        self._lessons = asking.judge.dialect.lessons
+        return filled(asking.frame(self._want()), asking.text(self._sheet, self._place))
 
     def tokens(self) -> tuple[int, int, int]:
         asking, place = self._asking, self._place

@@ -93,7 +93,7 @@ class Store:
             self._db = sqlite3.connect(place, timeout=30, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("PRAGMA cache_size=-16384")
+            self._db.execute("PRAGMA cache_size=-4096")
             # Checkpoints sync the disk: they run in a thread of their own, see `checkpoint`.
             self._db.execute("PRAGMA wal_autocheckpoint=0")
             self._make_tables()

@@ -1,0 +1,56 @@
+"""The request's JSON: the fixed part around the text with the data."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argilla_admap.scoring.dialect import Dialect, filled
+from argilla_admap.scoring.prompt import neutral
+
+RUBRIC = 'Grade "well".\n\\ {0} %s "}]} é 漢'
+
+
+def frame(dialect: Dialect, form: str = "digit", want: int = 1) -> tuple[bytes, bytes]:
+    return dialect.frame("gpt-4o", RUBRIC, form, want=want, logprobs=True, tier="flex")
+
+
+@pytest.mark.parametrize("system", [True, False])
+@given(text=st.text())
+def test_whatever_the_text_is_it_is_the_end_of_the_last_message_and_nothing_else(system: bool, text: str) -> None:
+    request = orjson.loads(filled(frame(Dialect(system=system), "reason", 3), text))
+    messages = request.pop("messages")
+    if system:
+        assert messages == [{"role": "system", "content": RUBRIC}, {"role": "user", "content": text}]
+    else:
+        assert messages == [{"role": "user", "content": f"{RUBRIC}\n\n{text}"}]
+    assert request.pop("response_format")["json_schema"]["strict"] is True
+    assert request == {
+        "model": "gpt-4o",
+        "max_tokens": 160,
+        "temperature": 1,
+        "logprobs": True,
+        "top_logprobs": 20,
+        "n": 3,
+        "service_tier": "flex",
+    }
+
+
+def test_requests_that_wait_take_no_more_memory_than_their_bytes() -> None:
+    around = frame(Dialect())
+    tracemalloc.start()
+    try:
+        requests = [filled(around, "word " * 800) for _ in range(200)]
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 1.2 * sum(map(len, requests))
+
+
+@given(st.text(st.sampled_from("a<\n\t\r\x00\x0b\x1b\x7f\x85\u200b\u2028é漢🙂")))
+def test_control_characters_are_taken_out_and_all_else_stays(text: str) -> None:
+    assert neutral(text) == "".join(c for c in text if c in "\n\t\r" or not (c < " " or c == "\x7f"))
