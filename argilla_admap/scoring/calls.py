@@ -15,13 +15,13 @@ from contextlib import suppress
 
 from argilla_admap.errors import AdmapError, JudgeRefused, ScoringError
 from argilla_admap.scoring.claims import Claims
-from argilla_admap.scoring.faults import Cure, Fault, diagnose
+from argilla_admap.scoring.faults import Cure, Fault, Health, diagnose
 from argilla_admap.scoring.job import Group, Job, Ticket
-from argilla_admap.scoring.limits import Health, Level, Limits, Refusals, Verdict
 from argilla_admap.scoring.prices import Budget, Price
 from argilla_admap.scoring.question import Answer, Question, Tally
 from argilla_admap.scoring.receipt import TokenRatio, open_reply
 from argilla_admap.scoring.store import Known, Store
+from argilla_admap.scoring.throttle import Throttle
 from argilla_admap.scoring.transport import ConnectionFailed, TimedOut, Transport, Unreachable
 
 __all__ = ["Calls"]
@@ -45,8 +45,7 @@ class Calls:
         claims: of the same store; shared.
         budget: of the whole run; shared.
         price: of this model; None where unknown.
-        limits: requests and tokens a minute.
-        level: how many in flight.
+        throttle: when the next may go.
         timeout: seconds to wait for an answer at the first try.
     """
 
@@ -57,8 +56,7 @@ class Calls:
         claims: Claims,
         budget: Budget,
         price: Price | None,
-        limits: Limits,
-        level: Level,
+        throttle: Throttle,
         timeout: float,
         name: str = "",
     ) -> None:
@@ -74,8 +72,7 @@ class Calls:
         self.over: str | None = None
         self._first_version = store.version()
         self._claims = claims
-        self._limits = limits
-        self._level = level
+        self._throttle = throttle
         self._timeout = timeout
         self._queue: deque[Job] = deque()
         self._jobs: dict[bytes, Job] = {}
@@ -83,7 +80,6 @@ class Calls:
         self._tasks: set[asyncio.Task[None]] = set()
         self._active = 0
         self._health = Health()
-        self._refusals = Refusals()
         self._renewals = 0
         self._renewing = asyncio.Lock()
         self._fatal: BaseException | None = None
@@ -132,12 +128,12 @@ class Calls:
     def _pump(self) -> None:
         """Sends what may be sent now; called whenever that may have changed."""
         ready: list[Ticket] = []
-        while self._queue and self._active + len(ready) < self._level.now and self._fatal is None and not self._closed:
+        while self._queue and self._throttle.has_room(self._active + len(ready)) and self._fatal is None and not self._closed:
             if self.over is not None:
                 self._finish(self._queue.popleft(), Answer([], self.over))
                 continue
             now = self._loop.time()
-            delay = self._limits.delay(now)
+            delay = self._throttle.delay(now)
             if delay > 0:
                 if self._pump_timer is None:
                     self._pump_timer = self._loop.call_later(delay, self._pump_later)
@@ -153,7 +149,7 @@ class Calls:
                     break
                 self.over = f"not asked: the next question could pass --max-cost {self.budget.most:g} (US dollars)"
                 continue
-            self._limits.take(now, about + most_out)
+            self._throttle.take(now, about + most_out)
             ready.append(Ticket(job, about, about + most_out, dollars))
         if ready:
             self._depart(ready)
@@ -169,7 +165,7 @@ class Calls:
             job = ticket.job
             if found and all(key in found for key in job.question.keys):
                 self.budget.settle(ticket.dollars, 0.0)
-                self._limits.settle(ticket.tokens, 0)
+                self._throttle.settle(ticket.tokens, 0)
                 self._finish(job, Answer([found[key] for key in job.question.keys]))
                 # Its slot is free, and nobody else would say so.
                 self._loop.call_soon(self._pump)
@@ -212,7 +208,7 @@ class Calls:
         started = self._loop.time()
         try:
             reply = await self.transport.post(
-                job.question.path, job.question.body(), self._level.patience(self._timeout) * 2**job.timeouts
+                job.question.path, job.question.body(), self._throttle.patience(self._timeout) * 2**job.timeouts
             )
         except ConnectionFailed as exc:
             # What was sent may have been answered and billed: the budget counts it as spent.
@@ -227,13 +223,10 @@ class Calls:
         if reply.status != 200:
             self._settle(ticket, 0, 0.0)
             self.tally.failed += 1
-            self._limits.learn(reply.headers)
+            self._throttle.failed(reply.headers)
             await self._cure(job, diagnose(reply.status, reply.headers, reply.body))
             return
-        self._level.answered(now - started)
-        self._limits.answered(now)
-        self._refusals.answered()
-        self._limits.learn(reply.headers)
+        self._throttle.answered(now, now - started, reply.headers)
         receipt = open_reply(job.question, reply.body, about, dollars, self.price, self.tally)
         if receipt.fault is None:
             self._health.answered(now)
@@ -248,7 +241,7 @@ class Calls:
     def _settle(self, ticket: Ticket, tokens: int, spent: float, *, done: bool = True) -> None:
         """Replaces what was set aside by what was used; `done`: and its slot is free."""
         self.budget.settle(ticket.dollars, spent)
-        self._limits.settle(ticket.tokens, tokens)
+        self._throttle.settle(ticket.tokens, tokens)
         self._active -= done
 
     # From the server to the store.
@@ -315,18 +308,13 @@ class Calls:
             self._stop(JudgeRefused(f"{fault.reason}\nThe server asks to wait {fault.wait:.0f} s: run the same again later."))
             return
         job.refusals += 1
-        now = self._loop.time()
-        verdict = self._refusals.refused(now)
-        if verdict is Verdict.IN_VAIN or not self._limits.known:
-            # Fewer at once is all that can be done; a pace, once there is one, does better.
-            self._level.refused(verdict)
-        self._limits.refused(now, fault.wait, verdict)
-        if job.refusals < _MOST_REFUSALS and verdict is Verdict.IN_VAIN:
-            self._loop.call_later(fault.wait if fault.wait is not None else 1.0, self._again, job)
-        elif job.refusals < _MOST_REFUSALS:
+        at_once = self._throttle.refused(self._loop.time(), fault.wait)
+        if job.refusals >= _MOST_REFUSALS:
+            self._give_up(job, f"{fault.reason} ({job.refusals} times)", at_fault=True, unreachable=False)
+        elif at_once:
             self._queue.appendleft(job)
         else:
-            self._give_up(job, f"{fault.reason} ({job.refusals} times)", at_fault=True, unreachable=False)
+            self._loop.call_later(fault.wait if fault.wait is not None else 1.0, self._again, job)
 
     def _again(self, job: Job) -> None:
         self._queue.appendleft(job)

@@ -8,10 +8,10 @@ from argilla_admap.errors import InputError
 from argilla_admap.scoring.batch_book import waiting_in_batches
 from argilla_admap.scoring.calls import Calls
 from argilla_admap.scoring.claims import Claims
-from argilla_admap.scoring.limits import Level, Limits
 from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.prices import Budget, find_price
 from argilla_admap.scoring.store import Store
+from argilla_admap.scoring.throttle import Throttle
 from argilla_admap.scoring.transport import Client, endpoint_name, make_client, open_transport
 
 __all__ = ["Desk"]
@@ -76,8 +76,7 @@ class Desk:
             self._claims,
             self.budget,
             price,
-            Limits(options.rpm, options.tpm),
-            Level(options.concurrency),
+            Throttle(options.rpm, options.tpm, options.concurrency),
             options.timeout if options.service_tier != "flex" else max(options.timeout, 900.0),
             name,
         )

@@ -11,7 +11,7 @@ import orjson
 
 from argilla_admap.scoring.limits import retry_after
 
-__all__ = ["Cure", "Fault", "Unreadable", "diagnose"]
+__all__ = ["Cure", "Fault", "Health", "Unreadable", "diagnose"]
 
 _SECRET = re.compile(r"\b(?:(?:sk|pk|rk|gsk|hf|xai)[-_][\w*.-]{4,}|Bearer\s+\S+)|[\w-]{3,}\*{4,}\w*")
 _TAGS = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -111,3 +111,36 @@ def server_words(body: bytes) -> str:
         text = _TAGS.sub(" ", body[:5000].decode("utf-8", "replace"))
     text = _SECRET.sub("[key]", " ".join(text.split()))
     return text[:297] + "..." if len(text) > 300 else text
+
+
+class Health:
+    """Whether the server answers at all."""
+
+    #: Questions given up in a row: before any was answered, ever; before any was in this run; and after.
+    _FIRST, _RESUMED, _LATER = 3, 1000, 20
+    #: Seconds without an answer, for the last.
+    _SILENCE = 60.0
+
+    def __init__(self) -> None:
+        self.answered_once = False
+        #: Answers of earlier runs are known: what is left may be just what the server cannot answer.
+        self.resumed = False
+        self._last = 0.0
+        self._given_up = 0
+
+    def answered(self, now: float) -> None:
+        """A question was answered."""
+        self.answered_once, self._last, self._given_up = True, now, 0
+
+    def gone(self, now: float, *, unreachable: bool, more: bool) -> bool:
+        """A question was given up for the server's fault: is it time to stop asking?
+
+        Args:
+            now: seconds.
+            unreachable: nothing listens there.
+            more: other questions wait to be asked; where none does, nothing is gained by stopping.
+        """
+        self._given_up += 1
+        if not self.answered_once:
+            return unreachable or self._given_up >= (self._RESUMED if self.resumed else self._FIRST)
+        return more and self._given_up >= self._LATER and now - self._last > self._SILENCE

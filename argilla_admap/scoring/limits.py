@@ -1,4 +1,4 @@
-"""How fast: requests and tokens a minute as virtual clocks, a pause when the server asks for one, a level of concurrency.
+"""How fast: requests and tokens a minute as virtual clocks, and a pause when the server asks for one.
 
 Nothing here waits or sends; times are seconds of a monotonic clock, handed in.
 """
@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from enum import Enum
 
-__all__ = ["Health", "Level", "Limits", "Pace", "Refusals", "Verdict", "duration", "retry_after"]
+__all__ = ["Limits", "Pace", "Refusals", "Verdict", "duration", "retry_after"]
 
 #: A little below what is allowed: the server's clock and ours are two, and a request on the way arrives late.
 _MARGIN = 0.985
@@ -274,73 +274,3 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             if reset is not None and (seconds := duration(reset)) is not None and seconds <= 60:
                 return seconds
     return None
-
-
-class Level:
-    """How many may be in flight: doubles with each round of answers until the first refusal, then up by one and down by half.
-
-    Args:
-        most: never more than this; None: up to 1,024, and no more than the server answers without a queue.
-    """
-
-    def __init__(self, most: int | None = None) -> None:
-        self._fixed = most is not None
-        self.most = most or 1024
-        self.now = float(min(self.most, max(20, self.most // 4) if self._fixed else 20))
-        self._doubling = True
-        self._shortest = float("inf")
-        self.latency = 0.0
-
-    def answered(self, seconds: float) -> None:
-        """An answer came after so many seconds."""
-        self._shortest = min(self._shortest, seconds)
-        self.latency = seconds if not self.latency else 0.95 * self.latency + 0.05 * seconds
-        # Three times the shortest answer: more in flight would only wait in the server's queue.
-        if not self._fixed and self.now > 20 and self.latency > 3 * self._shortest + 0.05:
-            self._doubling = False
-            self.now = max(20.0, self.now - 0.5)
-        elif self.now < self.most:
-            self.now = min(float(self.most), self.now + (1.0 if self._doubling else 1.0 / self.now))
-
-    def refused(self, verdict: Verdict) -> None:
-        """A 429: half as many, unless that has not helped."""
-        self._doubling = verdict is Verdict.IN_VAIN
-        if verdict in (Verdict.FIRST, Verdict.SLOWER):
-            self.now = max(1.0, self.now / 2)
-
-    def patience(self, most: float) -> float:
-        """Seconds before a request counts as hung: thirty times the usual latency, from 15 s to `most`."""
-        return float(round(min(most, max(15.0, 30 * self.latency)))) if self.latency else most
-
-
-class Health:
-    """Whether the server answers at all."""
-
-    #: Questions given up in a row: before any was answered, ever; before any was in this run; and after.
-    _FIRST, _RESUMED, _LATER = 3, 1000, 20
-    #: Seconds without an answer, for the last.
-    _SILENCE = 60.0
-
-    def __init__(self) -> None:
-        self.answered_once = False
-        #: Answers of earlier runs are known: what is left may be just what the server cannot answer.
-        self.resumed = False
-        self._last = 0.0
-        self._given_up = 0
-
-    def answered(self, now: float) -> None:
-        """A question was answered."""
-        self.answered_once, self._last, self._given_up = True, now, 0
-
-    def gone(self, now: float, *, unreachable: bool, more: bool) -> bool:
-        """A question was given up for the server's fault: is it time to stop asking?
-
-        Args:
-            now: seconds.
-            unreachable: nothing listens there.
-            more: other questions wait to be asked; where none does, nothing is gained by stopping.
-        """
-        self._given_up += 1
-        if not self.answered_once:
-            return unreachable or self._given_up >= (self._RESUMED if self.resumed else self._FIRST)
-        return more and self._given_up >= self._LATER and now - self._last > self._SILENCE

@@ -8,8 +8,9 @@ import pytest
 
 from argilla_admap.errors import InputError
 from argilla_admap.scoring.engine import estimate, score
-from argilla_admap.scoring.limits import Level, Limits, Pace, Refusals, Verdict, duration, retry_after
+from argilla_admap.scoring.limits import Limits, Pace, Refusals, Verdict, duration, retry_after
 from argilla_admap.scoring.prices import Budget, find_price
+from argilla_admap.scoring.throttle import Level, Throttle
 from argilla_admap.scoring.tokens import estimate_tokens, most_tokens
 from tests.doubles.judge_server import Judge
 from tests.scoring.makers import column, options, records, stream
@@ -149,25 +150,21 @@ def test_a_refusal_makes_all_wait() -> None:
 
 
 def test_a_server_that_refuses_by_chance_is_not_asked_ever_slower() -> None:
-    refusals, limits, level = Refusals(), Limits(), Level(1000)
-    level.now = 400.0
-    said: list[Verdict] = []
+    throttle = Throttle(concurrency=1000)
+    throttle.level.now = 400.0
+    at_once, levels = [], []
     for tenth in range(300):
         now = 100.0 + tenth / 10
         for _ in range(19):
-            refusals.answered()
-            limits.answered(now)
-        said.append(refusals.refused(now))
-        limits.refused(now, 0.1, said[-1])
-        level.refused(said[-1])
-    assert said[0] is Verdict.FIRST
-    assert Verdict.SLOWER in said
-    assert said[-1] is Verdict.IN_VAIN
-    assert limits.requests is None
-    low = level.now
-    for _ in range(400):
-        level.answered(0.2)
-    assert level.now >= 400 > low
+            throttle.answered(now, 0.2, {})
+        at_once.append(throttle.refused(now, 0.1))
+        levels.append(throttle.level.now)
+    assert at_once[0]
+    assert not at_once[-1]
+    assert throttle.limits.requests is None
+    assert throttle.delay(now) == 0.0
+    assert min(levels) < 400 <= levels[-1]
+    assert throttle.has_room(399)
 
 
 def test_a_server_with_a_limit_is_asked_slower_until_it_lets_all_through() -> None:
