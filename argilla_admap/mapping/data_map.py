@@ -366,6 +366,8 @@ def _tapped(stream: RecordStream) -> tuple[RecordStream, list[pa.RecordBatch]]:
     kept: list[pa.RecordBatch] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
+        # Few streams are gone through twice: each pass keeps anew.
+        kept.clear()
         for batch in stream.batches():
             kept.append(batch.select(light))
             yield batch

@@ -1,8 +1,15 @@
-"""Prompts that are nearly alike, found without comparing each with each: records of the same completions under prompts of
-which a few words differ are taken as records of one prompt, so that their labels can contradict each other."""
+"""Prompts and completions that are the same but for a few words, so that their records' labels can contradict each other.
+
+Two questions are asked of the whole data: which records hold the same completions under prompts that are not quite the same,
+and which records of one prompt hold completions that are not quite the same. The few texts that come into question are read
+once more and compared word by word (`alike`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,10 +18,12 @@ import pyarrow.compute as pc
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from argilla_admap.mapping.arrays import Ints, UInts
-from argilla_admap.mapping.text_features import TEXTS_AT_ONCE, fingerprints
+from argilla_admap.mapping.alike import Words, same_answer, same_question
+from argilla_admap.mapping.arrays import Bools, Ints, UInts
+from argilla_admap.mapping.text_features import TEXTS_AT_ONCE, TextFacts, fingerprints
+from argilla_admap.tables import RecordStream
 
-__all__ = ["joined_prompts", "sketches"]
+__all__ = ["Prompts", "join_alike", "sketches", "word_keys"]
 
 #: A prompt's sketch: minima of so many hashes of its pairs of words in a band, and bands. Prompts that share nine pairs of
 #: words in ten share a band with probability .97, four in five .80, half .12, three in ten .01.
@@ -24,6 +33,17 @@ END = 512
 #: Of shorter completions, in bytes together, ("Yes", "No") many are the same by chance: the prompts' words must then be all the
 #: same too.
 LEAST_TEXT = 60
+#: Completions of as many bytes may differ in a few words; of shorter ones all words must be the same.
+LONG_TEXT = 200
+#: How far apart the counts (`DENSE_FEATURES`) of two such completions may be, and of two shorter ones, before they are read.
+CLOSE = np.array([0.1, 0.12, 0.7, 0.7, 1.0, 0.03, 0.1, 0.7, 0.7])
+CLOSE_SHORT = np.array([0.4, 0.35, 1.0, 3.0, 1.0, 0.2, 0.4, 1.0, 1.0])
+#: Up to so many prompts (completions) of a group are each compared with each; of more each with so many by each feature.
+EACH, LIKEST = 12, 3
+#: Pairs of prompts that are compared word by word, at most.
+MOST_PAIRS = 200_000
+#: Bytes that are read again, at most, of prompts and of completions each; and of each text.
+MOST_BYTES, MOST_READ = 30_000_000, 20_000
 
 
 _DIGITS = range(48, 58)
@@ -46,6 +66,32 @@ _TABLE = _NEIGHBOURS.reshape(-1)
 _HASHES = _rng.integers(1, 2**63, ROWS * BANDS + 1, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
 
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Of n prompts.
+
+    Attributes:
+        keys: shape (n,), equal for equal prompts; 0 where one is empty.
+        words: shape (n,), as `word_keys` gives.
+        lengths: shape (n,), in bytes.
+    """
+
+    keys: UInts
+    words: UInts
+    lengths: Ints
+
+
+def word_keys(texts: Any) -> UInts:
+    """A number of each text, shape (n,), equal where all words and numbers are the same, in their order.
+
+    Case, blanks and the marks of a sentence do not count.
+
+    Args:
+        texts: an Arrow array of strings, of n items.
+    """
+    return np.asarray(_read(texts, 0)[:, 0])
+
+
 def sketches(prompts: Any) -> UInts:
     """Numbers of which two prompts share at least one, nearly surely, where they share most of their words in order.
 
@@ -59,9 +105,14 @@ def sketches(prompts: Any) -> UInts:
     Source: Broder, "On the resemblance and containment of documents" (1997), with the bands of Leskovec, Rajaraman & Ullman,
         Mining of Massive Datasets, § 3.4.
     """
+    return _read(prompts, BANDS)
+
+
+def _read(prompts: Any, bands: int) -> UInts:
+    """The bands, and last the number of all words; shape (n, bands + 1)."""
     whole = pc.fill_null(prompts, "").cast(pa.large_binary())
     long = np.flatnonzero(np.asarray(pc.binary_length(whole)) > 2 * END)
-    found = np.empty((len(whole), BANDS + 1), np.uint64)
+    found = np.empty((len(whole), bands + 1), np.uint64)
     if len(long):
         ends = [pc.binary_slice(whole.take(pa.array(long)), *span) for span in ((0, END), (-END, None))]
         ends.append(pa.scalar(b" ", pa.large_binary()))
@@ -75,15 +126,15 @@ def sketches(prompts: Any) -> UInts:
         edges = starts[first : stop + 1] if starts is not None else np.zeros(1, np.int64)
         size = int(edges[-1] - edges[0])
         data = whole.buffers()[2][int(edges[0]) : int(edges[-1])].to_pybytes() if size else b""
-        found[first:stop] = _sketch(data, edges - edges[0])
+        found[first:stop] = _sketch(data, edges - edges[0], bands)
     # The middle of a long prompt was not seen: only the whole tells whether all of it is the same.
     found[long, -1] = fingerprints(prompts.take(pa.array(long)))
     return found
 
 
-def _sketch(data: bytes, edges: Ints) -> UInts:
+def _sketch(data: bytes, edges: Ints, bands: int) -> UInts:
     """Sketches of the texts between the edges, which lie one after the other."""
-    sketch = np.zeros((len(edges) - 1, BANDS + 1), np.uint64)
+    sketch = np.zeros((len(edges) - 1, bands + 1), np.uint64)
     plain = np.frombuffer(data.translate(_PLAIN), np.uint8)
     kind = np.frombuffer(data.translate(_KIND), np.uint8)
     begins = kind > 0
@@ -103,17 +154,20 @@ def _sketch(data: bytes, edges: Ints) -> UInts:
     with np.errstate(over="ignore"):
         hashed = _mixed(np.add.reduceat(_TABLE[neighbours], words))
         follows = np.append(owner[1:] == owner[:-1], False)
+        # The number of all words tells numbers and signs by their place; the bands do not hold their place among the words.
+        sketch[texts, bands] = np.add.reduceat(_mixed(hashed + rank * _HASHES[-1]), firsts)
+        if not bands:
+            return sketch
         pairs = _mixed(hashed * np.uint64(3) + np.append(hashed[1:], np.uint64(0)) * follows)
         counted = np.maximum.reduceat(kind & 3, words) == 2
         before = np.cumsum(counted).astype(np.uint64)
         before -= np.repeat(before[firsts] - counted[firsts], np.diff(np.append(firsts, len(words))))
         numbers = np.add.reduceat(_mixed(hashed + before) * counted, firsts)
-        for band in range(BANDS):
+        for band in range(bands):
             total = numbers.copy()
             for factor in _HASHES[band * ROWS : (band + 1) * ROWS]:
                 total = _mixed(total + np.minimum.reduceat(pairs * factor, firsts))
             sketch[texts, band] = total
-        sketch[texts, BANDS] = np.add.reduceat(_mixed(hashed + rank * _HASHES[-1]), firsts)
     return sketch
 
 
@@ -122,43 +176,192 @@ def _mixed(values: UInts) -> UInts:
     return np.asarray((values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9) ^ (values >> np.uint64(27)))
 
 
-def joined_prompts(prompt_keys: UInts, sketch: UInts, offsets: Ints, completion_keys: UInts, lengths: Ints) -> UInts:
-    """Prompt keys where prompts that are nearly alike have one, as far as their records hold the same completions.
+def join_alike(
+    stream: RecordStream, prompts: Prompts, offsets: Ints, completion_keys: UInts, texts: TextFacts
+) -> tuple[UInts, UInts]:
+    """The keys of prompts and of completions, made equal where the texts are the same but for a few words.
+
+    Prompts of the same words are one. So are those of nearly the same words as far as their records hold the same completions;
+    and among the records of one prompt completions of nearly the same words are one, unless a record holds both.
 
     Args:
-        prompt_keys: shape (n,), equal for equal prompts; 0 where the prompt is empty.
-        sketch: shape (n, BANDS + 1), as `sketches` gives.
-        completion_keys, lengths: flat; lengths in bytes.
+        stream: gone through once more where there is something to compare.
+        prompts: of n records.
+        offsets: shape (n + 1,).
+        completion_keys: flat, equal for equal texts.
+        texts: facts of each completion, flat.
+    Returns:
+        prompt_keys and completion_keys; of those joined the least stands for all.
     """
-    n = len(prompt_keys)
-    if not n or not len(completion_keys):
-        return prompt_keys
+    prompt_keys = prompts.keys
+    if not len(completion_keys):
+        return prompt_keys, completion_keys
+    filled = np.flatnonzero(prompt_keys != 0)
+    order = filled[np.lexsort((prompt_keys[filled], prompts.words[filled]))]
+    same = prompts.words[order[1:]] == prompts.words[order[:-1]]
+    prompt_keys = _joined(prompt_keys, prompt_keys[order[1:][same]], prompt_keys[order[:-1][same]])
+    owner = np.repeat(np.arange(len(prompt_keys)), np.diff(offsets))
+    rows, held, little = _same_completions(prompt_keys, offsets, completion_keys, texts.length, prompts.lengths)
+    pairs = _close_completions(prompt_keys, owner, completion_keys, texts)
+    items = np.unique(pairs)
+    if not len(rows) and not len(items):
+        return prompt_keys, completion_keys
+    asked, told = _read_again(stream, rows, items)
+    read = cache(lambda place: Words.of(asked[place]))
+    places = _pairs(held, _orders(asked, read) if (np.bincount(held) > EACH).any() else [])[:MOST_PAIRS]
+    alike = [same_question(read(int(a)), read(int(b)), strictly=bool(little[a])) for a, b in places]
+    found = rows[places[np.array(alike, bool)]]
+    prompt_keys = _joined(prompt_keys, prompt_keys[found[:, 0]], prompt_keys[found[:, 1]])
+    heard = cache(lambda place: Words.of(told[place]))
+    short = np.minimum(texts.length[pairs[:, 0]], texts.length[pairs[:, 1]]) < LONG_TEXT
+    places = np.searchsorted(items, pairs)
+    alike = [same_answer(heard(int(a)), heard(int(b)), strictly=bool(x)) for (a, b), x in zip(places, short, strict=True)]
+    return prompt_keys, _joined_completions(completion_keys, pairs[np.array(alike, bool)], prompt_keys, owner)
+
+
+def _joined(keys: UInts, left: UInts, right: UInts) -> UInts:
+    """The keys, with those that are joined by pairs (left, right) replaced by the least of their component."""
+    if not len(left):
+        return keys
+    names, place = np.unique(np.concatenate([left, right]), return_inverse=True)
+    component = _components(place[: len(left)], place[len(left) :], len(names))
+    # The names are sorted: the first of a component is its least.
+    least = names[np.unique(component, return_index=True)[1]][component]
+    at = np.minimum(np.searchsorted(names, keys), len(names) - 1)
+    return np.where(names[at] == keys, least[at], keys)
+
+
+def _components(left: Ints, right: Ints, n: int) -> Ints:
+    """The component of each of n nodes that edges (left, right) make."""
+    graph = sparse.coo_matrix((np.ones(len(left), bool), (left, right)), shape=(n, n))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
+
+
+def _same_completions(
+    prompt_keys: UInts, offsets: Ints, completion_keys: UInts, lengths: Ints, prompt_lengths: Ints
+) -> tuple[Ints, Ints, Bools]:
+    """A row of each prompt among those whose records hold the same completions; the group of such that it is of; and whether
+    the completions are so short that they are the same by chance."""
     with np.errstate(over="ignore"):
         # A sum: the order of the completions does not count.
-        held = np.concatenate([[np.uint64(0)], np.cumsum(_mixed(completion_keys))])
-        held = held[offsets[1:]] - held[offsets[:-1]]
-    sizes = np.concatenate([[0], np.cumsum(lengths)])
-    long = sizes[offsets[1:]] - sizes[offsets[:-1]] >= LEAST_TEXT
+        sums = np.concatenate([[np.uint64(0)], np.cumsum(_mixed(completion_keys))])
+        held = sums[offsets[1:]] - sums[offsets[:-1]]
     rows = np.flatnonzero(prompt_keys != 0)
-    _, same, repeats = np.unique(held[rows], return_inverse=True, return_counts=True)
-    rows, same = rows[repeats[same] >= 2], same[repeats[same] >= 2]
-    if not len(rows):
-        return prompt_keys
-    names, prompt = np.unique(prompt_keys[rows], return_inverse=True)
-    left, right = [], []
-    for band in range(BANDS + 1):
-        order = np.lexsort((prompt, sketch[rows, band], same))
-        a, b = order[:-1], order[1:]
-        alike = (same[a] == same[b]) & (sketch[rows[a], band] == sketch[rows[b], band])
-        if band < BANDS:
-            alike &= long[rows[a]]
-        left.append(prompt[a[alike]])
-        right.append(prompt[b[alike]])
-    edges = (np.concatenate(left), np.concatenate(right))
-    graph = sparse.coo_matrix((np.ones(len(edges[0]), bool), edges), shape=(len(names), len(names)))
-    _, component = connected_components(graph, directed=False)
-    # The least key of a component stands for it; keys elsewhere in the data follow.
-    least = np.full(int(component.max(initial=-1)) + 1, np.iinfo(np.uint64).max, np.uint64)
-    np.minimum.at(least, component, names)
-    place = np.minimum(np.searchsorted(names, prompt_keys), len(names) - 1)
-    return np.where(names[place] == prompt_keys, least[component[place]], prompt_keys)
+    rows = rows[np.lexsort((rows, prompt_keys[rows], held[rows]))]
+    rows = rows[_changes(held[rows], prompt_keys[rows])]
+    _, group, count = np.unique(held[rows], return_inverse=True, return_counts=True)
+    several = count[group] >= 2
+    rows, group = rows[several], group[several]
+    read = np.cumsum(prompt_lengths[rows]) <= MOST_BYTES
+    rows, group = rows[read], group[read]
+    sizes = np.concatenate([[0], np.cumsum(lengths)])
+    return rows, group, sizes[offsets[rows + 1]] - sizes[offsets[rows]] < LEAST_TEXT
+
+
+def _close_completions(prompt_keys: UInts, owner: Ints, completion_keys: UInts, texts: TextFacts) -> Ints:
+    """Pairs of flat positions, shape (p, 2): completions of one prompt, in different records, of nearly the same counts."""
+    _, group, repeats = np.unique(prompt_keys, return_inverse=True, return_counts=True)
+    items = np.flatnonzero(((repeats[group] >= 2) & (prompt_keys != 0))[owner] & ~texts.empty)
+    items = items[np.lexsort((items, completion_keys[items], group[owner[items]]))]
+    items = items[_changes(group[owner[items]], completion_keys[items])]
+
+    def near(i: Ints, j: Ints) -> Bools:
+        a, b = items[i], items[j]
+        fits: Bools = np.not_equal(owner[a], owner[b])
+        a, b = a[fits], b[fits]
+        short = np.minimum(texts.length[a], texts.length[b]) < LONG_TEXT
+        apart = np.abs(texts.dense[a] - texts.dense[b])
+        fits[fits] = (apart <= np.where(short[:, None], CLOSE_SHORT, CLOSE)).all(axis=1)
+        return fits
+
+    found: Ints = items[_pairs(group[owner[items]], [(texts.length[items], False)], near)]
+    return found[np.cumsum(texts.length[found].sum(axis=1)) <= MOST_BYTES]
+
+
+def _changes(first: Any, second: Any) -> Bools:
+    """Where a sorted pair of columns takes a new value."""
+    new = np.ones(len(first), bool)
+    new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+    return new
+
+
+def _pairs(
+    group: Ints, features: list[tuple[Any, bool]], fits: Callable[[Ints, Ints], Bools] = lambda a, _: np.ones(len(a), bool)
+) -> Ints:
+    """Pairs of places within the groups, shape (p, 2): all of a small group; of a large one those next to each other by a
+    feature.
+
+    Args:
+        group: shape (m,), sorted.
+        features: each of shape (m,), and whether its values must be equal.
+        fits: which pairs to keep.
+    """
+    small = np.bincount(group)[group] <= EACH if len(group) else np.zeros(0, bool)
+    found = [np.zeros((0, 2), np.int64)]
+
+    def keep(a: Ints, b: Ints) -> None:
+        told = fits(a, b)
+        found.append(np.sort(np.stack([a[told], b[told]], axis=1), axis=1))
+
+    for step in range(1, min(EACH, len(group))):
+        a = np.flatnonzero(small[: len(group) - step] & (group[: len(group) - step] == group[step:]))
+        keep(a, a + step)
+    for feature, equal in features if not small.all() else ():
+        order = np.lexsort((feature, group))
+        for step in range(1, LIKEST + 1):
+            a, b = order[:-step], order[step:]
+            next_to = (group[a] == group[b]) & ~small[a]
+            if equal:
+                next_to &= feature[a] == feature[b]
+            keep(a[next_to], b[next_to])
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _orders(prompts: list[str], read: Callable[[int], Words]) -> list[tuple[Any, bool]]:
+    """Features by which prompts that are nearly alike stand next to each other, and whether only equal ones tell: what they
+    begin with, what they end with, and words in common."""
+    words = [read(place).content for place in range(len(prompts))]
+    from_either_end = [np.array([" ".join(w[::step])[:END] for w in words], object) for step in (1, -1)]
+    alphabetic = [np.unique(texts, return_inverse=True)[1] for texts in from_either_end]
+    bands = sketches(pa.array(prompts, pa.large_string())).T[:BANDS]
+    return [*((order, False) for order in alphabetic), *((band, True) for band in bands)]
+
+
+def _read_again(stream: RecordStream, rows: Ints, items: Ints) -> tuple[list[str], list[str]]:
+    """The prompts of `rows` and the completions at the flat positions `items` (ascending), in their order."""
+    prompts: dict[int, str] = {}
+    completions: list[str] = []
+    wanted = np.sort(rows)
+    first_row = first_item = 0
+    for batch in stream.batches():
+        lists: Any = batch.column("completions")
+        flat = lists.flatten()
+        for place in wanted[slice(*np.searchsorted(wanted, [first_row, first_row + batch.num_rows]))].tolist():
+            prompts[place] = (batch.column("prompt")[place - first_row].as_py() or "")[:MOST_READ]
+        for place in items[slice(*np.searchsorted(items, [first_item, first_item + len(flat)]))].tolist():
+            completions.append((flat[place - first_item].as_py() or "")[:MOST_READ])
+        first_row, first_item = first_row + batch.num_rows, first_item + len(flat)
+    return [prompts[row] for row in rows.tolist()], completions
+
+
+def _joined_completions(keys: UInts, pairs: Ints, prompt_keys: UInts, owner: Ints) -> UInts:
+    """The completions' keys with those of the pairs joined within their prompt, unless a record holds two that would be one."""
+    if not len(pairs):
+        return keys
+    prompts = np.unique(prompt_keys[owner[pairs[:, 0]]])
+    at = np.minimum(np.searchsorted(prompts, prompt_keys[owner]), len(prompts) - 1)
+    items = np.flatnonzero(prompts[at] == prompt_keys[owner])
+    order = items[np.lexsort((keys[items], at[items]))]
+    node = np.full(len(keys), -1)
+    node[order] = np.cumsum(_changes(at[order], keys[order])) - 1
+    component = _components(node[pairs[:, 0]], node[pairs[:, 1]], int(node.max()) + 1)
+    of_item = component[node[items]]
+    both = np.unique(np.stack([owner[items], of_item, node[items]], axis=1), axis=0)
+    _, place, held = np.unique(both[:, :2], axis=0, return_index=True, return_counts=True)
+    spoilt = np.zeros(int(component.max()) + 1, bool)
+    spoilt[both[place[held > 1], 1]] = True
+    least = np.full(len(spoilt), np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(least, of_item, keys[items])
+    joined: UInts = keys.copy()
+    joined[items] = np.where(spoilt[of_item], keys[items], least[of_item])
+    return joined

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from argilla_admap.mapping.arrays import Bools, Floats, Ints, UInts, offsets_of
 from argilla_admap.mapping.columns import double_column
-from argilla_admap.mapping.near_duplicates import joined_prompts, sketches
+from argilla_admap.mapping.near_duplicates import Prompts, join_alike, word_keys
 from argilla_admap.mapping.text_features import TextFacts, facts_of, fingerprints, hashed_words, join_facts, scripts_of
 from argilla_admap.tables import RecordStream
 
@@ -49,11 +49,11 @@ class Observations:
         models: flat codes into `model_names`; -1 where unknown.
         sources: shape (n,), codes into `source_names`; -1 where unknown.
         keys: shape (n,), a number of each id: an order that does not depend on the rows'.
-        prompt_keys: shape (n,), equal for equal prompts, and for those nearly alike where the completions are the same; 0 where
-            the prompt is empty.
+        prompt_keys: shape (n,), equal for prompts of the same words, and for those nearly alike where the completions are the
+            same; 0 where the prompt is empty.
         prompt_scripts: shape (n,), codes into `SCRIPTS`; -1 where unknown.
         translations: shape (n,), whether the prompt speaks of a translation or of a language.
-        completion_keys: flat, equal for equal texts.
+        completion_keys: flat, equal for equal texts, and for those nearly alike in different records of a prompt.
         texts: facts of each completion, flat.
         words: hashed words of each completion, sparse; None beyond `WORDS_RECORDS`.
     """
@@ -105,7 +105,8 @@ class _Texts:
     facts: TextFacts
     words: Any
     prompt_keys: UInts
-    prompt_sketches: UInts
+    prompt_words: UInts
+    prompt_lengths: Ints
     prompt_scripts: Ints
     translations: Bools
 
@@ -116,14 +117,15 @@ def _read_texts(batch: pa.RecordBatch, words: bool) -> _Texts:
     prompts: Any = batch.column("prompt")
     scripts, empty = scripts_of(prompts)
     translations = np.asarray(pc.match_substring_regex(pc.utf8_slice_codeunits(prompts, 0, 1000), _TRANSLATION))
-    sketch = sketches(prompts)
+    words_of_prompt = word_keys(prompts)
     return _Texts(
         keys=fingerprints(flat),
         facts=facts_of(flat),
         words=hashed_words(flat) if words else None,
         prompt_keys=np.where(empty, np.uint64(0), fingerprints(prompts)),
         # A request for a translation is another one than its text alone, however little it adds.
-        prompt_sketches=np.where(translations[:, None], ~sketch, sketch),
+        prompt_words=np.where(translations, ~words_of_prompt, words_of_prompt),
+        prompt_lengths=np.asarray(pc.fill_null(pc.binary_length(prompts), 0)).astype(np.int64),
         prompt_scripts=scripts,
         translations=translations,
     )
@@ -188,10 +190,12 @@ def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
     ids: Any = pa.chunked_array(columns.ids, pa.string())
     facts = join_facts([t.facts for t in columns.texts])
     completion_keys = _joined([t.keys for t in columns.texts], np.uint64)
-    prompt_keys = _joined([t.prompt_keys for t in columns.texts], np.uint64)
-    if len(prompt_keys):
-        sketch = np.concatenate([t.prompt_sketches for t in columns.texts])
-        prompt_keys = joined_prompts(prompt_keys, sketch, offsets, completion_keys, facts.length)
+    prompts = Prompts(
+        keys=_joined([t.prompt_keys for t in columns.texts], np.uint64),
+        words=_joined([t.prompt_words for t in columns.texts], np.uint64),
+        lengths=_joined([t.prompt_lengths for t in columns.texts], np.int64),
+    )
+    prompt_keys, completion_keys = join_alike(stream, prompts, offsets, completion_keys, facts)
     return Observations(
         ids=ids,
         offsets=offsets,

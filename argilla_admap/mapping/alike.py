@@ -1,0 +1,150 @@
+"""Whether two texts say the same but for a slip or a polite word: read word by word, of the few pairs in question."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+__all__ = ["Words", "same_answer", "same_question"]
+
+#: A number; a word; a sign that asks another question where it differs; a letter of a script without blanks between words.
+_UNSPACED = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+#: A star is a sign between what can be multiplied; else it is a list's or makes words bold.
+_TIMES = r"(?<=[\w)\]])\*(?=[\w(\[])|(?<=[\w)\]] )\*(?= [\w(\[])"
+_TOKEN = re.compile(rf"\d+(?:[.,]\d+)*|[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+(?:['’][^\W\d_]+)*|[+/=<>^%]|{_TIMES}")
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+#: Words with and without which a question is the same.
+_FILLERS = _set(
+    """a an the please pls kindly tell me us say so well ok okay hi hello hey dear thanks thank you your my our i we can could
+    would will do does is are be was were am of just also then and that this it its here there given following now help"""
+)
+#: Words that turn a question round, or ask another one: none of them may be only in one.
+_TELLING = _set(
+    """not no never none nor without except unless isn't aren't don't doesn't didn't can't cannot won't wouldn't shouldn't only
+    who what when where why how which whose more less most least best worst first last before after above below over under up
+    down left right true false same different opposite all any some both either neither with from to into out in on off he she
+    his her him man woman male female"""
+)
+#: Shorter words have too many neighbours of one letter's difference that are words too.
+_LEAST_LETTERS = 5
+#: A content word may be only in one of two prompts that share so many; one in ten of more.
+_SHARED = 4
+_FEW = 0.1
+#: From so many content words on, one in so many may be another (not a name); of an answer, that may be right or wrong by one
+#: word, from `_SHARED` times as many.
+_LONG = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text as it is compared.
+
+    Attributes:
+        content: its words in lower case, in order, without fillers.
+        names: those of them that are written with a capital inside a sentence.
+        counted: its numbers and signs, in order.
+    """
+
+    content: tuple[str, ...]
+    names: frozenset[str]
+    counted: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Words:
+        """Reads a text."""
+        content, names, counted = [], set(), []
+        for match in _TOKEN.finditer(text):
+            token = match[0]
+            if not token[0].isalpha():
+                counted.append(token)
+                continue
+            word = token.lower().replace("’", "'").removesuffix("'s")
+            if token[0].isupper() and text[: match.start()].rstrip(" \"'(*_")[-1:] not in ("", ".", "?", "!", ":", "\n"):
+                names.add(word)
+            if word not in _FILLERS:
+                content.append(word)
+        return cls(tuple(content), frozenset(names), tuple(counted))
+
+
+def same_question(a: Words, b: Words, *, strictly: bool = False) -> bool:
+    """Whether two prompts ask the same, as far as their words tell: to be asked of prompts that have the same completions.
+
+    Polite words and articles do not count, nor does a slip of the pen inside a word. Another number, sign, name or a word that
+    turns the question round does: "the capital of France" is not "the capital of Italy".
+
+    Args:
+        strictly: no other difference is let be. Else a word may be missing in one of them, of many also be another.
+    """
+    return _alike(a, b, strictly, _LONG)
+
+
+def same_answer(a: Words, b: Words, *, strictly: bool) -> bool:
+    """Whether two completions of one prompt are the same text but for slips and, if not `strictly`, a few words."""
+    return _alike(a, b, strictly, _SHARED * _LONG)
+
+
+def _alike(a: Words, b: Words, strictly: bool, long: int) -> bool:
+    if a.counted != b.counted:
+        return False
+    if a.content == b.content:
+        return True
+    first, second = a.content, b.content
+    least = min(len(first), len(second))
+    most = max(1, int(_FEW * least))
+    if abs(len(first) - len(second)) > most:
+        return False
+    start = next((i for i, (x, y) in enumerate(zip(first, second, strict=False)) if x != y), least)
+    end = next((i for i in range(least - start) if first[-1 - i] != second[-1 - i]), least - start)
+    first, second = first[start : len(first) - end], second[start : len(second) - end]
+    # Too much between the first and the last difference differs: no need to put the words side by side.
+    if (Counter(first) - Counter(second)).total() > 2 * most:
+        return False
+    lost: list[str] = []
+    won: list[str] = []
+    replaced = 0
+    for kind, i, j, k, m in SequenceMatcher(None, first, second, autojunk=False).get_opcodes():
+        left, right = first[i:j], second[k:m]
+        if kind == "equal" or (len(left) == len(right) and all(_slip(x, y) for x, y in zip(left, right, strict=True))):
+            continue
+        # Two words run together, or one torn apart.
+        if "".join(left) == "".join(right):
+            continue
+        lost += left
+        won += right
+        replaced += min(len(left), len(right))
+    if not lost and not won:
+        return True
+    changed = {*lost, *won}
+    if strictly or changed & _TELLING or changed & (a.names | b.names):
+        return False
+    if Counter(lost) == Counter(won):
+        # Words in another order: of a few, who does what to whom.
+        return least >= 2 * _SHARED and len(lost) <= most
+    if replaced and (least < long or replaced > least // long):
+        return False
+    return least >= _SHARED and max(len(lost), len(won)) <= most
+
+
+def _slip(a: str, b: str) -> bool:
+    """Whether one word is the other with a slip inside: a letter wrong, left out, doubled or exchanged with its neighbour; or
+    its plural."""
+    if a == b:
+        return True
+    if len(a) > len(b):
+        a, b = b, a
+    if len(a) >= _LEAST_LETTERS - 1 and b == a + "s":
+        return True
+    if len(a) < _LEAST_LETTERS - 1 or len(b) < _LEAST_LETTERS or len(b) - len(a) > 1 or a[0] != b[0] or a[-1] != b[-1]:
+        return False
+    start = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a))
+    if len(a) != len(b):
+        return a[start:] == b[start + 1 :]
+    exchanged = a[start : start + 2] == b[start : start + 2][::-1] and a[start + 2 :] == b[start + 2 :]
+    return exchanged or a[start + 1 :] == b[start + 1 :]

@@ -1,0 +1,175 @@
+"""Texts that are the same but for a few words: what is taken for one, and what is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from argilla_admap.mapping import near_duplicates
+from argilla_admap.mapping.alike import Words, same_answer, same_question
+from argilla_admap.mapping.data_map import build_map
+from tests.mapping.plain import scored_stream
+from tests.mapping.test_detectors import LONGER, WALK, filler, issues_of, pair
+
+FRANCE = "What is the capital of France?"
+STORY = (
+    "The keeper of the lighthouse rose before the sun, lit the lamp that the storm had put out, and counted the boats that had "
+    "come home in the night. Three were missing. He took his coat, went down to the harbour, and asked every fisherman whom he "
+    "met whether they had seen the boats of his brothers, but nobody answered him until the oldest of them shook his head."
+)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "what is the capital of france",
+        "Please tell me: what is the captial of France?",
+        "What's the capital of France?",
+        "What is the  CAPITAL of France ?!",
+        "What is the capital of the France?",
+        "What is the cappital of France?",
+        "What is the caital of France?",
+        "Hi! Could you tell me what the capital of France is?",
+    ],
+)
+def test_a_short_prompt_with_a_slip_or_a_polite_word_is_the_same(other):
+    assert same_question(Words.of(FRANCE), Words.of(other))
+    assert same_question(Words.of(other), Words.of(FRANCE))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (FRANCE, "What is the capital of Italy?"),
+        (FRANCE, "Where is the capital of France?"),
+        (FRANCE, "What is the capital of South France?"),
+        ("Who won the war between Iran and Kuwait?", "Who won the war between Iraq and Kuwait?"),
+        ("What is the population of Slovakia?", "What is the population of Slovenia?"),
+        ("Name the president of Austria", "Name the president of Australia"),
+        ("How do I cook rice?", "How do I cook pasta?"),
+        ("Is it legal to own a gun in Texas?", "Is it illegal to own a gun in Texas?"),
+        ("Is it wise to own a gun in a town?", "Is it not wise to own a gun in a town?"),
+        ("What is 5*3?", "What is 5 * 4?"),
+        ("What is 5 + 3?", "What is 5 - 3 = ?"),
+        ("Convert 10 miles to kilometres, and 20 too", "Convert 20 miles to kilometres, and 10 too"),
+        ("man bites dog", "dog bites man"),
+        ("Convert Celsius to Fahrenheit", "Convert Fahrenheit to Celsius"),
+        ("Write a poem about the sea", "Write a poem about the sea without rhymes"),
+        ("advantages of solar power", "disadvantages of solar power"),
+        ("Describe the effects of inflation on growth", "Describe the effects of deflation on growth"),
+        ("List three benefits of exercise", "List three risks of exercise"),
+        ("the cat sat there", "the cut sat there"),
+        ("法国的首都是哪里？", "意大利的首都是哪里？"),
+        ("Столица Франции?", "Столица Италии?"),
+    ],
+)
+def test_another_question_is_not_the_same_however_few_its_words(one, other):
+    assert not same_question(Words.of(one), Words.of(other))
+    assert not same_question(Words.of(other), Words.of(one))
+
+
+def test_a_word_too_many_is_let_be_in_a_longer_prompt_and_not_where_strictness_is_asked():
+    whole, less = Words.of("How do I cook brown rice at home?"), Words.of("How do I cook rice at home?")
+    assert same_question(whole, less)
+    assert not same_question(whole, less, strictly=True)
+    assert same_question(whole, Words.of("How do I cook brwon rice at home?"), strictly=True)
+    assert not same_question(Words.of("cook brown rice"), Words.of("cook rice"))
+    assert not same_question(whole, Words.of("How do I cook rice at home tonight with friends over?"))
+
+
+def test_in_a_very_long_prompt_a_plain_word_may_be_another_and_a_name_may_not():
+    words = ["harbour", "lantern", "garden", "window", "market", "winter", "silver", "bridge", "castle", "forest"]
+    long = "there is " + " ".join(f"{a} {b}" for a in words for b in words[:4])
+    swapped = long.replace("garden window", "garden kettle", 1)
+    assert same_question(Words.of(long), Words.of(swapped))
+    assert not same_question(Words.of(long), Words.of(long.replace("garden window", "garden Portugal", 1)))
+    assert not same_question(Words.of(long), Words.of(swapped.replace("market", "saddle", 3)))
+    assert not same_question(Words.of(long[:200]), Words.of(long[:200].replace("garden window", "garden kettle", 1)))
+
+
+def test_words_in_another_order_are_the_same_only_among_many():
+    assert same_question(
+        Words.of("describe lighthouse harbour lantern storm fisherman brother garden window evening"),
+        Words.of("describe harbour lighthouse lantern storm fisherman brother garden window evening"),
+    )
+
+
+def test_an_answer_may_lack_a_word_and_may_not_say_another_one():
+    story = Words.of(STORY)
+    assert same_answer(story, Words.of(STORY.replace("oldest of", "old of")), strictly=False) is False
+    assert same_answer(story, Words.of(STORY.replace("every ", "")), strictly=False)
+    assert not same_answer(story, Words.of(STORY.replace("every ", "")), strictly=True)
+    assert not same_answer(story, Words.of(STORY.replace("brothers", "sisters")), strictly=False)
+    assert same_answer(story, Words.of(STORY.replace("lighthouse", "lighthosue")), strictly=True)
+    assert not same_answer(Words.of("It is 12."), Words.of("It is 13."), strictly=True)
+
+
+def test_short_prompts_that_differ_by_a_slip_contradict_each_other():
+    other = "What is the captial of France, please?"
+    issues, _ = issues_of(pair(FRANCE, *WALK), pair(other, *WALK[::-1]), extra=filler())
+    assert issues == [["opposite_duplicate"]] * 2
+    issues, _ = issues_of(pair(FRANCE, *WALK), pair(FRANCE.replace("France", "Italy"), *WALK[::-1]), extra=filler())
+    assert issues == [[], []]
+
+
+def test_completions_of_one_prompt_that_differ_in_form_or_by_a_word_are_one():
+    # Other marks and a slip in short ones; a word in a long one.
+    short = "The walk is about four miles along the old wall", "Nobody has ever walked there"
+    again = "**The walk is abuot four miles, along the old wall.**", "Nobody has ever walked there!"
+    issues, _ = issues_of(pair(LONGER, *short), pair(LONGER, *again[::-1]), extra=filler())
+    assert issues == [["opposite_duplicate"]] * 2
+    issues, _ = issues_of(pair(LONGER, STORY, "No idea."), pair(LONGER, "no idea", STORY.replace("every ", "")), extra=filler())
+    assert issues == [["opposite_duplicate"]] * 2
+
+
+def test_completions_that_say_another_thing_are_two():
+    issues, _ = issues_of(
+        pair("How far?", "It is 12 miles", "It is far"), pair("How far?", "It is far", "It is 13 miles"), extra=filler()
+    )
+    assert issues == [[], []]
+    issues, _ = issues_of(pair("How far?", "Paris is far", "No"), pair("How far?", "No", "Rome is far"), extra=filler())
+    assert issues == [[], []]
+
+
+def test_two_completions_of_one_record_stay_two_however_alike():
+    slip = STORY.replace("lighthouse", "lighthosue")
+    other = STORY.replace("harbour", "habrour")
+    issues, data_map = issues_of(
+        pair(LONGER, STORY, slip), pair(LONGER, slip, other), pair(LONGER, other, STORY), extra=filler()
+    )
+    assert not [found for found in issues if "opposite_duplicate" in found]
+    assert data_map.summary["records"] == 43
+
+
+def test_the_same_answers_to_many_prompts_join_only_those_that_ask_the_same():
+    words = np.array(["river", "bridge", "castle", "garden", "window", "forest", "market", "silver", "lantern", "winter"])
+    rng = np.random.default_rng(0)
+    prompts = list(dict.fromkeys("tell of " + " ".join(rng.choice(words, 6, replace=False)) for _ in range(40)))
+    records = [pair(prompt, *WALK) for prompt in prompts]
+    records.append(pair("Please " + prompts[7].replace("of ", "of the "), *WALK[::-1]))
+    issues, _ = issues_of(*records, extra=filler())
+    assert [i for i, found in enumerate(issues) if found] == [7, len(prompts)]
+
+
+def test_what_is_read_again_is_bounded(monkeypatch):
+    other = "What is the captial of France, please?"
+    rows = [pair(FRANCE, *WALK), pair(other, *WALK[::-1])]
+    monkeypatch.setattr(near_duplicates, "MOST_BYTES", 10)
+    issues, _ = issues_of(*rows, extra=filler())
+    assert issues == [[], []]
+
+
+def test_a_map_of_alike_records_does_not_depend_on_the_order_of_the_rows():
+    rows = []
+    for i in range(30):
+        prompt = f"Where does the river number {i} meet the sea, and who lives there?"
+        rows.append((f"a{i}", prompt, STORY, f"Nobody knows {i}"))
+        rows.append((f"b{i}", "Please say: " + prompt, STORY.replace("every ", ""), f"nobody knows {i}."))
+    made = [
+        {"id": name, "prompt": p, "completions": [{"text": a, "rating": 1.0}, {"text": b, "rating": float(name == "b3")}]}
+        for name, p, a, b in rows
+    ]
+    there = build_map(scored_stream(made)).frame.set_index("id")
+    back = build_map(scored_stream(made[::-1], batch_rows=7)).frame.set_index("id").loc[there.index]
+    assert [list(x) for x in there["issues"]] == [list(x) for x in back["issues"]]
+    assert there["p_wrong"].to_numpy() == pytest.approx(back["p_wrong"].to_numpy(), abs=1e-9, nan_ok=True)
