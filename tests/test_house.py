@@ -25,7 +25,7 @@ FLOORS = [
     {"review", "report"},
     {"adaptive"},
     {"pipeline", "distributed"},
-    {"demo"},
+    {"demo", "doctor"},
     {"cli"},
 ]
 

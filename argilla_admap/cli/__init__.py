@@ -29,6 +29,7 @@ COMMANDS = {
     "report": "The map to look at: one .html that opens offline, .png or .svg.",
     "compare": "Two judges, or two dates: who moved, agreement, bias.",
     "server": "An Argilla of your own: start, stop, status, env.",
+    "doctor": "What answers, which versions, what is wrong, how to mend it.",
 }
 
 

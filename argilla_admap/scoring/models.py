@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -11,9 +12,9 @@ from argilla_admap.errors import AdmapError
 from argilla_admap.scoring.transport import ConnectionFailed
 
 if TYPE_CHECKING:
-    from argilla_admap.scoring.transport import Transport
+    from argilla_admap.scoring.transport import Reply, Transport
 
-__all__ = ["ending_models"]
+__all__ = ["ending", "ending_models", "listed_models"]
 
 #: Replacements that providers named; an endpoint's own word wins.
 _REPLACEMENTS = {
@@ -31,15 +32,29 @@ async def ending_models(transport: Transport, model: str) -> list[str]:
     """
     try:
         reply = await transport.get("/models", 10.0)
-        if reply.status != 200:
-            return []
-        listed = orjson.loads(reply.body).get("data")
-    except (ConnectionFailed, AdmapError, orjson.JSONDecodeError, AttributeError):
+    except (ConnectionFailed, AdmapError):
         return []
-    for entry in listed if isinstance(listed, list) else []:
-        if isinstance(entry, dict) and entry.get("id") == model and (ends := _date(entry.get("shutdown_date"))) is not None:
-            return [_warning(model, ends, entry.get("replacement") or entry.get("replaced_by") or _REPLACEMENTS.get(model))]
-    return []
+    ends = ending(listed_models(reply) or [], model)
+    return [ends] if ends is not None else []
+
+
+def listed_models(reply: Reply) -> list[dict[str, Any]] | None:
+    """The models in an endpoint's answer; None: it holds no list."""
+    try:
+        listed = orjson.loads(reply.body).get("data") if reply.status == 200 else None
+    except (orjson.JSONDecodeError, AttributeError):
+        return None
+    if not isinstance(listed, list):
+        return None
+    return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+
+
+def ending(listed: Sequence[Mapping[str, Any]], model: str) -> str | None:
+    """When the model will be, or was, shut down, and what replaces it, in words; None: the list says nothing of it."""
+    for entry in listed:
+        if entry["id"] == model and (ends := _date(entry.get("shutdown_date"))) is not None:
+            return _warning(model, ends, entry.get("replacement") or entry.get("replaced_by") or _REPLACEMENTS.get(model))
+    return None
 
 
 def _warning(model: str, ends: dt.date, replacement: Any) -> str:

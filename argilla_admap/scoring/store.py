@@ -160,6 +160,12 @@ class Store:
             found |= rest
         return found
 
+    def count(self) -> int:
+        """How many judgements it holds."""
+        with self._translated("read"):
+            number: int = self._db.execute("SELECT COUNT(*) FROM judgements").fetchone()[0]
+            return number
+
     def version(self) -> int:
         """Another number whenever another process has written since."""
         with self._translated("read"):

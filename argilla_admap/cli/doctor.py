@@ -1,0 +1,52 @@
+"""`admap doctor`: what is reachable, which versions, what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from argilla_admap.cli.output import emit, json_option
+from argilla_admap.scoring.options import DEFAULT_MODEL
+
+__all__ = ["command"]
+
+_MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
+
+
+@click.command("doctor")
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, metavar="NAME", help="The judge that you will ask.")
+@click.option("--base-url", metavar="URL", help="Its server.  [default: OPENAI_BASE_URL, else OpenAI]")
+@click.option("--store", type=click.Path(path_type=Path, dir_okay=False), help="The judgement store.  [default: this user's]")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False),
+    envvar="ADMAP_SERVER_DIR",
+    help="The folder of the server of your own.  [default: a folder of this user]",
+)
+@json_option
+def command(model: str, base_url: str | None, store: Path | None, data_dir: str | None, as_json: bool) -> None:
+    """Look at the judge, the judgement store and Argilla: what answers, which versions, what is wrong, how to mend it.
+
+    Asks no paid question and changes nothing. Exit code 1 where something is wrong.
+
+    Example: admap doctor --model gpt-4o
+    """
+    from argilla_admap.doctor import Finding, examine, summary, versions
+
+    findings = []
+
+    def tell(finding: Finding) -> None:
+        click.echo(f"{_MARKS[finding.state]}  {finding.part}: {finding.found}")
+        if finding.mend:
+            click.echo(f"       {finding.mend}")
+
+    if not as_json:
+        click.echo(", ".join(f"{name} {version}" for name, version in versions().items() if version))
+    for finding in examine(model=model, base_url=base_url, store=store, data_dir=data_dir):
+        findings.append(finding)
+        if not as_json:
+            tell(finding)
+    emit(summary(findings), as_json, lambda: None)
+    if any(finding.state == "wrong" for finding in findings):
+        raise click.exceptions.Exit(1)

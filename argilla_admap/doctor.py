@@ -1,0 +1,287 @@
+"""What is reachable, in which versions, what is wrong, and how to mend it. Spends nothing and changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from argilla_admap import pipeline
+from argilla_admap.errors import AdmapError, ArgillaError, InputError
+from argilla_admap.scoring.options import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from argilla_admap.review.argilla_api import Api
+    from argilla_admap.scoring.transport import Client, Reply
+
+__all__ = ["Finding", "examine", "summary", "versions"]
+
+_PACKAGES = ("argilla-admap", "argilla", "openai", "aiohttp", "numpy", "pandas", "pyarrow")
+_OPTIONAL = ("matplotlib", "sentence-transformers", "torch", "transformers")
+_WITHIN = 10.0
+#: Less room than this on a disk will not do for a data set of any size.
+_ROOM = 1 << 30
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    part: str
+    #: ``ok``; ``note``: works, or is not set up, and there is something to know; ``wrong``: will fail.
+    state: str
+    found: str
+    #: What to do; None where there is nothing to be done.
+    mend: str | None = None
+
+
+def versions() -> dict[str, str | None]:
+    """Of Python and of the packages that matter; None: not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in (*_PACKAGES, *_OPTIONAL):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def examine(
+    *,
+    model: str = DEFAULT_MODEL,
+    base_url: str | None = None,
+    store: Path | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> Iterator[Finding]:
+    """Looks at the judge, the judgement store, the server of our own and the Argilla that commands would use, in this order.
+
+    Args:
+        model: the judge that will be asked for.
+        base_url: the judge's server; None: OPENAI_BASE_URL, else OpenAI.
+        store: the judgement store; None: this user's.
+        data_dir: the folder of the server of our own; None: this user's.
+    """
+    yield from _judge(model, base_url)
+    yield from _store(store)
+    yield from _server(data_dir)
+    yield from _argilla(data_dir)
+
+
+# The judge.
+
+
+def _judge(model: str, base_url: str | None) -> Iterator[Finding]:
+    from argilla_admap.scoring.prices import find_price
+    from argilla_admap.scoring.transport import ConnectionFailed, endpoint_name, make_client
+
+    try:
+        client = make_client(base_url)
+    except InputError as exc:
+        absent = not (base_url or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_KEY"))
+        found, _, mend = str(exc).partition(": " if absent else "; ")
+        yield Finding("judge", "note" if absent else "wrong", found, f"{mend[:1].upper()}{mend[1:]}.")
+        return
+    name = endpoint_name(client)
+    try:
+        reply = asyncio.run(_models(client, model))
+    except ConnectionFailed as exc:
+        yield Finding(
+            "judge", "wrong", f"{name}: {exc}", "Start that server, or name another with --base-url (it ends in /v1)."
+        )
+        return
+    except AdmapError as exc:
+        yield Finding("judge", "wrong", *_in_two(exc))
+        return
+    yield from _answered(name, model, reply)
+    if find_price(model, None) is None:
+        yield Finding(
+            "price",
+            "note",
+            f"no price is listed for {model}: costs are not shown, and --max-cost cannot be kept",
+            "Give US dollars a million tokens with --price IN,OUT (0,0 for a server of your own).",
+        )
+
+
+async def _models(client: Client, model: str) -> Reply:
+    from argilla_admap.scoring.transport import open_transport
+
+    transport = open_transport(client, model)
+    try:
+        return await transport.get("/models", _WITHIN)
+    finally:
+        await transport.close()
+
+
+def _answered(name: str, model: str, reply: Reply) -> Iterator[Finding]:
+    from argilla_admap.scoring.faults import Cure, diagnose
+    from argilla_admap.scoring.models import ending, listed_models
+
+    if reply.status != 200:
+        fault = diagnose(reply.status, reply.headers, reply.body)
+        if fault.cure is Cure.RENEW:
+            yield Finding("judge", "wrong", f"{name}: {fault.reason}", "Set OPENAI_API_KEY to a valid key.")
+        elif reply.status in (404, 405, 501):
+            yield Finding(
+                "judge",
+                "note",
+                f"{name} answers, and has no list of models: whether it has {model} is not known",
+                "If the address should end in /v1, name it so with --base-url.",
+            )
+        else:
+            found, _, mend = fault.reason.partition("\n")
+            yield Finding("judge", "wrong", f"{name}: {found}", mend or "Try again later, or name another with --base-url.")
+        return
+    listed = listed_models(reply)
+    if listed is None:
+        yield Finding(
+            "judge", "wrong", f"{name}: what answers there is no OpenAI-compatible server", "Check --base-url: it ends in /v1."
+        )
+        return
+    known = sorted(entry["id"] for entry in listed)
+    if model not in known:
+        shown = ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "")
+        mend = f"Name one that it has with --model: {shown}." if known else "Load a model there first."
+        yield Finding("judge", "wrong", f"{name} answers, and does not list the model {model}", mend)
+        return
+    yield Finding("judge", "ok", f"{name} answers and has {model}")
+    ends = ending(listed, model)
+    if ends is not None:
+        found, _, mend = ends.partition("; ")
+        yield Finding("model", "note", found, mend[:1].upper() + mend[1:] + ".")
+
+
+# The judgement store.
+
+
+def _store(path: Path | None) -> Iterator[Finding]:
+    from argilla_admap.scoring.batch_book import waiting_in_batches
+    from argilla_admap.scoring.store import Store, default_path
+
+    place = path or default_path()
+    folder = next(parent for parent in place.absolute().parents if parent.exists())
+    if not os.access(place if place.exists() else folder, os.W_OK):
+        yield Finding("store", "wrong", f"{place} cannot be written to", "Name another file with --store.")
+        return
+    if not place.exists():
+        yield Finding("store", "ok", f"{place}: none yet; the first `admap score` makes it")
+    else:
+        try:
+            store = Store(place, create=False)
+            try:
+                yield Finding(
+                    "store", "ok", f"{place}: {store.count():,} judgements kept, {place.stat().st_size / 1e6:,.1f} MB"
+                )
+            finally:
+                store.close()
+        except AdmapError as exc:
+            yield Finding("store", "wrong", *_in_two(exc))
+            return
+        waiting, unread = waiting_in_batches(place)
+        if waiting or unread:
+            yield Finding(
+                "batches",
+                "note",
+                f"{waiting:,} judgements wait in batches, {unread:,} came back and were not read yet",
+                "Run the command that submitted them (with --batch) again.",
+            )
+    free = shutil.disk_usage(folder).free
+    if free < _ROOM:
+        yield Finding("disk", "note", f"{folder}: {free / 1e6:,.0f} MB are free", "Make room, or name another with --store.")
+
+
+# Argilla.
+
+
+def _server(data_dir: str | os.PathLike[str] | None) -> Iterator[Finding]:
+    from argilla_admap.server import launcher
+    from argilla_admap.server.runtime import missing_packages
+
+    try:
+        status = launcher.status(data_dir)
+    except AdmapError as exc:
+        yield Finding("server", "wrong", *_in_two(exc))
+        return
+    if status.running and not status.problems:
+        yield Finding("server", "ok", f"an Argilla of your own runs at {status.url}; its data are in {status.data_dir}")
+        return
+    for problem in status.problems:
+        yield Finding("server", "wrong", f"{status.data_dir}: {problem}", "Run `admap server start`: it repairs what is there.")
+    if not status.problems:
+        missing = missing_packages("elasticsearch" not in status.external, "redis" not in status.external)
+        packages = " ".join(sorted(set(missing.values())))
+        yield Finding(
+            "server",
+            "note",
+            "no Argilla of your own runs" + (f"; to start one, {', '.join(missing)} would be needed" if missing else ""),
+            f"Install {packages} (apt-get install {packages}), or use an Argilla that runs elsewhere."
+            if missing
+            else "Start one with `admap server start`, if you need it.",
+        )
+
+
+def _argilla(data_dir: str | os.PathLike[str] | None) -> Iterator[Finding]:
+    from argilla_admap.review.argilla_api import Api
+
+    named = bool(os.environ.get("ARGILLA_API_URL"))
+    try:
+        api = Api(pipeline.connect(data_dir=data_dir))
+        me = api.me()
+        version = str(api.request("GET", "/api/v1/version").get("version"))
+    except ArgillaError as exc:
+        yield Finding("argilla", "wrong" if named else "note", *_in_two(exc))
+        return
+    yield Finding("argilla", "ok", f"{api.url}: Argilla {version}, as {me['username']} ({me['role']})")
+    client = importlib.metadata.version("argilla")
+    if version.split(".")[:2] != client.split(".")[:2]:
+        yield Finding(
+            "argilla", "note", f"the server is version {version}, the client {client}", "Bring both to the same version."
+        )
+    if me["role"] == "annotator":
+        yield Finding("argilla", "note", "an annotator's key cannot push or pull", "Take an owner's or an admin's key.")
+        return
+    yield from _indexes(api)
+
+
+def _indexes(api: Api) -> Iterator[Finding]:
+    """What the page shows and the queues count is the search index; what is kept is the database."""
+    for address, item in api.datasets():
+        if item["status"] != "ready":
+            continue
+        dataset = api.find(address)
+        if dataset is None:
+            continue
+        stored, indexed = api.total(dataset), int(api.progress(dataset)["total"])
+        if stored == indexed:
+            yield Finding("data set", "ok", f"{dataset.full_name}: {stored:,} records, all in the index")
+        else:
+            yield Finding(
+                "data set",
+                "wrong",
+                f"{dataset.full_name}: the database holds {stored:,} records and the index {indexed:,}; "
+                "the page and the queues go by the index",
+                "A server of your own: `admap server stop`, then `admap server start` mends it. Another: on its machine, "
+                "`python -m argilla_server search-engine reindex`.",
+            )
+
+
+def _in_two(exc: Exception) -> tuple[str, str | None]:
+    """An error's words: what is wrong, and what to do."""
+    text = str(exc)
+    for mark in ("\n", "; "):
+        found, cut, mend = text.rpartition(mark) if mark == "; " else text.partition(mark)
+        if cut:
+            return found, mend[:1].upper() + mend[1:] + ("" if mend.endswith(".") else ".")
+    return text, None
+
+
+def summary(findings: list[Finding]) -> dict[str, Any]:
+    """The JSON answer of ``doctor``."""
+    return {
+        "versions": versions(),
+        "findings": [finding._asdict() for finding in findings],
+        "wrong": sum(finding.state == "wrong" for finding in findings),
+    }

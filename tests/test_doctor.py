@@ -1,0 +1,146 @@
+"""What `admap doctor` says of a judge, a store and an Argilla that are well, and of those that are not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from argilla_admap.cli import main
+from argilla_admap.doctor import Finding, examine
+from argilla_admap.scoring.store import Known, Store
+from tests.doubles.argilla_server import Annotator, TestServer
+from tests.doubles.judge_server import Judge
+
+Look = Callable[..., dict[str, list[Finding]]]
+
+
+@pytest.fixture
+def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
+    """The findings by part, where nothing is set up but what the test gives."""
+    for name in ("ARGILLA_API_URL", "ARGILLA_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+    def look(**given: Any) -> dict[str, list[Finding]]:
+        found: dict[str, list[Finding]] = {}
+        for finding in examine(**{"store": tmp_path / "store.sqlite", "data_dir": tmp_path / "server", **given}):
+            found.setdefault(finding.part, []).append(finding)
+        return found
+
+    return look
+
+
+def test_where_nothing_is_set_up_nothing_is_wrong_and_each_part_says_how(look: Look) -> None:
+    found = look()
+    assert {part: one.state for part, (one, *_) in found.items()} == {
+        "judge": "note",
+        "store": "ok",
+        "server": "note",
+        "argilla": "note",
+    }
+    assert "OPENAI_API_KEY" in str(found["judge"][0].mend)
+    assert "admap server start" in str(found["argilla"][0])
+
+
+def test_a_judge_that_has_the_model_is_well_and_asked_nothing_that_is_paid(
+    look: Look, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-doctor-0123456789")
+    judge.behave(models=[{"id": "gpt-4o", "shutdown_date": "2027-01-14"}, {"id": "other"}])
+    found = look(base_url=judge.url)
+    assert found["judge"][0].state == "ok"
+    assert (found["model"][0].state, "2027-01-14" in found["model"][0].found) == ("note", True)
+    assert "--model gpt-6-luna" in str(found["model"][0].mend)
+    assert judge.counts()["paid"] == 0
+    assert "sk-doctor" not in str(found)
+
+
+def test_a_model_that_the_judge_does_not_have_is_wrong_and_those_that_it_has_are_named(look: Look, judge: Judge) -> None:
+    judge.behave(models=[{"id": "llama"}, {"id": "qwen"}])
+    found = look(base_url=judge.url, model="gpt-9")
+    assert found["judge"][0].state == "wrong"
+    assert "--model: llama, qwen" in str(found["judge"][0].mend)
+    assert found["price"][0].state == "note"
+    assert "--price" in str(found["price"][0].mend)
+
+
+def test_a_judge_that_is_not_there_and_an_address_that_is_none_are_wrong(look: Look, judge: Judge) -> None:
+    assert look(base_url="http://127.0.0.1:9/v1")["judge"][0].state == "wrong"
+    nowhere = look(base_url="nowhere")["judge"][0]
+    assert nowhere.state == "wrong"
+    assert "http://127.0.0.1:8000/v1" in str(nowhere.mend)
+    # An address without its /v1: something answers, and it is no judge.
+    missed = look(base_url=judge.url.removesuffix("/v1"))["judge"][0]
+    assert missed.state != "ok"
+
+
+def test_the_store_tells_what_it_keeps_and_a_file_that_is_none_is_wrong(look: Look, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.sqlite")
+    store.put(Known(b"k" * 16, 4.0, 0.5, 1.0, None, 10, 1, None), lambda: None)
+    store.close()
+    assert "1 judgements kept" in look()["store"][0].found
+    other = tmp_path / "letter.txt"
+    other.write_text("Dear all,\n" * 200)
+    wrong = look(store=other)["store"][0]
+    assert wrong.state == "wrong"
+    assert "--store" in str(wrong)
+    assert other.read_text().startswith("Dear all")
+
+
+def test_records_that_the_index_lacks_are_told(
+    look: Look, argilla_environment: TestServer, argilla_client: Any, workspace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import argilla as rg
+
+    settings = rg.Settings(
+        fields=[rg.TextField("text")], questions=[rg.TextQuestion("note")], vectors=[rg.VectorField("v", dimensions=2)]
+    )
+    dataset = rg.Dataset("checked", workspace=workspace, settings=settings, client=argilla_client).create()
+    dataset.records.log([{"text": "seen", "v": [1.0, 0.5]}])
+
+    def state() -> Finding:
+        monkeypatch.setenv("ARGILLA_API_URL", argilla_environment.url)
+        monkeypatch.setenv("ARGILLA_API_KEY", argilla_environment.api_key)
+        found = look()
+        assert found["argilla"][0].state == "ok"
+        return next(one for one in found["data set"] if one.found.startswith(f"{workspace}/checked:"))
+
+    assert state().state == "ok"
+    # The server takes a vector of zeros, and cannot index it.
+    dataset.records.log([{"text": "not seen", "v": [0.0, 0.0]}])
+    lacking = state()
+    assert lacking.state == "wrong"
+    assert "holds 2 records and the index 1" in lacking.found
+
+
+def test_an_annotator_learns_that_the_key_will_not_do(
+    look: Look, annotator: Annotator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look()
+    monkeypatch.setenv("ARGILLA_API_URL", str(annotator.client.api_url))
+    monkeypatch.setenv("ARGILLA_API_KEY", annotator.api_key)
+    assert "cannot push" in look()["argilla"][1].found
+
+
+def test_an_argilla_that_is_named_and_does_not_answer_is_wrong(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARGILLA_API_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("ARGILLA_API_KEY", "k")
+    assert look()["argilla"][0].state == "wrong"
+
+
+@pytest.mark.usefixtures("look")
+def test_the_command_prints_one_json_object_and_fails_where_something_is_wrong(tmp_path: Path, capsys: Any) -> None:
+    def doctor(*words: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["doctor", "--store", str(tmp_path / "s"), "--data-dir", str(tmp_path / "d"), *words])
+        return int(ended.value.code or 0), capsys.readouterr().out
+
+    code, said = doctor("--json")
+    assert (code, json.loads(said)["wrong"]) == (0, 0)
+    assert json.loads(said)["versions"]["argilla"] == "2.8.0"
+    code, said = doctor("--base-url", "http://127.0.0.1:9/v1")
+    assert code == 1
+    assert "WRONG  judge" in said
