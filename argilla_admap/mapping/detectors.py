@@ -9,6 +9,7 @@ import numpy as np
 from argilla_admap.mapping.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.labels import Labels
 from argilla_admap.mapping.observations import Observations
+from argilla_admap.mapping.text_features import MIN_BYTES
 
 __all__ = ["ISSUES", "Findings", "detect"]
 
@@ -118,10 +119,21 @@ def _contradicted(seen: Observations, owner: Ints, labels: Labels, strength: Flo
 
 
 def _wrong_language(seen: Observations, owner: Ints) -> Bools:
-    """Completions in another script than the prompt's, or foreign where a rival is not; prompts on languages are let be."""
-    script, asked = seen.texts.script, seen.prompt_scripts[owner]
+    """Completions in another script than the prompt's, or in another language, where a rival is in the prompt's.
+
+    Code, data and bare lists of names are of no language, and prompts that speak of languages may want any.
+    """
+    texts = seen.texts
+    script, asked = texts.script, seen.prompt_scripts[owner]
+    told = ~texts.code & ~seen.translations[owner]
     fits = (script >= 0) & (script == asked)
     other_script = (script >= 0) & (asked >= 0) & (script != asked) & _any(fits, owner, seen.n)[owner]
-    long = (seen.texts.length >= 200) & (script == 0)
-    other_language = seen.texts.foreign & _any(long & ~seen.texts.foreign, owner, seen.n)[owner]
-    return np.asarray((other_script | other_language) & ~seen.translations[owner])
+    long = (texts.length >= MIN_BYTES) & (script == 0)
+    english = long & texts.english & ~texts.foreign
+    # English is right, unless the prompt is in another Latin-written language, or tells none and most completions are.
+    others = np.bincount(owner[texts.foreign], minlength=seen.n) > np.bincount(owner[english], minlength=seen.n)
+    foreign_asked = seen.prompt_foreign[owner] | ((asked < 0) & others[owner])
+    wrong = np.where(foreign_asked, english, texts.foreign)
+    right = np.where(foreign_asked, texts.foreign, long & ~texts.foreign)
+    other_language = wrong & _any(right, owner, seen.n)[owner]
+    return np.asarray((other_script | other_language) & told)

@@ -16,7 +16,7 @@ from scipy import sparse
 from argilla_admap.mapping.arrays import Bools, Floats, Ints, UInts, offsets_of
 from argilla_admap.mapping.columns import double_column
 from argilla_admap.mapping.near_duplicates import Prompts, join_alike, word_keys
-from argilla_admap.mapping.text_features import TextFacts, facts_of, fingerprints, hashed_words, join_facts, scripts_of
+from argilla_admap.mapping.text_features import TextFacts, facts_of, fingerprints, hashed_words, join_facts, prompt_facts
 from argilla_admap.tables import RecordStream
 
 __all__ = ["Observations", "observe", "scores_of_samples"]
@@ -30,9 +30,6 @@ WORDS_RECORDS = {False: 12_000, True: 4_000}
 WORKERS = 2
 #: Larger numbers count as absent: their squares are beyond floating point.
 LARGEST = 1e100
-_TRANSLATION = (
-    r"(?i)translat|language|\b(?:english|chinese|japanese|korean|spanish|french|german|russian|arabic|hindi|italian)\b"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +49,7 @@ class Observations:
         prompt_keys: shape (n,), equal for prompts of the same words, and for those nearly alike where the completions are the
             same; 0 where the prompt is empty.
         prompt_scripts: shape (n,), codes into `SCRIPTS`; -1 where unknown.
+        prompt_foreign: shape (n,), prompts in another Latin-written language than English; told where a completion is in one.
         translations: shape (n,), whether the prompt speaks of a translation or of a language.
         completion_keys: flat, equal for equal texts, and for those nearly alike in different records of a prompt.
         texts: facts of each completion, flat.
@@ -72,6 +70,7 @@ class Observations:
     keys: UInts
     prompt_keys: UInts
     prompt_scripts: Ints
+    prompt_foreign: Bools
     translations: Bools
     completion_keys: UInts
     texts: TextFacts
@@ -108,6 +107,7 @@ class _Texts:
     prompt_words: UInts
     prompt_lengths: Ints
     prompt_scripts: Ints
+    prompt_foreign: Bools
     translations: Bools
 
 
@@ -115,19 +115,23 @@ def _read_texts(batch: pa.RecordBatch, words: bool) -> _Texts:
     texts: Any = batch.column("completions")
     flat = texts.flatten()
     prompts: Any = batch.column("prompt")
-    scripts, empty = scripts_of(prompts)
-    translations = np.asarray(pc.match_substring_regex(pc.utf8_slice_codeunits(prompts, 0, 1000), _TRANSLATION))
+    facts = facts_of(flat)
+    # Only beside a completion in a foreign language does it count whether the prompt is in one.
+    foreign = np.zeros(len(prompts), bool)
+    foreign[np.repeat(np.arange(len(prompts)), _sizes(texts))[facts.foreign]] = True
+    said = prompt_facts(prompts, foreign)
     words_of_prompt = word_keys(prompts)
     return _Texts(
         keys=fingerprints(flat),
-        facts=facts_of(flat),
+        facts=facts,
         words=hashed_words(flat) if words else None,
-        prompt_keys=np.where(empty, np.uint64(0), fingerprints(prompts)),
+        prompt_keys=np.where(said.empty, np.uint64(0), fingerprints(prompts)),
         # A request for a translation is another one than its text alone, however little it adds.
-        prompt_words=np.where(translations, ~words_of_prompt, words_of_prompt),
+        prompt_words=np.where(said.translation, ~words_of_prompt, words_of_prompt),
         prompt_lengths=np.asarray(pc.fill_null(pc.binary_length(prompts), 0)).astype(np.int64),
-        prompt_scripts=scripts,
-        translations=translations,
+        prompt_scripts=said.script,
+        prompt_foreign=said.foreign,
+        translations=said.translation,
     )
 
 
@@ -211,6 +215,7 @@ def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
         keys=fingerprints(ids.combine_chunks()),
         prompt_keys=prompt_keys,
         prompt_scripts=_joined([t.prompt_scripts for t in columns.texts], np.int64),
+        prompt_foreign=_joined([t.prompt_foreign for t in columns.texts], np.bool_),
         translations=_joined([t.translations for t in columns.texts], np.bool_),
         completion_keys=completion_keys,
         texts=facts,

@@ -13,14 +13,32 @@ import pyarrow.compute as pc
 
 from argilla_admap.mapping.arrays import Bools, Floats, Ints
 
-__all__ = ["DENSE_FEATURES", "SCRIPTS", "TextFacts", "facts_of", "fingerprints", "hashed_words", "join_facts", "scripts_of"]
+__all__ = [
+    "DENSE_FEATURES",
+    "SCRIPTS",
+    "PromptFacts",
+    "TextFacts",
+    "facts_of",
+    "fingerprints",
+    "hashed_words",
+    "join_facts",
+    "prompt_facts",
+]
 
 #: Columns of `TextFacts.dense`: logarithms of counts, and shares of the bytes.
 DENSE_FEATURES = ("length", "words", "lines", "word length", "capitals", "digits", "punctuation", "lists", "code")
 #: Codes of `TextFacts.script`; -1 where there are too few letters to tell.
-SCRIPTS = ("Latin", "Cyrillic", "Greek", "Hebrew or Arabic", "Indic", "Chinese or Japanese", "Korean")
+SCRIPTS = ("Latin", "Cyrillic", "Greek", "Hebrew", "Arabic", "Indic", "Chinese", "Japanese", "Korean")
+#: Of letters of both, Japanese has at least the second share of kana, Chinese (with its marks) at most the first.
+KANA = (0.15, 0.25)
 #: Shorter texts show no language and no truncation.
 MIN_BYTES = 200
+#: A prompt shows its language by fewer words, since nothing is held against it.
+PROMPT_BYTES, PROMPT_WORDS = 40, 3
+#: From this share of punctuation on a text is code, data or a bare list of names, which are of no language.
+CODE_LIKE = 0.08
+#: Blanks of other scripts are looked for in texts up to this length.
+SHORT_BLANK = 64
 #: Hashed words of this much of a text.
 HASHED_CHARACTERS = 2000
 HASHED_FEATURES = 2**13
@@ -40,7 +58,10 @@ class TextFacts:
         dense: shape (n, 9), float32; columns `DENSE_FEATURES`.
         length: in bytes of UTF-8.
         script: code into `SCRIPTS`, -1 unknown.
-        foreign: a text of `MIN_BYTES` or more with the commonest words of a European language and hardly any of English.
+        foreign: a text of `MIN_BYTES` or more with the commonest words of another Latin-written language and hardly any of
+            English.
+        english: a Latin text with "the" in its beginning.
+        code: with a block of code, or so much punctuation that it is code, data or a bare list.
         empty: nothing but white space.
         truncated: long, and it ends inside a sentence or inside a block of code.
     """
@@ -49,6 +70,8 @@ class TextFacts:
     length: Ints
     script: Ints
     foreign: Bools
+    english: Bools
+    code: Bools
     empty: Bools
     truncated: Bools
 
@@ -63,17 +86,22 @@ _CLASSES: dict[str, list[tuple[int, int]]] = {
     "Latin": [(65, 90), (97, 122)],
     "Cyrillic": [(0xD0, 0xD3)],
     "Greek": [(0xCE, 0xCF)],
-    "Hebrew or Arabic": [(0xD6, 0xDB)],
+    "Hebrew": [(0xD6, 0xD7)],
+    "Arabic": [(0xD8, 0xDB)],
     "Indic": [(0xE0, 0xE0)],
-    "Chinese or Japanese": [(0xE3, 0xE9)],
+    "Chinese": [(0xE4, 0xE9)],
+    "Japanese": [(0xE3, 0xE3)],
     "Korean": [(0xEA, 0xED)],
 }
 #: The bytes fall into runs of which each is inside or outside of every class.
 _RUNS = np.array(sorted({0, *(edge for ranges in _CLASSES.values() for a, b in ranges for edge in (a, b + 1))}))
 _MEMBERS = np.array([[any(a <= run <= b for a, b in ranges) for ranges in _CLASSES.values()] for run in _RUNS], np.float64)
 _BACKTICK = 96
+#: Commonest words of German, French, Spanish, Italian, Portuguese, Dutch, Polish, Turkish, Vietnamese, Indonesian, Swedish.
 _FOREIGN_WORDS = (
-    r"(?i)\b(?:der|die|das|und|nicht|ist|les|des|est|une|dans|que|los|las|una|por|para|della|che|sono|não|uma|het|een|och)\b"
+    r"(?i)(?:^|[^\pL])(?:der|die|das|und|nicht|ist|les|des|est|une|dans|que|los|las|una|por|para|della|che|sono|não|uma|"
+    r"de|el|la|le|het|een|van|zijn|niet|met|voor|na|w|nie|się|są|że|jest|które|przez|bir|ve|için|çok|bu|của|và|là|những|được|yang|dan|dengan|pada|untuk|och|att|som)"
+    r"(?:[^\pL]|$)"
 )
 _ENGLISH_WORDS = r"(?i)\b(?:the|and|of|to|is|that|in|you|for|with)\b"
 
@@ -102,13 +130,24 @@ class _Counts:
         return np.diff(self.starts)
 
     def empty(self) -> Bools:
-        """Texts of white space only; shape (n,)."""
-        return np.asarray(self.by_class["space"] == self.length)
+        """Texts of white space only, of any script's; shape (n,)."""
+        empty = np.asarray(self.by_class["space"] == self.length)
+        plain = self.by_class["Latin"] + self.by_class["digit"] + self.by_class["punctuation"]
+        odd = np.flatnonzero(~empty & (self.length <= SHORT_BLANK) & (plain == 0))
+        if len(odd):
+            empty[odd] = np.asarray(pc.match_substring_regex(self.texts.take(pa.array(odd)), r"^[\s\pZ\p{Cf}]*$"))
+        return empty
 
     def script(self) -> Ints:
         """Codes into `SCRIPTS`, shape (n,): of three in five letters or more; -1 where there is none, or too few letters."""
         letters = np.stack([self.by_class[name] for name in SCRIPTS], axis=1)
-        total, top = letters.sum(axis=1), letters.argmax(axis=1)
+        total = letters.sum(axis=1)
+        # Japanese is written with Chinese letters too: kana tell it.
+        chinese, japanese = SCRIPTS.index("Chinese"), SCRIPTS.index("Japanese")
+        both, kana = letters[:, chinese] + letters[:, japanese], letters[:, japanese].copy()
+        letters[:, chinese] = np.where(kana <= KANA[0] * both, both, 0.0)
+        letters[:, japanese] = np.where(kana >= KANA[1] * both, both, 0.0)
+        top = letters.argmax(axis=1)
         return np.where((total >= 20) & (letters[np.arange(len(top)), top] >= 0.6 * total), top, -1)
 
 
@@ -129,14 +168,56 @@ def _count(texts: Any) -> _Counts:
     return _Counts(texts, data, starts - first, dict(zip(_CLASSES, counts.T, strict=True)), histogram[:, _BACKTICK])
 
 
-def scripts_of(texts: Any) -> tuple[Ints, Bools]:
-    """The script of each text, as `TextFacts.script`, and whether it is empty; both of shape (n,).
+@dataclass(frozen=True, slots=True)
+class PromptFacts:
+    """What prompts say of the language that their answers should be in; each of shape (n,).
+
+    Attributes:
+        script: as `TextFacts.script`; -1 too where a prompt in another script begins with Latin words: its text may be what is
+            asked about.
+        foreign: in another Latin-written language than English; False where that was not asked.
+        translation: of a translation or of a language by name: any language may be the right one.
+        empty: nothing but white space.
+    """
+
+    script: Ints
+    foreign: Bools
+    translation: Bools
+    empty: Bools
+
+
+_LANGUAGES = (
+    "english|chinese|mandarin|cantonese|japanese|korean|spanish|french|german|russian|arabic|hindi|italian|portuguese|dutch|"
+    "polish|turkish|vietnamese|thai|indonesian|swedish|danish|norwegian|finnish|czech|hungarian|romanian|ukrainian|greek|"
+    "hebrew|persian|farsi|urdu|bengali|tamil|telugu|marathi|gujarati|punjabi|sinhala|swahili|tagalog|latin"
+)
+_TRANSLATION = (
+    rf"(?i)translat|language|\b(?:{_LANGUAGES})\b|翻译|翻譯|译[成为]|譯[成為]|[英汉漢日韩韓法德俄]语|[英日韩法德俄中]文|翻訳|訳し|[英国独仏]語|日本語|번역|영어|한국어|"
+    r"перев[оеё][дс]|английск|русск|переклад|англійськ|ترجم|الإنجليزية|العربية|अनुवाद|अंग्रेज|हिंदी|हिन्दी|"
+    r"übersetz|englisch|deutsch|traduc|tradui|tradur|ingl[eéê]s|anglais|español|français|vertaal|engels|"
+    r"przetłumacz|angielsk|çevir|ingilizce|dịch|tiếng anh|terjemah|inggris|översätt|engelska"
+)
+_LATIN_FIRST = r"^[^\pL]*[A-Za-z][A-Za-z ,:'\n-]{11,}"
+
+
+def prompt_facts(prompts: Any, in_doubt: Bools) -> PromptFacts:
+    """Facts about each prompt.
 
     Args:
-        texts: an Arrow array of strings, of n items.
+        prompts: an Arrow array of strings, of n items.
+        in_doubt: shape (n,), the prompts of which to tell whether they are in a foreign language.
     """
-    counts = _count(texts)
-    return counts.script(), counts.empty()
+    counts = _count(prompts)
+    script = counts.script()
+    other = np.flatnonzero(script > 0)
+    if len(other):
+        script[other[np.asarray(pc.match_substring_regex(counts.texts.take(pa.array(other)), _LATIN_FIRST))]] = -1
+    begins = pc.utf8_slice_codeunits(counts.texts, 0, 1000)
+    foreign = np.zeros(len(script), bool)
+    some = np.flatnonzero(in_doubt & (script == 0))
+    if len(some):
+        foreign[some] = _foreign(counts.texts.take(pa.array(some)), counts.length[some], PROMPT_BYTES, PROMPT_WORDS)[0]
+    return PromptFacts(script, foreign, np.asarray(pc.match_substring_regex(begins, _TRANSLATION)), counts.empty())
 
 
 def facts_of(texts: Any) -> TextFacts:
@@ -169,7 +250,10 @@ def facts_of(texts: Any) -> TextFacts:
         axis=1,
     ).astype(np.float32)
     truncated = (length >= MIN_BYTES) & ((fences % 2 == 1) | _cut_short(texts, data, starts))
-    return TextFacts(dense, length, counted.script(), _foreign(texts, length), empty, truncated)
+    script = counted.script()
+    foreign, english = _foreign(texts, length, MIN_BYTES, 5)
+    code = (fences > 0) | (counts["punctuation"] >= CODE_LIKE * size)
+    return TextFacts(dense, length, script, foreign, english & (script == 0), code, empty, truncated)
 
 
 def join_facts(pieces: list[TextFacts]) -> TextFacts:
@@ -187,31 +271,44 @@ def _list_items(data: Bytes, starts: Ints) -> Floats:
     return np.bincount(np.searchsorted(starts, after, "right") - 1, minlength=len(starts) - 1).astype(np.float64)
 
 
+#: How a text ends that was cut off, as far as its last line tells: on two words, or a comma, after an earlier sentence of the
+#: line or an earlier item of the list had its end (a number's full stop, or that of a heading in bold, ends none); or on a word
+#: after which another must come. Scripts without blanks between words have no second word.
+_WORDS = r"[^\n]*[\p{Ll}\p{Lo}\pM]+,? [\p{Ll}\p{Lo}\pM]+,?$"
+_UNENDED = (
+    rf"[\pL\pM]{{2}}[)\"'”’]?[.!?؟।] {_WORDS}|[.!?] *\n\s*(?:\d+[.)]|[-*•]) {_WORDS}|"
+    r" (?:the|an?|of|and|or|with|from)$|"
+    r"[。！？][^\n]*[\p{Han}\p{Hiragana}\p{Katakana}，、,]$"
+)
+
+
 def _cut_short(texts: Any, data: Bytes, starts: Ints) -> Bools:
-    """Texts that end with two plain words, or a comma, after an earlier sentence had its full stop."""
+    """Texts that end inside a sentence, as far as their last line tells."""
     cut = np.zeros(len(starts) - 1, bool)
     filled = np.flatnonzero(np.diff(starts) > 0)
     final = data[starts[filled + 1] - 1]
-    where = filled[((final >= 97) & (final <= 122)) | (final == 44)]
+    where = filled[((final >= 97) & (final <= 122)) | (final == 44) | (final >= 128)]
     if len(where):
         tail = pc.utf8_slice_codeunits(texts.take(pa.array(where)), -160, None)
-        cut[where] = np.asarray(pc.match_substring_regex(tail, r"[.!?][^\n]*[a-z]+ [a-z]+,?$"))
+        cut[where] = np.asarray(pc.match_substring_regex(tail, _UNENDED))
     return cut
 
 
-def _foreign(texts: Any, length: Ints) -> Bools:
-    """Long Latin texts without English's commonest words and with another language's; only the few without " the " are read."""
+def _foreign(texts: Any, length: Ints, least: int, words: int) -> tuple[Bools, Bools]:
+    """Texts of `least` bytes or more with `words` or more of another Latin-written language's commonest and hardly any of
+    English's; and those with " the " in their beginning. Only the few without are read."""
     # Bytes, not characters: a letter cut in two is no " the ".
     heads = pc.binary_slice(texts.cast(pa.large_binary()), 0, GLANCE)
-    lacking = (length >= MIN_BYTES) & ~np.asarray(pc.match_substring(heads, " the "))
+    english = np.asarray(pc.match_substring(heads, " the "))
     foreign = np.zeros(len(length), bool)
-    where = np.flatnonzero(lacking)
+    where = np.flatnonzero((length >= least) & ~english)
     if len(where):
         few = pc.utf8_slice_codeunits(texts.take(pa.array(where)), 0, HASHED_CHARACTERS)
         other = np.asarray(pc.count_substring_regex(few, _FOREIGN_WORDS))
-        english = np.asarray(pc.count_substring_regex(few, _ENGLISH_WORDS))
-        foreign[where] = (other >= 5) & (other > 3 * english)
-    return foreign
+        some = np.flatnonzero(other >= words)
+        common = np.asarray(pc.count_substring_regex(few.take(pa.array(some)), _ENGLISH_WORDS))
+        foreign[where[some]] = other[some] > 2 * common
+    return foreign, english
 
 
 def fingerprints(texts: Any) -> npt.NDArray[np.uint64]:
