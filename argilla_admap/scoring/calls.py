@@ -133,7 +133,7 @@ class Calls:
                 self._finish(self._queue.popleft(), Answer([], self.over))
                 continue
             now = self._loop.time()
-            delay = self._throttle.delay(now)
+            delay = max(self._throttle.delay(now), self._health.delay(now))
             if delay > 0:
                 if self._pump_timer is None:
                     self._pump_timer = self._loop.call_later(delay, self._pump_later)
@@ -150,6 +150,7 @@ class Calls:
                 self.over = f"not asked: the next question could pass --max-cost {self.budget.most:g} (US dollars)"
                 continue
             self._throttle.take(now, about + most_out)
+            self._health.take(now)
             ready.append(Ticket(job, about, about + most_out, dollars))
         if ready:
             self._depart(ready)
@@ -227,6 +228,7 @@ class Calls:
             await self._cure(job, diagnose(reply.status, reply.headers, reply.body))
             return
         self._throttle.answered(now, now - started, reply.headers)
+        self._health.reached()
         receipt = open_reply(job.question, reply.body, about, dollars, self.price, self.tally)
         if receipt.fault is None:
             self._health.answered(now)
@@ -293,6 +295,8 @@ class Calls:
             self._queue.appendleft(job)
         elif cure is Cure.WAIT:
             self._slow_down(job, fault)
+        elif cure is Cure.AGAIN and self._waits_for_server(job, fault.reason):
+            self._queue.append(job)
         elif cure is Cure.AGAIN and job.tries + 1 < _MOST_TRIES:
             job.tries += 1
             wait = fault.wait if fault.wait is not None else 0.25 * 2**job.tries * (0.5 + self._random.random())
@@ -302,6 +306,18 @@ class Calls:
             at_fault = cure is Cure.REPHRASE or cure is Cure.AGAIN or job.timeouts > 0
             self._give_up(job, fault.reason + tried, at_fault=at_fault, unreachable=unreachable)
         self._pump()
+
+    def _waits_for_server(self, job: Job, reason: str) -> bool:
+        """Whether it is the server that is down: its questions wait then, and none of them is given up for that."""
+        now = self._loop.time()
+        self._health.failed(now, new=job.tries == 0)
+        if self._health.silent(now):
+            self._silent(reason)
+        return self._health.down
+
+    def _silent(self, reason: str) -> None:
+        kept = "; what it answered is kept, run the same again to go on" if self._health.answered_once else ""
+        self._stop(ScoringError(f"{self.name}: the judge does not answer{kept}. The last failure: {reason}"))
 
     def _slow_down(self, job: Job, fault: Fault) -> None:
         if fault.wait is not None and fault.wait > _LONGEST_PAUSE:
@@ -323,8 +339,7 @@ class Calls:
     def _give_up(self, job: Job, reason: str, *, at_fault: bool, unreachable: bool) -> None:
         """Leaves a question unanswered; stops where it is the server that does not answer, not the question that fails."""
         if at_fault and self._health.gone(self._loop.time(), unreachable=unreachable, more=bool(self._queue)):
-            kept = "; what it answered is kept, run the same again to go on" if self._health.answered_once else ""
-            self._stop(ScoringError(f"{self.name}: the judge does not answer{kept}. The last failure: {reason}"))
+            self._silent(reason)
         else:
             self._finish(job, Answer([], reason))
 

@@ -114,23 +114,55 @@ def server_words(body: bytes) -> str:
 
 
 class Health:
-    """Whether the server answers at all."""
+    """Whether the server answers at all. While it answers nobody, questions wait, and one now and then tries it."""
 
     #: Questions given up in a row: before any was answered, ever; before any was in this run; and after.
     _FIRST, _RESUMED, _LATER = 3, 1000, 20
-    #: Seconds without an answer, for the last.
+    #: New questions that failed in a row, for the server to count as down.
+    _IN_A_ROW = 20
+    #: Seconds to the first trial of a server that is down; each is twice as long after the last, up to the second.
+    _TRIAL, _LAST_TRIAL = 0.5, 8.0
+    #: Seconds without an answer, after which nothing more is asked.
     _SILENCE = 60.0
 
     def __init__(self) -> None:
         self.answered_once = False
         #: Answers of earlier runs are known: what is left may be just what the server cannot answer.
         self.resumed = False
+        #: The server answered, and then failed many questions in a row.
+        self.down = False
         self._last = 0.0
-        self._given_up = 0
+        self._given_up = self._failed = 0
+        self._pause = self._TRIAL
+        self._next_trial = 0.0
 
     def answered(self, now: float) -> None:
         """A question was answered."""
         self.answered_once, self._last, self._given_up = True, now, 0
+
+    def reached(self) -> None:
+        """The server took a question, whatever it made of it."""
+        self.down, self._failed, self._pause = False, 0, self._TRIAL
+
+    def failed(self, now: float, *, new: bool) -> None:
+        """A question failed for the server's trouble; `new`: at its first try. What fails again is its own trouble."""
+        self._failed += new
+        if self.answered_once and self._failed >= self._IN_A_ROW and not self.down:
+            self.down, self._next_trial = True, now + self._pause
+
+    def delay(self, now: float) -> float:
+        """Seconds until the next question may go: of a server that is down, until its next trial."""
+        return max(0.0, self._next_trial - now) if self.down else 0.0
+
+    def take(self, now: float) -> None:
+        """A question goes."""
+        if self.down:
+            self._next_trial = now + self._pause
+            self._pause = min(self._LAST_TRIAL, 2 * self._pause)
+
+    def silent(self, now: float) -> bool:
+        """Whether a server that is down has been so for too long."""
+        return self.down and now - self._last > self._SILENCE
 
     def gone(self, now: float, *, unreachable: bool, more: bool) -> bool:
         """A question was given up for the server's fault: is it time to stop asking?

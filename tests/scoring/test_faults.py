@@ -6,6 +6,8 @@ import asyncio
 import re
 import socket
 import tempfile
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,8 +18,8 @@ import pytest
 
 from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring import calls
-from argilla_admap.scoring.engine import score
-from argilla_admap.scoring.faults import Cure, diagnose
+from argilla_admap.scoring.engine import Progress, Scored, score
+from argilla_admap.scoring.faults import Cure, Health, diagnose
 from argilla_admap.scoring.transport import ConnectionFailed, TimedOut, Transport, Unreachable, make_client, open_transport
 from tests.doubles.judge_server import Judge
 from tests.doubles.loops import run_apart
@@ -70,6 +72,59 @@ def test_a_run_of_nothing_but_what_always_fails_ends_as_the_run_before(
     again = score(stream(records(60)), options(judge.url, tmp_path))
     assert (again.summary["cached"], again.summary["unscored"]) == (first.summary["scored"], first.summary["unscored"])
     assert column(again, "errors") == column(first, "errors")
+
+
+def test_while_the_server_is_down_questions_wait_and_are_all_answered_after(
+    judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each question would be given up at its second failure.
+    monkeypatch.setattr(calls, "_MOST_TRIES", 2)
+    judge.behave(latency=0.1)
+    told: list[int] = []
+    ended: list[Scored] = []
+
+    def work() -> None:
+        ended.append(score(stream(records(1500)), options(judge.url, tmp_path, concurrency=32), progress=seen))
+
+    def seen(progress: Progress) -> None:
+        told.append(progress.requests)
+
+    run = threading.Thread(target=work)
+    run.start()
+    while not told or told[-1] < 100:
+        time.sleep(0.05)
+    judge.behave(faults={"503": 1.0})
+    time.sleep(3.0)
+    asked = judge.counts()["requests"]
+    judge.behave()
+    run.join(60)
+    assert ended[0].summary["unscored"] == 0
+    # What was in flight, what told that the server is down, and a few that tried it.
+    assert 20 <= asked <= 32 + 32 + 4
+
+
+def test_a_server_is_down_when_many_new_questions_fail_and_nothing_is_answered() -> None:
+    health = Health()
+    health.answered(100.0)
+    health.reached()
+    for _ in range(19):
+        health.failed(100.5, new=True)
+    for _ in range(50):
+        # The last questions of a run may all be such that always fail.
+        health.failed(100.5, new=False)
+    assert not health.down
+    health.failed(100.5, new=True)
+    assert health.down
+    assert health.delay(100.5) == 0.5
+    waited, now = [], 100.5
+    while not health.silent(now):
+        now += health.delay(now)
+        health.take(now)
+        waited.append(round(health.delay(now), 3))
+    assert waited[:6] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+    assert 160 < now < 169
+    health.reached()
+    assert (health.down, health.delay(now)) == (False, 0.0)
 
 
 def test_a_server_that_never_answered_is_given_up_soon(judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
