@@ -13,6 +13,7 @@ from argilla_admap.mapping.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.labels import Labels
 from argilla_admap.mapping.observations import Observations
 from argilla_admap.mapping.predictor import FOLDS, Block, Items, centre, coded_block, dense_block
+from argilla_admap.mapping.tails import normal_scores, ranks_say_more, shared
 
 __all__ = ["evidence_blocks"]
 
@@ -21,8 +22,6 @@ MAX_MODELS = 200
 WORDS_PENALTY = 3.0
 #: Beside labels of two values, differences of scores count up to about 1 / BOUND times the usual one.
 BOUND = 0.5
-#: Share of the records that settles whether labels have two values: a stray record does not turn the fit of all others.
-MOSTLY = 0.95
 #: Of the error variance that all records share, beside a record's own.
 PRIOR_FREEDOM = 2.0
 #: Of the scores' variance within records, at the least, is taken to be true.
@@ -32,15 +31,20 @@ LEAST_TRUE = 0.1
 def evidence_blocks(seen: Observations, labels: Labels, items: Items, strength: Floats, known: Bools) -> list[Block]:
     """All kinds of evidence that these data hold."""
     blocks = []
-    two_valued = _two_valued(labels, items)
     for name, scores in [("judge", seen.scores), *seen.other_scores.items()]:
         judged = labels.used & np.isfinite(scores)
         if judged.any() and np.ptp(scores[judged]) > 0:
             label = "judge" if name == "judge" else f"judge {name}"
-            value = centre((np.where(judged, scores, 0.0) - scores[judged].mean()) / scores[judged].std(), items, judged)
-            if name == "judge":
+            told, ranks = scores[judged], normal_scores(scores[judged])
+            given, owner = labels.rating[judged], items.owner[judged]
+            ranked = ranks_say_more(shared(given, told, owner), shared(given, ranks, owner))
+            told = ranks if ranked else told
+            value = np.zeros(len(scores))
+            value[judged] = (told - told.mean()) / told.std()
+            value = centre(value, items, judged)
+            if name == "judge" and not ranked:
                 value = _as_reliable(value, judged, seen.error_variances() / scores[judged].var(), seen.sample_counts, items)
-            blocks.append(dense_block(label, _bounded(value, judged, items, two_valued)[:, None], base=True))
+            blocks.append(dense_block(label, _bounded(value, judged, items, labels.two_valued)[:, None], base=True))
     if len(np.unique(seen.models[labels.used])) > 1 and not _names_are_labels(seen, labels):
         codes, width = _common(seen.models[labels.used], seen.models)
         if width > 1:
@@ -51,21 +55,6 @@ def evidence_blocks(seen: Observations, labels: Labels, items: Items, strength: 
     if seen.words is not None:
         blocks.append(dense_block("words", _words(seen.words, items)[:, None]))
     return blocks
-
-
-def _two_valued(labels: Labels, items: Items) -> bool:
-    """Whether the labels only say which is better: nearly all records whose ratings differ have two of them, as far apart."""
-    counted = labels.used & ~labels.constant[items.owner]
-    rating, owner = labels.rating[counted], items.owner[counted]
-    if not len(rating):
-        return False
-    starts = np.flatnonzero(np.diff(owner, prepend=-1))
-    low, high = np.minimum.reduceat(rating, starts), np.maximum.reduceat(rating, starts)
-    record = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(owner)))
-    between = np.minimum(rating - low[record], high[record] - rating) > 1e-6
-    plain = np.bincount(record, between) == 0
-    spread = high - low
-    return float((plain & (np.abs(spread - np.median(spread)) < 1e-6)).mean()) >= MOSTLY
 
 
 def _as_reliable(value: Floats, judged: Bools, errors: Floats, counts: Ints, items: Items) -> Floats:

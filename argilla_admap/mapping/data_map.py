@@ -217,7 +217,7 @@ def build_map(
     layout = lay_out(place, seen.sources, seen.source_names, stratify, thresholds_of(thresholds))
     error, assumed = _mean_error(seen)
     confidence = region_confidence(place, layout.region, error, layout.cuts)
-    labels = prepare_labels(seen.offsets, seen.ratings)
+    labels = prepare_labels(seen.offsets, seen.ratings, seen.scores)
     elsewhere = strengths_elsewhere(seen.offsets, seen.prompt_keys, seen.completion_keys, labels.rating, labels.used)
     diagnosis = diagnose(seen, labels, *elsewhere)
     findings = detect(seen, labels, *elsewhere)

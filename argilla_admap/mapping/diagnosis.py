@@ -8,7 +8,7 @@ Where the evidence does not explain the labels, there is no probability, and the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -195,7 +195,12 @@ def _groups(offsets: Ints, labels: Labels, scores: Floats) -> list[Group]:
             items = group.items[varied]
             found.append(
                 Group(
-                    group.rows[varied], items, labels.rating[items], scores[items], np.asarray(labels.at_top[items].any(axis=1))
+                    group.rows[varied],
+                    items,
+                    labels.rating[items],
+                    scores[items],
+                    np.asarray(labels.at_top[items].any(axis=1)),
+                    labels.two_valued,
                 )
             )
     return found
@@ -208,7 +213,14 @@ def _sampled(group: Group, rank: Ints) -> Group | None:
     order = order[place[order] >= 0]
     if not len(order):
         return None
-    return Group(group.rows[order], group.items[order], group.ratings[order], group.scores[order], group.at_top[order])
+    return replace(
+        group,
+        rows=group.rows[order],
+        items=group.items[order],
+        ratings=group.ratings[order],
+        scores=group.scores[order],
+        at_top=group.at_top[order],
+    )
 
 
 def _warnings(prediction: Prediction, mixture: Mixture, judged: bool, n: int) -> tuple[str, ...]:

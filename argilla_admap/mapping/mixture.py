@@ -12,8 +12,9 @@ from argilla_admap.mapping.likelihood import MAX_EXACT, STORIES, log_uniform, st
 
 __all__ = ["LAPSE", "Group", "Mixture", "fit_mixture", "posterior"]
 
-#: Of more than two completions: records differ in how closely their labels follow the evidence. The logarithm of the scale is
-#: spread by this much (standard deviation) among them.
+#: Of labels on a scale and more than two completions: records differ in how closely their labels follow the evidence. The
+#: logarithm of the scale is spread by this much (standard deviation) among them. Labels that only say which is better cannot
+#: tell such a spread from their noise: it would take nearly all of that upon itself.
 SPREAD = 0.6
 #: The spread as three scales, a factor apart, and their weights: Gauss-Hermite quadrature of a normal distribution.
 FACTOR = float(np.exp(np.sqrt(3.0) * SPREAD))
@@ -40,13 +41,15 @@ NEGLIGIBLE = 1e-3
 @dataclass(frozen=True, slots=True)
 class Group:
     """Records of one K: positions, shape (n,); flat positions of their completions, shape (n, K); and of the same shape their
-    ratings and predictions, standardised and centred. `at_top`, shape (n,): a rating is the highest of the scale."""
+    ratings and predictions, standardised and centred. `at_top`, shape (n,): a rating is the highest of the scale. `two_valued`:
+    the labels only say which is better."""
 
     rows: Ints
     items: Ints
     ratings: Floats
     scores: Floats
     at_top: Bools
+    two_valued: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +88,18 @@ class Mixture:
 class _Spread:
     """The stories' likelihoods of a group's records, over the spread of the scale among them."""
 
-    def __init__(self, ratings: Floats, scores: Floats, at_top: Bools) -> None:
+    def __init__(self, ratings: Floats, scores: Floats, at_top: Bools, two_valued: bool) -> None:
         self.ratings, self.scores = thinned(ratings, scores)
         self.at_top = at_top
+        self.two_valued = two_valued
         self.known: dict[int, Floats] = {}
 
     def stories(self, scale: float) -> Floats:
         """Log likelihoods under each story, shape (n, 4), where `scale` is the middle one."""
         if self.ratings.shape[1] == 2:
             return stories(self.ratings, self.scores, scale, LAPSE_OF_PAIRS, self.at_top)
+        if self.two_valued:
+            return stories(self.ratings, self.scores, scale, LAPSE, self.at_top)
         # Scales of the grid come up again as their neighbours' neighbours.
         steps = [round(5 * np.log(scale / SCALES[0]) / np.log(FACTOR)) + step for step in (-5, 0, 5)]
         for step in [step for step in self.known if step < steps[0]]:
@@ -116,7 +122,7 @@ def fit_mixture(groups: Sequence[Group]) -> Mixture:
     Source: EM for mixture proportions, Dempster, Laird & Rubin 1977, with a Dirichlet prior.
     """
     found = []
-    spreads = [_Spread(g.ratings, g.scores, g.at_top) for g in groups]
+    spreads = [_Spread(g.ratings, g.scores, g.at_top, g.two_valued) for g in groups]
     uniform = np.concatenate([np.full(len(g.rows), log_uniform(min(g.ratings.shape[1], MAX_EXACT))) for g in groups])
     rates = PRIOR / PRIOR.sum()
     for scale in SCALES:
@@ -179,7 +185,7 @@ def posterior(group: Group, mixture: Mixture) -> Floats:
     p = np.zeros(len(group.rows))
     for start in range(0, len(p), CHUNK):
         part = slice(start, start + CHUNK)
-        spread = _Spread(group.ratings[part], group.scores[part], group.at_top[part])
+        spread = _Spread(group.ratings[part], group.scores[part], group.at_top[part], group.two_valued)
         for scale, weight, rates in zip(mixture.scales, mixture.weights, mixture.rates, strict=True):
             told = spread.stories(float(scale))
             wrong = np.log(np.exp(told[:, 1:] - told[:, :1]) @ rates[1:]) - np.log(rates[0])

@@ -86,14 +86,14 @@ def selftest(scored: RecordStream, *, kind: str = "swap", rate: float = 0.1, rou
 
 def _able(seen: Observations) -> Ints:
     """Records to plant in: with ratings that differ, none of them impossible."""
-    labels = prepare_labels(seen.offsets, seen.ratings)
+    labels = prepare_labels(seen.offsets, seen.ratings, seen.scores)
     has = np.zeros(seen.n, bool)
     has[np.repeat(np.arange(seen.n), seen.sizes)[labels.used]] = True
     return np.flatnonzero(has & ~labels.constant & ~labels.spoilt)
 
 
 def _diagnosed(seen: Observations) -> Diagnosis:
-    labels = prepare_labels(seen.offsets, seen.ratings)
+    labels = prepare_labels(seen.offsets, seen.ratings, seen.scores)
     elsewhere = strengths_elsewhere(seen.offsets, seen.prompt_keys, seen.completion_keys, labels.rating, labels.used)
     return diagnose(seen, labels, *elsewhere)
 

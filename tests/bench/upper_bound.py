@@ -40,7 +40,7 @@ class Clean:
 def looked_at(rows: Rows) -> tuple[Observations, Labels, Ints]:
     """Observations, labels, and the fold of each record by its id."""
     seen = observe(as_scored(scored_stream(rows)))
-    return seen, prepare_labels(seen.offsets, seen.ratings), (seen.keys % np.uint64(FOLDS)).astype(np.int64)
+    return seen, prepare_labels(seen.offsets, seen.ratings, seen.scores), (seen.keys % np.uint64(FOLDS)).astype(np.int64)
 
 
 def features(seen: Observations) -> Floats:
