@@ -85,8 +85,6 @@ def usage_of(reply: Any, about: int) -> tuple[int, int, int]:
     tokens_out = usage.get("completion_tokens", usage.get("output_tokens"))
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    return (
-        tokens_in if isinstance(tokens_in, int) else about,
-        tokens_out if isinstance(tokens_out, int) else 1 if tokens_in is None else 0,
-        cached if isinstance(cached, int) else 0,
-    )
+    known_in = tokens_in if isinstance(tokens_in, int) and tokens_in >= 0 else about
+    known_out = tokens_out if isinstance(tokens_out, int) and tokens_out >= 0 else 1 if tokens_in is None else 0
+    return known_in, known_out, min(cached, known_in) if isinstance(cached, int) and cached >= 0 else 0

@@ -104,7 +104,8 @@ def read_choice(choice: dict[str, Any], *, json: bool) -> Reading:
 def _grade_item(items: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """The token that is the grade: the first that is one, else the first that says anything."""
     for item in items:
-        if _plain(item.get("token")) in _GRADES:
+        token = item.get("token")
+        if token in _GRADES or _plain(token) in _GRADES:
             return item
     return next((item for item in items if _plain(item.get("token"))), None)
 

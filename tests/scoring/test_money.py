@@ -10,6 +10,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.scoring.engine import estimate, score
 from argilla_admap.scoring.limits import Limits, Pace, Refusals, Verdict, duration, retry_after
 from argilla_admap.scoring.prices import Budget, find_price
+from argilla_admap.scoring.question import usage_of
 from argilla_admap.scoring.throttle import Level, Throttle
 from argilla_admap.scoring.tokens import estimate_tokens, most_tokens
 from tests.doubles.judge_server import Judge
@@ -201,3 +202,21 @@ def test_an_enforced_limit_is_used_and_kept(judge: Judge, tmp_path: Any, headers
     assert len(refused) <= 0.01 * len(late)
     # 50 a second are allowed; the machine of the tests may be busy, so this only shows that the pace is near it.
     assert counts["times"][-1] < 1.5 * 400 / 50
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        ({"prompt_tokens": 120, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 100}}, (120, 2, 100)),
+        ({"input_tokens": 120, "output_tokens": 2}, (120, 2, 0)),
+        ({"prompt_tokens": -5, "completion_tokens": -1}, (99, 0, 0)),
+        ({"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 5000}}, (10, 1, 10)),
+        ({"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": -7}}, (10, 1, 0)),
+        ({"prompt_tokens": "120", "completion_tokens": None}, (99, 0, 0)),
+        ({}, (99, 1, 0)),
+        (None, (99, 1, 0)),
+        ([], (99, 1, 0)),
+    ],
+)
+def test_a_bill_that_makes_no_sense_never_lowers_what_was_spent(usage: object, counted: tuple[int, int, int]) -> None:
+    assert usage_of({"usage": usage}, 99) == counted
