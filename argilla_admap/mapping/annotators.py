@@ -84,7 +84,7 @@ def dawid_skene(
     np.add.at(votes, (items, answers), 1)
     probability = votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)
     confusion, prior = np.zeros((m, classes, classes)), np.full(classes, 1 / classes)
-    for _ in range(rounds):
+    for _ in range(rounds if n else 0):
         confusion = np.full((m, classes, classes), smoothing)
         for answer in range(classes):
             given = answers == answer

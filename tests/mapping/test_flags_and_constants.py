@@ -63,6 +63,11 @@ def test_without_a_label_the_judges_best_and_worst_are_compared_and_without_scor
     # Ratings that do not differ order nothing: the judge's order stands.
     (equal,) = split([[(3.0, 5.0), (3.0, 7.0), (3.0, 6.0)]], 0.5)
     assert equal == pytest.approx(2 * norm.cdf(-2.0))
+    (equal,) = split([[(3.0, 7.0), (3.0, None), (3.0, 5.0)]], 0.5)
+    assert equal == pytest.approx(2 * norm.cdf(-2.0))
+    # However little the ratings differ, theirs is the order.
+    (label,) = split([[(1.0, 5.0), (0.5, 9.0), (0.0, 4.0)]], 0.5)
+    assert label == pytest.approx(2 * norm.cdf(-1.0))
 
 
 @pytest.mark.parametrize(
@@ -92,6 +97,8 @@ def test_shares_of_votes_tell_how_people_split():
         ([5.0, 3.0, 4.0, 1.0], False),
         ([NAN, 0.25, 1.0, 0.0], False),
         ([0.503, 0.497, 1.0, 0.0], False),
+        ([0.508, 0.492, 1.0, 0.0], True),
+        ([0.735, 0.25, 1.0, 0.0], False),
     ],
 )
 def test_ratings_are_votes_where_they_sum_to_one_and_some_are_split(ratings, voted):
@@ -126,8 +133,14 @@ def test_flags_hold_from_their_threshold_on():
         "boundary": [1, 3],
         "unscored": [1],
     }
-    assert rules["likely_wrong"] == {"p_wrong_at_least": 0.5}
-    assert rules["boundary"] == {"region_confidence_below": 0.6}
+    assert rules == {
+        "likely_wrong": {"p_wrong_at_least": 0.5},
+        "contested": {"contested_at_least": 0.5},
+        "low_mean": {"mean_at_most": None},
+        "high_variance": {"variance_at_least": None},
+        "boundary": {"region_confidence_below": 0.6},
+        "unscored": {"unscored_completions_at_least": 1},
+    }
 
 
 def test_the_outer_tenth_is_flagged_and_its_threshold_told():
