@@ -11,6 +11,9 @@ from argilla_admap.cli.output import dry_run_option, emit, json_option, keep_the
 
 __all__ = ["command"]
 
+#: So many of the records that moved are shown.
+FARTHEST = 10
+
 
 @click.command("compare")
 @click.argument("map_a", metavar="MAP_A")
@@ -61,7 +64,21 @@ def _show(answer: dict[str, Any]) -> None:
     )
     table(None, ["", "", ""], [[f.label, f.value, f.note] for f in comparison_figures(answer)])
     for side in ("a", "b"):
-        table(f"judge {side}", ["", "", ""], [[f.label, f.value, f.note] for f in bias_figures(answer["bias"][side])])
+        figures = bias_figures(answer["bias"][side])
+        if figures:
+            name = answer["bias"][side]["judge"]
+            table(
+                f"judge of {side}" + (f": {name}" if name else ""), ["", "", ""], [[f.label, f.value, f.note] for f in figures]
+            )
+        else:
+            note(f"Nothing to say of the judge of {side}: fewer than ten records with scores that differ.")
     if answer["farthest"]:
-        rows = [[r["id"], r["region_a"], r["region_b"], round(r["distance"], 2)] for r in answer["farthest"][:10]]
-        table("moved farthest", ["id", "a", "b", "standard deviations"], rows)
+        rows = [
+            [r["id"], r["region_a"] or "none", r["region_b"] or "none", round(r["distance"], 2)]
+            for r in answer["farthest"][:FARTHEST]
+        ]
+        table("moved farthest", ["id", "in a", "in b", "by standard deviations of a"], rows)
+    if answer["output"]:
+        note(f"{regions['moved']:,} records that changed region are in {answer['output']}.")
+    elif regions["moved"] > FARTHEST:
+        note(f"All {regions['moved']:,} records that changed region: `admap compare MAP_A MAP_B -o moved.jsonl`.")

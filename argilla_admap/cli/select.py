@@ -79,7 +79,9 @@ def command(
     answer: dict[str, Any] = {**selection.as_json(), "left_out": 0, "output": None}
     if not answer["selected"]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in answer["dropped"].items())
-        raise InputError(f"{data_map}: no record is left ({reasons}); nothing was written, ask for less")
+        unplaced = answer["dropped"].get("no region") == answer["records"]
+        way = "score the data and map them again, or leave --region out" if unplaced else "ask for less"
+        raise InputError(f"{data_map}: no record is left ({reasons}); nothing was written: {way}")
     if output is not None and not dry_run:
         answer["left_out"] = _write(chosen_stream(opened.stream(), selection), output, format_name)
         answer["output"] = str(output)
@@ -131,3 +133,5 @@ def _show(answer: dict[str, Any], selection: Selection) -> None:
             f"The choice leans on {selection.stratum} (Cramer's V {selection.association:.2f}); "
             f"--stratify {selection.stratum} keeps the mix."
         )
+    if answer["output"]:
+        note(f"{answer['selected'] - answer['left_out']:,} of {answer['records']:,} records are in {answer['output']}.")

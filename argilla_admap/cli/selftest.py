@@ -8,6 +8,9 @@ from argilla_admap.cli.output import emit, json_option, note, sentence, table
 
 __all__ = ["command"]
 
+#: Below this precision the way to more is told.
+FEW = 0.5
+
 
 @click.command("selftest")
 @click.argument("data_map", metavar="MAP")
@@ -30,25 +33,30 @@ def command(data_map: str, kind: str, rate: float, rounds: int, seed: int, as_js
     answer = result.answer
 
     def show() -> None:
+        k, share = answer["planted"], answer["planted"] / answer["records"]
         rows: list[list[object]] = [
-            [name, f"{answer[key]:.3f}", "{:.3f} to {:.3f}".format(*answer["interval"][key])]
-            for name, key in [
-                ("AUROC", "auroc"),
-                ("average precision", "average_precision"),
-                (f"precision at {answer['planted']}", "precision_at_k"),
-                ("calibration error", "ece"),
+            [name, f"{answer[key]:.3f}", "{:.3f} to {:.3f}".format(*answer["interval"][key]), meaning]
+            for name, key, meaning in [
+                ("AUROC", "auroc", "how often a wrong label has the higher P(wrong) of a wrong and a right one; chance 0.5"),
+                ("average precision", "average_precision", f"share of wrong labels, going down the list; chance {share:.2f}"),
+                (f"precision at {k}", "precision_at_k", f"share of wrong labels among the first {k}"),
+                ("calibration error", "ece", "how far P(wrong) is from the share that is wrong; 0 is exact"),
             ]
         ]
         table(
-            f"{answer['planted']} of {answer['records']} labels made wrong ({answer['kind']}), {answer['rounds']} rounds",
-            ["", "mean", "rounds"],
+            f"{k} of {answer['records']} labels made wrong ({answer['kind']}), {answer['rounds']} rounds",
+            ["", "mean", "lowest to highest round", "what it says"],
             rows,
         )
         if answer["refused"] < answer["rounds"]:
             note(result.sentence())
+        if answer["noise_rate"] is not None:
+            note(f"Estimated noise rate: {answer['noise_rate']:.1%}, of the {share:.0%} planted and what was wrong before.")
         if answer["refused"]:
             note(
                 f"No P(wrong) in {answer['refused']} of {answer['rounds']} rounds, nothing found: {sentence(answer['refusal'])}"
             )
+        if answer["refused"] or answer["precision_at_k"] < FEW:
+            note("More would be found by a stronger judge, a second one, or more samples (`admap score --samples 3`).")
 
     emit(answer, as_json, show)

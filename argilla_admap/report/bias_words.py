@@ -109,7 +109,8 @@ def comparison_figures(answer: Mapping[str, Any]) -> list[Figure]:
         Figure(
             "same region",
             f"{regions['same']:,} ({share(regions['agreement'], 1)})",
-            f"{regions['moved']:,} moved" + (f"; kappa {regions['kappa']:.2f}" if regions["kappa"] is not None else ""),
+            f"{regions['moved']:,} moved"
+            + (f"; kappa {regions['kappa']:.2f} (1: all the same, 0: by chance)" if regions["kappa"] is not None else ""),
         ),
     ]
     for name in ("mean", "variance"):
@@ -121,7 +122,10 @@ def comparison_figures(answer: Mapping[str, Any]) -> list[Figure]:
         note = f"of {orders['pairs']:,} pairs of one prompt; with ties {share(orders['same_order_or_tied'], 1)}"
         figures.append(Figure("completions in the same order", share(orders["same_order"], 1), note))
     if doubts["both"]:
-        note = f"{doubts['cleared']:,} cleared, {doubts['newly_suspect']:,} new; {doubts['suspects_both']:,} in both"
+        note = (
+            f"{doubts['suspects_both']:,} in both; {doubts['cleared']:,} of a's are below in b, "
+            f"{doubts['newly_suspect']:,} of b's were below in a"
+        )
         figures.append(Figure("P(wrong) 0.5 or more", f"a {doubts['suspects_a']:,}, b {doubts['suspects_b']:,}", note))
         figures.append(Figure(f"of the top {doubts['top']} by P(wrong)", f"{doubts['top_overlap']} are the same"))
     return figures

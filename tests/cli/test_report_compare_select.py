@@ -115,7 +115,7 @@ def test_two_maps_are_compared(admap: Admap, answer: Answer, map_file: Path, tmp
     assert len(lines) == found["regions"]["moved"]
     assert found["farthest"] == lines[:20]
     shown = admap("compare", map_file, other).stdout
-    for words in ("from a (rows) to b (columns)", "same region", "judge a", "judge b", "moved farthest"):
+    for words in ("from a (rows) to b (columns)", "same region", "judge of a", "judge of b", "moved farthest"):
         assert words in shown
 
 
@@ -144,3 +144,28 @@ def test_what_cannot_be_done_is_said_and_nothing_is_written(
 @pytest.mark.parametrize("command", ["report", "compare", "select"])
 def test_the_help_ends_with_an_example(admap: Admap, command: str) -> None:
     assert f"Example: admap {command} " in admap(command, "--help").stdout
+
+
+def test_each_command_says_what_its_figures_mean_and_what_comes_next(admap: Admap, map_file: Path, tmp_path: Path) -> None:
+    told = admap("selftest", map_file, "--rounds", "1")
+    assert "how far P(wrong) is from the share that is wrong" in told.stdout
+    assert "Estimated noise rate: " in told.stderr
+    chosen = admap("select", map_file, "-o", tmp_path / "train.jsonl", "--region", "high_avg")
+    assert f"200 of 600 records are in {tmp_path / 'train.jsonl'}." in chosen.stderr
+    mapped = admap("map", map_file, "-o", tmp_path / "again.parquet")
+    assert f"Next: look at it with `admap report {tmp_path / 'again.parquet'} -o map.html`" in mapped.stderr
+    assert "Wrong labels by source, estimated" in mapped.stdout
+
+
+def test_a_map_without_scores_names_the_next_step(admap: Admap, tmp_path: Path) -> None:
+    rows = made_up_rows(40)
+    for row in rows:
+        for completion in row["completions"]:
+            completion["scores"] = []
+    unscored = tmp_path / "unscored.parquet"
+    map_of(rows).write(unscored)
+    assert "Next: score the completions" in admap("map", unscored, "-o", tmp_path / "again.parquet").stderr
+    refused = admap("select", unscored, "-o", tmp_path / "train.jsonl", "--region", "high_avg", code=2).stderr
+    assert "score the data and map them again, or leave --region out" in refused
+    compared = admap("compare", unscored, unscored)
+    assert "Nothing to say of the judge of a: fewer than ten records with scores that differ." in compared.stderr
