@@ -134,8 +134,12 @@ def refusal_sentence(summary: Mapping[str, Any]) -> str | None:
     refusal = summary.get("refusal")
     if not refusal:
         return None
-    stop = "" if str(refusal).endswith(("?", "!", ".")) else "."
-    return f"No P(wrong): {refusal}{stop} {_WITHOUT[0].upper()}{_WITHOUT[1:]}."
+    return f"No P(wrong): {_stopped(refusal)} {_WITHOUT[0].upper()}{_WITHOUT[1:]}."
+
+
+def _stopped(reason: object) -> str:
+    """A reason as the end of a sentence: a question keeps its mark."""
+    return str(reason) if str(reason).endswith(("?", "!", ".")) else f"{reason}."
 
 
 def noise_sentence(summary: Mapping[str, Any]) -> str | None:
@@ -167,7 +171,11 @@ def _noise(summary: Mapping[str, Any]) -> list[Figure]:
     figures = [Figure("label errors, estimated", f"{rate:.1%}" if rate >= _HARDLY else "hardly any", note)]
     told = summary.get("noise_by_source")
     for part in told[:_SOURCES_TOLD] if isinstance(told, list) else ():
-        note = f"{_interval(part['noise_interval'])}; {part['records']:,} records, about {part['expected_wrong']:,.0f} wrong"
+        mean = part["expected_wrong"] / part["records"]
+        note = (
+            f"{_interval(part['noise_interval'])}, of {part['records']:,} records; "
+            f"their mean P(wrong), told with one rate for all sources, is {mean:.1%}"
+        )
         figures.append(Figure(f"label errors: {printable(part['source'])[:_NAME]}", f"{part['noise_rate']:.1%}", note))
     return figures
 
@@ -205,8 +213,8 @@ def headline(points: Points) -> str:
         if summary.get("noise_interval"):
             expected += f" (noise rate {summary['noise_rate']:.1%}, {_interval(summary['noise_interval'])})"
         return f"{suspects:,} of {n:,} labels {'is' if suspects == 1 else 'are'} more probably wrong than right; {expected}."
-    refusal = refusal_sentence(_summary(points))
-    return f"{n:,} records. {refusal}" if refusal else f"{n:,} records; no P(wrong)."
+    refusal = _summary(points).get("refusal")
+    return f"{n:,} records; no P(wrong)" + (f": {_stopped(refusal)}" if refusal else ".")
 
 
 def _summary(points: Points) -> Mapping[str, Any]:
