@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+#: From this share of the records on, ties with a threshold make regions of very unlike size.
+MOST_TIED = 0.2
+
 
 @click.command("map")
 @click.argument("scored", metavar="SCORED")
@@ -130,7 +133,13 @@ def _show(answer: dict[str, Any]) -> None:
         limits = "Regions: high_var from a variance of {variance:.4g}; of the rest, high_avg from a mean of {mean:.4g}."
         note(limits.format(**answer["thresholds"]))
     if answer["boundary_ties"]:
-        note(f"{answer['boundary_ties']:,} records tie with a threshold; they stay together on one side of it.")
+        tied = f"{answer['boundary_ties']:,} records tie with a threshold; they stay together on one side of it."
+        if answer["boundary_ties"] > MOST_TIED * answer["mapped"]:
+            tied += (
+                " The judge gives too few different scores to split by: more samples (`admap score --samples 3`), or the "
+                "expected score that `--method logprobs` reads, tell more apart."
+            )
+        note(tied)
     for line in diagnosis_sentences(answer):
         note(line)
     if answer["output"]:

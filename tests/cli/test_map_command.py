@@ -51,3 +51,13 @@ def test_a_refusal_that_asks_keeps_its_question_mark(tmp_path, capsys):
         for completion in row["completions"]:
             completion["scores"] = [-completion["scores"][0]]
     assert "upside down? The queue" in mapped(rows, tmp_path, capsys)[2]
+
+
+@pytest.mark.parametrize(("levels", "told"), [(2, True), (1000, False)])
+def test_a_judge_of_few_different_scores_is_told_how_to_part_them(levels, told, tmp_path, capsys):
+    rows, _ = synthetic(80)
+    for row in rows:
+        for completion in row["completions"]:
+            completion["scores"] = [round(completion["scores"][0] * levels / 10) / levels]
+    prose = mapped(rows, tmp_path, capsys)[2]
+    assert ("too few different scores to split by" in prose) == told
