@@ -198,3 +198,14 @@ def test_a_stratum_that_is_no_column_names_those_that_are() -> None:
         select_records(frame_of(5), Rules(stratify="task"))
     with pytest.raises(InputError, match="--stratify flags: its values are lists"):
         select_records(frame_of(5), Rules(stratify="flags"))
+
+
+def test_a_diverse_choice_is_made_among_the_best_four_times_as_many() -> None:
+    frame = frame_of(40)
+    frame["mean"] = np.arange(40.0)[::-1]
+    vectors = np.eye(41)[np.maximum(np.arange(40) - 15, 0)]
+    chosen = np.flatnonzero(select_records(frame, Rules(fraction=0.125), vectors).chosen)
+    # The best sixteen are alike; of the four next every one is unlike all others, and so are those beyond the pool.
+    assert len(chosen) == 5
+    assert (chosen[:-4] < 16).all()
+    assert chosen[-4:].tolist() == [16, 17, 18, 19]
