@@ -1,12 +1,15 @@
-"""`admap map`: its exit code, and what it says."""
+"""`admap map`, and what `admap run` says of its map: exit codes and words."""
 
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from argilla_admap import pipeline
 from argilla_admap.cli import main
+from argilla_admap.mapping.data_map import build_map
 from tests.mapping.test_diagnosis import synthetic
 
 
@@ -61,3 +64,26 @@ def test_a_judge_of_few_different_scores_is_told_how_to_part_them(levels, told, 
             completion["scores"] = [round(completion["scores"][0] * levels / 10) / levels]
     prose = mapped(rows, tmp_path, capsys)[2]
     assert ("too few different scores to split by" in prose) == told
+
+
+def test_run_tells_the_noise_rate_with_its_interval_and_what_to_mind(tmp_path, capsys, monkeypatch):
+    rows, _ = synthetic(80)
+    source = tmp_path / "rows.jsonl"
+    source.write_text("\n".join(json.dumps(row) for row in rows))
+
+    def run(preferences, dataset, *, options, output, **_):
+        scored = SimpleNamespace(
+            summary={"scored": 320, "completions": 320, "cost_usd": 0.0, "unscored": 0, "unscored_reasons": {}}
+        )
+        pushed = SimpleNamespace(
+            created=True, dataset=dataset, added=80, updated=0, unmatched=0, queues=[], notes=(), json=lambda: {"queues": []}
+        )
+        return pipeline.Run(scored, build_map(preferences), pushed, output)
+
+    monkeypatch.setattr(pipeline, "run", run)
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", str(source), "--dataset", "rows", "--scorer", "existing", "-o", str(tmp_path / "map.parquet")])
+    told = capsys.readouterr()
+    assert stopped.value.code == 0, told.err
+    assert "of the labels are probably wrong (90% interval: " in told.out
+    assert "Note: fitted on 80 records only" in told.out
