@@ -67,11 +67,12 @@ def _rivals(seen: Observations) -> tuple[Ints, Ints]:
                 if group.k < 2:
                     continue
                 block = values[group.items]
-                # Among equals the scores decide, so that the order of the completions does not.
-                tie = np.nan_to_num(seen.scores[group.items], nan=0.0)
-                order = np.lexsort((tie, block), axis=1)
+                # Among equals the scores decide, so that the order of the completions does not; those without come last.
+                score = seen.scores[group.items]
+                best = np.lexsort((np.nan_to_num(score, nan=-np.inf), block), axis=1)[:, -1]
+                worst = np.lexsort((np.nan_to_num(score, nan=np.inf), block), axis=1)[:, 0]
                 line = np.arange(len(block))
                 differs = (np.ptp(block, axis=1) > 0) | (first[group.rows] < 0)
-                first[group.rows[differs]] = group.items[line, order[:, -1]][differs]
-                second[group.rows[differs]] = group.items[line, order[:, 0]][differs]
+                first[group.rows[differs]] = group.items[line, best][differs]
+                second[group.rows[differs]] = group.items[line, worst][differs]
     return first, second

@@ -56,6 +56,14 @@ def test_among_equal_ratings_the_scores_decide_whatever_the_order_of_the_complet
     assert found == pytest.approx(2 * norm.cdf(-4.8))
 
 
+@pytest.mark.parametrize("scores", [(9.0, None, 4.0), (9.0, 4.0, None)])
+def test_of_equal_ratings_one_with_a_score_is_compared(scores):
+    (found,) = split([list(zip((5.0, 1.0, 1.0), scores, strict=True))], 0.5)
+    assert found == pytest.approx(2 * norm.cdf(-5.0))
+    (found,) = split([list(zip((1.0, 5.0, 5.0), (-9.0, *[None if s is None else -s for s in scores[1:]]), strict=True))], 0.5)
+    assert found == pytest.approx(2 * norm.cdf(-5.0))
+
+
 def test_without_a_label_the_judges_best_and_worst_are_compared_and_without_scores_nothing():
     found = split([[(None, 5.0), (None, 7.0), (None, 6.0)], [(1.0, None), (0.0, None)], [(None, 5.0), (None, None)]], 0.5)
     assert found[0] == pytest.approx(2 * norm.cdf(-2.0))
