@@ -173,3 +173,66 @@ def test_a_map_of_alike_records_does_not_depend_on_the_order_of_the_rows():
     back = build_map(scored_stream(made[::-1], batch_rows=7)).frame.set_index("id").loc[there.index]
     assert [list(x) for x in there["issues"]] == [list(x) for x in back["issues"]]
     assert there["p_wrong"].to_numpy() == pytest.approx(back["p_wrong"].to_numpy(), abs=1e-9, nan_ok=True)
+
+
+def sentence(n, *, without=(), changed=(), swapped=None):
+    """So many different words, some of them left out, replaced, or one exchanged with the next."""
+    letters = "bcdfghjklmnpqrstvwxz"
+    words = [f"{letters[i // 20]}a{letters[i % 20]}orum" for i in range(n)]
+    if swapped is not None:
+        words[swapped], words[swapped + 1] = words[swapped + 1], words[swapped]
+    return Words.of(" ".join("kettle" + "xyz"[i % 3] if i in changed else w for i, w in enumerate(words) if i not in without))
+
+
+@pytest.mark.parametrize(
+    ("n", "missing", "same"),
+    [(4, 1, False), (5, 1, True), (6, 2, False), (19, 2, False), (22, 2, True), (33, 3, True), (34, 4, False), (44, 4, True)],
+)
+def test_one_word_of_four_or_a_tenth_of_more_may_be_missing(n, missing, same):
+    assert same_question(sentence(n), sentence(n, without=range(1, 1 + missing))) == same
+    assert same_question(sentence(n, without=range(1, 1 + missing)), sentence(n)) == same
+
+
+@pytest.mark.parametrize(
+    ("n", "places", "same"), [(39, [20], False), (40, [20], True), (79, [20, 50], False), (80, [20, 50], True)]
+)
+def test_of_forty_words_one_may_be_another(n, places, same):
+    assert same_question(sentence(n), sentence(n, changed=places)) == same
+    # An answer of so few may be right or wrong by it.
+    assert not same_answer(sentence(n), sentence(n, changed=places), strictly=False)
+
+
+@pytest.mark.parametrize(("n", "same"), [(159, False), (160, True)])
+def test_of_an_answer_of_a_hundred_and_sixty_words_one_may_be_another(n, same):
+    assert same_answer(sentence(n), sentence(n, changed=[80]), strictly=False) == same
+
+
+@pytest.mark.parametrize(("n", "same"), [(7, False), (8, True), (12, True)])
+def test_of_eight_words_two_neighbours_may_change_places(n, same):
+    assert same_question(sentence(n), sentence(n, swapped=3)) == same
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("lighthouse", "lighthosue", True),
+        ("lighthouse", "lightouse", True),
+        ("lighthouse", "lightthouse", True),
+        ("lighthouse", "lightxouse", True),
+        ("lighthouse", "lightxxuse", False),
+        ("lighthouse", "ighthouse", False),
+        ("lighthouse", "lighthous", False),
+        ("lighthouse", "lighthouses", True),
+        ("word", "words", True),
+        ("new", "news", False),
+        ("word", "wored", True),
+        ("cord", "card", False),
+        ("count", "court", True),
+        ("lighthouse", "lihgthosue", False),
+    ],
+)
+def test_a_slip_is_one_letter_inside_a_word_or_a_plural(one, other, same):
+    said = "the keeper of the {} sleeps", "the keeper of the {} sleeps"
+    found = same_question(Words.of(said[0].format(one)), Words.of(said[1].format(other)), strictly=True)
+    assert found == same
+    assert same_question(Words.of(said[1].format(other)), Words.of(said[0].format(one)), strictly=True) == same
