@@ -88,7 +88,7 @@ def command(
     if output is not None and not dry_run:
         data_map.write(output)
         answer["output"] = str(output)
-    emit(answer, as_json, lambda: _show(answer))
+    emit(answer, as_json, lambda: _show(answer, stratify or "source"))
     if 0 < answer["mapped"] < answer["records"]:
         # Where nothing is scored at all nobody asked for scores: what is seen without a judge is the whole answer.
         missing = answer["records"] - answer["mapped"]
@@ -115,7 +115,7 @@ def _thresholds(text: str) -> DataMap | Thresholds:
     return Thresholds.from_json({"variance": variance, "mean": mean})
 
 
-def _show(answer: dict[str, Any]) -> None:
+def _show(answer: dict[str, Any], column: str) -> None:
     from argilla_admap.report.words import diagnosis_sentences
 
     rows: list[list[object]] = [["records", answer["records"]], ["on the map", answer["mapped"]]]
@@ -128,7 +128,7 @@ def _show(answer: dict[str, Any]) -> None:
             [p["source"], p["records"], f"{p['noise_rate']:.1%}", "{:.1%} to {:.1%}".format(*p["noise_interval"])]
             for p in answer["noise_by_source"]
         ]
-        table("Wrong labels by source, estimated", ["source", "records", "wrong", "90% interval"], parts)
+        table(f"Wrong labels by {column}, estimated", [column, "records", "wrong", "90% interval"], parts)
     if answer["thresholds"]:
         limits = "Regions: high_var from a variance of {variance:.4g}; of the rest, high_avg from a mean of {mean:.4g}."
         note(limits.format(**answer["thresholds"]))

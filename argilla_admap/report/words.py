@@ -174,7 +174,7 @@ def _noise(summary: Mapping[str, Any]) -> list[Figure]:
         mean = part["expected_wrong"] / part["records"]
         note = (
             f"{_interval(part['noise_interval'])}, of {part['records']:,} records; "
-            f"their mean P(wrong), told with one rate for all sources, is {mean:.1%}"
+            f"their mean P(wrong), told with one rate for all, is {mean:.1%}"
         )
         figures.append(Figure(f"label errors: {printable(part['source'])[:_NAME]}", f"{part['noise_rate']:.1%}", note))
     return figures
