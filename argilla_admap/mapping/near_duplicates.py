@@ -145,7 +145,8 @@ def _sketch(data: bytes, edges: Ints, bands: int) -> UInts:
     if not len(words):
         return sketch
     neighbours = plain.astype(np.uint16) << 8
-    neighbours[:-1] |= plain[1:]
+    # What follows a word is a blank, whether or not one is written before a sign.
+    neighbours[:-1] |= np.where(begins[1:], np.uint8(_BLANK), plain[1:])
     neighbours[edges[1:][edges[1:] > 0] - 1] = (plain[edges[1:][edges[1:] > 0] - 1].astype(np.uint16) << 8) | _BLANK
     owner = np.searchsorted(edges, words, "right") - 1
     firsts = np.flatnonzero(np.append(True, owner[1:] != owner[:-1]))

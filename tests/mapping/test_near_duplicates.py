@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from argilla_admap.mapping import near_duplicates
@@ -236,3 +239,97 @@ def test_a_slip_is_one_letter_inside_a_word_or_a_plural(one, other, same):
     found = same_question(Words.of(said[0].format(one)), Words.of(said[1].format(other)), strictly=True)
     assert found == same
     assert same_question(Words.of(said[1].format(other)), Words.of(said[0].format(one)), strictly=True) == same
+
+
+def keys(*texts):
+    return near_duplicates.word_keys(pa.array(texts, pa.string())).tolist()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("a+b", "a + b", True),
+        ("a+b", "a b", False),
+        ("a<b", "a>b", False),
+        ("What is it?", "what  IS it", True),
+        ("Zebra AZaz", "zebra azaz", True),
+        ("take 10", "take 1", False),
+        ("take 9", "take", False),
+        ("take 19", "take 91", False),
+        ("1 2", "2 1", False),
+        ("one two", "two one", False),
+        ("onetwo", "one two", False),
+        ("ab", "ba", False),
+        ("你好吗", "你 好 吗", True),
+        ("你好吗", "好你吗", False),
+        ("Ещё раз", "Ещё  раз.", True),
+        ("ещё раз", "ещё рас", False),
+        ("x{y}", "x [y]", False),
+        ("", " .,!", True),
+        (None, "", True),
+        ("a" * 1023 + "b", "a" * 1023 + "b", True),
+    ],
+)
+def test_the_number_of_all_words_is_the_same_where_words_numbers_and_signs_are(one, other, same):
+    first, second = keys(one, other)
+    assert (first == second) == same
+    # Whatever stands beside them.
+    assert keys("before", one, "after")[1] == first
+
+
+def test_of_a_very_long_text_the_whole_is_compared():
+    end = 2 * near_duplicates.END
+    text = "lighthouse " * 200
+    assert end == 1024
+    for length, same in ((end, True), (end + 1, False)):
+        whole = text[:length]
+        assert (keys(whole)[0] == keys(whole.replace("e l", "e.l"))[0]) == same
+
+
+def test_prompts_of_most_of_their_words_in_common_share_a_number_and_others_do_not():
+    rng = np.random.default_rng(0)
+    words = np.array(["".join(letters) for letters in product("bcdfghlmnprstv", "aeiou", "bcdfghlmnprstv", "aei")])
+    prompts = [" ".join(rng.choice(words, 40)) for _ in range(200)]
+    near = [" ".join(w for i, w in enumerate(p.split()) if i != 17) for p in prompts]
+    far = [" ".join(["other" if i % 3 == 0 else w for i, w in enumerate(p.split())]) for p in prompts]
+    whole, others, apart = (near_duplicates.sketches(pa.array(texts)) for texts in (prompts, near, far))
+    assert whole.shape == (200, 5)
+    assert (whole == others).any(axis=1).mean() > 0.9
+    assert (whole == apart).any(axis=1).mean() < 0.1
+    assert (whole == np.roll(whole, 1, axis=0)).any(axis=1).mean() == 0
+    assert (whole[:, -1] == near_duplicates.word_keys(pa.array(prompts))).all()
+
+
+def answers(total):
+    """Two completions of so many bytes in all."""
+    first = "About four miles along the wall"
+    return first, "x" * (total - len(first))
+
+
+@pytest.mark.parametrize(("total", "found"), [(59, []), (60, ["opposite_duplicate"])])
+def test_short_completions_need_prompts_of_all_the_same_words(total, found):
+    one, other = "How do I cook brown rice at home?", "How do I cook rice at home?"
+    issues, _ = issues_of(pair(one, *answers(total)), pair(other, *answers(total)[::-1]), extra=filler())
+    assert issues == [found] * 2
+    issues, _ = issues_of(
+        pair(one, *answers(total)), pair(one.replace("brown", "borwn"), *answers(total)[::-1]), extra=filler()
+    )
+    assert issues == [["opposite_duplicate"]] * 2
+
+
+@pytest.mark.parametrize(("length", "found"), [(199, []), (200, ["opposite_duplicate"])])
+def test_completions_may_lack_a_word_from_two_hundred_bytes_on(length, found):
+    less = STORY[: length - 1] + "."
+    more = less.replace("the lamp", "the lamp quickly")
+    issues, _ = issues_of(pair("How far?", less, "No idea"), pair("How far?", "No idea", more), extra=filler())
+    assert issues == [found] * 2
+
+
+def test_a_sketch_does_not_depend_on_its_neighbours_and_tells_numbers_apart():
+    prompt = "walk 12 miles along the old wall, then 30 more beside the river and 7 across the bridge to the far tower"
+    alone = near_duplicates.sketches(pa.array([prompt]))[0]
+    among = near_duplicates.sketches(pa.array(["take 3 of 5", prompt, "4", "", prompt + " 9"]))
+    assert (among[1] == alone).all()
+    for other in (prompt.replace("12", "13"), prompt.replace("12", "30").replace("30 more", "12 more"), prompt + " 9"):
+        assert not (near_duplicates.sketches(pa.array([other]))[0] == alone).any()
+    assert (near_duplicates.sketches(pa.array([prompt.replace("old ", "")]))[0] == alone)[:-1].any()
