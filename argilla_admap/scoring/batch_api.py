@@ -179,7 +179,11 @@ async def _call(send: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         return await made if inspect.isawaitable(made) else made
     except Exception as exc:
         # The client's errors are known by what they carry, so that only the transport has to import its library.
-        if type(exc).__module__.partition(".")[0] != "openai":
+        library = type(exc).__module__.partition(".")[0]
+        if library in ("httpx", "httpx2"):
+            # A file that breaks off in the middle: the client lets its HTTP library's own error through.
+            raise Unsure(f"{type(exc).__name__}: {exc}") from exc
+        if library != "openai":
             raise
         status = getattr(exc, "status_code", None)
         if status is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -214,6 +215,8 @@ class Batches:
         # All that was set aside is billed now, or was not used.
         self._calls.budget.settle(self._held, 0.0)
         self._held = 0.0
+        # What was set aside for the worst case is free again: the next pass goes on with it.
+        self._calls.over = None
         return True
 
     async def collect(self, say: Callable[[str], None]) -> None:
@@ -340,7 +343,7 @@ class Batches:
                 continue
             rows: list[tuple[bytes, int, bytes]] = []
             try:
-                async for line in self._api.lines(file, self._files / f"{part.name}.{file}.part"):
+                async for line in self._api.lines(file, self._files / f"{part.name}-{os.getpid()}.{file}.part"):
                     row = read_line(line)
                     if row is None:
                         continue

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
-from argilla_admap.errors import AdmapError, JudgeRefused, ScoringError
+from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring.claims import Claims
 from argilla_admap.scoring.faults import Cure, Fault, Health, diagnose
 from argilla_admap.scoring.job import Group, Job, Ticket
@@ -164,10 +164,11 @@ class Calls:
         found = self.store.look_up(keys)
         for ticket in ready:
             job = ticket.job
-            if found and all(key in found for key in job.question.keys):
+            if had := [found[key] for key in job.question.keys if key in found]:
+                # All of its samples, or some: the scorer asks for the rest.
                 self.budget.settle(ticket.dollars, 0.0)
                 self._throttle.settle(ticket.tokens, 0)
-                self._finish(job, Answer([found[key] for key in job.question.keys]))
+                self._finish(job, Answer(had))
                 # Its slot is free, and nobody else would say so.
                 self._loop.call_soon(self._pump)
                 continue
@@ -227,16 +228,17 @@ class Calls:
             self._throttle.failed(reply.headers)
             await self._cure(job, diagnose(reply.status, reply.headers, reply.body))
             return
-        self._throttle.answered(now, now - started, reply.headers)
-        self._health.reached()
         receipt = open_reply(job.question, reply.body, about, dollars, self.price, self.tally)
+        if not receipt.garbled:
+            self._throttle.answered(now, now - started, reply.headers)
+            self._health.reached()
         if receipt.fault is None:
             self._health.answered(now)
             self._settle(ticket, receipt.tokens, receipt.spent, done=False)
             self._keep(job, receipt.known)
             return
         self._settle(ticket, receipt.tokens, receipt.spent)
-        job.unreadable += 1
+        job.unreadable += not (receipt.garbled and self._health.down)
         last = job.unreadable >= _MOST_UNREADABLE
         await self._cure(job, receipt.fault._replace(cure=Cure.LEAVE) if last else receipt.fault)
 
@@ -264,7 +266,8 @@ class Calls:
         self._flush_timer = None
         try:
             written = self.store.flush()
-        except AdmapError as exc:
+        except Exception as exc:
+            # In a timer: nobody else would hear of it, and the run would wait for ever.
             self._stop(exc)
             return
         if not written:
@@ -295,7 +298,7 @@ class Calls:
             self._queue.appendleft(job)
         elif cure is Cure.WAIT:
             self._slow_down(job, fault)
-        elif cure is Cure.AGAIN and self._waits_for_server(job, fault.reason):
+        elif cure is Cure.AGAIN and self._waits_for_server(job, fault):
             self._queue.append(job)
         elif cure is Cure.AGAIN and job.tries + 1 < _MOST_TRIES:
             job.tries += 1
@@ -307,12 +310,12 @@ class Calls:
             self._give_up(job, fault.reason + tried, at_fault=at_fault, unreachable=unreachable)
         self._pump()
 
-    def _waits_for_server(self, job: Job, reason: str) -> bool:
+    def _waits_for_server(self, job: Job, fault: Fault) -> bool:
         """Whether it is the server that is down: its questions wait then, and none of them is given up for that."""
         now = self._loop.time()
-        self._health.failed(now, new=job.tries == 0)
+        self._health.failed(now, new=job.tries == 0, wait=fault.wait or 0.0)
         if self._health.silent(now):
-            self._silent(reason)
+            self._silent(fault.reason)
         return self._health.down
 
     def _silent(self, reason: str) -> None:

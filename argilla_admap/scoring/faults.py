@@ -16,6 +16,8 @@ __all__ = ["Cure", "Fault", "Health", "Unreadable", "diagnose"]
 _SECRET = re.compile(r"\b(?:(?:sk|pk|rk|gsk|hf|xai)[-_][\w*.-]{4,}|Bearer\s+\S+)|[\w-]{3,}\*{4,}\w*")
 _TAGS = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _NO_MONEY = ("insufficient_quota", "billing", "exceeded your current quota", "credit balance", "payment")
+#: A refusal of the pace, whatever it says of the billing page that would raise it.
+_TOO_FAST = re.compile(r"rate_limit|rate limit|per minute|per day|\bretry in\b|try again in|retrydelay")
 _TOO_LONG = (
     "context_length",
     "maximum context",
@@ -69,7 +71,7 @@ def diagnose(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
     reason = f"the judge's server answered {status}" + (f": {said}" if said else "")
     if status == 401:
         return Fault(Cure.RENEW, reason)
-    if status == 402 or (status in (403, 429) and any(word in low for word in _NO_MONEY)):
+    if status == 402 or (status in (403, 429) and _is_of_money(low)):
         return Fault(
             Cure.STOP, f"{reason}\nThe account has no credit left: add some, or name another endpoint with --base-url."
         )
@@ -96,6 +98,13 @@ def diagnose(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
     if 300 <= status < 400:
         return Fault(Cure.STOP, f"{reason}: it sends requests elsewhere; give the final address as --base-url")
     return Fault(Cure.LEAVE, reason)
+
+
+def _is_of_money(low: str) -> bool:
+    """Whether a refusal is of the account, and not of the pace, which passes by itself."""
+    if "insufficient_quota" in low:
+        return True
+    return not _TOO_FAST.search(low) and any(word in low for word in _NO_MONEY)
 
 
 def server_words(body: bytes) -> str:
@@ -144,11 +153,18 @@ class Health:
         """The server took a question, whatever it made of it."""
         self.down, self._failed, self._pause = False, 0, self._TRIAL
 
-    def failed(self, now: float, *, new: bool) -> None:
-        """A question failed for the server's trouble; `new`: at its first try. What fails again is its own trouble."""
+    def failed(self, now: float, *, new: bool, wait: float = 0.0) -> None:
+        """A question failed for the server's trouble.
+
+        Args:
+            now: seconds.
+            new: at its first try; what fails again and again is its own trouble.
+            wait: seconds that the server asks to wait.
+        """
         self._failed += new
         if self.answered_once and self._failed >= self._IN_A_ROW and not self.down:
             self.down, self._next_trial = True, now + self._pause
+        self._next_trial = max(self._next_trial, now + min(wait, self._SILENCE))
 
     def delay(self, now: float) -> float:
         """Seconds until the next question may go: of a server that is down, until its next trial."""

@@ -317,7 +317,8 @@ class _Question:
         dialect = self._asking.judge.dialect
         choices = reply["choices"]
         first = choices[0]
-        if not ((first.get("message") or {}).get("content") or "").strip() and first.get("finish_reason") == "length":
+        content = (first.get("message") or {}).get("content") or ""
+        if isinstance(content, str) and not content.strip() and first.get("finish_reason") == "length":
             if dialect.longer():
                 dialect.lessons += 1
             raise Unreadable("the judge's answer is empty: it had no token left after its reasoning")

@@ -21,6 +21,8 @@ _LEAST_SLACK = 0.012
 #: What a pace rises by, as a share a second: before any was refused, up to near the one that was, and from there.
 _SEEK, _RISE, _CREEP = 0.1, 0.02, 0.0005
 _NEAR = 0.97
+#: What was let through lies so far below the pace where the server counts by windows.
+_BURSTS = 0.85
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|us|s|m|h|d)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -57,8 +59,14 @@ class Pace:
         """Takes more (positive), or gives back (negative), once the true number is known."""
         self._clock += units / self.rate
 
-    def refused(self, now: float, until: float) -> None:
-        """The server refused, and nothing is sent before `until`: from then on fewer at once, or slower."""
+    def refused(self, now: float, until: float, let: float | None = None) -> None:
+        """The server refused, and nothing is sent before `until`: from then on fewer at once, or slower.
+
+        Args:
+            now: seconds.
+            until: likewise.
+            let: units a second that the server has let through, the wait counted in; None: not known.
+        """
         if self.slack > _LEAST_SLACK and self.most < float("inf"):
             # The rate is what the server says: most likely only too many came at once.
             self.slack /= 3
@@ -66,6 +74,9 @@ class Pace:
             self._refused = self.rate
             # Refused again so soon, the pace is far too fast: or others share what the server allows.
             self.rate *= _slower(now - self._refused_at)
+            if let is not None and let < _BURSTS * self.rate:
+                # A burst was let in, and the rest is to wait for the next window.
+                self.rate = let
         self._refused_at = until
         # What could not be sent meanwhile is not caught up on in one burst.
         self._clock = max(self._clock, until + self.slack)
@@ -109,13 +120,14 @@ class Refusals:
         self._answered = self._refused = self._times = 0
         self._greatest = 0.0
         self._heeded_at = self._in_vain_until = float("-inf")
+        self._first_pace: float | None = None
 
     def answered(self) -> None:
         """A question was answered."""
         self._answered += 1
 
-    def refused(self, now: float) -> Verdict:
-        """A question was refused."""
+    def refused(self, now: float, pace: float | None = None) -> Verdict:
+        """A question was refused, at a pace of so many a second where there is one."""
         self._refused += 1
         if now < self._in_vain_until:
             return Verdict.IN_VAIN
@@ -129,9 +141,13 @@ class Refusals:
         if self._times == 1:
             # Of the time before there is nothing to learn: a burst may have been let in.
             self._greatest = 0.0
+            self._first_pace = pace
             return Verdict.FIRST
+        self._first_pace = self._first_pace or pace
+        # By chance as many are refused of half as many.
+        halved = pace is None or self._first_pace is None or pace <= 0.5 * self._first_pace
         self._greatest = max(self._greatest, share)
-        if self._times > self._TIMES and (self._greatest <= self._FEW or share >= self._PART * self._greatest):
+        if self._times > self._TIMES and halved and (self._greatest <= self._FEW or share >= self._PART * self._greatest):
             self._times, self._in_vain_until = 0, now + self._IN_VAIN
             return Verdict.IN_VAIN
         return Verdict.SLOWER
@@ -152,6 +168,9 @@ class Limits:
         self._paused_until = 0.0
         self._streak = 0
         self._answers: list[float] = []
+        #: Since when requests go, after the last pause, and how many were let through.
+        self._since: float | None = None
+        self._let = 0
 
     @property
     def known(self) -> bool:
@@ -169,6 +188,8 @@ class Limits:
 
     def take(self, now: float, tokens: int) -> None:
         """Reserves one request of about so many tokens."""
+        if self._since is None:
+            self._since = now
         if self.requests is not None:
             self.requests.take(now, 1)
         if self.tokens is not None:
@@ -182,6 +203,7 @@ class Limits:
     def answered(self, now: float) -> None:
         """A request was let through."""
         self._streak = 0
+        self._let += 1
         if self.tokens is not None:
             self.tokens.rise(now)
         if self.requests is not None:
@@ -193,6 +215,7 @@ class Limits:
 
     def refused(self, now: float, wait: float | None, verdict: Verdict) -> None:
         """A 429: all wait as long as the server says, else longer each time in a row; and go slower where that helps."""
+        said = wait
         if wait is None:
             wait = min(30.0, 0.5 * 2**self._streak)
         if verdict is Verdict.IN_VAIN:
@@ -207,14 +230,20 @@ class Limits:
         if verdict is Verdict.SAME:
             return
         self._streak += 1
+        let = None
+        if said is not None and self._since is not None and self._let >= 20 and now > self._since:
+            let = self._let / (self._paused_until - self._since)
+        self._since, self._let = self._paused_until, 0
         if not self.known:
             recent = [t for t in self._answers if now - t < 5.0]
-            if len(recent) >= 20:
+            if let is not None:
+                self.requests = Pace(let, _LEAST_SLACK)
+            elif len(recent) >= 20:
                 self.requests = Pace(len(recent) / max(1.0, now - recent[0]), _LEAST_SLACK)
             return
         for pace in (self.requests, self.tokens):
             if pace is not None:
-                pace.refused(now, self._paused_until)
+                pace.refused(now, self._paused_until, let if pace is self.requests else None)
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Takes limits that the server states, unless the user has stated them."""

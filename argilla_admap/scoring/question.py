@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 from argilla_admap.scoring.store import Known
 
 __all__ = ["Answer", "Question", "Reading", "Tally", "usage_of"]
+
+#: No request has more tokens than this.
+_MOST_TOKENS = 100_000_000
 
 
 class Reading(NamedTuple):
@@ -85,6 +88,11 @@ def usage_of(reply: Any, about: int) -> tuple[int, int, int]:
     tokens_out = usage.get("completion_tokens", usage.get("output_tokens"))
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    known_in = tokens_in if isinstance(tokens_in, int) and tokens_in >= 0 else about
-    known_out = tokens_out if isinstance(tokens_out, int) and tokens_out >= 0 else 1 if tokens_in is None else 0
-    return known_in, known_out, min(cached, known_in) if isinstance(cached, int) and cached >= 0 else 0
+    counted = tokens_in if _plausible(tokens_in) else about
+    answered = tokens_out if _plausible(tokens_out) else 1 if tokens_in is None else 0
+    return counted, answered, min(cached, counted) if _plausible(cached) else 0
+
+
+def _plausible(tokens: Any) -> TypeGuard[int]:
+    """What a broken server counts must neither fill nor empty the budget, and must fit into the store."""
+    return isinstance(tokens, int) and not isinstance(tokens, bool) and 0 <= tokens <= _MOST_TOKENS

@@ -95,7 +95,13 @@ def read_choice(choice: dict[str, Any], *, json: bool) -> Reading:
         found = _distribution(_grade_item(items))
         if found is not None and found.believable:
             return Reading(found.score, found.variance, found.mass)
-        grade = _from_text(message, text, choice.get("finish_reason"))
+        try:
+            grade = _from_text(message, text, choice.get("finish_reason"))
+        except Unreadable as exc:
+            if found is None or found.mass <= 0 or not exc.again:
+                raise
+            # Some probability is on grades, too little to believe: flagged by its mass, and sampled.
+            return Reading(None, None, found.mass)
     if found is not None and found.believable:
         return Reading(found.score, found.variance, found.mass, reason)
     return Reading(float(grade), None, found.mass if found is not None else None, reason)

@@ -26,6 +26,8 @@ class Receipt(NamedTuple):
     known: list[Known]
     #: Why nothing could be read.
     fault: Fault | None
+    #: What came is not of the protocol, as from a gateway before a server that is down.
+    garbled: bool = False
 
 
 def open_reply(question: Question, body: bytes, about: int, most: float, price: Price | None, tally: Tally) -> Receipt:
@@ -45,7 +47,7 @@ def open_reply(question: Question, body: bytes, about: int, most: float, price: 
     except ValueError:
         words = "the answer is not JSON" + (" but a web page" if b"<html" in body[:500].lower() else "")
         # No bill came with it: nobody knows what it cost.
-        return Receipt(about, most, [], Fault(Cure.AGAIN, words, 0.0))
+        return Receipt(about, most, [], Fault(Cure.AGAIN, words, 0.0), garbled=True)
     tokens_in, tokens_out, cached = usage_of(reply, about)
     tally.input_tokens += tokens_in
     tally.output_tokens += tokens_out
@@ -58,7 +60,7 @@ def open_reply(question: Question, body: bytes, about: int, most: float, price: 
         return Receipt(tokens_in + tokens_out, spent, [], Fault(Cure.AGAIN if exc.again else Cure.LEAVE, str(exc), 0.0))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         fault = Fault(Cure.AGAIN, "the answer is not of the protocol's shape", 0.0)
-        return Receipt(tokens_in + tokens_out, spent, [], fault)
+        return Receipt(tokens_in + tokens_out, spent, [], fault, garbled=True)
     known = []
     bill: tuple[int, int, float | None] = (tokens_in, tokens_out, spent if price is not None else None)
     for key, reading in zip(question.keys, readings, strict=False):
@@ -70,6 +72,7 @@ def open_reply(question: Question, body: bytes, about: int, most: float, price: 
 
 def _loads(body: bytes) -> Any:
     """JSON, and what some servers send in its place for a probability of 0: NaN and -Infinity."""
+    body = body.removeprefix(b"\xef\xbb\xbf")
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -11,6 +11,9 @@ from argilla_admap.scoring.limits import Limits, Refusals, Verdict
 
 __all__ = ["Level", "Throttle"]
 
+#: Answers before their latency counts as the usual one.
+_ENOUGH = 20
+
 
 class Throttle:
     """Of one endpoint and model.
@@ -62,7 +65,8 @@ class Throttle:
 
         Else it was refused for a reason of its own, or by chance, and waits by itself.
         """
-        verdict = self._refusals.refused(now)
+        pace = self.limits.requests.rate if self.limits.requests is not None else None
+        verdict = self._refusals.refused(now, pace)
         if verdict is Verdict.IN_VAIN or not self.limits.known:
             # Fewer at once is all that can be done; a pace, once there is one, does better.
             self.level.refused(verdict)
@@ -83,12 +87,16 @@ class Level:
         self.now = float(min(self.most, max(20, self.most // 4) if self._fixed else 20))
         self._doubling = True
         self._shortest = float("inf")
+        self._answers = 0
         self.latency = 0.0
 
     def answered(self, seconds: float) -> None:
         """An answer came after so many seconds."""
-        self._shortest = min(self._shortest, seconds)
+        self._answers += 1
         self.latency = seconds if not self.latency else 0.95 * self.latency + 0.05 * seconds
+        # The usual latency at its lowest: single answers come much faster than others where texts differ in length.
+        if self._answers >= _ENOUGH:
+            self._shortest = min(self._shortest, self.latency)
         # Three times the shortest answer: more in flight would only wait in the server's queue.
         if not self._fixed and self.now > 20 and self.latency > 3 * self._shortest + 0.05:
             self._doubling = False
