@@ -32,6 +32,8 @@ MIN_EXPLAINED = 0.005
 WEAK_JUDGE = 0.02
 #: All the evidence together explains less than this share: P(wrong) is there, and coarse.
 POOR = 0.15
+#: Width of the noise rate's interval from which on it is said that the evidence's own errors and wrong labels look alike.
+VAGUE = 0.15
 #: Records that the fits look at; those of more than eight completions count more, since each takes longer.
 FIT_RECORDS = 20_000
 #: P(wrong), at the least, of a record with a rating that no rating on its scale can be.
@@ -236,6 +238,12 @@ def _warnings(prediction: Prediction, mixture: Mixture, judged: bool, n: int) ->
         said.append(
             f"the evidence explains only {prediction.explained:.0%} of the labels' differences: many wrong labels stay unseen, "
             "and more may be wrong than is said"
+        )
+    low, high = mixture.noise_interval
+    if high - low > VAGUE:
+        said.append(
+            f"wrong labels and the evidence's own errors look alike here: {low:.0%} to {high:.0%} of the labels may be wrong, "
+            "and P(wrong) orders the records better than it measures them"
         )
     if mixture.noise_rate > 0.35:
         said.append(f"a noise rate of {mixture.noise_rate:.0%} can also mean that judge and labels measure different things")

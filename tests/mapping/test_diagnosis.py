@@ -246,6 +246,25 @@ def test_the_noise_rates_interval_holds_the_truth_and_narrows_with_the_records()
     assert np.mean(widths[600]) < np.mean(widths[60]) / 2
 
 
+def test_the_interval_holds_none_wrong_where_none_is():
+    low, high = build_map(scored_stream(load(LLMBAR))).summary["noise_interval"]
+    assert low == 0 < high < 0.1
+
+
+@pytest.mark.parametrize(("judge", "vague"), [(1.5, True), (0.3, False)])
+def test_a_weak_judge_is_told_that_its_errors_look_like_wrong_labels(judge, vague):
+    rows, wrong = synthetic(400, judge=judge, seed=3)
+    data_map = build_map(scored_stream(rows))
+    low, high = data_map.summary["noise_interval"]
+    assert low <= wrong.mean() <= high
+    told = [w for w in data_map.summary["warnings"] if w.startswith("wrong labels and the evidence's own errors look alike")]
+    assert bool(told) == vague
+    if vague:
+        assert f"{low:.0%} to {high:.0%} of the labels" in told[0]
+        # Nothing is claimed that a judge so weak cannot know.
+        assert data_map.frame["p_wrong"].max() < 0.6
+
+
 def test_samples_that_scatter_count_less_than_samples_that_agree():
     rows, wrong = synthetic(300, judge=0.0, seed=4)
     rng = np.random.default_rng(4)
