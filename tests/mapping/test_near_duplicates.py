@@ -162,19 +162,26 @@ def test_what_is_read_again_is_bounded(monkeypatch):
     assert issues == [[], []]
 
 
-def test_a_map_of_alike_records_does_not_depend_on_the_order_of_the_rows():
-    rows = []
+def test_a_map_of_alike_records_does_not_depend_on_the_order_of_the_rows_or_their_batches():
+    made = []
     for i in range(30):
-        prompt = f"Where does the river number {i} meet the sea, and who lives there?"
-        rows.append((f"a{i}", prompt, STORY, f"Nobody knows {i}"))
-        rows.append((f"b{i}", "Please say: " + prompt, STORY.replace("every ", ""), f"nobody knows {i}."))
-    made = [
-        {"id": name, "prompt": p, "completions": [{"text": a, "rating": 1.0}, {"text": b, "rating": float(name == "b3")}]}
-        for name, p, a, b in rows
-    ]
+        prompt, other = f"Where does the river number {i} meet the sea, and who lives there?", f"Nobody knows {i}, or says so"
+        texts = {
+            "a": (prompt, STORY, other),
+            "b": ("Please say: " + prompt, STORY, other),
+            "c": (prompt, STORY.replace("every ", ""), other + "."),
+        }
+        for name, (asked, first, second) in texts.items():
+            turned = f"{name}{i}" in ("b3", "c7")
+            ratings = (0.0, 1.0) if turned else (1.0, 0.0)
+            completions = [{"text": t, "rating": r} for t, r in zip((first, second), ratings, strict=True)]
+            made.append({"id": f"{name}{i}", "prompt": asked, "completions": completions})
     there = build_map(scored_stream(made)).frame.set_index("id")
     back = build_map(scored_stream(made[::-1], batch_rows=7)).frame.set_index("id").loc[there.index]
-    assert [list(x) for x in there["issues"]] == [list(x) for x in back["issues"]]
+    issues = [list(x) for x in there["issues"]]
+    assert issues == [list(x) for x in back["issues"]]
+    found = {name for name, found in zip(there.index, issues, strict=True) if "opposite_duplicate" in found}
+    assert found == {"a3", "b3", "c3", "a7", "b7", "c7"}
     assert there["p_wrong"].to_numpy() == pytest.approx(back["p_wrong"].to_numpy(), abs=1e-9, nan_ok=True)
 
 
@@ -309,12 +316,10 @@ def answers(total):
 @pytest.mark.parametrize(("total", "found"), [(59, []), (60, ["opposite_duplicate"])])
 def test_short_completions_need_prompts_of_all_the_same_words(total, found):
     one, other = "How do I cook brown rice at home?", "How do I cook rice at home?"
-    issues, _ = issues_of(pair(one, *answers(total)), pair(other, *answers(total)[::-1]), extra=filler())
-    assert issues == [found] * 2
-    issues, _ = issues_of(
-        pair(one, *answers(total)), pair(one.replace("brown", "borwn"), *answers(total)[::-1]), extra=filler()
-    )
-    assert issues == [["opposite_duplicate"]] * 2
+    issues, _ = issues_of(*filler(), pair(one, *answers(total)), pair(other, *answers(total)[::-1]))
+    assert issues[-2:] == [found] * 2
+    issues, _ = issues_of(*filler(), pair(one, *answers(total)), pair(one.replace("brown", "borwn"), *answers(total)[::-1]))
+    assert issues[-2:] == [["opposite_duplicate"]] * 2
 
 
 @pytest.mark.parametrize(("length", "found"), [(199, []), (200, ["opposite_duplicate"])])
