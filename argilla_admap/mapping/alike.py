@@ -47,7 +47,7 @@ class Words:
     """A text as it is compared.
 
     Attributes:
-        content: its words in lower case, in order, without fillers.
+        content: its words in lower case, in order; without fillers, unless they are asked for.
         names: those of them that are written with a capital inside a sentence.
         counted: its numbers and signs, in order.
     """
@@ -57,8 +57,8 @@ class Words:
     counted: tuple[str, ...]
 
     @classmethod
-    def of(cls, text: str) -> Words:
-        """Reads a text."""
+    def of(cls, text: str, *, fillers: bool = False) -> Words:
+        """Reads a text: a question without `fillers`, which do not change it; an answer with them."""
         content, names, counted = [], set(), []
         for match in _TOKEN.finditer(text):
             token = match[0]
@@ -68,7 +68,7 @@ class Words:
             word = token.lower().replace("’", "'").removesuffix("'s")
             if token[0].isupper() and text[: match.start()].rstrip(" \"'(*_")[-1:] not in ("", ".", "?", "!", ":", "\n"):
                 names.add(word)
-            if word not in _FILLERS:
+            if fillers or word not in _FILLERS:
                 content.append(word)
         return cls(tuple(content), frozenset(names), tuple(counted))
 
@@ -94,7 +94,8 @@ def _alike(a: Words, b: Words, strictly: bool, long: int) -> bool:
     if a.counted != b.counted:
         return False
     if a.content == b.content:
-        return True
+        # Texts of marks and fillers alone have nothing to be the same.
+        return bool(a.content or a.counted)
     first, second = a.content, b.content
     least = min(len(first), len(second))
     most = max(1, int(_FEW * least))

@@ -72,7 +72,7 @@ class Prompts:
 
     Attributes:
         keys: shape (n,), equal for equal prompts; 0 where one is empty.
-        words: shape (n,), as `word_keys` gives.
+        words: shape (n,), as `word_keys` gives; 0 where there is none.
         lengths: shape (n,), in bytes.
     """
 
@@ -197,7 +197,8 @@ def join_alike(
     prompt_keys = prompts.keys
     if not len(completion_keys):
         return prompt_keys, completion_keys
-    filled = np.flatnonzero(prompt_keys != 0)
+    # A prompt of marks alone has no words to be the same.
+    filled = np.flatnonzero((prompt_keys != 0) & (prompts.words != 0))
     order = filled[np.lexsort((prompt_keys[filled], prompts.words[filled]))]
     same = prompts.words[order[1:]] == prompts.words[order[:-1]]
     prompt_keys = _joined(prompt_keys, prompt_keys[order[1:][same]], prompt_keys[order[:-1][same]])
@@ -213,7 +214,7 @@ def join_alike(
     alike = [same_question(read(int(a)), read(int(b)), strictly=bool(little[a])) for a, b in places]
     found = rows[places[np.array(alike, bool)]]
     prompt_keys = _joined(prompt_keys, prompt_keys[found[:, 0]], prompt_keys[found[:, 1]])
-    heard = cache(lambda place: Words.of(told[place]))
+    heard = cache(lambda place: Words.of(told[place], fillers=True))
     short = np.minimum(texts.length[pairs[:, 0]], texts.length[pairs[:, 1]]) < LONG_TEXT
     places = np.searchsorted(items, pairs)
     alike = [same_answer(heard(int(a)), heard(int(b)), strictly=bool(x)) for (a, b), x in zip(places, short, strict=True)]

@@ -127,7 +127,7 @@ def _read_texts(batch: pa.RecordBatch, words: bool) -> _Texts:
         words=hashed_words(flat) if words else None,
         prompt_keys=np.where(said.empty, np.uint64(0), fingerprints(prompts)),
         # A request for a translation is another one than its text alone, however little it adds.
-        prompt_words=np.where(said.translation, ~words_of_prompt, words_of_prompt),
+        prompt_words=np.where(said.translation & (words_of_prompt != 0), ~words_of_prompt, words_of_prompt),
         prompt_lengths=np.asarray(pc.fill_null(pc.binary_length(prompts), 0)).astype(np.int64),
         prompt_scripts=said.script,
         prompt_foreign=said.foreign,

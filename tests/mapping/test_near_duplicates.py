@@ -126,6 +126,8 @@ def test_completions_of_one_prompt_that_differ_in_form_or_by_a_word_are_one():
 
 
 def test_completions_that_say_another_thing_are_two():
+    issues, _ = issues_of(pair("Is it so?", "It is the best", "No"), pair("Is it so?", "No", "It was the best"), extra=filler())
+    assert issues == [[], []]
     issues, _ = issues_of(
         pair("How far?", "It is 12 miles", "It is far"), pair("How far?", "It is far", "It is 13 miles"), extra=filler()
     )
@@ -338,3 +340,9 @@ def test_a_sketch_does_not_depend_on_its_neighbours_and_tells_numbers_apart():
     for other in (prompt.replace("12", "13"), prompt.replace("12", "30").replace("30 more", "12 more"), prompt + " 9"):
         assert not (near_duplicates.sketches(pa.array([other]))[0] == alone).any()
     assert (near_duplicates.sketches(pa.array([prompt.replace("old ", "")]))[0] == alone)[:-1].any()
+
+
+@pytest.mark.parametrize(("one", "other"), [("", ""), ("", "?"), ("...", "?"), ("", "Where does one walk?")])
+def test_prompts_without_words_are_not_the_same_prompt(one, other):
+    issues, _ = issues_of(pair(one, *WALK), pair(other, *WALK[::-1]), extra=filler())
+    assert issues == [[], []]
