@@ -21,7 +21,7 @@ from argilla_admap.mapping.mixture import Group, Mixture, fit_mixture, posterior
 from argilla_admap.mapping.observations import Observations
 from argilla_admap.mapping.predictor import FOLDS, Items, Prediction, folds_of, predict
 
-__all__ = ["MIN_GAIN", "Diagnosis", "diagnose"]
+__all__ = ["MIN_GAIN", "Diagnosis", "diagnose", "items_of"]
 
 #: Nats a record by which the evidence must explain the labels' order better than chance; else there is no P(wrong).
 MIN_GAIN = 0.02
@@ -97,7 +97,7 @@ def diagnose(seen: Observations, labels: Labels, strength: Floats, known: Bools)
     if not labels.used.any():
         return Diagnosis(nothing, labels, refusal="no record has two completions with a rating: nothing is ordered")
     owner = np.repeat(np.arange(seen.n), seen.sizes)
-    items = _items(seen, labels, owner)
+    items = items_of(seen, labels, owner)
     if not len(items.sample):
         return Diagnosis(nothing, labels, refusal="every record's ratings are equal: they order nothing")
     if len(items.sample) < FOLDS:
@@ -165,7 +165,7 @@ def _judged(seen: Observations, labels: Labels, items: Items, prediction: Predic
     return Diagnosis(p, labels, mixture, None, warnings, facts, above, below, contributions)
 
 
-def _items(seen: Observations, labels: Labels, owner: Ints) -> Items:
+def items_of(seen: Observations, labels: Labels, owner: Ints) -> Items:
     """The completions that count, the folds, and the records that the fits look at."""
     keys = seen.keys
     _, group, repeats = np.unique(seen.prompt_keys, return_inverse=True, return_counts=True)

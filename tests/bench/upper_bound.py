@@ -1,9 +1,13 @@
-"""What no detector can pass on these data: `python -m tests.bench.upper_bound DATA [--seeds N]`.
+"""What no detector can pass on these data: `python -m tests.bench.upper_bound DATA [--seeds N] [--only NAME]`.
 
 An oracle is given what the product never has: the labels before the errors were planted, of all completions and all other
-prompts, to learn from them, by gradient boosting, how labels follow the judge's scores, the models and the texts. Its evidence
-then goes through the same likelihoods as the product's. What it does not find is not in the scores: where the judge itself
-disagrees with a right label, no method can tell that from a wrong one.
+prompts, to learn from them how labels follow the judge's scores, the models and the texts: by gradient boosting on WildBench,
+by the product's own regression on the smaller sets. Its evidence then goes through the same likelihoods as the product's. What
+it does not find is not in the scores: where the judge itself disagrees with a right label, no method can tell that from a wrong
+one.
+
+"Told all" is the oracle of the smaller sets that is also told the share of wrong labels, and how closely right ones follow its
+evidence: what is left of its calibration error (ECE) is the luck of so few records, and the judge's errors where it is surest.
 """
 
 from __future__ import annotations
@@ -15,13 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Floats, Ints, groups_by_size
+from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
+from argilla_admap.mapping.blocks import evidence_blocks
 from argilla_admap.mapping.data_map import as_scored, build_map
+from argilla_admap.mapping.diagnosis import items_of
 from argilla_admap.mapping.labels import Labels, prepare_labels
-from argilla_admap.mapping.mixture import Group, fit_mixture, posterior
+from argilla_admap.mapping.mixture import Group, Mixture, fit_mixture, posterior
 from argilla_admap.mapping.observations import Observations, observe
+from argilla_admap.mapping.predictor import predict
+from argilla_admap.mapping.transitivity import strengths_elsewhere
 from tests.mapping.plain import load, scored_stream
-from tests.mapping.planting import Rows, binarise, draw_completions, found, plant
+from tests.mapping.planting import Rows, binarise, calibration_error, draw_completions, found, one_sample, plant
 
 FOLDS = 5
 #: Clean copies with other completions drawn, that the oracle learns from.
@@ -72,52 +80,95 @@ def learn(copies: list[Rows]) -> list[Any]:
     return [HistGradientBoostingRegressor(**settings).fit(x[fold != f], y[fold != f]) for f in range(FOLDS)]
 
 
-def oracle(rows: Rows, regressors: list[Any]) -> Floats:
-    """The oracle's P(wrong) of each record."""
-    seen, labels, fold = looked_at(rows)
+def regressed(clean: Rows) -> Floats:
+    """The product's evidence for each completion, flat, as learned from the clean labels of the records of other folds."""
+    seen, labels, _ = looked_at(clean)
+    elsewhere = strengths_elsewhere(seen.offsets, seen.prompt_keys, seen.completion_keys, labels.rating, labels.used)
+    items = items_of(seen, labels, np.repeat(np.arange(seen.n), seen.sizes))
+    return predict(evidence_blocks(seen, labels, items, *elsewhere), items).total()
+
+
+def boosted(rows: Rows, regressors: list[Any]) -> Floats:
+    """The oracle's evidence for each completion, flat, by the regressors that never saw its prompt."""
+    seen, _, fold = looked_at(rows)
     owner = np.repeat(np.arange(seen.n), seen.sizes)
     x, score = features(seen), np.zeros(len(owner))
     for f, regressor in enumerate(regressors):
         score[fold[owner] == f] = regressor.predict(x[fold[owner] == f])
+    return score
+
+
+def groups_of(rows: Rows, score: Floats) -> tuple[list[Group], int]:
+    """The records whose ratings differ, with the evidence for their completions; and how many records there are."""
+    seen, labels, _ = looked_at(rows)
     groups = []
     for group in groups_by_size(seen.offsets, labels.used):
         varied = ~labels.constant[group.rows]
         items = group.items[varied]
         top = np.asarray(labels.at_top[items].any(axis=1))
         told = score[items] - score[items].mean(axis=1, keepdims=True)
-        groups.append(Group(group.rows[varied], items, labels.rating[items], told, top))
+        groups.append(Group(group.rows[varied], items, labels.rating[items], told, top, labels.two_valued))
     unit = float(np.sqrt(np.mean(np.square(np.concatenate([g.scores.reshape(-1) for g in groups])))))
-    groups = [replace(g, scores=g.scores / unit) for g in groups]
-    mixture, p = fit_mixture(groups), np.zeros(seen.n)
+    return [replace(g, scores=g.scores / unit) for g in groups], seen.n
+
+
+def judged(groups: list[Group], n: int, mixture: Mixture) -> Floats:
+    """P(wrong) of each record."""
+    p = np.zeros(n)
     for group in groups:
         p[group.rows] = posterior(group, mixture)
     return p
+
+
+def told_all(clean: list[Group], rate: float) -> Mixture:
+    """The constants as the clean labels have them, all wrong ones swapped, at the true rate."""
+    known = fit_mixture(clean)
+    rates = np.tile([1 - rate, rate, 0.0, 0.0], (len(known.scales), 1))
+    return replace(known, rates=rates)
+
+
+def measured(p: Floats, bad: Bools) -> list[float]:
+    """AUROC, average precision, precision at k and calibration error."""
+    return [*found(p, bad).values(), calibration_error(p, bad)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", default="")
     options = parser.parse_args()
     wildbench = load(options.data / "wildbench_k6_gpt4turbo_gpt4o.jsonl.gz")
+    llmbar = load(options.data / "llmbar_pairs_gpt4.jsonl.gz")
     sets = {
-        "K=6": lambda seed: wildbench,
-        "K=4": lambda seed: draw_completions(wildbench, 4, seed),
-        "K=3": lambda seed: draw_completions(wildbench, 3, seed),
-        "pairs": lambda seed: draw_completions(wildbench, 2, seed, unequal=True),
-        "pairs, 1/0": lambda seed: binarise(draw_completions(wildbench, 2, seed, unequal=True)),
+        "WildBench K=6": lambda seed: wildbench,
+        "WildBench K=4": lambda seed: draw_completions(wildbench, 4, seed),
+        "WildBench K=3": lambda seed: draw_completions(wildbench, 3, seed),
+        "WildBench pairs": lambda seed: draw_completions(wildbench, 2, seed, unequal=True),
+        "WildBench pairs, 1/0": lambda seed: binarise(draw_completions(wildbench, 2, seed, unequal=True)),
+        "LLMBar, one call": lambda seed: one_sample(llmbar, seed % 5),
+        "LLMBar, five calls": lambda seed: llmbar,
+        "PandaLM": lambda seed: load(options.data / "pandalm_pairs_3annotators.jsonl.gz"),
     }
-    print(f"{'WildBench':22}{'oracle: AUROC   AP    P@k':>28}{'product: AUROC   AP    P@k':>30}")
+    print(f"{'AUROC  AP  P@k  ECE of':34}{'the oracle':>24}{'told all':>28}{'the product':>28}")
     for name, make in sets.items():
-        regressors = learn([make(1000 + draw) for draw in range(1 if name == "K=6" else DRAWS)])
-        for kind in ("swap",) if name.startswith(("pairs", "K=3")) else ("swap", "permutation"):
-            best, ours = [], []
+        if options.only not in name:
+            continue
+        large = name.startswith("WildBench")
+        regressors = learn([make(1000 + draw) for draw in range(1 if name == "WildBench K=6" else DRAWS)]) if large else []
+        for kind in ("swap", "permutation") if name in ("WildBench K=6", "WildBench K=4") else ("swap",):
+            columns: list[list[list[float]]] = [[], [], []]
             for seed in range(options.seeds):
                 rows, bad = plant(make(seed), kind, 0.1, seed)
-                best.append(list(found(oracle(rows, regressors), bad).values()))
-                ours.append(list(found(build_map(scored_stream(rows)).frame["p_wrong"].fillna(0.0), bad).values()))
-            cells = ["  ".join(f"{v:.3f}" for v in np.mean(part, axis=0)) for part in (best, ours)]
-            print(f"{name + ', ' + kind:22}{cells[0]:>28}{cells[1]:>30}", flush=True)
+                score = boosted(rows, regressors) if large else regressed(make(seed))
+                groups, n = groups_of(rows, score)
+                columns[0].append(measured(judged(groups, n, fit_mixture(groups)), bad))
+                if not large:
+                    known = told_all(groups_of(make(seed), score)[0], float(bad.mean()))
+                    columns[1].append(measured(judged(groups, n, known), bad))
+                columns[2].append(measured(build_map(scored_stream(rows)).frame["p_wrong"].fillna(0.0).to_numpy(), bad))
+            cells = ["  ".join(f"{v:.3f}" for v in np.mean(part, axis=0)) if part else "" for part in columns]
+            print(f"{name + ', ' + kind:32}" + "".join(f"{cell:>28}" for cell in cells), flush=True)
 
 
 if __name__ == "__main__":
