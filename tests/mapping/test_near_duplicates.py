@@ -346,3 +346,9 @@ def test_a_sketch_does_not_depend_on_its_neighbours_and_tells_numbers_apart():
 def test_prompts_without_words_are_not_the_same_prompt(one, other):
     issues, _ = issues_of(pair(one, *WALK), pair(other, *WALK[::-1]), extra=filler())
     assert issues == [[], []]
+
+
+@pytest.mark.parametrize(("mark", "same"), [(".", True), ("?", True), (":", True), (",", False), ("", False)])
+def test_a_capital_makes_a_name_inside_a_sentence_and_not_at_its_beginning(mark, same):
+    said = f"People walked along rivers yesterday{mark} Lanterns shining brightly there"
+    assert same_question(Words.of(said), Words.of(said.replace("Lanterns ", ""))) == same

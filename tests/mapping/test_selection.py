@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,11 +17,13 @@ from argilla_admap.errors import InputError
 from argilla_admap.mapping.coordinates import REGIONS, fit_thresholds
 from argilla_admap.mapping.selection import (
     Rules,
+    chosen_stream,
     facility_location,
     map_vectors,
     quotas,
     select_records,
 )
+from argilla_admap.tables import RecordStream
 
 
 def frame_of(n: int, seed: int = 0, *, ties: bool = False) -> pd.DataFrame:
@@ -209,3 +213,14 @@ def test_a_diverse_choice_is_made_among_the_best_four_times_as_many() -> None:
     assert len(chosen) == 5
     assert (chosen[:-4] < 16).all()
     assert chosen[-4:].tolist() == [16, 17, 18, 19]
+
+
+@pytest.mark.parametrize("rows", [3, 7, 100])
+def test_the_chosen_records_are_streamed_from_whatever_batches(rows: int) -> None:
+    table = pa.table({"id": [f"r{i}" for i in range(20)]})
+    stream = RecordStream(lambda: iter(table.to_batches(max_chunksize=rows)), table.schema, {"judge": "j"})
+    chosen = np.isin(np.arange(20), [2, 3, 9, 19])
+    told = chosen_stream(stream, replace(select_records(frame_of(20), Rules()), chosen=chosen))
+    assert told.table().column("id").to_pylist() == ["r2", "r3", "r9", "r19"]
+    assert told.info["judge"] == "j"
+    assert told.info["selection"]["selected"] == 4
