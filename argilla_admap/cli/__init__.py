@@ -106,7 +106,7 @@ def main(args: list[str] | None = None) -> Any:
     try:
         code = cli.main(args=words, prog_name="admap", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("\nadmap: stopped; run the same command again to go on.", err=True)
         sys.exit(1)
     except click.ClickException as error:

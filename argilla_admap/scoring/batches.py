@@ -35,6 +35,10 @@ WAITS = (
 _MOST_TRIES = 3
 _FIRST_LOOK, _LONGEST_LOOK = 0.5, 30.0
 _FIRST_LATER, _LONGEST_LATER = 2.0, 600.0
+#: Seconds before each look for a batch that the server does not find.
+_LOST_FOR = (0.0, 2.0, 8.0)
+#: The share of --max-cost that must be free for another pass.
+_WORTH_A_PASS = 0.1
 _CHUNK = 1000
 
 
@@ -215,8 +219,9 @@ class Batches:
         # All that was set aside is billed now, or was not used.
         self._calls.budget.settle(self._held, 0.0)
         self._held = 0.0
-        # What was set aside for the worst case is free again: the next pass goes on with it.
-        self._calls.over = None
+        if self._calls.budget.left() > _WORTH_A_PASS:
+            # What was set aside for the worst case is free again: the next pass goes on with it.
+            self._calls.over = None
         return True
 
     async def collect(self, say: Callable[[str], None]) -> None:
@@ -321,12 +326,16 @@ class Batches:
         return await self._api.create(file_id, part.path, part.name)
 
     async def _state(self, part: Part) -> BatchState | None:
-        if part.batch_id is None:
-            return None
-        try:
-            return await self._api.state(part.batch_id)
-        except Gone:
-            return None
+        """How the part's batch stands; None: there is none. "Not found" may pass: it is gone where the list lacks it too."""
+        for wait in _LOST_FOR if part.batch_id else ():
+            await asyncio.sleep(wait)
+            with suppress(Gone):
+                return await self._api.state(part.batch_id or "")
+            with suppress(Gone, JudgeRefused):
+                for state in await self._api.list():
+                    if state.id == part.batch_id:
+                        return state
+        return None
 
     def _tell(self, states: Sequence[tuple[Part, BatchState | None]]) -> None:
         done = sum(state.done for _, state in states if state)

@@ -226,7 +226,10 @@ class Calls:
             self._settle(ticket, 0, 0.0)
             self.tally.failed += 1
             self._throttle.failed(reply.headers)
-            await self._cure(job, diagnose(reply.status, reply.headers, reply.body))
+            fault = diagnose(reply.status, reply.headers, reply.body)
+            # An endpoint that has answered is there, and has the model: a gateway before it says otherwise for a while.
+            passing = reply.status == 404 and self._health.answered_once
+            await self._cure(job, fault._replace(cure=Cure.AGAIN) if passing else fault)
             return
         receipt = open_reply(job.question, reply.body, about, dollars, self.price, self.tally)
         if not receipt.garbled:
@@ -379,15 +382,17 @@ class Calls:
                 task.cancel()
         if self._flush_timer is not None:
             self._flush_timer.cancel()
-        for _ in range(500):
-            if self.store.flush():
-                break
-            await asyncio.sleep(0.01)
-        self.token_ratio.add(self.tally)
-        if self._checkpoint is not None:
-            with suppress(asyncio.CancelledError):
-                await self._checkpoint
-        await self.transport.close()
+        try:
+            for _ in range(500):
+                if self.store.flush():
+                    break
+                await asyncio.sleep(0.01)
+            self.token_ratio.add(self.tally)
+            if self._checkpoint is not None:
+                with suppress(asyncio.CancelledError):
+                    await self._checkpoint
+        finally:
+            await self.transport.close()
 
 
 def _nothing() -> None:

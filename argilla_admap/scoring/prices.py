@@ -64,6 +64,10 @@ class Budget:
         self.spent = 0.0
         self._reserved = 0.0
 
+    def left(self) -> float:
+        """The share of the limit that is neither spent nor set aside, 0..1."""
+        return 1.0 if self.most is None else max(0.0, 1 - (self.spent + self._reserved) / self.most) if self.most else 0.0
+
     def reserve(self, dollars: float) -> bool:
         """Sets aside the most that a request can cost; False: it could pass the limit."""
         if self.most is not None and self.spent + self._reserved + dollars > self.most:

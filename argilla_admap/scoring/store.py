@@ -14,6 +14,7 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import orjson
 import platformdirs
@@ -85,6 +86,14 @@ class Store:
         self._waiting: list[tuple[Known, Callable[[], None]]] = []
         with self._translated("open"):
             in_memory = not create and not self.path.exists()
+            if not create and not in_memory and not os.access(self.path, os.W_OK):
+                # To look into it is enough, and all that the disk allows.
+                self._db = sqlite3.connect(
+                    f"file:{quote(str(self.path))}?mode=ro&immutable=1", uri=True, check_same_thread=False
+                )
+                self._check_tables()
+                self._neighbours = _Neighbours(self._db)
+                return
             if not in_memory:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 # Judgements are private: 0600 before anything is in it; the -wal and -shm files take the mode over.
@@ -105,6 +114,7 @@ class Store:
         if version not in (0, 1, _VERSION):
             raise InputError(f"{self.path}: a judgement store of another version ({version}); name another with --store")
         if version == _VERSION:
+            self._check_tables()
             return
         self._db.execute("BEGIN IMMEDIATE")
         # Asked again: another process may have made them meanwhile.
@@ -113,6 +123,10 @@ class Store:
         for change in changes if version != _VERSION else ():
             self._db.execute(change)
         self._db.execute("COMMIT")
+
+    def _check_tables(self) -> None:
+        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'judgements'").fetchone():
+            raise InputError(f"{self.path}: a database, but not a judgement store; name another with --store")
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

@@ -103,7 +103,13 @@ def make_client(base_url: str | None, *, needs_key: bool = True) -> openai.Async
             "there is no key for the judge: set OPENAI_API_KEY, or name a server of your own with --base-url "
             "(vLLM, llama.cpp, Ollama), or use the scores that the data carry with --scorer existing"
         )
-    return openai.AsyncOpenAI(api_key=key or _NO_KEY, base_url=address, max_retries=0)
+    try:
+        return openai.AsyncOpenAI(api_key=key or _NO_KEY, base_url=address, max_retries=0)
+    except Exception as exc:
+        # The client reads the environment's proxies when it is made, and its HTTP library's own errors pass through it.
+        if type(exc).__name__ != "InvalidURL":
+            raise
+        raise InputError(f"the environment names a proxy by no address ({exc}); set http_proxy and https_proxy right") from exc
 
 
 def endpoint_name(client: Client) -> str:

@@ -89,6 +89,8 @@ class Batches:
         self.fail: Counter[str] = Counter()  # "429", "400", "expire", "drop": so many requests of the next batches end so
         self.create_faults: list[str] = []  # "drop": makes the batch and breaks the connection; or a status
         self.always_expire = False
+        self.not_found = 0  # so many times a batch that is there is not found
+        self.cut = 0  # so many downloads break off in the middle
         #: Called with "upload", "create", "retrieve" or "content" when that was done and before it is answered.
         self.hook: Callable[[str], None] = lambda event: None
         #: What was answered and billed at half price, by the question's hash; and at full price.
@@ -154,11 +156,20 @@ class Batches:
     async def list_files(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [self.file_shown(name) for name in self.names], "has_more": False})
 
-    async def content(self, request: web.Request) -> web.Response:
+    async def content(self, request: web.Request) -> web.StreamResponse:
         if request.match_info["id"] not in self.files:
             return _error(404, "No such File object")
         self.hook("content")
-        return web.Response(body=self.files[request.match_info["id"]])
+        body = self.files[request.match_info["id"]]
+        if self.cut > 0:
+            self.cut -= 1
+            broken = web.StreamResponse(headers={"content-length": str(len(body))})
+            await broken.prepare(request)
+            await broken.write(body[: len(body) // 2])
+            if request.transport is not None:
+                request.transport.close()
+            return broken
+        return web.Response(body=body)
 
     async def delete(self, request: web.Request) -> web.Response:
         self.files.pop(request.match_info["id"], None)
@@ -252,6 +263,9 @@ class Batches:
     async def retrieve(self, request: web.Request) -> web.Response:
         self.hook("retrieve")
         batch = self.batches.get(request.match_info["id"])
+        if self.not_found > 0:
+            self.not_found -= 1
+            batch = None
         return web.json_response(batch.shown()) if batch else _error(404, "No batch found")
 
     async def cancel(self, request: web.Request) -> web.Response:

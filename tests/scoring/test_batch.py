@@ -17,6 +17,7 @@ import pytest
 
 from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring import batch_file
+from argilla_admap.scoring import batches as batches_module
 from argilla_admap.scoring.batch_api import BatchApi
 from argilla_admap.scoring.engine import Scored, estimate, score
 from argilla_admap.scoring.options import ScoreOptions
@@ -209,6 +210,35 @@ def test_the_budget_is_kept_by_what_is_submitted(batches: Batches, tmp_path: Pat
     assert 0 < scored.summary["scored"] < 40
     assert 0 < scored.summary["cost_usd"] <= 0.02
     assert "--max-cost" in scored.summary["stopped"]
+
+
+def test_a_budget_that_the_worst_case_would_pass_is_spent_in_a_few_batches(batches: Batches, tmp_path: Path) -> None:
+    whole = score(stream(numbered(40)), _options(batches, tmp_path / "whole")).summary["cost_usd"]
+    batches.batches.clear()
+    run = score(stream(numbered(40)), _options(batches, tmp_path / "some", max_cost=0.8 * whole))
+    assert 0.6 * whole < run.summary["cost_usd"] <= 0.8 * whole
+    assert run.summary["stopped"]
+    assert 1 < len(batches.batches) < 15
+
+
+def test_a_batch_that_is_not_found_for_a_while_is_not_paid_again(
+    batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches_module, "_LOST_FOR", (0.0, 0.1, 0.2))
+    batches.not_found = 2
+    assert score(stream(numbered(10)), _options(batches, tmp_path / "s")).summary["scored"] == 20
+    # It goes by the list where the batch itself is never found; and by asking again where there is no list.
+    batches.not_found = 10_000
+    assert score(stream(numbered(12)), _options(batches, tmp_path / "s")).summary["scored"] == 24
+    batches.not_found, batches.lists = 2, False
+    assert score(stream(numbered(14)), _options(batches, tmp_path / "s")).summary["scored"] == 28
+    assert set(batches.paid.values()) == {1}
+
+
+def test_a_download_that_breaks_off_is_made_again(batches: Batches, tmp_path: Path) -> None:
+    batches.cut = 2
+    assert score(stream(numbered(10)), _options(batches, tmp_path / "s")).summary["scored"] == 20
+    assert set(batches.paid.values()) == {1}
 
 
 def test_requests_are_private_on_disk_and_gone_when_answered(batches: Batches, tmp_path: Path) -> None:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import openai
+import orjson
 import pytest
 
 from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring import calls
 from argilla_admap.scoring.engine import Progress, Scored, score
 from argilla_admap.scoring.faults import Cure, Health, diagnose
+from argilla_admap.scoring.store import Store
 from argilla_admap.scoring.transport import ConnectionFailed, TimedOut, Transport, Unreachable, make_client, open_transport
 from tests.doubles.judge_server import Judge
 from tests.doubles.loops import run_apart
@@ -74,8 +76,9 @@ def test_a_run_of_nothing_but_what_always_fails_ends_as_the_run_before(
     assert column(again, "errors") == column(first, "errors")
 
 
+@pytest.mark.parametrize("kind", ["503", "html"])
 def test_while_the_server_is_down_questions_wait_and_are_all_answered_after(
-    judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     # Each question would be given up at its second failure.
     monkeypatch.setattr(calls, "_MOST_TRIES", 2)
@@ -93,7 +96,7 @@ def test_while_the_server_is_down_questions_wait_and_are_all_answered_after(
     run.start()
     while not told or told[-1] < 100:
         time.sleep(0.05)
-    judge.behave(latency=0.1, faults={"503": 1.0})
+    judge.behave(latency=0.1, faults={kind: 1.0})
     time.sleep(3.0)
     asked = judge.counts()["requests"]
     judge.behave()
@@ -101,6 +104,54 @@ def test_while_the_server_is_down_questions_wait_and_are_all_answered_after(
     assert ended[0].summary["unscored"] == 0
     # What was in flight, what told that the server is down, and a few that tried it.
     assert 20 <= asked <= 4 * 32
+
+
+def test_a_page_that_is_not_found_for_a_while_ends_nothing(judge: Judge, tmp_path: Any) -> None:
+    judge.behave(latency=0.05)
+    told: list[int] = []
+    ended: list[Scored] = []
+
+    def work() -> None:
+        rows = stream(records(600))
+        ended.append(score(rows, options(judge.url, tmp_path, concurrency=16), progress=lambda p: told.append(p.requests)))
+
+    run = threading.Thread(target=work)
+    run.start()
+    while not told or told[-1] < 50:
+        time.sleep(0.05)
+    judge.behave(latency=0.05, unknown_model=True)
+    time.sleep(1.0)
+    judge.behave()
+    run.join(60)
+    assert ended[0].summary["unscored"] == 0
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Rate limit reached for model `llama-3.3-70b` in organization `o` on tokens per minute (TPM): Limit 12000, Used 11892. "
+        "Please try again in 3.2s. Need more tokens? Upgrade at https://console.example/settings/billing",
+        "Rate limit reached for gpt-4o on requests per min. Limit: 3 / min. Please try again in 20s. "
+        "Please add a payment method to your account to increase your rate limit.",
+        "You exceeded your current quota, please check your plan and billing details. Please retry in 2.5s.",
+    ],
+)
+def test_a_limit_whose_words_speak_of_money_is_a_limit(said: str) -> None:
+    body = {"error": {"message": said, "code": "rate_limit_exceeded"}}
+    assert diagnose(429, {}, orjson.dumps(body)).cure is Cure.WAIT
+    spent = {"error": {"message": "You exceeded your current quota: see your billing.", "code": "insufficient_quota"}}
+    assert diagnose(429, {}, orjson.dumps(spent)).cure is Cure.STOP
+
+
+def test_an_error_that_nobody_foresaw_ends_the_run_and_does_not_hang_it(
+    judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_self: Store) -> bool:
+        raise OverflowError("Python int too large to convert to SQLite INTEGER")
+
+    monkeypatch.setattr(Store, "flush", broken)
+    with pytest.raises(OverflowError):
+        score(stream(records(5)), options(judge.url, tmp_path))
 
 
 def test_a_server_is_down_when_many_new_questions_fail_and_nothing_is_answered() -> None:

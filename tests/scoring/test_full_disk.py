@@ -38,6 +38,7 @@ def test_a_store_that_cannot_grow_ends_the_run_and_loses_nothing_that_it_took_in
     assert full.returncode == 1, full.stderr
     assert "Traceback" not in full.stderr
     assert "make room on that disk" in full.stderr
+    assert "Unclosed" not in full.stderr
     assert not output.exists()
     assert 16 < judge.counts()["paid"] < 600
 

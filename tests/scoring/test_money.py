@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -189,6 +190,42 @@ def test_concurrency_doubles_until_it_is_refused() -> None:
     assert level.now == 20.0
     level.answered(0.2)
     assert 20.0 < level.now < 20.1
+
+
+def test_answers_of_different_length_are_no_queue() -> None:
+    level, chance = Level(), random.Random(1)
+    for _ in range(5000):
+        level.answered(chance.uniform(0.05, 0.65))
+    assert level.now > 400
+
+
+def test_a_server_that_answers_from_a_queue_is_not_flooded() -> None:
+    level = Level()
+    for _ in range(5000):
+        # Twenty at a time, a tenth of a second each.
+        level.answered(0.1 * max(1.0, level.now / 20))
+    assert level.now < 250
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_a_limit_by_windows_that_nobody_states_is_found_and_kept(says: bool) -> None:
+    """A server that lets 300 through in every three seconds, and all of them at once."""
+    throttle, now, window, let, sent = Throttle(), 100.0, 100.0, 0, [(0.0, False)]
+    while now < 160.0:
+        if throttle.delay(now) == 0.0:
+            if now >= window + 3.0:
+                window, let = now - (now - 100.0) % 3.0, 0
+            throttle.take(now, 0)
+            let += 1
+            sent.append((now, let > 300))
+            if let > 300:
+                throttle.refused(now, window + 3.0 - now if says else None)
+            else:
+                throttle.answered(now, 0.05, {})
+        now += 0.001
+    late = [refused for at, refused in sent if at > 120.0]
+    assert late.count(True) < 0.02 * len(late)
+    assert late.count(False) > 0.8 * 40 * 100
 
 
 @pytest.mark.parametrize("headers", [True, False])

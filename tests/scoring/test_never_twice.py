@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -91,6 +92,23 @@ def test_two_processes_on_one_store_share_the_work(judge: Judge, tmp_path: Path)
     assert (counts["paid"], counts["twice"]) == (1000, 0)
     assert sum(answer["requests"] for answer in answers) == 1000
     assert min(answer["requests"] for answer in answers) > 0
+
+
+def test_runs_that_want_three_and_four_samples_pay_four(judge: Judge, tmp_path: Path) -> None:
+    judge.behave(latency=0.02, noise=True)
+    bought: list[int] = []
+
+    def run(samples: int) -> None:
+        wanted = options(judge.url, tmp_path, method="sample", samples=samples, concurrency=8)
+        bought.append(score(stream(records(60)), wanted).summary["output_tokens"])
+
+    threads = [threading.Thread(target=run, args=(samples,)) for samples in (3, 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    # A token each. Samples of one completion that both want at the same moment are claimed by the first of them only.
+    assert 480 <= sum(bought) <= 1.02 * 480
 
 
 def test_a_dead_process_holds_no_claim(tmp_path: Path) -> None:

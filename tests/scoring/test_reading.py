@@ -9,6 +9,7 @@ import pytest
 
 from argilla_admap.scoring.faults import Unreadable
 from argilla_admap.scoring.reading import read_choice, read_choices
+from argilla_admap.scoring.receipt import _loads
 
 
 def choice(text: Any, candidates: dict[str, float] | None = None, token: str | None = None, **more: Any) -> dict[str, Any]:
@@ -133,3 +134,17 @@ def test_choices_that_cannot_be_read_are_left_out() -> None:
     assert [one.score for one in read] == [4, 2]
     with pytest.raises(Unreadable):
         read_choices({"choices": []}, json=False)
+
+
+def test_a_word_with_some_probability_on_grades_is_flagged_by_its_mass_and_not_asked_again() -> None:
+    top = [{"token": "The", "logprob": math.log(0.8)}, {"token": "4", "logprob": math.log(0.15)}]
+    said = {"message": {"content": "The"}, "logprobs": {"content": [{**top[0], "top_logprobs": top}]}}
+    found = read_choice(said, json=False)
+    assert (found.score, found.variance, found.mass) == (None, None, pytest.approx(0.15))
+    top[1]["token"] = "answer"
+    with pytest.raises(Unreadable):
+        read_choice(said, json=False)
+
+
+def test_a_byte_order_mark_before_the_json_is_no_fault() -> None:
+    assert _loads(b'\xef\xbb\xbf{"choices": []}') == {"choices": []}

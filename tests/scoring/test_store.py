@@ -122,3 +122,25 @@ def test_a_store_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
         assert later.execute("SELECT name FROM sqlite_master").fetchall() == []
         assert later.execute("PRAGMA user_version").fetchone() == (3,)
     later.close()
+
+
+def test_a_store_that_may_only_be_read_can_be_looked_into_and_not_written_to(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Store(filled).checkpoint()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    before = filled.read_bytes()
+    store = Store(filled, create=False)
+    assert store.count() > 0
+    store.close()
+    assert filled.read_bytes() == before
+
+
+def test_a_database_of_another_program_is_named_as_such(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "other.sqlite")
+    other.execute("PRAGMA user_version=2")
+    other.execute("CREATE TABLE letters (text)")
+    other.commit()
+    other.close()
+    with pytest.raises(InputError, match="not a judgement store"):
+        Store(tmp_path / "other.sqlite")
