@@ -224,3 +224,31 @@ def test_the_chosen_records_are_streamed_from_whatever_batches(rows: int) -> Non
     assert told.table().column("id").to_pylist() == ["r2", "r3", "r9", "r19"]
     assert told.info["judge"] == "j"
     assert told.info["selection"]["selected"] == 4
+
+
+def test_a_p_wrong_at_the_limit_is_kept_and_the_share_of_the_kept_told() -> None:
+    frame = frame_of(4)
+    frame["p_wrong"] = [0.2, 0.3, 0.4, 0.1]
+    found = select_records(frame, Rules(max_p_wrong=0.3))
+    assert found.chosen.tolist() == [True, True, False, True]
+    assert found.as_json()["share"] == 0.75
+    nothing = select_records(frame.iloc[:0], Rules())
+    assert (nothing.as_json()["share"], nothing.as_json()["selected"]) == (0.0, 0)
+
+
+def test_places_on_the_map_are_vectors_from_corner_to_corner() -> None:
+    frame = frame_of(3)
+    frame["variance"], frame["mean"] = [0.0, 4.0, 16.0], [1.0, 2.0, 5.0]
+    assert map_vectors(frame) == pytest.approx(np.array([[-1, -1, 0.5], [0, -0.5, 0.5], [1, 1, 0.5]]))
+    frame["variance"] = 4.0
+    assert map_vectors(frame)[:, 0] == pytest.approx([0, 0, 0])
+
+
+def test_flags_and_strata_are_counted_the_commonest_stratum_first() -> None:
+    frame = frame_of(6)
+    frame["source"] = ["b", "a", "b", None, "b", "a"]
+    frame["flags"] = pd.Series([["contested"], None, [], ["contested", "low_mean"], [], []], dtype=object)
+    found = select_records(frame, Rules(without_flags=("low_mean",)))
+    assert [(part.name, part.records, part.kept) for part in found.by_stratum] == [("b", 3, 3), ("a", 2, 2), ("(none)", 1, 0)]
+    assert [(part.name, part.records, part.kept) for part in found.by_flag] == [("contested", 2, 1), ("low_mean", 1, 0)]
+    assert found.dropped == {"flag low_mean": 1}
