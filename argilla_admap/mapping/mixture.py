@@ -15,13 +15,13 @@ __all__ = ["LAPSE", "Group", "Mixture", "fit_mixture", "posterior"]
 #: Of labels on a scale and more than two completions: records differ in how closely their labels follow the evidence. The
 #: logarithm of the scale is spread by this much (standard deviation) among them. Labels that only say which is better cannot
 #: tell such a spread from their noise: it would take nearly all of that upon itself.
-SPREAD = 0.6
+SPREAD = 0.5
 #: The spread as three scales, a factor apart, and their weights: Gauss-Hermite quadrature of a normal distribution.
 FACTOR = float(np.exp(np.sqrt(3.0) * SPREAD))
 WEIGHTS = (1 / 6, 2 / 3, 1 / 6)
 #: Scales tried: of the log likelihood, per product of a standardised rating and a standardised prediction. A step is a fifth of
 #: the factor, so that the scales of the spread are scales of the grid.
-SCALES = 0.02 * FACTOR ** (np.arange(32) / 5)
+SCALES = 0.02 * FACTOR ** (np.arange(38) / 5)
 #: How often the evidence says nothing of a record. The labels alone cannot tell it from their own noise; measured on sets with
 #: labels that people checked.
 LAPSE = 0.01
