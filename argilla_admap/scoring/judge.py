@@ -51,6 +51,8 @@ class JudgeScorer:
     def __init__(self, options: ScoreOptions, desk: Desk) -> None:
         self.name = options.model
         self.cached = 0
+        #: Answers that had tokens enough, and those that had not, since all were given more.
+        self.answers = self._empty = 0
         self._options = options
         self._calls: Calls = desk.calls(options.model)
         self._rubric = read_rubric(options.rubric)
@@ -176,6 +178,13 @@ class JudgeScorer:
                     break
             self.remember()
         return answered
+
+    def lacked_tokens(self) -> None:
+        """An answer ended before it began: all are given more tokens, unless hardly any other ended so."""
+        self._empty += 1
+        if self._empty > 0.1 * self.answers and self.dialect.longer():
+            self.dialect.lessons += 1
+            self._empty = self.answers = 0
 
     def remember(self) -> None:
         """Keeps what was learned of this endpoint and model."""
@@ -319,11 +328,11 @@ class _Question:
         first = choices[0]
         content = (first.get("message") or {}).get("content") or ""
         if isinstance(content, str) and not content.strip() and first.get("finish_reason") == "length":
-            if dialect.longer():
-                dialect.lessons += 1
+            self._asking.judge.lacked_tokens()
             raise Unreadable("the judge's answer is empty: it had no token left after its reasoning")
         if len(choices) < self._want():
             dialect.several = False
+        self._asking.judge.answers += 1
         items = (first.get("logprobs") or {}).get("content") or []
         self.seen = "truncated" if items else "none"
         return read_choices(reply, json=self._asking.form != "digit")

@@ -45,6 +45,7 @@ class Behaviour:
     several: bool = True  # takes n
     refuse: list[str] = field(default_factory=list)  # parameters answered with 400
     least_tokens: int = 1
+    thinks: int = 0  # tokens that it needs before it says anything
     models: list[dict[str, Any]] = field(default_factory=list)
     unknown_model: bool = False
     tokens_a_char: float = 0.25
@@ -190,6 +191,8 @@ def main() -> None:
             got = await faulty(request, fault, question, body, tokens)
             if got is not None:
                 return got
+        if most <= b.thinks:
+            return reply(question, body, "", tokens, headers, finish="length")
         return reply(question, body, text, tokens, headers)
 
     def pick(b: Behaviour, question: str) -> str | None:
@@ -224,6 +227,8 @@ def main() -> None:
             server.statuses["200"] += 1
             server.paid[question] += 1
             return web.Response(text=texts[kind], content_type="text/html")
+        if kind == "starved":
+            return reply(question, body, "", tokens, {}, finish="length")
         contents = {"empty": "", "null": None, "prose": "I think this answer is rather good.", "out_of_scale": "9"}
         if kind in contents:
             return reply(question, body, "", tokens, {}, content=contents[kind])
@@ -235,7 +240,14 @@ def main() -> None:
         raise ValueError(kind)
 
     def reply(
-        question: str, body: Any, text: str, tokens: int, headers: dict[str, str], content: Any = "", refusal: str | None = None
+        question: str,
+        body: Any,
+        text: str,
+        tokens: int,
+        headers: dict[str, str],
+        content: Any = "",
+        refusal: str | None = None,
+        finish: str = "stop",
     ) -> web.Response:
         b = server.behaviour
         server.statuses["200"] += 1
@@ -252,7 +264,7 @@ def main() -> None:
                 said = json.dumps({"score": value, "reason": f"It deserves a {value}."})
             choice: dict[str, Any] = {
                 "index": index,
-                "finish_reason": "stop",
+                "finish_reason": finish,
                 "message": {"role": "assistant", "content": said, "refusal": refusal},
             }
             if body.get("logprobs") and b.logprobs in {"full", "truncated"} and value is not None:

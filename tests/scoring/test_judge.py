@@ -71,6 +71,19 @@ def test_a_model_that_needs_more_tokens_gets_them(judge: Judge, tmp_path: Any) -
     assert [b["max_tokens"] for b in judge.counts()["last_bodies"]][:3] == [1, 4, 8]
 
 
+def test_a_model_that_thinks_first_gets_tokens_for_it(judge: Judge, tmp_path: Any) -> None:
+    judge.behave(thinks=40)
+    assert score(stream(records(30)), options(judge.url, tmp_path)).summary["scored"] == 60
+    assert judge.counts()["last_bodies"][-1]["max_tokens"] == 64
+
+
+def test_a_few_questions_that_no_number_of_tokens_helps_make_the_others_no_dearer(judge: Judge, tmp_path: Any) -> None:
+    judge.behave(faults={"starved": 0.03})
+    scored = score(stream(records(300)), options(judge.url, tmp_path, concurrency=16))
+    assert 0 < scored.summary["unscored"] < 40
+    assert max(body["max_tokens"] for body in judge.counts()["last_bodies"]) <= 8
+
+
 def test_reasons_come_with_the_grade(judge: Judge, tmp_path: Any) -> None:
     scored = score(stream([record("r", "q", "quality=5", "quality=2")]), options(judge.url, tmp_path, reasons=True))
     assert column(scored, "reasons") == ["It deserves a 5.", "It deserves a 2."]
