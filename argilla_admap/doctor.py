@@ -248,6 +248,7 @@ def _argilla(data_dir: str | os.PathLike[str] | None) -> Iterator[Finding]:
 
 def _indexes(api: Api) -> Iterator[Finding]:
     """What the page shows and the queues count is the search index; what is kept is the database."""
+    whole = records = 0
     for address, item in api.datasets():
         if item["status"] != "ready":
             continue
@@ -256,7 +257,7 @@ def _indexes(api: Api) -> Iterator[Finding]:
             continue
         stored, indexed = api.total(dataset), int(api.progress(dataset)["total"])
         if stored == indexed:
-            yield Finding("data set", "ok", f"{dataset.full_name}: {stored:,} records, all in the index")
+            whole, records = whole + 1, records + stored
         else:
             yield Finding(
                 "data set",
@@ -266,6 +267,9 @@ def _indexes(api: Api) -> Iterator[Finding]:
                 "A server of your own: `admap server stop`, then `admap server start` mends it. Another: on its machine, "
                 "`python -m argilla_server search-engine reindex`.",
             )
+    if whole:
+        sets = "1 data set is" if whole == 1 else f"{whole:,} data sets are"
+        yield Finding("data sets", "ok", f"{sets} in the index as in the database, {records:,} records")
 
 
 def _in_two(exc: Exception) -> tuple[str, str | None]:

@@ -101,17 +101,17 @@ def test_records_that_the_index_lacks_are_told(
     dataset = rg.Dataset("checked", workspace=workspace, settings=settings, client=argilla_client).create()
     dataset.records.log([{"text": "seen", "v": [1.0, 0.5]}])
 
-    def state() -> Finding:
+    def look_again() -> dict[str, list[Finding]]:
         monkeypatch.setenv("ARGILLA_API_URL", argilla_environment.url)
         monkeypatch.setenv("ARGILLA_API_KEY", argilla_environment.api_key)
         found = look()
         assert found["argilla"][0].state == "ok"
-        return next(one for one in found["data set"] if one.found.startswith(f"{workspace}/checked:"))
+        return found
 
-    assert state().state == "ok"
+    assert [one.state for one in look_again()["data sets"]] == ["ok"]
     # The server takes a vector of zeros, and cannot index it.
     dataset.records.log([{"text": "not seen", "v": [0.0, 0.0]}])
-    lacking = state()
+    (lacking,) = (one for one in look_again()["data set"] if one.found.startswith(f"{workspace}/checked:"))
     assert lacking.state == "wrong"
     assert "holds 2 records and the index 1" in lacking.found
 
