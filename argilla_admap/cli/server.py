@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from argilla_admap.cli.output import emit, json_option, note, table
+from argilla_admap.cli.output import dry_run_option, emit, json_option, note, table
 
 __all__ = ["command"]
 
@@ -32,28 +32,36 @@ def command() -> None:
 @command.command()
 @_data_dir_option
 @click.option("--port", type=int, help="The page's port.  [default: that of the last start, else 6900, else a free one]")
+@dry_run_option
 @json_option
-def start(data_dir: str | None, port: int | None, as_json: bool) -> None:
+def start(data_dir: str | None, port: int | None, dry_run: bool, as_json: bool) -> None:
     """Start the server, or repair the one that runs; it goes on until `admap server stop`.
 
     Example: admap server start --port 6901
     """
     from argilla_admap.server import launcher
 
+    if dry_run:
+        _plan(launcher.status(data_dir), as_json, "would start")
+        return
     connection = launcher.start(data_dir, port, note)
     emit(dataclasses.asdict(launcher.status(data_dir)), as_json, lambda: _show_connection(connection))
 
 
 @command.command()
 @_data_dir_option
+@dry_run_option
 @json_option
-def stop(data_dir: str | None, as_json: bool) -> None:
+def stop(data_dir: str | None, dry_run: bool, as_json: bool) -> None:
     """Stop the server; all data stays.
 
     Example: admap server stop
     """
     from argilla_admap.server import launcher
 
+    if dry_run:
+        _plan(launcher.status(data_dir), as_json, "would stop")
+        return
     ran = launcher.stop(data_dir, note)
     answer = dataclasses.asdict(launcher.status(data_dir)) | {"stopped": ran}
     emit(answer, as_json, lambda: click.echo("stopped" if ran else "nothing was running"))
@@ -99,6 +107,23 @@ def env(data_dir: str | None, as_json: bool) -> None:
             click.echo(f"export {name}={shlex.quote(value)}")
 
     emit(values, as_json, show)
+
+
+def _plan(found: Any, as_json: bool, does: str) -> None:
+    """What ``--dry-run`` answers: the server as it stands, the parts that would be started or stopped, and what that lacks."""
+    from argilla_admap.server.runtime import missing_packages
+
+    stops = does == "would stop"
+    parts = [name for name, pid in found.pids.items() if name not in found.external and (pid is not None) == stops]
+    missing = {} if stops else missing_packages("elasticsearch" in parts, "redis" in parts)
+    lacking = ", ".join(f"{program} (Debian package {package})" for program, package in missing.items())
+
+    def show() -> None:
+        click.echo(f"{does}: {', '.join(parts) if parts else 'nothing'}; folder {found.data_dir}")
+        if lacking:
+            click.echo(f"lacking: {lacking}")
+
+    emit(dataclasses.asdict(found) | {"parts": parts, "missing": missing}, as_json, show)
 
 
 def _show_connection(connection: Any) -> None:

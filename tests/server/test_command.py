@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from argilla_admap.cli.server import command
+from argilla_admap.server import launcher
 from argilla_admap.server.launcher import Connection
+from tests.doubles.argilla_server import TestServer
 
 
 @pytest.mark.parametrize("words", [[], ["start"], ["stop"], ["status"], ["env"]])
@@ -38,3 +41,19 @@ def test_a_connection_that_is_printed_shows_no_secret() -> None:
     shown = repr(Connection("http://127.0.0.1:1", "the-key", "argilla", "the-password"))
     assert "the-key" not in shown
     assert "the-password" not in shown
+
+
+def test_a_dry_run_names_the_parts_and_makes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "server"
+    start = CliRunner().invoke(command, ["start", "--dry-run", "--json", "--data-dir", str(folder)])
+    assert json.loads(start.output)["parts"] == ["elasticsearch", "redis", "server", "worker"]
+    stop = CliRunner().invoke(command, ["stop", "--dry-run", "--data-dir", str(folder)])
+    assert "would stop: nothing" in stop.output
+    assert not folder.exists()
+
+
+def test_a_dry_run_of_stop_stops_nothing(argilla_server: TestServer) -> None:
+    done = CliRunner().invoke(command, ["stop", "--dry-run", "--json", "--data-dir", str(argilla_server.data_dir)])
+    answer = json.loads(done.output)
+    assert answer["parts"] == ["elasticsearch", "redis", "server", "worker"]
+    assert launcher.status(argilla_server.data_dir).running
