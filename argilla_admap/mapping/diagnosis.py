@@ -16,7 +16,7 @@ import numpy as np
 from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
 from argilla_admap.mapping.blocks import evidence_blocks
 from argilla_admap.mapping.labels import Labels
-from argilla_admap.mapping.likelihood import MAX_EXACT
+from argilla_admap.mapping.likelihood import MAX_EXACT, half_log_odds
 from argilla_admap.mapping.mixture import Group, Mixture, fit_mixture, posterior
 from argilla_admap.mapping.observations import Observations
 from argilla_admap.mapping.predictor import FOLDS, Items, Prediction, folds_of, predict
@@ -138,7 +138,9 @@ def _judged(seen: Observations, labels: Labels, items: Items, prediction: Predic
             f"{len(items.sample)} records, no more than chance may"
         )
         return Diagnosis(nothing, labels, refusal=refusal, facts=facts)
-    scores = total / unit
+    stretch = _stretch(total, labels, items)
+    unit = float(np.sqrt(np.sort(np.square(total[sampled] * stretch[sampled])).mean()))
+    scores = total * stretch / unit
     groups = _groups(seen.offsets, labels, scores)
     rank = np.full(seen.n, -1)
     rank[items.sample] = np.arange(len(items.sample))
@@ -161,8 +163,23 @@ def _judged(seen: Observations, labels: Labels, items: Items, prediction: Predic
         p[group.rows] = posterior(group, mixture)
     p[labels.spoilt] = np.maximum(np.nan_to_num(p[labels.spoilt]), IMPOSSIBLE)
     warnings = _warnings(prediction, mixture, judged, len(items.sample))
-    above, below, contributions = _disputed_pairs(seen, groups, prediction, mixture.scale / unit)
+    above, below, contributions = _disputed_pairs(seen, groups, prediction, mixture.scale / unit * stretch)
     return Diagnosis(p, labels, mixture, None, warnings, facts, above, below, contributions)
+
+
+def _stretch(total: Floats, labels: Labels, items: Items) -> Floats:
+    """What turns predictions into log-odds, up to one factor for all; flat.
+
+    Of two completions whose label only says which is better, the regression predicts the expected label, and near certainty its
+    log-odds grow faster than it does. Other predictions are taken as they are.
+    """
+    stretch = np.ones(len(total))
+    if labels.two_valued:
+        of_two = items.keep & (np.bincount(items.owner[items.keep], minlength=items.n) == 2)[items.owner]
+        of_two &= (total != 0) & ~labels.constant[items.owner]
+        expected = np.abs(total[of_two] / labels.rating[of_two])
+        stretch[of_two] = half_log_odds(expected) / expected
+    return stretch
 
 
 def items_of(seen: Observations, labels: Labels, owner: Ints) -> Items:
@@ -253,9 +270,12 @@ def _warnings(prediction: Prediction, mixture: Mixture, judged: bool, n: int) ->
 
 
 def _disputed_pairs(
-    seen: Observations, groups: Sequence[Group], prediction: Prediction, scale: float
+    seen: Observations, groups: Sequence[Group], prediction: Prediction, scale: Floats
 ) -> tuple[Ints, Ints, dict[str, Floats]]:
     """For each record the two completions whose exchange the evidence favours most, and each kind's part in that.
+
+    Args:
+        scale: flat, of the predictions in log-odds; the same for both completions of a pair.
 
     The likelihood of the exchanged label over that of the given one is exp(scale * (r_j - r_i) * (s_i - s_j)): its logarithm is
     a sum over the kinds of evidence.
@@ -271,7 +291,7 @@ def _disputed_pairs(
         line = np.arange(len(r))
         first, second = flat[line, i], flat[line, j]
         above[rows], below[rows] = first - seen.offsets[rows], second - seen.offsets[rows]
-        step = scale * (r[line, j] - r[line, i])
+        step = scale[first] * (r[line, j] - r[line, i])
         for name, values in prediction.parts.items():
             parts[name][rows] = step * (values[first] - values[second])
     return above, below, parts

@@ -8,13 +8,15 @@ import numpy as np
 
 from argilla_admap.mapping.arrays import Bools, Floats
 
-__all__ = ["MAX_EXACT", "STORIES", "log_permanent", "log_uniform", "stories", "thinned"]
+__all__ = ["MAX_EXACT", "STORIES", "half_log_odds", "log_permanent", "log_uniform", "stories", "thinned"]
 
 #: Above this K the sum over assignments (2^K terms) is too long: so many completions, evenly spread over the ratings, stand
 #: for all.
 MAX_EXACT = 12
 #: Numbers that the sum over subsets holds at a time.
 CHUNK = 1 << 21
+#: Beyond this expected label, of -1 and 1, log-odds grow no faster than it: the regression's errors would be most of them.
+NEARLY_SURE = 0.98
 
 
 def log_permanent(ratings: Floats, scores: Floats, scale: float) -> tuple[Floats, Floats]:
@@ -97,6 +99,18 @@ def stories(ratings: Floats, scores: Floats, scale: float, lapse: float, at_top:
     told = np.stack([right, swapped, careless, misplaced], axis=1)
     floor = math.log(lapse) + log_uniform(k)
     return np.asarray(np.logaddexp(math.log1p(-lapse) + np.maximum(told, -700.0), floor))
+
+
+def half_log_odds(expected: Floats) -> Floats:
+    """Half the log-odds of 1 against -1, from the expected value of a label that is one of them; natural logarithms.
+
+    Args:
+        expected: >= 0; a regression's may lie above 1.
+    Source: artanh (Fisher's z), the inverse of the mean of -1 and 1 under the logistic distribution; for what a linear
+        probability model predicts, Goldberger 1964.
+    """
+    bounded = np.minimum(expected, NEARLY_SURE)
+    return np.asarray(np.arctanh(bounded) + expected - bounded)
 
 
 def log_uniform(k: int) -> float:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argilla_admap.mapping.data_map import build_map
+from argilla_admap.mapping.data_map import as_scored, build_map
+from argilla_admap.mapping.diagnosis import diagnose
+from argilla_admap.mapping.labels import prepare_labels
 from argilla_admap.mapping.mixture import Group, Mixture, posterior
+from argilla_admap.mapping.observations import observe
 from tests.mapping.plain import DATA, LLMBAR, load, scored_stream
 from tests.mapping.planting import calibration_error, draw_completions, found, plant
 
@@ -263,6 +268,21 @@ def test_a_weak_judge_is_told_that_its_errors_look_like_wrong_labels(judge, vagu
         assert f"{low:.0%} to {high:.0%} of the labels" in told[0]
         # Nothing is claimed that a judge so weak cannot know.
         assert data_map.frame["p_wrong"].max() < 0.6
+
+
+def test_of_pairs_that_only_say_which_is_better_sure_evidence_counts_more_than_in_proportion():
+    rows, _ = synthetic(600, judge=0.2, seed=5)
+    rows = [{**row, "completions": [{**c, "rating": c["rating"] / 2} for c in row["completions"]]} for row in rows]
+    seen = observe(as_scored(scored_stream(rows)))
+    labels = prepare_labels(seen.offsets, seen.ratings, seen.scores)
+    nothing = np.zeros(len(seen.ratings))
+    shares = []
+    for two_valued in (True, False):
+        told = diagnose(seen, replace(labels, two_valued=two_valued), nothing, nothing > 0)
+        weight = np.sort(np.abs(np.sum(list(told.contributions.values()), axis=0)))
+        shares.append(weight[570] / weight[300])
+    # Bounded, the large scores would say less than in proportion; as log-odds they say more.
+    assert shares[0] > 1.15 * shares[1]
 
 
 def test_samples_that_scatter_count_less_than_samples_that_agree():

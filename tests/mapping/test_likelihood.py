@@ -8,7 +8,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from argilla_admap.mapping.likelihood import MAX_EXACT, log_permanent, stories, thinned
+from argilla_admap.mapping.likelihood import MAX_EXACT, half_log_odds, log_permanent, stories, thinned
 from argilla_admap.mapping.mixture import LAPSE, LAPSE_OF_PAIRS, SCALES, SPREAD, Group, Mixture, posterior
 
 
@@ -98,6 +98,15 @@ def test_two_completions_are_bradley_terry():
     margin = s[:, 0] - s[:, 1]
     assert np.exp(told[:, 0]) == pytest.approx(1 / (1 + np.exp(-2 * 0.7 * margin)), abs=1e-6)
     assert np.exp(told[:, 1]) == pytest.approx(1 - np.exp(told[:, 0]), abs=1e-6)
+
+
+def test_an_expected_label_becomes_its_log_odds_and_stays_finite_beyond_certainty():
+    expected = np.array([0.0, 0.2, 0.9, 0.97])
+    chance = (1 + expected) / 2
+    assert 2 * half_log_odds(expected) == pytest.approx(np.log(chance / (1 - chance)))
+    beyond = half_log_odds(np.array([0.98, 1.0, 1.3, 5.0]))
+    assert np.isfinite(beyond).all()
+    assert (np.diff(beyond) > 0).all()
 
 
 def test_twelve_completions_are_summed_exactly_and_more_are_thinned():
