@@ -40,6 +40,8 @@ class RecordStream:
         self._open = open_batches
         self.schema = schema
         self.info: dict[str, Any] = dict(info or {})
+        #: Completions in all; None where no pass has counted them.
+        self.completions: int | None = None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """A new pass over the data."""

@@ -142,7 +142,9 @@ class _Run:
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """Scored batches in input order. Closing the iterator stops the run and keeps what was answered."""
-        if self._progress is not None:
+        if self._options.limit is None:
+            self._total = self._preferences.completions
+        if self._progress is not None and self._total is None:
             threading.Thread(target=self._count_all, name="admap-count", daemon=True).start()
         thread = threading.Thread(target=self._in_thread, args=(self._work,), name="admap-score", daemon=True)
         thread.start()

@@ -9,7 +9,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from argilla_admap import pipeline
 from argilla_admap.cli import main
+from argilla_admap.formats.registry import Preferences
+from argilla_admap.scoring.options import ScoreOptions
 from tests.doubles.judge_server import Judge
 
 
@@ -130,3 +133,25 @@ def test_an_estimate_needs_no_key_and_leaves_nothing_behind(pairs: Path, capsys:
     code, _, err = admap(capsys, "score", pairs, "-o", pairs.with_name("o.parquet"), "--store", store)
     assert (code, "set OPENAI_API_KEY" in err) == (2, True)
     assert list(pairs.parent.iterdir()) == [pairs]
+
+
+def test_the_completions_that_the_check_counted_are_not_counted_again(
+    judge: Judge, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[object] = []
+    whole = Preferences.records
+
+    def counted(self: Preferences) -> Any:
+        passes.append(self)
+        return whole(self)
+
+    monkeypatch.setattr(Preferences, "records", counted)
+    preferences = pipeline.read(str(pairs))
+    pipeline.check(preferences)
+    totals: list[int | None] = []
+    options = ScoreOptions(base_url=judge.url, store=tmp_path / "s")
+    scored = pipeline.score_with(preferences, options, progress=lambda p: totals.append(p.total))
+    assert (scored.summary["completions"], set(totals), len(passes)) == (40, {40}, 2)
+    # A part of the data has a count of its own.
+    pipeline.score_with(preferences, ScoreOptions(base_url=judge.url, store=tmp_path / "s", limit=3), progress=lambda p: None)
+    assert len(passes) == 4
