@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-__all__ = ["Words", "same_answer", "same_question"]
+__all__ = ["Effort", "Words", "same_answer", "same_question"]
 
 #: A number; a word; a sign that asks another question where it differs; a letter of a script without blanks between words.
 _UNSPACED = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
@@ -40,6 +41,8 @@ _FEW = 0.1
 #: From so many content words on, one in so many may be another (not a name); of an answer, that may be right or wrong by one
 #: word, from `_SHARED` times as many.
 _LONG = 40
+#: Places of equal words that one pair may have.
+_MOST_PLACES = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,23 @@ class Words:
         return cls(tuple(content), frozenset(names), tuple(counted))
 
 
-def same_question(a: Words, b: Words, *, strictly: bool = False) -> bool:
+class Effort:
+    """How many places of equal words may still be put side by side, in all: texts of few different words have very many."""
+
+    def __init__(self, places: int = 100_000_000) -> None:
+        self.left = places
+
+    def allows(self, first: Sequence[str], second: Sequence[str]) -> bool:
+        """Whether two texts may be; takes their places away."""
+        count = Counter(second)
+        places = sum(count[word] for word in first)
+        if places > min(_MOST_PLACES, self.left):
+            return False
+        self.left -= places
+        return True
+
+
+def same_question(a: Words, b: Words, *, strictly: bool = False, effort: Effort | None = None) -> bool:
     """Whether two prompts ask the same, as far as their words tell: to be asked of prompts that have the same completions.
 
     Polite words and articles do not count, nor does a slip of the pen inside a word. Another number, sign, name or a word that
@@ -81,16 +100,17 @@ def same_question(a: Words, b: Words, *, strictly: bool = False) -> bool:
 
     Args:
         strictly: no other difference is let be. Else a word may be missing in one of them, of many also be another.
+        effort: what may be spent on all pairs; where it is used up, only equal words are the same.
     """
-    return _alike(a, b, strictly, _LONG)
+    return _alike(a, b, strictly, _LONG, effort or Effort())
 
 
-def same_answer(a: Words, b: Words, *, strictly: bool) -> bool:
+def same_answer(a: Words, b: Words, *, strictly: bool, effort: Effort | None = None) -> bool:
     """Whether two completions of one prompt are the same text but for slips and, if not `strictly`, a few words."""
-    return _alike(a, b, strictly, _SHARED * _LONG)
+    return _alike(a, b, strictly, _SHARED * _LONG, effort or Effort())
 
 
-def _alike(a: Words, b: Words, strictly: bool, long: int) -> bool:
+def _alike(a: Words, b: Words, strictly: bool, long: int, effort: Effort) -> bool:
     if a.counted != b.counted:
         return False
     if a.content == b.content:
@@ -105,7 +125,7 @@ def _alike(a: Words, b: Words, strictly: bool, long: int) -> bool:
     end = next((i for i in range(least - start) if first[-1 - i] != second[-1 - i]), least - start)
     first, second = first[start : len(first) - end], second[start : len(second) - end]
     # Too much between the first and the last difference differs: no need to put the words side by side.
-    if (Counter(first) - Counter(second)).total() > 2 * most:
+    if (Counter(first) - Counter(second)).total() > 2 * most or not effort.allows(first, second):
         return False
     lost: list[str] = []
     won: list[str] = []

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from argilla_admap.mapping.alike import Words, same_answer, same_question
+from argilla_admap.mapping.alike import Effort, Words, same_answer, same_question
 from argilla_admap.mapping.arrays import Bools, Ints, UInts
 from argilla_admap.mapping.text_features import TEXTS_AT_ONCE, TextFacts, fingerprints
 from argilla_admap.tables import RecordStream
@@ -203,21 +203,24 @@ def join_alike(
     same = prompts.words[order[1:]] == prompts.words[order[:-1]]
     prompt_keys = _joined(prompt_keys, prompt_keys[order[1:][same]], prompt_keys[order[:-1][same]])
     owner = np.repeat(np.arange(len(prompt_keys)), np.diff(offsets))
-    rows, held, little = _same_completions(prompt_keys, offsets, completion_keys, texts.length, prompts.lengths)
+    rows, held, little = _same_completions(prompt_keys, prompts.keys, offsets, completion_keys, texts.length, prompts.lengths)
     pairs = _close_completions(prompt_keys, owner, completion_keys, texts)
     items = np.unique(pairs)
     if not len(rows) and not len(items):
         return prompt_keys, completion_keys
     asked, told = _read_again(stream, rows, items)
-    read = cache(lambda place: Words.of(asked[place]))
+    read, effort = cache(lambda place: Words.of(asked[place])), Effort()
     places = _pairs(held, _orders(asked, read) if (np.bincount(held) > EACH).any() else [])[:MOST_PAIRS]
-    alike = [same_question(read(int(a)), read(int(b)), strictly=bool(little[a])) for a, b in places]
+    alike = [same_question(read(int(a)), read(int(b)), strictly=bool(little[a]), effort=effort) for a, b in places]
     found = rows[places[np.array(alike, bool)]]
     prompt_keys = _joined(prompt_keys, prompt_keys[found[:, 0]], prompt_keys[found[:, 1]])
     heard = cache(lambda place: Words.of(told[place], fillers=True))
     short = np.minimum(texts.length[pairs[:, 0]], texts.length[pairs[:, 1]]) < LONG_TEXT
     places = np.searchsorted(items, pairs)
-    alike = [same_answer(heard(int(a)), heard(int(b)), strictly=bool(x)) for (a, b), x in zip(places, short, strict=True)]
+    alike = [
+        same_answer(heard(int(a)), heard(int(b)), strictly=bool(x), effort=effort)
+        for (a, b), x in zip(places, short, strict=True)
+    ]
     return prompt_keys, _joined_completions(completion_keys, pairs[np.array(alike, bool)], prompt_keys, owner)
 
 
@@ -240,7 +243,7 @@ def _components(left: Ints, right: Ints, n: int) -> Ints:
 
 
 def _same_completions(
-    prompt_keys: UInts, offsets: Ints, completion_keys: UInts, lengths: Ints, prompt_lengths: Ints
+    prompt_keys: UInts, exact_keys: UInts, offsets: Ints, completion_keys: UInts, lengths: Ints, prompt_lengths: Ints
 ) -> tuple[Ints, Ints, Bools]:
     """A row of each prompt among those whose records hold the same completions; the group of such that it is of; and whether
     the completions are so short that they are the same by chance."""
@@ -249,7 +252,8 @@ def _same_completions(
         sums = np.concatenate([[np.uint64(0)], np.cumsum(_mixed(completion_keys))])
         held = sums[offsets[1:]] - sums[offsets[:-1]]
     rows = np.flatnonzero(prompt_keys != 0)
-    rows = rows[np.lexsort((rows, prompt_keys[rows], held[rows]))]
+    # Of a prompt's several wordings the text tells which one is read, not the order of the rows.
+    rows = rows[np.lexsort((rows, exact_keys[rows], prompt_keys[rows], held[rows]))]
     rows = rows[_changes(held[rows], prompt_keys[rows])]
     _, group, count = np.unique(held[rows], return_inverse=True, return_counts=True)
     several = count[group] >= 2
@@ -276,7 +280,7 @@ def _close_completions(prompt_keys: UInts, owner: Ints, completion_keys: UInts, 
         fits[fits] = (apart <= np.where(short[:, None], CLOSE_SHORT, CLOSE)).all(axis=1)
         return fits
 
-    found: Ints = items[_pairs(group[owner[items]], [(texts.length[items], False)], near)]
+    found: Ints = items[_pairs(group[owner[items]], [(texts.length[items], False)], near)][:MOST_PAIRS]
     return found[np.cumsum(texts.length[found].sum(axis=1)) <= MOST_BYTES]
 
 

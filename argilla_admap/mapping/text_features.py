@@ -323,4 +323,5 @@ def hashed_words(texts: Any) -> Any:
     from sklearn.feature_extraction.text import HashingVectorizer
 
     cut = pc.utf8_slice_codeunits(pc.fill_null(texts, ""), 0, HASHED_CHARACTERS).to_pylist()
-    return HashingVectorizer(n_features=HASHED_FEATURES, ngram_range=(1, 2), dtype=np.float32).transform(cut)
+    # Its transform of no text at all raises.
+    return HashingVectorizer(n_features=HASHED_FEATURES, ngram_range=(1, 2), dtype=np.float32).transform([*cut, ""])[: len(cut)]

@@ -108,7 +108,7 @@ def sweep(folder: Path, kept: set[str]) -> None:
             continue
         try:
             # A draft and a closed file both hold the number of the process that wrote them.
-            os.kill(int(file.stem.split("-")[1]), 0)
+            os.kill(int(file.name.split("-")[1].partition(".")[0]), 0)
         except ProcessLookupError:
             file.unlink(missing_ok=True)
         except (ValueError, PermissionError):

@@ -207,6 +207,7 @@ class Calls:
 
     async def _send(self, ticket: Ticket) -> None:
         job, about, tokens, dollars = ticket
+        job.renewals = self._renewals
         started = self._loop.time()
         try:
             reply = await self.transport.post(
@@ -226,10 +227,10 @@ class Calls:
             self._settle(ticket, 0, 0.0)
             self.tally.failed += 1
             self._throttle.failed(reply.headers)
-            fault = diagnose(reply.status, reply.headers, reply.body)
-            # An endpoint that has answered is there, and has the model: a gateway before it says otherwise for a while.
-            passing = reply.status == 404 and self._health.answered_once
-            await self._cure(job, fault._replace(cure=Cure.AGAIN) if passing else fault)
+            fault = diagnose(reply.status, reply.headers, reply.body, known=self._health.answered_once)
+            if fault.cure in (Cure.LEAVE, Cure.REPHRASE, Cure.WAIT):
+                self._health.reached()
+            await self._cure(job, fault)
             return
         receipt = open_reply(job.question, reply.body, about, dollars, self.price, self.tally)
         if not receipt.garbled:

@@ -64,8 +64,15 @@ class Unreadable(Exception):
         self.again = again
 
 
-def diagnose(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
-    """What an answer other than 200 means."""
+def diagnose(status: int, headers: Mapping[str, str], body: bytes, *, known: bool = False) -> Fault:
+    """What an answer other than 200 means.
+
+    Args:
+        status: of HTTP.
+        headers: of the answer.
+        body: likewise.
+        known: the endpoint has answered before: it is there, and has the model.
+    """
     said = server_words(body)
     low = said.lower() + (body[:2000].decode("utf-8", "replace").lower() if body[:1] in b"{[" else "")
     reason = f"the judge's server answered {status}" + (f": {said}" if said else "")
@@ -79,6 +86,9 @@ def diagnose(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
         return Fault(Cure.LEAVE, reason)
     if status == 403:
         return Fault(Cure.STOP, f"{reason}\nThis key may not use this model: check its project, or name another --model.")
+    if status == 404 and known:
+        # A gateway before it says otherwise for a while.
+        return Fault(Cure.AGAIN, reason, retry_after(headers))
     if status == 404:
         return Fault(
             Cure.STOP, f"{reason}\nName a model that the endpoint has with --model, and check --base-url (it ends in /v1)."

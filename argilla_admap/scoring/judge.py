@@ -328,7 +328,9 @@ class _Question:
         first = choices[0]
         content = (first.get("message") or {}).get("content") or ""
         if isinstance(content, str) and not content.strip() and first.get("finish_reason") == "length":
-            self._asking.judge.lacked_tokens()
+            # What was sent before the last lesson says nothing about it.
+            if self._lessons == dialect.lessons:
+                self._asking.judge.lacked_tokens()
             raise Unreadable("the judge's answer is empty: it had no token left after its reasoning")
         if len(choices) < self._want():
             dialect.several = False

@@ -87,10 +87,10 @@ class Store:
         with self._translated("open"):
             in_memory = not create and not self.path.exists()
             if not create and not in_memory and not os.access(self.path, os.W_OK):
-                # To look into it is enough, and all that the disk allows.
-                self._db = sqlite3.connect(
-                    f"file:{quote(str(self.path))}?mode=ro&immutable=1", uri=True, check_same_thread=False
-                )
+                # To look into it is enough, and all that the disk allows. What is still in the log is seen only with the log.
+                log = Path(f"{self.path}-wal")
+                how = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+                self._db = sqlite3.connect(f"file:{quote(str(self.path))}?{how}", uri=True, check_same_thread=False)
                 self._check_tables()
                 self._neighbours = _Neighbours(self._db)
                 return

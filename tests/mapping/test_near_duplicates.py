@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from argilla_admap.mapping import near_duplicates
-from argilla_admap.mapping.alike import Words, same_answer, same_question
+from argilla_admap.mapping.alike import Effort, Words, same_answer, same_question
 from argilla_admap.mapping.data_map import build_map
+from argilla_admap.mapping.observations import observe
 from tests.mapping.plain import scored_stream
 from tests.mapping.test_detectors import LONGER, WALK, filler, issues_of, pair
 
@@ -352,3 +353,37 @@ def test_prompts_without_words_are_not_the_same_prompt(one, other):
 def test_a_capital_makes_a_name_inside_a_sentence_and_not_at_its_beginning(mark, same):
     said = f"People walked along rivers yesterday{mark} Lanterns shining brightly there"
     assert same_question(Words.of(said), Words.of(said.replace("Lanterns ", ""))) == same
+
+
+def test_texts_of_few_different_words_are_not_put_side_by_side_for_minutes() -> None:
+    chance = np.random.default_rng(0)
+    texts = [Words.of(" ".join(chance.choice(["spam", "eggs"], 10_000))) for _ in range(2)]
+    effort = Effort()
+    assert not same_answer(*texts, strictly=False, effort=effort)
+    assert effort.left == Effort().left
+
+
+def test_what_may_be_spent_on_all_pairs_is_spent_once() -> None:
+    a, b = (Words.of(f"the {x} walks green hills of {y} today") for x, y in (("farmer", "england"), ("farmmer", "englannd")))
+    effort = Effort(10)
+    assert same_question(a, b, effort=effort)
+    assert 0 < effort.left < 10
+    assert not same_question(a, b, effort=Effort(0))
+    assert same_question(a, a, effort=Effort(0))
+
+
+def test_the_order_of_the_rows_does_not_decide_which_prompts_are_the_same() -> None:
+    answers = ["A long and complete answer about the river, of more than sixty bytes in all.", "Quite another answer, shorter."]
+    prompts = [
+        "Describe in detail how the big Amazon river basin flows south",
+        "describe in detail, how the big amazon river basin flows south",
+        "Describe in detail how the big river basin flows south",
+    ]
+    completions = [{"text": text, "rating": k, "scores": [k + 1.0]} for k, text in enumerate(answers)]
+    rows = [{"id": str(n), "prompt": prompt, "completions": completions} for n, prompt in enumerate(prompts)]
+    parts = set()
+    for order in permutations(rows):
+        seen = observe(scored_stream(list(order)))
+        keys = dict(zip(seen.ids.to_pylist(), seen.prompt_keys.tolist(), strict=True))
+        parts.add(tuple(keys[str(a)] == keys[str(b)] for a, b in ((0, 1), (0, 2), (1, 2))))
+    assert len(parts) == 1

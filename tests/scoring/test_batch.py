@@ -235,6 +235,17 @@ def test_a_batch_that_is_not_found_for_a_while_is_not_paid_again(
     assert set(batches.paid.values()) == {1}
 
 
+def test_a_download_that_a_killed_process_began_is_swept_up(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = [tmp_path / f"{'ab' * 16}-{ended.pid}.jsonl", tmp_path / f"{'ab' * 16}-{ended.pid}.file-xyz.part"]
+    ours = tmp_path / f"{'cd' * 16}-{os.getpid()}.file-xyz.part"
+    for file in (*left, ours):
+        file.touch()
+    batch_file.sweep(tmp_path, set())
+    assert [file.exists() for file in (*left, ours)] == [False, False, True]
+
+
 def test_a_download_that_breaks_off_is_made_again(batches: Batches, tmp_path: Path) -> None:
     batches.cut = 2
     assert score(stream(numbered(10)), _options(batches, tmp_path / "s")).summary["scored"] == 20

@@ -143,6 +143,51 @@ def test_a_limit_whose_words_speak_of_money_is_a_limit(said: str) -> None:
     assert diagnose(429, {}, orjson.dumps(spent)).cure is Cure.STOP
 
 
+def test_a_key_that_runs_out_again_and_again_is_asked_for_each_time(judge: Judge, tmp_path: Any) -> None:
+    judge.behave(key="first", latency=0.05)
+    keys, told, ended = ["first"], [0], []
+
+    async def key() -> str:
+        return keys[-1]
+
+    def work() -> None:
+        client = openai.AsyncOpenAI(api_key=key, base_url=judge.url)
+        wanted = options(judge.url, tmp_path, concurrency=8)
+        ended.append(score(stream(records(400)), wanted, client=client, progress=lambda p: told.append(p.requests)))
+
+    run = threading.Thread(target=work, daemon=True)
+    run.start()
+    for name in ("second", "third", "fourth"):
+        asked = told[-1]
+        while told[-1] < asked + 30:
+            time.sleep(0.02)
+        keys.append(name)
+        judge.behave(key=name, latency=0.05)
+    run.join(60)
+    assert ended[0].summary["unscored"] == 0
+    # The last expiry: what was in flight, and no more.
+    assert judge.counts()["statuses"].get("401", 0) <= 16
+
+
+def test_a_server_that_is_back_and_refuses_what_is_left_is_not_down(judge: Judge, tmp_path: Any) -> None:
+    judge.behave(latency=0.05)
+    told, ended = [0], []
+
+    def work() -> None:
+        rows = stream(records(600))
+        ended.append(score(rows, options(judge.url, tmp_path, concurrency=16), progress=lambda p: told.append(p.requests)))
+
+    run = threading.Thread(target=work, daemon=True)
+    run.start()
+    while told[-1] < 50:
+        time.sleep(0.02)
+    judge.behave(latency=0.05, faults={"503": 1.0})
+    time.sleep(1.0)
+    judge.behave(faults={"too_long": 1.0})
+    run.join(30)
+    assert ended[0].summary["scored"] + ended[0].summary["unscored"] == 1200
+
+
 def test_an_error_that_nobody_foresaw_ends_the_run_and_does_not_hang_it(
     judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -82,6 +84,23 @@ def test_a_few_questions_that_no_number_of_tokens_helps_make_the_others_no_deare
     scored = score(stream(records(300)), options(judge.url, tmp_path, concurrency=16))
     assert 0 < scored.summary["unscored"] < 40
     assert max(body["max_tokens"] for body in judge.counts()["last_bodies"]) <= 8
+
+
+def test_a_burst_of_empty_answers_is_one_lesson(judge: Judge, tmp_path: Any) -> None:
+    judge.behave(latency=0.1)
+    told: list[int] = [0]
+
+    def work() -> None:
+        rows = stream(records(1500))
+        score(rows, options(judge.url, tmp_path, concurrency=32), progress=lambda p: told.append(p.requests))
+
+    run = threading.Thread(target=work)
+    run.start()
+    while told[-1] < 200:
+        time.sleep(0.02)
+    judge.behave(latency=0.05, thinks=2)
+    run.join(60)
+    assert judge.counts()["last_bodies"][-1]["max_tokens"] == 4
 
 
 def test_reasons_come_with_the_grade(judge: Judge, tmp_path: Any) -> None:

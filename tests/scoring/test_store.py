@@ -144,3 +144,16 @@ def test_a_database_of_another_program_is_named_as_such(tmp_path: Path) -> None:
     other.close()
     with pytest.raises(InputError, match="not a judgement store"):
         Store(tmp_path / "other.sqlite")
+
+
+def test_what_is_in_the_log_yet_is_seen_in_a_store_that_may_only_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "s.sqlite")
+    store.put(Known(b"k" * 16, 4.0, 0.5, 1.0, None, 10, 1, None), lambda: None)
+    store.flush()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    looked = Store(tmp_path / "s.sqlite", create=False)
+    assert looked.count() == 1
+    looked.close()
+    store.close()
