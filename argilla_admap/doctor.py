@@ -163,7 +163,7 @@ def _store(path: Path | None) -> Iterator[Finding]:
 
     place = path or default_path()
     folder = next(parent for parent in place.absolute().parents if parent.exists())
-    if not os.access(place if place.exists() else folder, os.W_OK):
+    if not os.access(place if place.exists() else folder, os.W_OK) or not folder.is_dir():
         yield Finding("store", "wrong", f"{place} cannot be written to", "Name another file with --store.")
         return
     if not place.exists():
@@ -243,7 +243,10 @@ def _argilla(data_dir: str | os.PathLike[str] | None) -> Iterator[Finding]:
     if me["role"] == "annotator":
         yield Finding("argilla", "note", "an annotator's key cannot push or pull", "Take an owner's or an admin's key.")
         return
-    yield from _indexes(api)
+    try:
+        yield from _indexes(api)
+    except ArgillaError as exc:
+        yield Finding("data sets", "wrong", *_in_two(exc))
 
 
 def _indexes(api: Api) -> Iterator[Finding]:

@@ -11,6 +11,8 @@ import pytest
 
 from argilla_admap.cli import main
 from argilla_admap.doctor import Finding, examine
+from argilla_admap.errors import ArgillaError
+from argilla_admap.review.argilla_api import Api
 from argilla_admap.scoring.store import Known, Store
 from tests.doubles.argilla_server import Annotator, TestServer
 from tests.doubles.judge_server import Judge
@@ -114,6 +116,25 @@ def test_records_that_the_index_lacks_are_told(
     (lacking,) = (one for one in look_again()["data set"] if one.found.startswith(f"{workspace}/checked:"))
     assert lacking.state == "wrong"
     assert "holds 2 records and the index 1" in lacking.found
+
+
+def test_an_argilla_that_fails_on_the_way_is_told_and_the_rest_too(
+    look: Look, argilla_environment: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_self: Api) -> Any:
+        raise ArgillaError("the search engine does not answer; start it again")
+
+    monkeypatch.setattr(Api, "datasets", broken)
+    monkeypatch.setenv("ARGILLA_API_URL", argilla_environment.url)
+    monkeypatch.setenv("ARGILLA_API_KEY", argilla_environment.api_key)
+    found = look()
+    assert found["argilla"][0].state == "ok"
+    assert found["data sets"] == [Finding("data sets", "wrong", "the search engine does not answer", "Start it again.")]
+
+
+def test_a_store_below_a_file_is_wrong(look: Look, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert look(store=tmp_path / "file" / "store.sqlite")["store"][0].state == "wrong"
 
 
 def test_an_annotator_learns_that_the_key_will_not_do(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from argilla_admap.cli.output import emit, json_option
+from argilla_admap.cli.output import emit, json_option, plain
 from argilla_admap.scoring.options import DEFAULT_MODEL
 
 __all__ = ["command"]
@@ -37,9 +37,9 @@ def command(model: str, base_url: str | None, store: Path | None, data_dir: str 
     findings = []
 
     def tell(finding: Finding) -> None:
-        click.echo(f"{_MARKS[finding.state]}  {finding.part}: {finding.found}")
+        click.echo(f"{_MARKS[finding.state]}  {finding.part}: {plain(finding.found)}")
         if finding.mend:
-            click.echo(f"       {finding.mend}")
+            click.echo(f"       {plain(finding.mend)}")
 
     if not as_json:
         click.echo(", ".join(f"{name} {version}" for name, version in versions().items() if version))

@@ -19,6 +19,7 @@ __all__ = [
     "json_option",
     "keep_the_input",
     "note",
+    "plain",
     "sentence",
     "show_queues",
     "table",
@@ -73,6 +74,11 @@ def emit(answer: Mapping[str, Any], as_json: bool, show: Callable[[], None]) -> 
         show()
 
 
+def plain(text: str) -> str:
+    """The text with nothing that speaks to a terminal: a data set's or a server's own words may hold escapes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table on stdout; numbers to the right."""
     from rich.console import Console
@@ -88,7 +94,7 @@ def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[obj
         drawn.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         # Text, not markup: a data set's words must not be read as a style.
-        drawn.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+        drawn.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else plain(str(cell))) for cell in row))
     console = Console()
     if not console.is_terminal:
         console.width = 250

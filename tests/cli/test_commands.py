@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from argilla_admap.cli import COMMANDS
+from argilla_admap.cli.output import table
 from argilla_admap.errors import InputError
 
 SUBCOMMANDS = ["server start", "server stop", "server status", "server env"]
@@ -224,3 +225,12 @@ def test_a_traceback_shows_no_key_and_keeps_the_exit_code(tmp_path: Path) -> Non
     assert absent.returncode == 2
     assert "Traceback" in absent.stderr
     assert absent.stderr.splitlines()[-1].startswith("admap: absent.jsonl: there is no such file")
+
+
+def test_a_table_holds_nothing_that_speaks_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    table(None, ["source"], [["bad\x1b]0;owned\x07\x1b[2J\nnext\u202e"], ["ordinary: é 漢"]])
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "ordinary: é 漢" in shown
+    assert len(shown.splitlines()) == 3
