@@ -15,7 +15,10 @@ from argilla_admap.mapping.observations import Observations
 from argilla_admap.mapping.predictor import FOLDS, Block, Items, centre, coded_block, dense_block
 from argilla_admap.mapping.tails import normal_scores, ranks_say_more, shared
 
-__all__ = ["evidence_blocks"]
+__all__ = ["OTHER_RECORDS", "evidence_blocks", "other_records"]
+
+#: Name of the block of what the other records of a prompt say.
+OTHER_RECORDS = "other records"
 
 MAX_MODELS = 200
 #: Ridge penalty of the hashed words.
@@ -50,11 +53,16 @@ def evidence_blocks(seen: Observations, labels: Labels, items: Items, strength: 
         if width > 1:
             blocks.append(coded_block("model", codes, width))
     if known.any():
-        blocks.append(dense_block("other records", centre(strength, items, known)[:, None]))
+        blocks.append(other_records(strength, known, items))
     blocks.append(dense_block("style", _style(seen)))
     if seen.words is not None:
         blocks.append(dense_block("words", _words(seen.words, items)[:, None]))
     return blocks
+
+
+def other_records(strength: Floats, known: Bools, items: Items) -> Block:
+    """What the other records of a prompt say, from `strengths_elsewhere`."""
+    return dense_block(OTHER_RECORDS, centre(strength, items, known)[:, None])
 
 
 def _as_reliable(value: Floats, judged: Bools, errors: Floats, counts: Ints, items: Items) -> Floats:

@@ -2,6 +2,7 @@
 
 The way of it: the ratings are made comparable (`labels`), all evidence predicts them without the record's own (`predictor`),
 and the likelihood of their order under four stories, one of them "right", gives the probability (`likelihood`, `mixture`).
+Where the other records of a prompt speak, a second pass hears those less whose own labels the first found doubtful.
 Where the evidence does not explain the labels, there is no probability, and the refusal says so.
 """
 
@@ -14,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
-from argilla_admap.mapping.blocks import evidence_blocks
+from argilla_admap.mapping.blocks import OTHER_RECORDS, evidence_blocks, other_records
 from argilla_admap.mapping.labels import Labels
 from argilla_admap.mapping.likelihood import MAX_EXACT, half_log_odds
 from argilla_admap.mapping.mixture import Group, Mixture, fit_mixture, posterior
 from argilla_admap.mapping.observations import Observations
-from argilla_admap.mapping.predictor import FOLDS, Items, Prediction, folds_of, predict
+from argilla_admap.mapping.predictor import FOLDS, Block, Items, Prediction, folds_of, predict
+from argilla_admap.mapping.transitivity import strengths_elsewhere
 
 __all__ = ["MIN_GAIN", "Diagnosis", "diagnose", "items_of"]
 
@@ -107,7 +109,24 @@ def diagnose(seen: Observations, labels: Labels, strength: Floats, known: Bools)
     if not blocks:
         return Diagnosis(nothing, labels, refusal="nothing speaks for or against the labels: score the completions first")
     prediction = predict(blocks, items)
-    return _judged(seen, labels, items, prediction, judged=any(b.base for b in blocks))
+    judged = any(b.base for b in blocks)
+    first = _judged(seen, labels, items, prediction, judged)
+    if first.mixture is None or OTHER_RECORDS not in prediction.penalties:
+        return first
+    blocks = _less_of_the_wrong(seen, labels, items, blocks, first.p_wrong)
+    return _judged(seen, labels, items, predict(blocks, items), judged)
+
+
+def _less_of_the_wrong(seen: Observations, labels: Labels, items: Items, blocks: list[Block], p_wrong: Floats) -> list[Block]:
+    """The evidence with what the other records say told anew: each counts by how probably its own label is right.
+
+    Source: iteratively reweighted least squares, each observation weighted by the posterior that it is no outlier (Aitkin &
+        Wilson, "Mixture models, outliers, and the EM algorithm", 1980).
+    """
+    trust = 1.0 - np.nan_to_num(p_wrong)
+    keys = seen.prompt_keys, seen.completion_keys
+    anew = other_records(*strengths_elsewhere(seen.offsets, *keys, labels.rating, labels.used, trust), items)
+    return [anew if block.name == OTHER_RECORDS else block for block in blocks]
 
 
 def _judged(seen: Observations, labels: Labels, items: Items, prediction: Prediction, judged: bool) -> Diagnosis:

@@ -16,17 +16,18 @@ CHUNK = 4096
 
 
 def strengths_elsewhere(
-    offsets: Ints, prompt_keys: UInts, completion_keys: UInts, ratings: Floats, used: Bools
+    offsets: Ints, prompt_keys: UInts, completion_keys: UInts, ratings: Floats, used: Bools, trust: Floats | None = None
 ) -> tuple[Floats, Bools]:
     """How strong each completion is by the other records of its prompt; flat, in units of `ratings`; and where that is known.
 
     The completions of a prompt are the nodes of a graph, and each record draws edges between its own, with the difference of
-    their ratings. Strengths s minimise sum over edges of (s_i - s_j - difference)^2 + RIDGE * sum of s^2, with the record's own
-    edges left out, so that its label does not speak for itself.
+    their ratings. Strengths s minimise sum over edges of trust * (s_i - s_j - difference)^2 + RIDGE * sum of s^2, with the
+    record's own edges left out, so that its label does not speak for itself.
 
     Args:
         ratings: flat, centred within the record; NaN where absent.
         used: flat, the completions that count.
+        trust: shape (n,), 0..1: how much each record's edges count; all alike if None.
     Source: Jiang, Lim, Yao & Ye, "Statistical ranking and combinatorial Hodge theory" (2011), least squares on a graph, made
         leave-one-record-out.
     """
@@ -34,6 +35,7 @@ def strengths_elsewhere(
     sizes = np.diff(offsets)
     owner = np.repeat(np.arange(n), sizes)
     strength, known = np.zeros(len(owner)), np.zeros(len(owner), bool)
+    trust = np.ones(n) if trust is None else trust
     prompts, group = np.unique(prompt_keys, return_inverse=True)
     rows_of = np.bincount(group, minlength=len(prompts))
     alive = used & (prompt_keys[owner] != 0) & (rows_of[group][owner] >= 2)
@@ -65,7 +67,8 @@ def strengths_elsewhere(
             position = np.full(len(nodes) + 1, -1)
             position[chunk] = np.arange(len(chunk))
             rows = np.flatnonzero((number[group] >= 0) & (position[number[group]] >= 0))
-            _solve(offsets, rows, position[number[group[rows]]], local, alive, ratings, int(size), len(chunk), strength, known)
+            graph = position[number[group[rows]]]
+            _solve(offsets, rows, graph, local, alive, ratings, trust[rows], int(size), len(chunk), strength, known)
     known &= seen_elsewhere
     # A record of which no two completions were seen elsewhere learns nothing.
     enough = np.bincount(owner[known], minlength=n) >= 2
@@ -80,12 +83,17 @@ def _solve(
     local: Ints,
     alive: Bools,
     ratings: Floats,
+    trust: Floats,
     size: int,
     graphs: int,
     strength: Floats,
     known: Bools,
 ) -> None:
-    """Solves the graphs of one size, for each of `rows` without its own edges; writes into `strength` and `known`."""
+    """Solves the graphs of one size, for each of `rows` without its own edges; writes into `strength` and `known`.
+
+    Args:
+        trust: of each of `rows`.
+    """
     sizes = np.diff(offsets)[rows]
     width = int(sizes.max())
     items = offsets[rows][:, None] + np.arange(width)
@@ -95,7 +103,7 @@ def _solve(
     value = np.where(inside, np.nan_to_num(ratings[items]), 0.0)
     count = inside.sum(axis=1)
     # A record of k completions draws all pairs, each of weight 2 / k: a ranking of many is not many independent comparisons.
-    weight = np.where(count >= 2, 2.0 / np.maximum(count, 1), 0.0)
+    weight = np.where(count >= 2, 2.0 * trust / np.maximum(count, 1), 0.0)
     one_hot = np.zeros((len(rows), width, size))
     r, c = np.nonzero(inside)
     one_hot[r, c, local[items[r, c]]] = 1.0

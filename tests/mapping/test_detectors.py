@@ -183,3 +183,13 @@ def test_a_record_does_not_speak_for_its_own_label():
     # One comparison elsewhere, of difference 2: (1 + RIDGE / 2) * (s_1 - s_2) = 2.
     assert known.all()
     assert strength == pytest.approx([2 / 3, -2 / 3, 2 / 3, -2 / 3])
+
+
+def test_a_record_that_is_trusted_less_speaks_less_for_others_and_none_where_not_at_all():
+    ratings = np.array([1.0, -1.0] * 3)
+    keys = np.array([7, 7, 7], np.uint64), np.array([1, 2] * 3, np.uint64)
+    strength, known = strengths_elsewhere(np.array([0, 2, 4, 6]), *keys, ratings, np.ones(6, bool), np.array([1.0, 0.5, 0.0]))
+    # Of weight w elsewhere, all of difference 2: (w + RIDGE / 2) * (s_1 - s_2) = 2 * w, with w of .5, 1 and 1.5.
+    assert known.all()
+    assert strength[::2] == pytest.approx([1 / 2, 2 / 3, 3 / 4])
+    assert strength[1::2] == pytest.approx([-1 / 2, -2 / 3, -3 / 4])
