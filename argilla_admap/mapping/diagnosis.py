@@ -2,7 +2,7 @@
 
 The way of it: the ratings are made comparable (`labels`), all evidence predicts them without the record's own (`predictor`),
 and the likelihood of their order under four stories, one of them "right", gives the probability (`likelihood`, `mixture`).
-Where the other records of a prompt speak, a second pass hears those less whose own labels the first found doubtful.
+Where the other records of a prompt speak, those count less whose own labels all other evidence finds doubtful.
 Where the evidence does not explain the labels, there is no probability, and the refusal says so.
 """
 
@@ -110,20 +110,24 @@ def diagnose(seen: Observations, labels: Labels, strength: Floats, known: Bools)
         return Diagnosis(nothing, labels, refusal="nothing speaks for or against the labels: score the completions first")
     prediction = predict(blocks, items)
     judged = any(b.base for b in blocks)
-    first = _judged(seen, labels, items, prediction, judged)
-    if first.mixture is None or OTHER_RECORDS not in prediction.penalties:
-        return first
-    blocks = _less_of_the_wrong(seen, labels, items, blocks, first.p_wrong)
-    return _judged(seen, labels, items, predict(blocks, items), judged)
+    if OTHER_RECORDS in prediction.penalties:
+        blocks = _less_of_the_wrong(seen, labels, items, blocks, judged)
+        prediction = predict(blocks, items)
+    return _judged(seen, labels, items, prediction, judged)
 
 
-def _less_of_the_wrong(seen: Observations, labels: Labels, items: Items, blocks: list[Block], p_wrong: Floats) -> list[Block]:
+def _less_of_the_wrong(seen: Observations, labels: Labels, items: Items, blocks: list[Block], judged: bool) -> list[Block]:
     """The evidence with what the other records say told anew: each counts by how probably its own label is right.
 
-    Source: iteratively reweighted least squares, each observation weighted by the posterior that it is no outlier (Aitkin &
-        Wilson, "Mixture models, outliers, and the EM algorithm", 1980).
+    That probability rests on all other evidence alone. Were it to rest on the other records as well, a wrong label would make
+    those that contradict it look wrong.
+
+    Source: weighted least squares, each observation weighted by the posterior that it is no outlier (Aitkin & Wilson, "Mixture
+        models, outliers, and the EM algorithm", 1980).
     """
-    trust = 1.0 - np.nan_to_num(p_wrong)
+    apart = [block for block in blocks if block.name != OTHER_RECORDS]
+    # Where the rest of the evidence cannot tell, all count alike.
+    trust = 1.0 - np.nan_to_num(_judged(seen, labels, items, predict(apart, items), judged).p_wrong)
     keys = seen.prompt_keys, seen.completion_keys
     anew = other_records(*strengths_elsewhere(seen.offsets, *keys, labels.rating, labels.used, trust), items)
     return [anew if block.name == OTHER_RECORDS else block for block in blocks]
