@@ -317,3 +317,26 @@ def test_of_a_prompts_other_records_those_with_doubtful_labels_count_less(wildbe
     assert quality["auroc"] >= 0.968
     turned = p_of(rows[::-1])
     assert all(p[i] == pytest.approx(turned[i], abs=1e-9) for i in p)
+
+
+def test_a_wrong_label_does_not_make_those_that_contradict_it_look_wrong():
+    rng = np.random.default_rng(2)
+    rows, bad = [], []
+    for prompt in range(150):
+        quality = rng.normal(size=4)
+        for record in range(5):
+            i, j = rng.choice(4, 2, replace=False)
+            bad.append(rng.random() < 0.1)
+            first = (quality[i] > quality[j]) != bad[-1]
+            two = [
+                {
+                    "text": f"{prompt} {which} text",
+                    "rating": float(rating),
+                    "scores": [float(quality[which] + 1.5 * rng.normal())],
+                }
+                for which, rating in ((i, first), (j, not first))
+            ]
+            rows.append({"id": f"{prompt}-{record}", "prompt": f"prompt {prompt}", "completions": two})
+    # A poor judge. Where a record's own label has a say in whom it hears, .08 at most is said.
+    low, high = build_map(scored_stream(rows)).summary["noise_interval"]
+    assert low <= np.mean(bad) <= high
