@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -87,7 +88,9 @@ def _judge(model: str, base_url: str | None) -> Iterator[Finding]:
         return
     name = endpoint_name(client)
     try:
-        reply = asyncio.run(_models(client, model))
+        with ThreadPoolExecutor(1) as apart:
+            # In a notebook a loop runs in this thread already.
+            reply = apart.submit(asyncio.run, _models(client, model)).result()
     except ConnectionFailed as exc:
         yield Finding(
             "judge", "wrong", f"{name}: {exc}", "Start that server, or name another with --base-url (it ends in /v1)."

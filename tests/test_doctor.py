@@ -16,6 +16,7 @@ from argilla_admap.review.argilla_api import Api
 from argilla_admap.scoring.store import Known, Store
 from tests.doubles.argilla_server import Annotator, TestServer
 from tests.doubles.judge_server import Judge
+from tests.doubles.loops import run_apart
 
 Look = Callable[..., dict[str, list[Finding]]]
 
@@ -77,6 +78,15 @@ def test_a_judge_that_is_not_there_and_an_address_that_is_none_are_wrong(look: L
     # An address without its /v1: something answers, and it is no judge.
     missed = look(base_url=judge.url.removesuffix("/v1"))["judge"][0]
     assert missed.state != "ok"
+
+
+def test_in_a_notebook_where_a_loop_runs_it_looks_all_the_same(look: Look, judge: Judge) -> None:
+    judge.behave(models=[{"id": "gpt-4o"}])
+
+    async def cell() -> dict[str, list[Finding]]:
+        return look(base_url=judge.url)
+
+    assert run_apart(cell())["judge"][0].state == "ok"
 
 
 def test_the_store_tells_what_it_keeps_and_a_file_that_is_none_is_wrong(look: Look, tmp_path: Path) -> None:
