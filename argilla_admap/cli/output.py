@@ -20,7 +20,6 @@ __all__ = [
     "keep_the_input",
     "note",
     "plain",
-    "sentence",
     "show_queues",
     "table",
 ]
@@ -54,11 +53,6 @@ def keep_the_input(source: str, *outputs: Path | None) -> None:
     for output in outputs:
         if output is not None and output.exists() and Path(source).exists() and output.samefile(source):
             raise InputError(f"{output}: this is the input, which must not be lost; name another file with -o")
-
-
-def sentence(reason: str) -> str:
-    """A reason as the end of a sentence: a question keeps its mark."""
-    return reason if reason.endswith(("?", "!", ".")) else reason + "."
 
 
 def note(message: str) -> None:

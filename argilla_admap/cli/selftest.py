@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from argilla_admap.cli.output import emit, json_option, note, sentence, table
+from argilla_admap.cli.output import emit, json_option, note, table
 
 __all__ = ["command"]
 
@@ -28,6 +28,7 @@ def command(data_map: str, kind: str, rate: float, rounds: int, seed: int, as_js
     """
     from argilla_admap import pipeline
     from argilla_admap.mapping.selftest import selftest
+    from argilla_admap.report.words import sentence
 
     result = selftest(pipeline.open_scored(data_map, say=note), kind=kind, rate=rate, rounds=rounds, seed=seed)
     answer = result.answer

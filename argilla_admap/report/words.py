@@ -22,6 +22,7 @@ __all__ = [
     "map_figures",
     "noise_sentence",
     "refusal_sentence",
+    "sentence",
     "share",
 ]
 
@@ -134,10 +135,10 @@ def refusal_sentence(summary: Mapping[str, Any]) -> str | None:
     refusal = summary.get("refusal")
     if not refusal:
         return None
-    return f"No P(wrong): {_stopped(refusal)} {_WITHOUT[0].upper()}{_WITHOUT[1:]}."
+    return f"No P(wrong): {sentence(refusal)} {_WITHOUT[0].upper()}{_WITHOUT[1:]}."
 
 
-def _stopped(reason: object) -> str:
+def sentence(reason: object) -> str:
     """A reason as the end of a sentence: a question keeps its mark."""
     return str(reason) if str(reason).endswith(("?", "!", ".")) else f"{reason}."
 
@@ -214,7 +215,7 @@ def headline(points: Points) -> str:
             expected += f" (noise rate {summary['noise_rate']:.1%}, {_interval(summary['noise_interval'])})"
         return f"{suspects:,} of {n:,} labels {'is' if suspects == 1 else 'are'} more probably wrong than right; {expected}."
     refusal = _summary(points).get("refusal")
-    return f"{n:,} records; no P(wrong)" + (f": {_stopped(refusal)}" if refusal else ".")
+    return f"{n:,} records; no P(wrong)" + (f": {sentence(refusal)}" if refusal else ".")
 
 
 def _summary(points: Points) -> Mapping[str, Any]:
