@@ -14,7 +14,7 @@ from argilla_admap.errors import ArgillaError, InputError
 if TYPE_CHECKING:
     import argilla as rg
 
-    from argilla_admap.formats.shape import FieldNames
+    from argilla_admap.formats.format import FieldNames
     from argilla_admap.mapping.data_map import DataMap
     from argilla_admap.review.pull import PullResult
     from argilla_admap.review.push import Progress as PushProgress
@@ -120,7 +120,7 @@ def open_scored(
     Raises:
         InputError: the source is absent or cannot be used.
     """
-    from argilla_admap.formats.shape import FieldNames
+    from argilla_admap.formats.format import FieldNames
     from argilla_admap.stored import holds_scores, read_stored
     from argilla_admap.tables import read_stream
 

@@ -10,7 +10,7 @@ from argilla_admap.cli.output import dry_run_option, emit, fail_partly, json_opt
 from argilla_admap.cli.scoring_options import field_options, on_error_option
 
 if TYPE_CHECKING:
-    from argilla_admap.formats.shape import FieldNames
+    from argilla_admap.formats.format import FieldNames
 
 __all__ = ["command"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from argilla_admap.formats.shape import FieldNames
+    from argilla_admap.formats.format import FieldNames
     from argilla_admap.scoring.options import ScoreOptions
     from argilla_admap.tables import RecordStream
 
@@ -107,7 +107,7 @@ def field_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def collected(*args: Any, **given: Any) -> Any:
-        from argilla_admap.formats.shape import FieldNames
+        from argilla_admap.formats.format import FieldNames
 
         names = {name: given.pop(f"{name}_field") for name in ("prompt", "completion", "chosen", "rejected", "rating", "id")}
         return command(*args, fields=FieldNames(**names), **given)

@@ -11,23 +11,23 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.chats import HhRlhf, Messages, ShareGpt, UltraFeedbackBinarized
-from argilla_admap.formats.files import Numbered, Shard
-from argilla_admap.formats.generations import ByFields, Columns, Distilabel
-from argilla_admap.formats.grouped import HelpSteer2, Kto
-from argilla_admap.formats.identity import Identities
-from argilla_admap.formats.pairs import (
+from argilla_admap.formats.containers.opening import Numbered, Shard
+from argilla_admap.formats.containers.shards import open_source
+from argilla_admap.formats.format import Chosen, Draft, FieldNames, Format, Row, RowError, RowFormat
+from argilla_admap.formats.ids import Identities
+from argilla_admap.formats.layouts.chats import HhRlhf, Messages, ShareGpt, UltraFeedbackBinarized
+from argilla_admap.formats.layouts.generations import ByFields, Columns, Distilabel
+from argilla_admap.formats.layouts.grouped import HelpSteer2, Kto
+from argilla_admap.formats.layouts.pairs import (
     Alpaca,
     ArgillaBinarized,
     Orca,
     Trl,
     TrlImplicit,
 )
-from argilla_admap.formats.plain import Completions, Nectar, Plain, UltraFeedback
-from argilla_admap.formats.shape import Chosen, Draft, FieldNames, Format, Row, RowError, RowFormat
-from argilla_admap.formats.sources import open_source
+from argilla_admap.formats.layouts.plain import Completions, Nectar, Plain, UltraFeedback
+from argilla_admap.formats.layouts.verdicts import Arena, HelpSteer3, Versus
 from argilla_admap.formats.values import shorten
-from argilla_admap.formats.verdicts import Arena, HelpSteer3, Versus
 from argilla_admap.formats.writing import WriteReport, write
 from argilla_admap.records import PREFERENCE_SCHEMA, Record, printable, records_to_batch
 from argilla_admap.tables import BATCH_ROWS, RecordStream

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from argilla_admap.formats.shape import Draft, Edit, FieldNames, Path, Put, Row, RowError
+from argilla_admap.formats.format import Draft, Edit, FieldNames, Path, Put, Row, RowError
 from argilla_admap.records import LARGEST_NUMBER as _LARGEST
 from argilla_admap.records import Turn, printable, render_turns
 

@@ -14,8 +14,8 @@ import orjson
 import pyarrow as pa
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.files import container_of, packing_of
-from argilla_admap.formats.rewrite import packed
+from argilla_admap.formats.containers.opening import container_of, packing_of
+from argilla_admap.formats.writeback.rewrite import packed
 from argilla_admap.records import Record, batch_to_records
 from argilla_admap.tables import RecordStream, atomic_path, write_parquet
 

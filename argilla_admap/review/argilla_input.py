@@ -16,7 +16,7 @@ from argilla_admap.review.reading import as_it_stands, record_of
 if TYPE_CHECKING:
     import argilla as rg
 
-    from argilla_admap.formats.shape import FieldNames
+    from argilla_admap.formats.format import FieldNames
 
 __all__ = ["DatasetRecords", "named_fields", "read_dataset"]
 

@@ -24,7 +24,7 @@ from argilla_admap.tables import RecordStream, atomic_path
 if TYPE_CHECKING:
     import argilla as rg
 
-    from argilla_admap.formats.shape import FieldNames
+    from argilla_admap.formats.format import FieldNames
 
 __all__ = ["Pulled", "pull_to_file", "write_changes"]
 
@@ -165,7 +165,7 @@ def _write(
     result: PullResult, client: rg.Argilla, output: str | os.PathLike[str] | None, options: _Options, *, dry_run: bool
 ) -> Pulled:
     from argilla_admap.formats import registry
-    from argilla_admap.formats.corrected import write_corrected
+    from argilla_admap.formats.writeback.corrected import write_corrected
 
     notes = list(result.notes)
     reviewed = result.outcomes

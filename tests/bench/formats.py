@@ -18,9 +18,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from argilla_admap.formats.corrected import write_corrected
-from argilla_admap.formats.files import open_bytes
+from argilla_admap.formats.containers.opening import open_bytes
 from argilla_admap.formats.registry import read
+from argilla_admap.formats.writeback.corrected import write_corrected
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argilla_admap.formats.corrected import write_corrected
-from argilla_admap.formats.edits import edit_json, edit_value
+from argilla_admap.formats.format import TieCannotBeSaid
 from argilla_admap.formats.registry import FORMATS, read
-from argilla_admap.formats.shape import TieCannotBeSaid
+from argilla_admap.formats.writeback.corrected import write_corrected
+from argilla_admap.formats.writeback.edits import edit_json, edit_value
 from argilla_admap.records import Record
 from tests.formats.samples import SAMPLES, sample
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argilla_admap.formats.identity import HashSet, Identities, safe_id
+from argilla_admap.formats.format import Draft
+from argilla_admap.formats.ids import HashSet, Identities, safe_id
 from argilla_admap.formats.registry import read
-from argilla_admap.formats.shape import Draft
 
 
 def pair(identity: str | None, chosen: str = "a", rejected: str = "b", ratings: tuple[float, float] = (1.0, 0.0)) -> Draft:

@@ -17,7 +17,7 @@ SMALL, LARGE = 2_000, 24_000
 WORK = r"""
 import pathlib, re, sys
 from argilla_admap.formats.registry import read
-from argilla_admap.formats.corrected import write_corrected
+from argilla_admap.formats.writeback.corrected import write_corrected
 source, output = sys.argv[1:]
 first = next(read(source).records())
 rows = sum(batch.num_rows for batch in read(source).batches())

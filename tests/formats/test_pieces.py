@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.csv_rows import CsvFile
-from argilla_admap.formats.edits import PlaceError, edit_cells, edit_json, edit_value
-from argilla_admap.formats.shape import Copy, Put, Swap
-from argilla_admap.formats.text_rows import JsonArray, JsonLines, TextShard, load_json
+from argilla_admap.formats.containers.csv_rows import CsvFile
+from argilla_admap.formats.containers.json_rows import JsonArray, JsonLines, TextShard, load_json
+from argilla_admap.formats.format import Copy, Put, Swap
+from argilla_admap.formats.writeback.edits import PlaceError, edit_cells, edit_json, edit_value
 
 SHARDS: list[type[TextShard]] = [JsonLines, JsonArray, CsvFile]
 #: Bytes that mean something to one of the containers, and some that do not.

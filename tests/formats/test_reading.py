@@ -15,8 +15,8 @@ import pytest
 import zstandard
 
 from argilla_admap.errors import InputError
+from argilla_admap.formats.format import FieldNames
 from argilla_admap.formats.registry import Preferences, read
-from argilla_admap.formats.shape import FieldNames
 from argilla_admap.records import PREFERENCE_SCHEMA, content_id
 from tests.formats.samples import sample
 

@@ -13,9 +13,9 @@ import pytest
 import zstandard
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.corrected import write_corrected
+from argilla_admap.formats.format import FieldNames
 from argilla_admap.formats.registry import read
-from argilla_admap.formats.shape import FieldNames
+from argilla_admap.formats.writeback.corrected import write_corrected
 from tests.formats.samples import sample
 
 ODD_LINES = (

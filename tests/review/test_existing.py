@@ -10,7 +10,7 @@ import pytest
 
 import argilla_admap as admap
 from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
-from argilla_admap.formats.shape import FieldNames
+from argilla_admap.formats.format import FieldNames
 from argilla_admap.pipeline import check
 from argilla_admap.records import batch_to_records
 from argilla_admap.review.argilla_api import Api, RemoteDataset

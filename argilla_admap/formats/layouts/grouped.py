@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from argilla_admap.formats.plain import prompt_of
-from argilla_admap.formats.shape import Draft, Edit, FieldNames, Format, Path, Put, Row, RowError
+from argilla_admap.formats.format import Draft, Edit, FieldNames, Format, Path, Put, Row, RowError
+from argilla_admap.formats.layouts.plain import prompt_of
 from argilla_admap.formats.values import (
     as_text,
     find,

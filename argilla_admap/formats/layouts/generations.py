@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.pairs import correct_pair
-from argilla_admap.formats.plain import TEXT_FIELDS, prompt_of
-from argilla_admap.formats.shape import Draft, Edit, FieldNames, Path, Put, Row, RowError, RowFormat
+from argilla_admap.formats.format import Draft, Edit, FieldNames, Path, Put, Row, RowError, RowFormat
+from argilla_admap.formats.layouts.pairs import correct_pair
+from argilla_admap.formats.layouts.plain import TEXT_FIELDS, prompt_of
 from argilla_admap.formats.values import (
     as_text,
     at,

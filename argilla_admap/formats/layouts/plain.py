@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from argilla_admap.formats.shape import Draft, Edit, FieldNames, Path, Put, Row, RowError, RowFormat
+from argilla_admap.formats.format import Draft, Edit, FieldNames, Path, Put, Row, RowError, RowFormat
 from argilla_admap.formats.values import (
     as_text,
     decoded,

@@ -16,8 +16,8 @@ from typing import IO, Any, NamedTuple
 import orjson
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.files import LONGEST_ROW, Numbered, Shard, open_bytes
-from argilla_admap.formats.shape import Row
+from argilla_admap.formats.containers.opening import LONGEST_ROW, Numbered, Shard, open_bytes
+from argilla_admap.formats.format import Row
 from argilla_admap.formats.values import seen, shorten
 
 __all__ = ["JsonArray", "JsonLines", "Piece", "TextShard", "json_shard", "load_json"]

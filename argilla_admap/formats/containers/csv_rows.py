@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.files import LONGEST_ROW
-from argilla_admap.formats.shape import Row
-from argilla_admap.formats.text_rows import Piece, TextShard
+from argilla_admap.formats.containers.json_rows import Piece, TextShard
+from argilla_admap.formats.containers.opening import LONGEST_ROW
+from argilla_admap.formats.format import Row
 from argilla_admap.formats.values import shorten
 
 __all__ = ["CsvFile"]

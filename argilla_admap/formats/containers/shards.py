@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.columns import ArrowFile, HubDataset, ParquetFile
-from argilla_admap.formats.csv_rows import CsvFile
-from argilla_admap.formats.files import EXTENSIONS, Shard, container_of, spooled_stdin
-from argilla_admap.formats.text_rows import json_shard
+from argilla_admap.formats.containers.csv_rows import CsvFile
+from argilla_admap.formats.containers.json_rows import json_shard
+from argilla_admap.formats.containers.opening import EXTENSIONS, Shard, container_of, spooled_stdin
+from argilla_admap.formats.containers.parquet_rows import ArrowFile, HubDataset, ParquetFile
 
 __all__ = ["SavedDataset", "open_source", "shard_of"]
 

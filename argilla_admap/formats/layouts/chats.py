@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from argilla_admap.formats.pairs import Pair, are_texts, shared_beginning
-from argilla_admap.formats.plain import prompt_of
-from argilla_admap.formats.shape import Copy, Draft, Edit, FieldNames, Row, RowError, Swap
+from argilla_admap.formats.format import Copy, Draft, Edit, FieldNames, Row, RowError, Swap
+from argilla_admap.formats.layouts.pairs import Pair, are_texts, shared_beginning
+from argilla_admap.formats.layouts.plain import prompt_of
 from argilla_admap.formats.values import messages, prompt_and_turns, seen, split_messages, text
 from argilla_admap.records import Turn
 

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import zstandard
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.shape import Row
+from argilla_admap.formats.format import Row
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

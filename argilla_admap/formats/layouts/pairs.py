@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from argilla_admap.formats.plain import prompt_of
-from argilla_admap.formats.shape import Draft, Edit, FieldNames, Path, Put, Row, RowError, RowFormat, Swap, TieCannotBeSaid
+from argilla_admap.formats.format import Draft, Edit, FieldNames, Path, Put, Row, RowError, RowFormat, Swap, TieCannotBeSaid
+from argilla_admap.formats.layouts.plain import prompt_of
 from argilla_admap.formats.values import (
     at,
     decoded,

@@ -11,7 +11,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.files import Numbered, Shard
+from argilla_admap.formats.containers.opening import Numbered, Shard
 
 __all__ = ["ArrowFile", "HubDataset", "ParquetFile", "TableShard"]
 

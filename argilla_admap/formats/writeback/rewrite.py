@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 import zstandard
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.columns import ParquetFile, TableShard
-from argilla_admap.formats.csv_rows import CsvFile
-from argilla_admap.formats.edits import PlaceError, edit_cells, edit_json, edit_value
-from argilla_admap.formats.files import Shard, container_of, open_bytes, packing_of
-from argilla_admap.formats.shape import Edit, places_of
-from argilla_admap.formats.text_rows import JsonArray, TextShard
+from argilla_admap.formats.containers.csv_rows import CsvFile
+from argilla_admap.formats.containers.json_rows import JsonArray, TextShard
+from argilla_admap.formats.containers.opening import Shard, container_of, open_bytes, packing_of
+from argilla_admap.formats.containers.parquet_rows import ParquetFile, TableShard
+from argilla_admap.formats.format import Edit, places_of
+from argilla_admap.formats.writeback.edits import PlaceError, edit_cells, edit_json, edit_value
 from argilla_admap.tables import atomic_path
 
 __all__ = ["Plan", "packed", "rewrite"]

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from argilla_admap.formats.shape import Copy, Edit, Path, Swap
+from argilla_admap.formats.format import Copy, Edit, Path, Swap
 from argilla_admap.formats.values import at
 
 __all__ = ["PlaceError", "edit_cells", "edit_json", "edit_value"]

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from argilla_admap.formats.shape import Draft
+from argilla_admap.formats.format import Draft
 from argilla_admap.records import content_id
 
 __all__ = ["HashSet", "Identities", "Named", "safe_id"]

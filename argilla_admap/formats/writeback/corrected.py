@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.files import Shard
+from argilla_admap.formats.containers.opening import Shard
+from argilla_admap.formats.containers.shards import open_source
+from argilla_admap.formats.format import Chosen, FieldNames, RowError, TieCannotBeSaid
 from argilla_admap.formats.registry import Entry, ReadReport, entries, recognise
-from argilla_admap.formats.rewrite import Plan, rewrite
-from argilla_admap.formats.shape import Chosen, FieldNames, RowError, TieCannotBeSaid
-from argilla_admap.formats.sources import open_source
+from argilla_admap.formats.writeback.rewrite import Plan, rewrite
 from argilla_admap.records import content_id
 
 __all__ = ["CorrectedReport", "write_corrected"]

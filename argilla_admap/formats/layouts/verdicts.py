@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from argilla_admap.formats.plain import prompt_of
-from argilla_admap.formats.shape import Draft, Edit, FieldNames, Put, Row, RowError, RowFormat, TieCannotBeSaid
+from argilla_admap.formats.format import Draft, Edit, FieldNames, Put, Row, RowError, RowFormat, TieCannotBeSaid
+from argilla_admap.formats.layouts.plain import prompt_of
 from argilla_admap.formats.values import (
     as_text,
     decoded,

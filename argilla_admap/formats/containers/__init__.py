@@ -1,0 +1,1 @@
+"""Files, folders and the Hub, opened and streamed row by row."""

@@ -1,0 +1,1 @@
+"""The original file again, with only its corrected rows changed."""
