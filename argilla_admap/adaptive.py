@@ -20,17 +20,17 @@ import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.data_map import build_map
-from argilla_admap.scoring import engine
-from argilla_admap.scoring.adaptive import next_round
-from argilla_admap.scoring.columns import completions_of, scored_batch
-from argilla_admap.scoring.scored import kept
+from argilla_admap.scoring import run as engine
+from argilla_admap.scoring.adaptive_plan import next_round
+from argilla_admap.scoring.output import kept
+from argilla_admap.scoring.scored_columns import completions_of, scored_batch
 from argilla_admap.scoring.scorer import ScoredCompletion
 from argilla_admap.tables import RecordStream
 
 if TYPE_CHECKING:
-    from argilla_admap.scoring.engine import Progress, Scored
+    from argilla_admap.scoring.client.transport import Client
     from argilla_admap.scoring.options import ScoreOptions
-    from argilla_admap.scoring.transport import Client
+    from argilla_admap.scoring.run import Progress, Scored
 
 __all__ = ["EXTRA_CALLS", "estimate", "most_extra_calls", "score_adaptively"]
 

@@ -13,7 +13,7 @@ from argilla_admap.example_data import write_example
 from argilla_admap.scoring.options import ScoreOptions
 
 if TYPE_CHECKING:
-    from argilla_admap.scoring.engine import Progress as ScoreProgress
+    from argilla_admap.scoring.run import Progress as ScoreProgress
     from argilla_admap.server.launcher import Connection
 
 __all__ = ["DATASET", "Demo", "estimate_cost", "show"]
@@ -77,7 +77,7 @@ def show(
 
 def estimate_cost(folder: Path, *, live: bool = True) -> dict[str, Any]:
     """What asking the judge would cost (nothing, unless `live`): the JSON answer of `admap score --dry-run` for the example."""
-    from argilla_admap.scoring import engine
+    from argilla_admap.scoring import run as engine
 
     preferences, _ = write_example(folder)
     return engine.estimate(pipeline.read(preferences), _options(live))

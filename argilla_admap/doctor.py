@@ -18,7 +18,7 @@ from argilla_admap.scoring.options import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from argilla_admap.review.argilla_api import Api
-    from argilla_admap.scoring.transport import Client, Reply
+    from argilla_admap.scoring.client.transport import Client, Reply
 
 __all__ = ["Finding", "examine", "summary", "versions"]
 
@@ -76,8 +76,8 @@ def examine(
 
 
 def _judge(model: str, base_url: str | None) -> Iterator[Finding]:
-    from argilla_admap.scoring.prices import find_price
-    from argilla_admap.scoring.transport import ConnectionFailed, endpoint_name, make_client
+    from argilla_admap.scoring.client.budget import find_price
+    from argilla_admap.scoring.client.transport import ConnectionFailed, endpoint_name, make_client
 
     try:
         client = make_client(base_url)
@@ -110,7 +110,7 @@ def _judge(model: str, base_url: str | None) -> Iterator[Finding]:
 
 
 async def _models(client: Client, model: str) -> Reply:
-    from argilla_admap.scoring.transport import open_transport
+    from argilla_admap.scoring.client.transport import open_transport
 
     transport = open_transport(client, model)
     try:
@@ -120,8 +120,8 @@ async def _models(client: Client, model: str) -> Reply:
 
 
 def _answered(name: str, model: str, reply: Reply) -> Iterator[Finding]:
-    from argilla_admap.scoring.faults import Cure, diagnose
-    from argilla_admap.scoring.models import ending, listed_models
+    from argilla_admap.scoring.client.failures import Cure, diagnose
+    from argilla_admap.scoring.judging.models import ending, listed_models
 
     if reply.status != 200:
         fault = diagnose(reply.status, reply.headers, reply.body)
@@ -161,8 +161,8 @@ def _answered(name: str, model: str, reply: Reply) -> Iterator[Finding]:
 
 
 def _store(path: Path | None) -> Iterator[Finding]:
-    from argilla_admap.scoring.batch_book import waiting_in_batches
-    from argilla_admap.scoring.store import Store, default_path
+    from argilla_admap.scoring.batch.ledger import waiting_in_batches
+    from argilla_admap.scoring.cache.store import Store, default_path
 
     place = path or default_path()
     folder = next(parent for parent in place.absolute().parents if parent.exists())

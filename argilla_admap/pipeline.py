@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from argilla_admap.review.pull import PullResult
     from argilla_admap.review.push import Progress as PushProgress
     from argilla_admap.review.push import PushResult
-    from argilla_admap.scoring.engine import Progress as ScoreProgress
-    from argilla_admap.scoring.engine import Scored
+    from argilla_admap.scoring.client.transport import Client
     from argilla_admap.scoring.options import ScoreOptions
-    from argilla_admap.scoring.transport import Client
+    from argilla_admap.scoring.run import Progress as ScoreProgress
+    from argilla_admap.scoring.run import Scored
     from argilla_admap.tables import RecordStream
 
 __all__ = ["Run", "check", "connect", "map_path", "open_scored", "pull", "push", "read", "run", "score", "score_with"]
@@ -199,7 +199,7 @@ def score_with(
     if options.adaptive or options.screen is not None:
         from argilla_admap.adaptive import score_adaptively as how
     else:
-        from argilla_admap.scoring.engine import score as how
+        from argilla_admap.scoring.run import score as how
     place = None if output is None else os.fspath(output)
     return how(preferences, options, client=client, output=place, progress=progress, warn=warn)
 

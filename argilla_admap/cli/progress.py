@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from argilla_admap.scoring.engine import Progress as Scoring
+    from argilla_admap.scoring.run import Progress as Scoring
 
 __all__ = ["ProgressLine"]
 

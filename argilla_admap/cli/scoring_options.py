@@ -35,7 +35,7 @@ class ScoringCommand(click.Command):
         if scorer is None or not scorer.isidentifier():
             return
         try:
-            module = importlib.import_module(f"argilla_admap.scoring.{scorer}")
+            module = importlib.import_module(f"argilla_admap.scoring.scorers.{scorer}")
         except ModuleNotFoundError:
             return  # the scorer's own error says which there are
         own = {param.name for param in self.params}
@@ -148,7 +148,7 @@ def estimated(preferences: RecordStream, options: ScoreOptions) -> dict[str, Any
     if options.adaptive or options.screen is not None:
         from argilla_admap.adaptive import estimate
     else:
-        from argilla_admap.scoring.engine import estimate
+        from argilla_admap.scoring.run import estimate
     return estimate(preferences, options)
 
 

@@ -1,6 +1,6 @@
 """The seam: what a scorer is, and what a scored completion is.
 
-A scorer is one class in one file of this room, ``argilla_admap/scoring/NAME.py``, whose module says ``SCORER = TheClass``;
+A scorer is one class in one file of this room, ``argilla_admap/scoring/scorers/NAME.py``, whose module says ``SCORER = TheClass``;
 ``--scorer NAME`` finds it by that name and imports it only then. Nothing else needs to change for a new one.
 
 It is made with ``TheClass(options, desk)``, once for each model of a panel. ``desk.calls(model)`` opens the one way to a
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from argilla_admap.scoring.desk import Desk
     from argilla_admap.scoring.options import ScoreOptions
+    from argilla_admap.scoring.session import Desk
 
 __all__ = ["ScoredCompletion", "Scorer", "ScorerOption", "Work", "find_scorer", "scorer_modules", "scorer_options"]
 
@@ -112,7 +112,7 @@ def find_scorer(name: str) -> type[Scorer]:
     Raises:
         InputError: there is none of that name; the message lists those that there are.
     """
-    room = "argilla_admap.scoring"
+    room = "argilla_admap.scoring.scorers"
     if name.isidentifier():
         try:
             module = importlib.import_module(f"{room}.{name}")
@@ -128,7 +128,7 @@ def find_scorer(name: str) -> type[Scorer]:
 
 def scorer_modules() -> dict[str, ModuleType]:
     """The modules that hold a scorer, by its name."""
-    package = importlib.import_module("argilla_admap.scoring")
+    package = importlib.import_module("argilla_admap.scoring.scorers")
     modules = {m.name: importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)}
     return {name: module for name, module in modules.items() if hasattr(module, "SCORER")}
 

@@ -91,8 +91,8 @@ def most_megabytes() -> float:
 
 def ours(url: str, requests: int, in_flight: int, store: str) -> dict[str, float]:
     """The whole engine: prompts, keys, claims, limits, parsing, store, and the file of scores."""
-    from argilla_admap.scoring.engine import score
     from argilla_admap.scoring.options import ScoreOptions
+    from argilla_admap.scoring.run import score
 
     options = ScoreOptions(
         models=("bench",),
@@ -113,7 +113,7 @@ def ours(url: str, requests: int, in_flight: int, store: str) -> dict[str, float
 
 def resume(judgements: int, folder: str) -> dict[str, float]:
     """A run whose judgements are all in the store."""
-    from argilla_admap.scoring.engine import score
+    from argilla_admap.scoring.run import score
 
     before = processor_seconds()
     started = time.perf_counter()
@@ -132,9 +132,9 @@ def stored_options(folder: str) -> ScoreOptions:
 
 def fill(judgements: int, folder: str) -> dict[str, float]:
     """Puts a judgement of each completion into the store."""
-    from argilla_admap.scoring.desk import Desk
-    from argilla_admap.scoring.judge import JudgeScorer
-    from argilla_admap.scoring.store import Known
+    from argilla_admap.scoring.cache.store import Known
+    from argilla_admap.scoring.scorers.judge import JudgeScorer
+    from argilla_admap.scoring.session import Desk
 
     async def run() -> None:
         options = stored_options(folder)
@@ -153,8 +153,8 @@ def fill(judgements: int, folder: str) -> dict[str, float]:
 
 def limited(rpm: int, seconds: int, headers: bool, folder: str) -> dict[str, float]:
     """What of an enforced rate is used, and what share of the requests is refused after the first three seconds."""
-    from argilla_admap.scoring.engine import score
     from argilla_admap.scoring.options import ScoreOptions
+    from argilla_admap.scoring.run import score
 
     program, judge = start_judge()
     try:

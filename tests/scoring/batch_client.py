@@ -6,8 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-from argilla_admap.scoring.engine import score
 from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.run import score
 from tests.scoring.small_data import numbered, stream
 
 if __name__ == "__main__":

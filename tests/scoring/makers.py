@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from argilla_admap.records import Record, Turn, records_to_batch
-from argilla_admap.scoring.engine import Scored
 from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.run import Scored
 from argilla_admap.tables import RecordStream
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from argilla_admap.scoring.adaptive import next_round
-from argilla_admap.scoring.engine import score
+from argilla_admap.scoring.adaptive_plan import next_round
+from argilla_admap.scoring.run import score
 from tests.doubles.judge_server import Judge
 from tests.scoring.makers import options, records, stream
 

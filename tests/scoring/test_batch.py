@@ -16,11 +16,11 @@ import openai
 import pytest
 
 from argilla_admap.errors import JudgeRefused, ScoringError
-from argilla_admap.scoring import batch_file
-from argilla_admap.scoring import batches as batches_module
-from argilla_admap.scoring.batch_api import BatchApi
-from argilla_admap.scoring.engine import Scored, estimate, score
+from argilla_admap.scoring.batch import batch_files as batch_file
+from argilla_admap.scoring.batch import batches as batches_module
+from argilla_admap.scoring.batch.batch_api import BatchApi
 from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.run import Scored, estimate, score
 from tests.doubles.batch_server import Batches
 from tests.doubles.served import served
 from tests.scoring.small_data import numbered, stream

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from argilla_admap.scoring.collector import seldom_collected
+from argilla_admap.scoring.client.collector import seldom_collected
 
 
 @pytest.fixture(autouse=True)

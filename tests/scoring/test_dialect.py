@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argilla_admap.scoring.dialect import Dialect, filled
-from argilla_admap.scoring.prompt import neutral
+from argilla_admap.scoring.judging.capabilities import Dialect, filled
+from argilla_admap.scoring.judging.prompt import neutral
 
 RUBRIC = 'Grade "well".\n\\ {0} %s "}]} é 漢'
 

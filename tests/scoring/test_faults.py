@@ -18,11 +18,18 @@ import orjson
 import pytest
 
 from argilla_admap.errors import JudgeRefused, ScoringError
-from argilla_admap.scoring import calls
-from argilla_admap.scoring.engine import Progress, Scored, score
-from argilla_admap.scoring.faults import Cure, Health, diagnose
-from argilla_admap.scoring.store import Store
-from argilla_admap.scoring.transport import ConnectionFailed, TimedOut, Transport, Unreachable, make_client, open_transport
+from argilla_admap.scoring.cache.store import Store
+from argilla_admap.scoring.client import dispatcher as calls
+from argilla_admap.scoring.client.failures import Cure, Health, diagnose
+from argilla_admap.scoring.client.transport import (
+    ConnectionFailed,
+    TimedOut,
+    Transport,
+    Unreachable,
+    make_client,
+    open_transport,
+)
+from argilla_admap.scoring.run import Progress, Scored, score
 from tests.doubles.judge_server import Judge
 from tests.doubles.loops import run_apart
 from tests.scoring.makers import column, options, records, stream

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from argilla_admap.records import Turn
-from argilla_admap.scoring.engine import score
-from argilla_admap.scoring.prompt import neutral, question_text
+from argilla_admap.scoring.judging.prompt import neutral, question_text
+from argilla_admap.scoring.run import score
 from tests.doubles.judge_server import GRADED, Judge, grade
 from tests.scoring.makers import column, options, record, stream
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.engine import score
+from argilla_admap.scoring.judging.rubric import read_rubric
 from argilla_admap.scoring.options import DEFAULT_MODEL, ScoreOptions
-from argilla_admap.scoring.rubric import read_rubric
+from argilla_admap.scoring.run import score
 from tests.doubles.judge_server import Judge
 from tests.scoring.makers import column, options, record, records, stream
 

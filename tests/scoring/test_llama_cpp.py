@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from argilla_admap.cli import main
-from argilla_admap.scoring.engine import Scored, score
 from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.run import Scored, score
 from tests.scoring.small_data import record, stream
 
 DATA = [

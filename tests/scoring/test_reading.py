@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from argilla_admap.scoring.faults import Unreadable
-from argilla_admap.scoring.reading import read_choice, read_choices
-from argilla_admap.scoring.receipt import _loads
+from argilla_admap.scoring.client.failures import Unreadable
+from argilla_admap.scoring.client.response import _loads
+from argilla_admap.scoring.judging.grades import read_choice, read_choices
 
 
 def choice(text: Any, candidates: dict[str, float] | None = None, token: str | None = None, **more: Any) -> dict[str, Any]:

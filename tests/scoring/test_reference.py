@@ -12,8 +12,8 @@ import pytest
 from argilla_admap.cli import main
 from argilla_admap.errors import InputError, JudgeRefused
 from argilla_admap.records import Turn
-from argilla_admap.scoring.engine import Scored, estimate, score
 from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.run import Scored, estimate, score
 from tests.doubles.batch_server import Batches
 from tests.doubles.batch_server import answer as _plain
 from tests.doubles.embeddings_server import Embeddings, vector

@@ -10,9 +10,9 @@ import pytest
 
 from argilla_admap.errors import InputError, JudgeRefused
 from argilla_admap.records import Turn
-from argilla_admap.scoring.engine import Scored, estimate, score
 from argilla_admap.scoring.options import ScoreOptions
-from argilla_admap.scoring.reward_dialects import DIALECTS
+from argilla_admap.scoring.run import Scored, estimate, score
+from argilla_admap.scoring.scorers.reward_servers import DIALECTS
 from tests.doubles.reward_server import Reward, reward
 from tests.scoring.small_data import numbered, record, stream
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.store import Known, Store
+from argilla_admap.scoring.cache.store import Known, Store
 
 ROWS = 6000
 

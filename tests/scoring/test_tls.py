@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from argilla_admap.errors import JudgeRefused
-from argilla_admap.scoring.engine import score
+from argilla_admap.scoring.run import score
 from tests.doubles.batch_server import Batches
 from tests.doubles.served import served
 from tests.scoring.makers import options, records, stream

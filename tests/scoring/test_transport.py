@@ -9,9 +9,9 @@ import openai
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring import transport
-from argilla_admap.scoring.engine import score
+from argilla_admap.scoring.client import transport
 from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.run import score
 from tests.doubles.judge_server import Judge
 from tests.doubles.loops import run_apart
 from tests.scoring.makers import options, records, stream

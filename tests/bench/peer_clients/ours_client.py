@@ -9,8 +9,8 @@ from pathlib import Path
 os.environ.setdefault("OPENAI_API_KEY", "bench")
 
 from argilla_admap.formats.registry import read
-from argilla_admap.scoring.engine import score
 from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.run import score
 
 
 def main(url: str, prompts: list[str], concurrency: int) -> int:

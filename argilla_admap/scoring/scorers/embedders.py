@@ -11,14 +11,14 @@ import numpy as np
 import orjson
 
 from argilla_admap.errors import InputError, JudgeRefused
-from argilla_admap.scoring.faults import Unreadable
-from argilla_admap.scoring.parts import ask_in_parts
-from argilla_admap.scoring.question import Reading
+from argilla_admap.scoring.cache.store import Known, Store
+from argilla_admap.scoring.client.failures import Unreadable
+from argilla_admap.scoring.client.request import Reading
+from argilla_admap.scoring.client.split_retry import ask_in_parts
 from argilla_admap.scoring.scorer import Work
-from argilla_admap.scoring.store import Known, Store
 
 if TYPE_CHECKING:
-    from argilla_admap.scoring.calls import Calls
+    from argilla_admap.scoring.client.dispatcher import Calls
 
 __all__ = ["LOCAL", "Embedded", "Embedder", "EndpointEmbedder", "LocalEmbedder", "cosine"]
 

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from argilla_admap.errors import InputError, JudgeRefused
-from argilla_admap.scoring.faults import Unreadable
-from argilla_admap.scoring.parts import ask_in_parts
-from argilla_admap.scoring.question import Reading
-from argilla_admap.scoring.reward_dialects import DIALECTS, Asked, Dialect, find_dialect
+from argilla_admap.scoring.cache.store import Known
+from argilla_admap.scoring.client.failures import Unreadable
+from argilla_admap.scoring.client.request import Reading
+from argilla_admap.scoring.client.split_retry import ask_in_parts
 from argilla_admap.scoring.scorer import ScoredCompletion, ScorerOption, Work
-from argilla_admap.scoring.store import Known
+from argilla_admap.scoring.scorers.reward_servers import DIALECTS, Asked, Dialect, find_dialect
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from argilla_admap.scoring.calls import Calls
-    from argilla_admap.scoring.desk import Desk
+    from argilla_admap.scoring.client.dispatcher import Calls
     from argilla_admap.scoring.options import ScoreOptions
+    from argilla_admap.scoring.session import Desk
 
 __all__ = ["OPTIONS", "SCORER", "RewardScorer"]
 
@@ -58,7 +58,7 @@ class RewardScorer:
         self._local: Any = None
         self._dialect: Dialect | None = None
         if url is None:
-            from argilla_admap.scoring.reward_local import LocalReward
+            from argilla_admap.scoring.scorers.reward_local import LocalReward
 
             self._local = LocalReward(str(self._model), self._label)
             self._where = f"here {self._model}"

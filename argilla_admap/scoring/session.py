@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.batch_book import waiting_in_batches
-from argilla_admap.scoring.calls import Calls
-from argilla_admap.scoring.claims import Claims
+from argilla_admap.scoring.batch.ledger import waiting_in_batches
+from argilla_admap.scoring.cache.locks import Claims
+from argilla_admap.scoring.cache.store import Store
+from argilla_admap.scoring.client.budget import Budget, find_price
+from argilla_admap.scoring.client.concurrency import Throttle
+from argilla_admap.scoring.client.dispatcher import Calls
+from argilla_admap.scoring.client.transport import Client, endpoint_name, make_client, open_transport
 from argilla_admap.scoring.options import ScoreOptions
-from argilla_admap.scoring.prices import Budget, find_price
-from argilla_admap.scoring.store import Store
-from argilla_admap.scoring.throttle import Throttle
-from argilla_admap.scoring.transport import Client, endpoint_name, make_client, open_transport
 
 __all__ = ["Desk"]
 
@@ -81,11 +81,11 @@ class Desk:
             name,
         )
         if options.batch and not side:
-            from argilla_admap.scoring.batch import BatchCalls
+            from argilla_admap.scoring.batch.routes import BatchCalls
 
             calls: Calls = BatchCalls(*shared, client=client)
         elif self._beside_batches() and not side:
-            from argilla_admap.scoring.batch import CallsBesideBatches
+            from argilla_admap.scoring.batch.routes import CallsBesideBatches
 
             calls = CallsBesideBatches(*shared, client=client)
         else:
@@ -103,7 +103,7 @@ class Desk:
         waiting, _ = waiting_in_batches(self.store.path)
         if waiting and self._options.ask_waiting:
             warn(f"{waiting:,} judgements wait in batches; those of them that this run asks too are paid for twice")
-        from argilla_admap.scoring.batch import CallsBesideBatches
+        from argilla_admap.scoring.batch.routes import CallsBesideBatches
 
         beside = [calls for calls in self.opened.values() if isinstance(calls, CallsBesideBatches)]
         for calls in beside:

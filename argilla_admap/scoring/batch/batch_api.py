@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from argilla_admap.errors import JudgeRefused, ScoringError
-from argilla_admap.scoring.faults import server_words
+from argilla_admap.scoring.client.failures import server_words
 
 __all__ = ["PART", "BatchApi", "BatchState", "Gone", "Unsure"]
 

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from argilla_admap.scoring.faults import Cure, Fault, Unreadable
-from argilla_admap.scoring.prices import Price
-from argilla_admap.scoring.question import Question, Tally, usage_of
-from argilla_admap.scoring.store import Known, Store
+from argilla_admap.scoring.cache.store import Known, Store
+from argilla_admap.scoring.client.budget import Price
+from argilla_admap.scoring.client.failures import Cure, Fault, Unreadable
+from argilla_admap.scoring.client.request import Question, Tally, usage_of
 
 __all__ = ["Receipt", "TokenRatio", "open_reply"]
 

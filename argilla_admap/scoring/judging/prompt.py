@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from argilla_admap.scoring.rubric import Rubric
+from argilla_admap.scoring.judging.rubric import Rubric
 
 __all__ = ["PROMPT_VERSION", "Instructions", "neutral", "question_text"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from argilla_admap.errors import AdmapError
-from argilla_admap.scoring.transport import ConnectionFailed
+from argilla_admap.scoring.client.transport import ConnectionFailed
 
 if TYPE_CHECKING:
-    from argilla_admap.scoring.transport import Reply, Transport
+    from argilla_admap.scoring.client.transport import Reply, Transport
 
 __all__ = ["ending", "ending_models", "listed_models"]
 

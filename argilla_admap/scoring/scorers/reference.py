@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.embeddings import LOCAL, Embedded, Embedder, EndpointEmbedder, LocalEmbedder, cosine
-from argilla_admap.scoring.faults import Unreadable
-from argilla_admap.scoring.question import Reading
+from argilla_admap.scoring.client.failures import Unreadable
+from argilla_admap.scoring.client.request import Reading
 from argilla_admap.scoring.scorer import ScoredCompletion, ScorerOption, Work
+from argilla_admap.scoring.scorers.embedders import LOCAL, Embedded, Embedder, EndpointEmbedder, LocalEmbedder, cosine
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from argilla_admap.scoring.calls import Calls
-    from argilla_admap.scoring.desk import Desk
+    from argilla_admap.scoring.client.dispatcher import Calls
     from argilla_admap.scoring.options import ScoreOptions
+    from argilla_admap.scoring.session import Desk
 
 __all__ = ["OPTIONS", "SCORER", "ReferenceScorer"]
 

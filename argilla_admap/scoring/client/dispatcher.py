@@ -14,15 +14,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from argilla_admap.errors import JudgeRefused, ScoringError
-from argilla_admap.scoring.claims import Claims
-from argilla_admap.scoring.faults import Cure, Fault, Health, diagnose
-from argilla_admap.scoring.job import Group, Job, Ticket
-from argilla_admap.scoring.prices import Budget, Price
-from argilla_admap.scoring.question import Answer, Question, Tally
-from argilla_admap.scoring.receipt import TokenRatio, open_reply
-from argilla_admap.scoring.store import Known, Store
-from argilla_admap.scoring.throttle import Throttle
-from argilla_admap.scoring.transport import ConnectionFailed, TimedOut, Transport, Unreachable
+from argilla_admap.scoring.cache.locks import Claims
+from argilla_admap.scoring.cache.store import Known, Store
+from argilla_admap.scoring.client.budget import Budget, Price
+from argilla_admap.scoring.client.concurrency import Throttle
+from argilla_admap.scoring.client.failures import Cure, Fault, Health, diagnose
+from argilla_admap.scoring.client.request import Answer, Question, Tally
+from argilla_admap.scoring.client.response import TokenRatio, open_reply
+from argilla_admap.scoring.client.task import Group, Job, Ticket
+from argilla_admap.scoring.client.transport import ConnectionFailed, TimedOut, Transport, Unreachable
 
 __all__ = ["Calls"]
 

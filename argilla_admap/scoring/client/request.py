@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
-from argilla_admap.scoring.store import Known
+from argilla_admap.scoring.cache.store import Known
 
 __all__ = ["Answer", "Question", "Reading", "Tally", "usage_of"]
 

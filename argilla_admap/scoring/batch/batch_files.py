@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from argilla_admap.scoring.question import Question
+from argilla_admap.scoring.client.request import Question
 
 __all__ = ["Gathered", "read_line", "sweep"]
 

@@ -23,8 +23,8 @@ from typing import Any
 import orjson
 
 from argilla_admap.errors import InputError, JudgeRefused
-from argilla_admap.scoring.faults import Unreadable, server_words
-from argilla_admap.scoring.transport import ConnectionFailed, Reply, Transport
+from argilla_admap.scoring.client.failures import Unreadable, server_words
+from argilla_admap.scoring.client.transport import ConnectionFailed, Reply, Transport
 
 __all__ = ["DIALECTS", "Asked", "Dialect", "find_dialect"]
 

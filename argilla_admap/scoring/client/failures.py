@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import orjson
 
-from argilla_admap.scoring.limits import retry_after
+from argilla_admap.scoring.client.rate_limit import retry_after
 
 __all__ = ["Cure", "Fault", "Health", "Unreadable", "diagnose"]
 

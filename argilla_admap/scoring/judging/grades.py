@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from argilla_admap.scoring.faults import Unreadable
-from argilla_admap.scoring.question import Reading
-from argilla_admap.scoring.rubric import SCALE
+from argilla_admap.scoring.client.failures import Unreadable
+from argilla_admap.scoring.client.request import Reading
+from argilla_admap.scoring.judging.rubric import SCALE
 
 __all__ = ["BELIEVABLE_MASS", "Logprobs", "read_choice", "read_choices"]
 

@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from argilla_admap.scoring.dialect import Dialect, filled
-from argilla_admap.scoring.faults import Unreadable
-from argilla_admap.scoring.models import ending_models
-from argilla_admap.scoring.prompt import PROMPT_VERSION, Instructions, question_text
-from argilla_admap.scoring.question import Reading
-from argilla_admap.scoring.reading import BELIEVABLE_MASS, read_choices
-from argilla_admap.scoring.rubric import SCALE, read_rubric
+from argilla_admap.scoring.cache.store import Known
+from argilla_admap.scoring.client.failures import Unreadable
+from argilla_admap.scoring.client.request import Reading
+from argilla_admap.scoring.judging.capabilities import Dialect, filled
+from argilla_admap.scoring.judging.grades import BELIEVABLE_MASS, read_choices
+from argilla_admap.scoring.judging.items import Sheet, key_prefix
+from argilla_admap.scoring.judging.models import ending_models
+from argilla_admap.scoring.judging.prompt import PROMPT_VERSION, Instructions, question_text
+from argilla_admap.scoring.judging.rubric import SCALE, read_rubric
+from argilla_admap.scoring.judging.tokens import TokenCounter, estimate_tokens, most_tokens, quick_tokens
 from argilla_admap.scoring.scorer import ScoredCompletion, Work
-from argilla_admap.scoring.sheet import Sheet, key_prefix
-from argilla_admap.scoring.store import Known
-from argilla_admap.scoring.tokens import TokenCounter, estimate_tokens, most_tokens, quick_tokens
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from argilla_admap.scoring.calls import Calls
-    from argilla_admap.scoring.desk import Desk
+    from argilla_admap.scoring.client.dispatcher import Calls
     from argilla_admap.scoring.options import ScoreOptions
+    from argilla_admap.scoring.session import Desk
 
 __all__ = ["SCORER", "JudgeScorer"]
 

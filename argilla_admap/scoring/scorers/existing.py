@@ -12,8 +12,8 @@ from argilla_admap.scoring.scorer import ScoredCompletion, Work
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from argilla_admap.scoring.desk import Desk
     from argilla_admap.scoring.options import ScoreOptions
+    from argilla_admap.scoring.session import Desk
 
 __all__ = ["SCORER", "ExistingScorer"]
 

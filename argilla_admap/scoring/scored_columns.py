@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.records import SCORED_SCHEMA
-from argilla_admap.scoring.existing import ExistingScorer
 from argilla_admap.scoring.scorer import ScoredCompletion
+from argilla_admap.scoring.scorers.existing import ExistingScorer
 
 __all__ = ["Count", "completions_of", "row_groups", "scored_batch", "scored_schema"]
 

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from argilla_admap.scoring.question import Answer, Question
+from argilla_admap.scoring.client.request import Answer, Question
 
 __all__ = ["Group", "Job", "Ticket"]
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from argilla_admap.errors import AdmapError
-from argilla_admap.scoring.batches import Batches
-from argilla_admap.scoring.calls import Calls
-from argilla_admap.scoring.prices import Price
-from argilla_admap.scoring.question import Answer, Question
+from argilla_admap.scoring.batch.batches import Batches
+from argilla_admap.scoring.client.budget import Price
+from argilla_admap.scoring.client.dispatcher import Calls
+from argilla_admap.scoring.client.request import Answer, Question
 
 __all__ = ["BatchCalls", "CallsBesideBatches"]
 

@@ -16,14 +16,14 @@ from typing import Any
 import orjson
 
 from argilla_admap.errors import JudgeRefused, ScoringError
-from argilla_admap.scoring.batch_api import BatchApi, BatchState, Gone, Unsure
-from argilla_admap.scoring.batch_book import BatchBook, Part, Replied, Waiting
-from argilla_admap.scoring.batch_file import Gathered, read_line, sweep
-from argilla_admap.scoring.calls import Calls
-from argilla_admap.scoring.faults import Cure, Unreadable, diagnose, server_words
-from argilla_admap.scoring.prices import Price
-from argilla_admap.scoring.question import Answer, Question, usage_of
-from argilla_admap.scoring.store import Known
+from argilla_admap.scoring.batch.batch_api import BatchApi, BatchState, Gone, Unsure
+from argilla_admap.scoring.batch.batch_files import Gathered, read_line, sweep
+from argilla_admap.scoring.batch.ledger import BatchBook, Part, Replied, Waiting
+from argilla_admap.scoring.cache.store import Known
+from argilla_admap.scoring.client.budget import Price
+from argilla_admap.scoring.client.dispatcher import Calls
+from argilla_admap.scoring.client.failures import Cure, Unreadable, diagnose, server_words
+from argilla_admap.scoring.client.request import Answer, Question, usage_of
 
 __all__ = ["WAITS", "Batches"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.reward_dialects import Asked
+from argilla_admap.scoring.scorers.reward_servers import Asked
 
 __all__ = ["LocalReward"]
 

@@ -20,16 +20,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.collector import seldom_collected
-from argilla_admap.scoring.columns import Count, row_groups, scored_batch, scored_schema
-from argilla_admap.scoring.desk import Desk
+from argilla_admap.scoring.client.collector import seldom_collected
 from argilla_admap.scoring.options import ScoreOptions
-from argilla_admap.scoring.scored import Scored, kept
+from argilla_admap.scoring.output import Scored, kept
+from argilla_admap.scoring.scored_columns import Count, row_groups, scored_batch, scored_schema
 from argilla_admap.scoring.scorer import Scorer, Work, find_scorer
+from argilla_admap.scoring.session import Desk
 from argilla_admap.tables import RecordStream, check_writable
 
 if TYPE_CHECKING:
-    from argilla_admap.scoring.transport import Client
+    from argilla_admap.scoring.client.transport import Client
 
 __all__ = ["Progress", "Scored", "estimate", "score"]
 
@@ -226,7 +226,7 @@ class _Run:
         Returns:
             for each scorer, the judgements that the store held before.
         """
-        from argilla_admap.scoring.batch import BatchCalls
+        from argilla_admap.scoring.batch.routes import BatchCalls
 
         waiting, known_before = True, None
         while waiting:

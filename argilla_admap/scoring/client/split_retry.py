@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from argilla_admap.scoring.question import Question
-from argilla_admap.scoring.store import Known
+from argilla_admap.scoring.cache.store import Known
+from argilla_admap.scoring.client.request import Question
 
 if TYPE_CHECKING:
-    from argilla_admap.scoring.calls import Calls
+    from argilla_admap.scoring.client.dispatcher import Calls
 
 __all__ = ["Divisible", "ask_in_parts"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from argilla_admap.scoring.limits import Limits, Refusals, Verdict
+from argilla_admap.scoring.client.rate_limit import Limits, Refusals, Verdict
 
 __all__ = ["Level", "Throttle"]
 

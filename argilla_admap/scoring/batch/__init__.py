@@ -1,0 +1,1 @@
+"""The Batch API: half the price, answers within a day."""

@@ -1,0 +1,1 @@
+"""What was paid for is kept in one SQLite file, and never asked twice."""

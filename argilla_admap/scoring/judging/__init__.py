@@ -1,0 +1,1 @@
+"""A language model as the judge: the question, its rubric, and the grade in its answer."""
