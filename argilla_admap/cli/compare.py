@@ -35,7 +35,7 @@ def command(map_a: str, map_b: str, output: Path | None, dry_run: bool, as_json:
     """
     import json
 
-    from argilla_admap.mapping.comparison import compare_maps
+    from argilla_admap.mapping.analysis.comparison import compare_maps
     from argilla_admap.mapping.data_map import DataMap
 
     for source in (map_a, map_b):

@@ -20,8 +20,8 @@ from argilla_admap.cli.output import (
 from argilla_admap.cli.scoring_options import input_options
 
 if TYPE_CHECKING:
-    from argilla_admap.mapping.coordinates import Thresholds
     from argilla_admap.mapping.data_map import DataMap
+    from argilla_admap.mapping.regions.coordinates import Thresholds
 
 __all__ = ["command"]
 
@@ -78,7 +78,7 @@ def command(
     given = _thresholds(thresholds) if thresholds else None
     stream = pipeline.open_scored(scored, say=note, **reading)
     if length_control:
-        from argilla_admap.mapping.bias import control_length
+        from argilla_admap.mapping.analysis.bias import control_length
 
         stream = control_length(stream, excess_only=length_control == "excess")
         slope = stream.info["length_control"]["scores"]["per_doubling"]
@@ -103,8 +103,8 @@ def _thresholds(text: str) -> DataMap | Thresholds:
         InputError: neither a map nor two numbers.
     """
     from argilla_admap.errors import InputError
-    from argilla_admap.mapping.coordinates import Thresholds
     from argilla_admap.mapping.data_map import DataMap
+    from argilla_admap.mapping.regions.coordinates import Thresholds
 
     if Path(text).is_file() or "," not in text:
         return DataMap.read(text)

@@ -42,7 +42,7 @@ def command(data_map: str, output: Path, dataset: str | None, title: str | None,
 
     Example: admap report map.parquet -o map.html
     """
-    from argilla_admap.mapping.bias import measure_bias
+    from argilla_admap.mapping.analysis.bias import measure_bias
     from argilla_admap.mapping.data_map import DataMap
     from argilla_admap.report.bias_words import bias_figures
     from argilla_admap.report.page import write_page

@@ -11,8 +11,8 @@ from argilla_admap.cli.output import dry_run_option, emit, json_option, keep_the
 from argilla_admap.errors import InputError
 
 if TYPE_CHECKING:
+    from argilla_admap.mapping.analysis.selection import Selection
     from argilla_admap.mapping.data_map import DataMap
-    from argilla_admap.mapping.selection import Selection
     from argilla_admap.tables import RecordStream
 
 __all__ = ["command"]
@@ -60,8 +60,8 @@ def command(
 
     Example: admap select map.parquet -o train.jsonl --region high_avg --max-p-wrong 0.5 --stratify source
     """
+    from argilla_admap.mapping.analysis.selection import Rules, chosen_stream, select_records
     from argilla_admap.mapping.data_map import DataMap
-    from argilla_admap.mapping.selection import Rules, chosen_stream, select_records
 
     if output is None and not dry_run:
         raise click.UsageError("Say where the records go with -o FILE (or look first with --dry-run).")
@@ -92,7 +92,7 @@ def _vectors(embeddings: str | None, data_map: DataMap) -> Any:
     if embeddings is None:
         return None
     if embeddings == "position":
-        from argilla_admap.mapping.selection import map_vectors
+        from argilla_admap.mapping.analysis.selection import map_vectors
 
         return map_vectors(data_map.frame)
     from argilla_admap.formats.vectors import read_vectors

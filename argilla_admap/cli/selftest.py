@@ -27,7 +27,7 @@ def command(data_map: str, kind: str, rate: float, rounds: int, seed: int, as_js
     Example: admap selftest map.parquet
     """
     from argilla_admap import pipeline
-    from argilla_admap.mapping.selftest import selftest
+    from argilla_admap.mapping.analysis.selftest import selftest
     from argilla_admap.report.words import sentence
 
     result = selftest(pipeline.open_scored(data_map, say=note), kind=kind, rate=rate, rounds=rounds, seed=seed)

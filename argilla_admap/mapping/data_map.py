@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.agreement import agreement, uncentred_cosine
-from argilla_admap.mapping.arrays import Floats
-from argilla_admap.mapping.association import HIGH_ASSOCIATION, cramers_v
-from argilla_admap.mapping.columns import coded_column, double_column, names_column
-from argilla_admap.mapping.contested import contested
-from argilla_admap.mapping.coordinates import (
+from argilla_admap.mapping.checks.detectors import detect
+from argilla_admap.mapping.data.arrays import Floats
+from argilla_admap.mapping.data.arrow_columns import coded_column, double_column, names_column
+from argilla_admap.mapping.data.observations import Observations, observe, scores_of_samples
+from argilla_admap.mapping.regions.association import HIGH_ASSOCIATION, cramers_v
+from argilla_admap.mapping.regions.coordinates import (
     ASSUMED_NOISE,
     REGIONS,
     Thresholds,
@@ -26,15 +26,15 @@ from argilla_admap.mapping.coordinates import (
     region_confidence,
     with_noise,
 )
-from argilla_admap.mapping.detectors import detect
-from argilla_admap.mapping.diagnosis import diagnose
-from argilla_admap.mapping.evidence import Evidence
-from argilla_admap.mapping.flags import FLAGS, flag_records
-from argilla_admap.mapping.labels import prepare_labels
-from argilla_admap.mapping.observations import Observations, observe, scores_of_samples
-from argilla_admap.mapping.regions import Given, lay_out
-from argilla_admap.mapping.sources import noise_by_source, sorted_by_source, sources_by_region, worse_sources
-from argilla_admap.mapping.transitivity import strengths_elsewhere
+from argilla_admap.mapping.regions.flags import FLAGS, flag_records
+from argilla_admap.mapping.regions.sources import noise_by_source, sorted_by_source, sources_by_region, worse_sources
+from argilla_admap.mapping.regions.splits import Given, lay_out
+from argilla_admap.mapping.wrong.agreement import agreement, uncentred_cosine
+from argilla_admap.mapping.wrong.contested import contested
+from argilla_admap.mapping.wrong.diagnosis import diagnose
+from argilla_admap.mapping.wrong.labels import prepare_labels
+from argilla_admap.mapping.wrong.other_records import strengths_elsewhere
+from argilla_admap.mapping.wrong.reasons import Evidence
 from argilla_admap.records import MAP_FIELDS, SCORED_SCHEMA
 from argilla_admap.stored import read_stored
 from argilla_admap.tables import RecordStream, read_stream, write_parquet

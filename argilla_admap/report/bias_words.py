@@ -15,7 +15,7 @@ _GROUPS = 8
 
 
 def bias_figures(bias: Mapping[str, Any]) -> list[Figure]:
-    """The lines of `argilla_admap.mapping.bias.Bias.as_json()`; a part that the data do not tell has none."""
+    """The lines of `argilla_admap.mapping.analysis.bias.Bias.as_json()`; a part that the data do not tell has none."""
     return [
         *_length(bias["length"]),
         *_position(bias),
@@ -98,7 +98,7 @@ def _agreement(other: str, by_source: Sequence[Mapping[str, Any]], by_language: 
 
 
 def comparison_figures(answer: Mapping[str, Any]) -> list[Figure]:
-    """The lines of `argilla_admap.mapping.comparison.Comparison.answer`."""
+    """The lines of `argilla_admap.mapping.analysis.comparison.Comparison.answer`."""
     regions, orders, doubts = answer["regions"], answer["completions"], answer["p_wrong"]
     figures = [
         Figure(

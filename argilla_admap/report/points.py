@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.traits import flat_numbers, list_sizes
+from argilla_admap.mapping.wrong.features import flat_numbers, list_sizes
 from argilla_admap.records import MAP_FIELDS
 from argilla_admap.tables import RecordStream
 

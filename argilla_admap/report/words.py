@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from argilla_admap.mapping.association import HIGH_ASSOCIATION, cramers_v
+from argilla_admap.mapping.regions.association import HIGH_ASSOCIATION, cramers_v
 from argilla_admap.records import printable
 from argilla_admap.report.points import REGIONS, Points
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Bools, Floats
+from argilla_admap.mapping.data.arrays import Bools, Floats
 from argilla_admap.mapping.data_map import build_map
 from tests.mapping.plain import load, scored_stream
 from tests.mapping.planting import (

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from playwright.sync_api import Page, sync_playwright
 
-from argilla_admap.mapping.coordinates import REGIONS, fit_thresholds
+from argilla_admap.mapping.regions.coordinates import REGIONS, fit_thresholds
 from argilla_admap.records import MAP_SCHEMA
 from argilla_admap.report.page import write_page
 from argilla_admap.tables import read_stream, write_parquet

@@ -19,15 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
-from argilla_admap.mapping.blocks import evidence_blocks
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
+from argilla_admap.mapping.data.observations import Observations, observe
 from argilla_admap.mapping.data_map import as_scored, build_map
-from argilla_admap.mapping.diagnosis import items_of
-from argilla_admap.mapping.labels import Labels, prepare_labels
-from argilla_admap.mapping.mixture import Group, Mixture, fit_mixture, posterior
-from argilla_admap.mapping.observations import Observations, observe
-from argilla_admap.mapping.predictor import predict
-from argilla_admap.mapping.transitivity import strengths_elsewhere
+from argilla_admap.mapping.wrong.diagnosis import items_of
+from argilla_admap.mapping.wrong.feature_groups import evidence_blocks
+from argilla_admap.mapping.wrong.labels import Labels, prepare_labels
+from argilla_admap.mapping.wrong.mixture import Group, Mixture, fit_mixture, posterior
+from argilla_admap.mapping.wrong.other_records import strengths_elsewhere
+from argilla_admap.mapping.wrong.predictor import predict
 from tests.mapping.plain import load, scored_stream
 from tests.mapping.planting import Rows, binarise, calibration_error, draw_completions, found, one_sample, plant
 

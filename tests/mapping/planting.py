@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Bools, Floats
+from argilla_admap.mapping.data.arrays import Bools, Floats
 
 Rows = list[dict[str, Any]]
 

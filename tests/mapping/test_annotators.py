@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from argilla_admap.mapping.annotators import dawid_skene, krippendorff_alpha
+from argilla_admap.mapping.analysis.annotators import dawid_skene, krippendorff_alpha
 from tests.mapping.plain import DATA
 
 ORACLE = json.loads((DATA.parent / "annotators_oracle.json").read_text())

@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import t as student
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.bias import control_length, measure_bias, within_slopes
-from argilla_admap.mapping.traits import LANGUAGES, family_of, read_traits
+from argilla_admap.mapping.analysis.bias import control_length, measure_bias, within_slopes
+from argilla_admap.mapping.wrong.features import LANGUAGES, family_of, read_traits
 from argilla_admap.tables import RecordStream
 from tests.mapping.plain import scored_stream
 

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.comparison import MOVED_COLUMNS, cohen_kappa, compare_frames, compare_maps, rank_correlation
+from argilla_admap.mapping.analysis.comparison import MOVED_COLUMNS, cohen_kappa, compare_frames, compare_maps, rank_correlation
 from argilla_admap.mapping.data_map import build_map
 from tests.mapping.plain import scored_stream
 from tests.mapping.test_bias import rows_of

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.arrays import offsets_of
-from argilla_admap.mapping.coordinates import (
+from argilla_admap.mapping.data.arrays import offsets_of
+from argilla_admap.mapping.data_map import DataMap, build_map
+from argilla_admap.mapping.regions.coordinates import (
     HIGH_AVG,
     HIGH_VAR,
     LOW_AVG,
@@ -22,7 +23,6 @@ from argilla_admap.mapping.coordinates import (
     cut_above,
     fit_thresholds,
 )
-from argilla_admap.mapping.data_map import DataMap, build_map
 from argilla_admap.tables import RecordStream
 from tests.mapping.plain import DATA, load, scored_stream
 

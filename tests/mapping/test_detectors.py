@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from argilla_admap.mapping.data_map import build_map
-from argilla_admap.mapping.transitivity import strengths_elsewhere
+from argilla_admap.mapping.wrong.other_records import strengths_elsewhere
 from tests.mapping.plain import scored_stream
 
 LONG = (

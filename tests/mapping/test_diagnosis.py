@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from argilla_admap.mapping.data.observations import observe
 from argilla_admap.mapping.data_map import as_scored, build_map
-from argilla_admap.mapping.diagnosis import diagnose
-from argilla_admap.mapping.labels import prepare_labels
-from argilla_admap.mapping.mixture import Group, Mixture, posterior
-from argilla_admap.mapping.observations import observe
+from argilla_admap.mapping.wrong.diagnosis import diagnose
+from argilla_admap.mapping.wrong.labels import prepare_labels
+from argilla_admap.mapping.wrong.mixture import Group, Mixture, posterior
 from tests.mapping.plain import DATA, LLMBAR, load, scored_stream
 from tests.mapping.planting import calibration_error, draw_completions, found, plant
 
@@ -62,7 +62,7 @@ def test_the_order_of_the_rows_is_irrelevant_to_the_fit_too(seed, k, random):
 
 
 def test_the_records_that_the_fit_looks_at_do_not_depend_on_the_order_of_the_rows(monkeypatch):
-    monkeypatch.setattr("argilla_admap.mapping.diagnosis.FIT_RECORDS", 90)
+    monkeypatch.setattr("argilla_admap.mapping.wrong.diagnosis.FIT_RECORDS", 90)
     rows, _ = synthetic(200, seed=6)
     first, second = p_of(rows), p_of(rows[::-1])
     assert all(first[i] == pytest.approx(second[i], abs=1e-9) for i in first)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from argilla_admap.mapping.blocks import BOUND, evidence_blocks
-from argilla_admap.mapping.contested import contested, vote_shares
-from argilla_admap.mapping.coordinates import Coordinates, Thresholds
-from argilla_admap.mapping.flags import FLAGS, flag_records
-from argilla_admap.mapping.labels import POWER, prepare_labels
-from argilla_admap.mapping.observations import observe
-from argilla_admap.mapping.predictor import Items
-from argilla_admap.mapping.regions import Given, lay_out
+from argilla_admap.mapping.data.observations import observe
+from argilla_admap.mapping.regions.coordinates import Coordinates, Thresholds
+from argilla_admap.mapping.regions.flags import FLAGS, flag_records
+from argilla_admap.mapping.regions.splits import Given, lay_out
+from argilla_admap.mapping.wrong.contested import contested, vote_shares
+from argilla_admap.mapping.wrong.feature_groups import BOUND, evidence_blocks
+from argilla_admap.mapping.wrong.labels import POWER, prepare_labels
+from argilla_admap.mapping.wrong.predictor import Items
 from tests.mapping.plain import scored_stream
 
 NAN = np.nan

@@ -17,13 +17,13 @@ from scipy.stats import binomtest, spearmanr
 from sklearn.metrics import cohen_kappa_score
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.annotators import dawid_skene, krippendorff_alpha
-from argilla_admap.mapping.association import cramers_v
-from argilla_admap.mapping.bias import control_length, measure_bias
-from argilla_admap.mapping.comparison import cohen_kappa, compare_maps, rank_correlation
+from argilla_admap.mapping.analysis.annotators import dawid_skene, krippendorff_alpha
+from argilla_admap.mapping.analysis.bias import control_length, measure_bias
+from argilla_admap.mapping.analysis.comparison import cohen_kappa, compare_maps, rank_correlation
+from argilla_admap.mapping.analysis.selection import Rules, map_vectors, quotas, select_records
+from argilla_admap.mapping.analysis.selftest import selftest
 from argilla_admap.mapping.data_map import build_map
-from argilla_admap.mapping.selection import Rules, map_vectors, quotas, select_records
-from argilla_admap.mapping.selftest import selftest
+from argilla_admap.mapping.regions.association import cramers_v
 from argilla_admap.report.bias_words import bias_figures, comparison_figures
 from argilla_admap.report.points import gather_points
 from argilla_admap.report.words import headline, map_figures

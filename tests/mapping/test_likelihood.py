@@ -8,8 +8,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from argilla_admap.mapping.likelihood import MAX_EXACT, half_log_odds, log_permanent, stories, thinned
-from argilla_admap.mapping.mixture import LAPSE, LAPSE_OF_PAIRS, SCALES, SPREAD, Group, Mixture, posterior
+from argilla_admap.mapping.wrong.likelihood import MAX_EXACT, half_log_odds, log_permanent, stories, thinned
+from argilla_admap.mapping.wrong.mixture import LAPSE, LAPSE_OF_PAIRS, SCALES, SPREAD, Group, Mixture, posterior
 
 
 def centred(values):

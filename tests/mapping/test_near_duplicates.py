@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from argilla_admap.mapping import near_duplicates
-from argilla_admap.mapping.alike import Effort, Words, same_answer, same_question
+from argilla_admap.mapping.data import near_duplicates
+from argilla_admap.mapping.data.observations import observe
+from argilla_admap.mapping.data.same_text import Effort, Words, same_answer, same_question
 from argilla_admap.mapping.data_map import build_map
-from argilla_admap.mapping.observations import observe
 from tests.mapping.plain import scored_stream
 from tests.mapping.test_detectors import LONGER, WALK, filler, issues_of, pair
 

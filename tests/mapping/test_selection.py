@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.coordinates import REGIONS, fit_thresholds
-from argilla_admap.mapping.selection import (
+from argilla_admap.mapping.analysis.selection import (
     Rules,
     chosen_stream,
     facility_location,
@@ -23,6 +22,7 @@ from argilla_admap.mapping.selection import (
     quotas,
     select_records,
 )
+from argilla_admap.mapping.regions.coordinates import REGIONS, fit_thresholds
 from argilla_admap.tables import RecordStream
 
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from argilla_admap.cli.map import command as map_command
 from argilla_admap.cli.selftest import command as selftest_command
 from argilla_admap.errors import InputError
+from argilla_admap.mapping.analysis.selftest import calibration_error, rank_quality, selftest
 from argilla_admap.mapping.data_map import DataMap
-from argilla_admap.mapping.selftest import calibration_error, rank_quality, selftest
 from argilla_admap.records import MAP_FIELDS
 from argilla_admap.tables import read_stream, write_parquet
 from tests.mapping.plain import DATA, LLMBAR, load, scored_stream

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from argilla_admap.mapping.data_map import build_map
-from argilla_admap.mapping.sources import FEWEST, MOST, noise_by_source, sources_by_region, worse_sources
+from argilla_admap.mapping.regions.sources import FEWEST, MOST, noise_by_source, sources_by_region, worse_sources
 from tests.mapping.plain import scored_stream
 from tests.report.maps import made_up_rows
 

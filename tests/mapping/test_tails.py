@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import norm, rankdata
 
 from argilla_admap.mapping.data_map import build_map
-from argilla_admap.mapping.labels import prepare_labels
-from argilla_admap.mapping.tails import long_tailed, normal_scores, ranks_say_more, shared, spans
+from argilla_admap.mapping.wrong.labels import prepare_labels
+from argilla_admap.mapping.wrong.tails import long_tailed, normal_scores, ranks_say_more, shared, spans
 from tests.mapping.plain import DATA, load, scored_stream
 from tests.mapping.planting import binarise, calibration_error, draw_completions, found, plant
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
-from argilla_admap.mapping.blocks import OTHER_RECORDS, evidence_blocks, other_records
-from argilla_admap.mapping.labels import Labels
-from argilla_admap.mapping.likelihood import MAX_EXACT, half_log_odds
-from argilla_admap.mapping.mixture import Group, Mixture, fit_mixture, posterior
-from argilla_admap.mapping.observations import Observations
-from argilla_admap.mapping.predictor import FOLDS, Block, Items, Prediction, folds_of, predict
-from argilla_admap.mapping.transitivity import strengths_elsewhere
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
+from argilla_admap.mapping.data.observations import Observations
+from argilla_admap.mapping.wrong.feature_groups import OTHER_RECORDS, evidence_blocks, other_records
+from argilla_admap.mapping.wrong.labels import Labels
+from argilla_admap.mapping.wrong.likelihood import MAX_EXACT, half_log_odds
+from argilla_admap.mapping.wrong.mixture import Group, Mixture, fit_mixture, posterior
+from argilla_admap.mapping.wrong.other_records import strengths_elsewhere
+from argilla_admap.mapping.wrong.predictor import FOLDS, Block, Items, Prediction, folds_of, predict
 
 __all__ = ["MIN_GAIN", "Diagnosis", "diagnose", "items_of"]
 

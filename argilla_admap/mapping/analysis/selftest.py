@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.data.observations import Observations, observe
 from argilla_admap.mapping.data_map import as_scored
-from argilla_admap.mapping.diagnosis import Diagnosis, diagnose
-from argilla_admap.mapping.labels import prepare_labels
-from argilla_admap.mapping.observations import Observations, observe
-from argilla_admap.mapping.transitivity import strengths_elsewhere
+from argilla_admap.mapping.wrong.diagnosis import Diagnosis, diagnose
+from argilla_admap.mapping.wrong.labels import prepare_labels
+from argilla_admap.mapping.wrong.other_records import strengths_elsewhere
 from argilla_admap.tables import RecordStream
 
 __all__ = ["KINDS", "SelfTest", "calibration_error", "rank_quality", "selftest"]

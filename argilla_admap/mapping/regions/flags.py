@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Bools, Floats
-from argilla_admap.mapping.coordinates import cut_above
+from argilla_admap.mapping.data.arrays import Bools, Floats
+from argilla_admap.mapping.regions.coordinates import cut_above
 
 __all__ = ["BOUNDARY_CONFIDENCE", "CONTESTED", "FLAGS", "LIKELY_WRONG", "flag_records"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Floats, Ints, groups_by_size
+from argilla_admap.mapping.data.arrays import Floats, Ints, groups_by_size
 
 __all__ = ["agreement", "uncentred_cosine"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Bools, Floats, Ints, UInts
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, UInts
 
 __all__ = ["strengths_elsewhere"]
 

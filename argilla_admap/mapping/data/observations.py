@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from argilla_admap.mapping.arrays import Bools, Floats, Ints, UInts, offsets_of
-from argilla_admap.mapping.columns import double_column
-from argilla_admap.mapping.near_duplicates import Prompts, join_alike, word_keys
-from argilla_admap.mapping.text_features import TextFacts, facts_of, fingerprints, hashed_words, join_facts, prompt_facts
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, UInts, offsets_of
+from argilla_admap.mapping.data.arrow_columns import double_column
+from argilla_admap.mapping.data.near_duplicates import Prompts, join_alike, word_keys
+from argilla_admap.mapping.data.text_features import TextFacts, facts_of, fingerprints, hashed_words, join_facts, prompt_facts
 from argilla_admap.tables import RecordStream
 
 __all__ = ["Observations", "observe", "scores_of_samples"]

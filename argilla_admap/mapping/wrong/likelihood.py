@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Bools, Floats
+from argilla_admap.mapping.data.arrays import Bools, Floats
 
 __all__ = ["MAX_EXACT", "STORIES", "half_log_odds", "log_permanent", "log_uniform", "stories", "thinned"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Bools, Ints
-from argilla_admap.mapping.coordinates import Coordinates, Cuts, Thresholds, assign_regions, fit_thresholds
+from argilla_admap.mapping.data.arrays import Bools, Ints
+from argilla_admap.mapping.regions.coordinates import Coordinates, Cuts, Thresholds, assign_regions, fit_thresholds
 
 __all__ = ["Given", "Layout", "lay_out"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from argilla_admap.mapping.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 
 __all__ = ["coded_column", "double_column", "names_column"]
 

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from argilla_admap.mapping.arrays import Floats, Ints, offsets_of
-from argilla_admap.mapping.observations import OTHER_JUDGE
+from argilla_admap.mapping.data.arrays import Floats, Ints, offsets_of
+from argilla_admap.mapping.data.observations import OTHER_JUDGE
 from argilla_admap.tables import RecordStream
 
 __all__ = ["FAMILIES", "LANGUAGES", "Traits", "families_of", "family_of", "flat_numbers", "list_sizes", "read_traits"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-from argilla_admap.mapping.arrays import Floats, Ints
+from argilla_admap.mapping.data.arrays import Floats, Ints
 
 __all__ = ["long_tailed", "normal_scores", "ranks_say_more", "shared", "spans"]
 

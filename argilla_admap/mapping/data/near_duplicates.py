@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from argilla_admap.mapping.alike import Effort, Words, same_answer, same_question
-from argilla_admap.mapping.arrays import Bools, Ints, UInts
-from argilla_admap.mapping.text_features import TEXTS_AT_ONCE, TextFacts, fingerprints
+from argilla_admap.mapping.data.arrays import Bools, Ints, UInts
+from argilla_admap.mapping.data.same_text import Effort, Words, same_answer, same_question
+from argilla_admap.mapping.data.text_features import TEXTS_AT_ONCE, TextFacts, fingerprints
 from argilla_admap.tables import RecordStream
 
 __all__ = ["Prompts", "join_alike", "sketches", "word_keys"]

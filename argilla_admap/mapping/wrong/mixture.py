@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Bools, Floats, Ints
-from argilla_admap.mapping.likelihood import MAX_EXACT, STORIES, log_uniform, stories, thinned
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.wrong.likelihood import MAX_EXACT, STORIES, log_uniform, stories, thinned
 
 __all__ = ["LAPSE", "Group", "Mixture", "fit_mixture", "posterior"]
 

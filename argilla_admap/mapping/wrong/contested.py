@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
-from argilla_admap.mapping.observations import Observations
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
+from argilla_admap.mapping.data.observations import Observations
 
 __all__ = ["contested", "vote_shares"]
 

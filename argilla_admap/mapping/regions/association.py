@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Ints
+from argilla_admap.mapping.data.arrays import Ints
 
 __all__ = ["HIGH_ASSOCIATION", "cramers_v"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Bools, Floats, Ints
-from argilla_admap.mapping.tails import long_tailed, normal_scores, ranks_say_more, shared
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.wrong.tails import long_tailed, normal_scores, ranks_say_more, shared
 
 __all__ = ["Labels", "outside_scale", "prepare_labels"]
 

@@ -9,11 +9,11 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.linalg import lsqr
 
-from argilla_admap.mapping.arrays import Bools, Floats, Ints
-from argilla_admap.mapping.labels import Labels
-from argilla_admap.mapping.observations import Observations
-from argilla_admap.mapping.predictor import FOLDS, Block, Items, centre, coded_block, dense_block
-from argilla_admap.mapping.tails import normal_scores, ranks_say_more, shared
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.data.observations import Observations
+from argilla_admap.mapping.wrong.labels import Labels
+from argilla_admap.mapping.wrong.predictor import FOLDS, Block, Items, centre, coded_block, dense_block
+from argilla_admap.mapping.wrong.tails import normal_scores, ranks_say_more, shared
 
 __all__ = ["OTHER_RECORDS", "evidence_blocks", "other_records"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from argilla_admap.mapping.arrays import Bools, Floats, Ints
-from argilla_admap.mapping.detectors import Findings
-from argilla_admap.mapping.diagnosis import Diagnosis
-from argilla_admap.mapping.observations import Observations
+from argilla_admap.mapping.checks.detectors import Findings
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.data.observations import Observations
+from argilla_admap.mapping.wrong.diagnosis import Diagnosis
 
 __all__ = ["Evidence", "letter_names"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Floats, Ints
+from argilla_admap.mapping.data.arrays import Floats, Ints
 
 __all__ = ["DawidSkene", "dawid_skene", "krippendorff_alpha"]
 

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.arrays import Bools, Floats, Ints
-from argilla_admap.mapping.association import cramers_v
-from argilla_admap.mapping.coordinates import REGIONS
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.regions.association import cramers_v
+from argilla_admap.mapping.regions.coordinates import REGIONS
 from argilla_admap.tables import RecordStream
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from argilla_admap.mapping.arrays import Bools, Floats, Ints, UInts
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, UInts
 
 __all__ = ["FOLDS", "Block", "Items", "Prediction", "centre", "coded_block", "dense_block", "folds_of", "predict"]
 

@@ -11,10 +11,10 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size, offsets_of
-from argilla_admap.mapping.bias import measure_bias
-from argilla_admap.mapping.coordinates import REGIONS
-from argilla_admap.mapping.selection import flag_masks, region_codes
+from argilla_admap.mapping.analysis.bias import measure_bias
+from argilla_admap.mapping.analysis.selection import flag_masks, region_codes
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size, offsets_of
+from argilla_admap.mapping.regions.coordinates import REGIONS
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap

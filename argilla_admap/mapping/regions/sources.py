@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Bools, Floats, Ints
-from argilla_admap.mapping.coordinates import REGIONS
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.regions.coordinates import REGIONS
 
 __all__ = ["SourceNoise", "noise_by_source", "sorted_by_source", "sources_by_region", "worse_sources"]
 

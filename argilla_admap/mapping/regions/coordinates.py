@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import chndtr, ndtr
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
 
 __all__ = [
     "HIGH_AVG",

@@ -17,9 +17,9 @@ import pyarrow as pa
 from scipy.stats import t as student
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.arrays import Bools, Floats, Ints, groups_by_size
-from argilla_admap.mapping.observations import OTHER_JUDGE
-from argilla_admap.mapping.traits import LANGUAGES, Traits, families_of, family_of, read_traits
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
+from argilla_admap.mapping.data.observations import OTHER_JUDGE
+from argilla_admap.mapping.wrong.features import LANGUAGES, Traits, families_of, family_of, read_traits
 from argilla_admap.tables import RecordStream
 
 __all__ = [

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from argilla_admap.mapping.arrays import Bools, Floats, Ints
-from argilla_admap.mapping.labels import Labels
-from argilla_admap.mapping.observations import Observations
-from argilla_admap.mapping.text_features import MIN_BYTES
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.data.observations import Observations
+from argilla_admap.mapping.data.text_features import MIN_BYTES
+from argilla_admap.mapping.wrong.labels import Labels
 
 __all__ = ["ISSUES", "Findings", "detect"]
 

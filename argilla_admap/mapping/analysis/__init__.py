@@ -1,0 +1,1 @@
+"""What a map tells: bias, comparison, selection, self-test, agreement."""

@@ -1,0 +1,1 @@
+"""Label-free checks: errors that are seen without a judge."""

@@ -1,0 +1,1 @@
+"""Where a record stands on the map: coordinates, regions, flags, sources."""

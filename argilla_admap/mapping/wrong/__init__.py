@@ -1,0 +1,1 @@
+"""P(wrong): how likely each label is wrong, and why."""
