@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from argilla_admap.errors import AdmapError, ArgillaError, InputError, ScoringError, ServerError
     from argilla_admap.mapping.data_map import DataMap, build_map
     from argilla_admap.pipeline import pull, push, read, run, score
-    from argilla_admap.review.queues import QUEUES
+    from argilla_admap.review.queues.queues import QUEUES
 
 __version__ = "0.1.0"
 

@@ -55,7 +55,7 @@ def show(
     Raises:
         ServerError: a program is missing or the server does not start.
     """
-    from argilla_admap.review import argilla_api
+    from argilla_admap.review.argilla import argilla_api
     from argilla_admap.server import launcher
 
     preferences, planted = write_example(folder)

@@ -17,7 +17,7 @@ from argilla_admap.errors import AdmapError, ArgillaError, InputError
 from argilla_admap.scoring.options import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from argilla_admap.review.argilla_api import Api
+    from argilla_admap.review.argilla.argilla_api import Api
     from argilla_admap.scoring.client.transport import Client, Reply
 
 __all__ = ["Finding", "examine", "summary", "versions"]
@@ -227,7 +227,7 @@ def _server(data_dir: str | os.PathLike[str] | None) -> Iterator[Finding]:
 
 
 def _argilla(data_dir: str | os.PathLike[str] | None) -> Iterator[Finding]:
-    from argilla_admap.review.argilla_api import Api
+    from argilla_admap.review.argilla.argilla_api import Api
 
     named = bool(os.environ.get("ARGILLA_API_URL"))
     try:

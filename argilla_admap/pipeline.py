@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from argilla_admap.formats.format import FieldNames
     from argilla_admap.mapping.data_map import DataMap
-    from argilla_admap.review.pull import PullResult
-    from argilla_admap.review.push import Progress as PushProgress
-    from argilla_admap.review.push import PushResult
+    from argilla_admap.review.pull.pull import PullResult
+    from argilla_admap.review.push.push import Progress as PushProgress
+    from argilla_admap.review.push.push import PushResult
     from argilla_admap.scoring.client.transport import Client
     from argilla_admap.scoring.options import ScoreOptions
     from argilla_admap.scoring.run import Progress as ScoreProgress
@@ -38,7 +38,7 @@ def connect(client: rg.Argilla | None = None, *, data_dir: str | os.PathLike[str
     """
     if client is not None:
         return client
-    from argilla_admap.review import argilla_api
+    from argilla_admap.review.argilla import argilla_api
 
     url = os.environ.get("ARGILLA_API_URL")
     if url:
@@ -83,7 +83,7 @@ def read(
         InputError: the source is absent, or no known format. A bad row raises it when it is reached.
     """
     if not isinstance(source, (str, os.PathLike)) or str(source).startswith(_ARGILLA):
-        from argilla_admap.review.argilla_input import read_dataset
+        from argilla_admap.review.dataset.as_input import read_dataset
 
         if format is not None:
             raise InputError(f"--format {format}: a data set on Argilla has fields, not a format; leave it out")
@@ -225,7 +225,7 @@ def push(
         InputError: a value that Argilla would lose; nothing was sent.
         ArgillaError: there is no server, or it said no.
     """
-    from argilla_admap.review import push as room
+    from argilla_admap.review.push import push as room
 
     return room.push(data_map, dataset, connect(client), progress=progress, **options)
 
@@ -236,7 +236,7 @@ def pull(dataset: str, client: rg.Argilla | None = None, **options: Any) -> Pull
     Raises:
         ArgillaError: there is no server or no such data set.
     """
-    from argilla_admap.review import pull as room
+    from argilla_admap.review.pull import pull as room
 
     return room.pull(dataset, connect(client), **options)
 
@@ -287,8 +287,8 @@ def run(
         push_options: of `review.push.push`.
     """
     from argilla_admap.mapping.data_map import build_map
-    from argilla_admap.review.argilla_api import Api, parse_address
-    from argilla_admap.review.settings import choose_workspace
+    from argilla_admap.review.argilla.argilla_api import Api, parse_address
+    from argilla_admap.review.dataset.settings import choose_workspace
 
     # A server or workspace that is not there, or a bad row, is found out before the judge is paid.
     argilla = connect(client)

@@ -12,7 +12,7 @@ import pytest
 from argilla_admap.cli import main
 from argilla_admap.doctor import Finding, examine
 from argilla_admap.errors import ArgillaError
-from argilla_admap.review.argilla_api import Api
+from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.scoring.cache.store import Known, Store
 from tests.doubles.argilla_server import Annotator, TestServer
 from tests.doubles.judge_server import Judge

@@ -73,7 +73,7 @@ def command(
     Example: admap pull default/uf --original uf.jsonl -o uf.corrected.jsonl --changes changes.jsonl
     """
     from argilla_admap import pipeline
-    from argilla_admap.review.pull_file import pull_to_file
+    from argilla_admap.review.pull.to_file import pull_to_file
 
     if home:
         _send_home(dataset, rating_question, dry_run=dry_run, as_json=as_json)
@@ -114,7 +114,7 @@ def command(
 def _send_home(dataset: str, rating_question: str | None, *, dry_run: bool, as_json: bool) -> None:
     """The answers of a review copy into the data set that was copied; no file is written."""
     from argilla_admap import pipeline
-    from argilla_admap.review.homeward import send_home
+    from argilla_admap.review.pull.copy_back import send_home
 
     sent = send_home(dataset, pipeline.connect(), rating_question=rating_question, dry_run=dry_run)
     answer = {name: getattr(sent, name) for name in ("dataset", "answers", "present", "unfit", "unmatched")}

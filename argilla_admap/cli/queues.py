@@ -23,7 +23,7 @@ def command(dataset: str, where: str | None, sort: tuple[str, ...], similar_to: 
     Example: admap queues default/uf --where 'mean<2 and variance>=1' --sort p_wrong:desc
     """
     from argilla_admap import pipeline
-    from argilla_admap.review.home import find_queues
+    from argilla_admap.review.queues.overview import find_queues
 
     found = find_queues(pipeline.connect(), dataset, where=where, sort=sort, similar_to=similar_to)
     answer: dict[str, Any] = {"dataset": found.dataset, "queues": [queue.json() for queue in found.queues]}

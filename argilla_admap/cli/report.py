@@ -88,10 +88,10 @@ def _link(dataset: str) -> RecordLink:
     """
     from argilla_admap import pipeline
     from argilla_admap.report.page import RecordLink
-    from argilla_admap.review.argilla_api import Api, parse_address
-    from argilla_admap.review.card import FIELD
-    from argilla_admap.review.existing import own_layout
-    from argilla_admap.review.properties import BY_COLUMN
+    from argilla_admap.review.argilla.argilla_api import Api, parse_address
+    from argilla_admap.review.argilla.properties import BY_COLUMN
+    from argilla_admap.review.dataset.adapters import own_layout
+    from argilla_admap.review.dataset.card import FIELD
 
     target = Api(pipeline.connect()).dataset(parse_address(dataset))
     if not {BY_COLUMN[column].name for column in ("mean", "variance")} <= set(target.properties):

@@ -263,7 +263,7 @@ def region_lines(info: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _assemble(manifest: Mapping[str, Any], blocks: Sequence[Block]) -> bytes:
     """The template's pieces and the data, joined: what was put in is never searched for a marker."""
-    folder = resources.files(__package__) / "page"
+    folder = resources.files(__package__) / "assets"
     style = (folder / "page.css").read_bytes()
     script = b"".join((folder / name).read_bytes() for name in _SCRIPTS)
     script = b'"use strict";\n(() => {\n' + script + b"})();\n"

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from argilla_admap.records import Record, Turn
-from argilla_admap.review import card, layout
+from argilla_admap.review.dataset import card, layout
 
 EXAMPLES = Path(card.__file__).parents[1] / "example_data" / "llmbar_pairs_gpt4.jsonl.gz"
 

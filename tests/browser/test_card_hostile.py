@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page
 
 from argilla_admap.records import Record, Turn
-from argilla_admap.review import card, layout
+from argilla_admap.review.dataset import card, layout
 from tests.browser.card_page import page_of_cards
 from tests.browser.hostile import HOSTILE, SIGNAL
 from tests.doubles.browser import seen

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Frame, Page
 
 from argilla_admap.records import Turn
-from argilla_admap.review import card, layout
+from argilla_admap.review.dataset import card, layout
 from tests.browser.card_page import page_of_cards
 from tests.browser.test_card_hostile import INFO, PLAIN, ROW, open_cards
 from tests.doubles.browser import picture, seen

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from argilla_admap.review import layout
-from argilla_admap.review.pull import pull
+from argilla_admap.review.dataset import layout
+from argilla_admap.review.pull.pull import pull
 from tests.browser.conftest import Person, Review
 from tests.browser.test_review_page import OLDEST, checked, opened, shown_record, wait_for_next
 from tests.review.maps import data_map, row

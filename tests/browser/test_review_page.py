@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Frame, Page, expect
 
-from argilla_admap.review import card, layout
-from argilla_admap.review.pull_file import pull_to_file
-from argilla_admap.review.queues import similar_url
+from argilla_admap.review.dataset import card, layout
+from argilla_admap.review.pull.to_file import pull_to_file
+from argilla_admap.review.queues.queues import similar_url
 from tests.browser.conftest import Person, Review
 from tests.doubles.browser import card_frames, picture, seen
 

@@ -203,7 +203,7 @@ def test_the_input_is_never_written_over(command: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("changes", ["pairs.jsonl", "out.jsonl"])
 def test_changes_never_write_over_the_original_or_the_output(changes: str, tmp_path: Path) -> None:
-    from argilla_admap.review.pull_file import pull_to_file
+    from argilla_admap.review.pull.to_file import pull_to_file
 
     (tmp_path / "pairs.jsonl").write_text("{}\n")
     paths = {"original": tmp_path / "pairs.jsonl", "changes": tmp_path / changes}

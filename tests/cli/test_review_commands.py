@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from argilla_admap.review.argilla_api import Api, parse_address
+from argilla_admap.review.argilla.argilla_api import Api, parse_address
 from argilla_admap.tables import write_parquet
 from tests.review.maps import data_map, many, row
 from tests.review.test_push import answer, records, remote

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from argilla_admap.errors import ArgillaError
-from argilla_admap.review.argilla_api import Api, RemoteDataset, connect
+from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, connect
 
 KEY = "the-key-of-the-test"
 

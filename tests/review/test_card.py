@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argilla_admap.records import Record, Turn
-from argilla_admap.review import card
+from argilla_admap.review.dataset import card
 from tests.browser.hostile import HOSTILE
 
 #: Every code point, lone surrogates and the characters of the encoding itself among them.

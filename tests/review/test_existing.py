@@ -13,11 +13,11 @@ from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
 from argilla_admap.formats.format import FieldNames
 from argilla_admap.pipeline import check
 from argilla_admap.records import batch_to_records
-from argilla_admap.review.argilla_api import Api, RemoteDataset
-from argilla_admap.review.argilla_input import read_dataset
-from argilla_admap.review.pull import pull
-from argilla_admap.review.push import push
-from argilla_admap.review.queues import QUEUES
+from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset
+from argilla_admap.review.dataset.as_input import read_dataset
+from argilla_admap.review.pull.pull import pull
+from argilla_admap.review.push.push import push
+from argilla_admap.review.queues.queues import QUEUES
 from tests.review.maps import data_map, many, row
 from tests.review.test_push import answer, records, remote, work_of_people
 

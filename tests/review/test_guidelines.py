@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argilla_admap.review import card
-from argilla_admap.review.guidelines import (
+from argilla_admap.review.dataset import card
+from argilla_admap.review.dataset.layout import Layout
+from argilla_admap.review.queues.guidelines import (
     BEGIN,
     END,
     LIMIT,
@@ -19,7 +20,6 @@ from argilla_admap.review.guidelines import (
     render_guidelines,
     room_beside,
 )
-from argilla_admap.review.layout import Layout
 
 PAIR = Layout("pair", False, (2, 2))
 BLIND = Layout("pair", True, (2, 2))

@@ -8,10 +8,10 @@ import argilla as rg
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.review.argilla_api import Api
-from argilla_admap.review.homeward import SentHome, send_home
-from argilla_admap.review.layout import shown_order
-from argilla_admap.review.push import push
+from argilla_admap.review.argilla.argilla_api import Api
+from argilla_admap.review.dataset.layout import shown_order
+from argilla_admap.review.pull.copy_back import SentHome, send_home
+from argilla_admap.review.push.push import push
 from tests.review.maps import data_map, row
 from tests.review.test_push import answer, records, remote, work_of_people
 

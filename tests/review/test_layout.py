@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from argilla_admap.errors import InputError
 from argilla_admap.records import Record
-from argilla_admap.review import card, layout
-from argilla_admap.review.layout import Layout, rating_scale, ratings_from_answer, shown_order
+from argilla_admap.review.dataset import card, layout
+from argilla_admap.review.dataset.layout import Layout, rating_scale, ratings_from_answer, shown_order
 
 ratings_of_pairs = st.tuples(*[st.one_of(st.none(), st.floats(-5, 10))] * 2)
 orders = st.sampled_from([(0, 1), (1, 0)])

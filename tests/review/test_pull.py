@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from argilla_admap.errors import ArgillaError, InputError
-from argilla_admap.review.argilla_api import Api, RemoteDataset
-from argilla_admap.review.layout import shown_order
-from argilla_admap.review.pull import mark_outcomes, pull
-from argilla_admap.review.pull_file import pull_to_file
-from argilla_admap.review.push import push
-from argilla_admap.review.queues import QUEUES
-from argilla_admap.review.resolve import RULES
+from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset
+from argilla_admap.review.dataset.layout import shown_order
+from argilla_admap.review.pull.pull import mark_outcomes, pull
+from argilla_admap.review.pull.resolve import RULES
+from argilla_admap.review.pull.to_file import pull_to_file
+from argilla_admap.review.push.push import push
+from argilla_admap.review.queues.queues import QUEUES
 from tests.review.maps import data_map, many, row
 from tests.review.test_push import answer, records, remote, work_of_people
 

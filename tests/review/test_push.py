@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from argilla_admap.errors import ArgillaError, InputError
-from argilla_admap.review import guidelines as guidelines_of
-from argilla_admap.review import sending
-from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
-from argilla_admap.review.push import push
-from argilla_admap.review.queues import CONTRACT, QUEUES
+from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
+from argilla_admap.review.push import sender as sending
+from argilla_admap.review.push.push import push
+from argilla_admap.review.queues import guidelines as guidelines_of
+from argilla_admap.review.queues.queues import CONTRACT, QUEUES
 from tests.review.maps import data_map, many, row
 
 
@@ -114,7 +114,7 @@ def test_metadata_that_others_write_during_a_push_are_kept(
         api.put_records(target, [{"id": first["id"], "metadata": {**first["metadata"], "theirs": "new"}}])
         return known
 
-    monkeypatch.setattr("argilla_admap.review.push.existing_records", look)
+    monkeypatch.setattr("argilla_admap.review.push.push.existing_records", look)
     push(data_map([r | {"p_wrong": 0.75} for r in rows]), "meanwhile", argilla_client, workspace=workspace)
     metadata = records(api, target)[first["external_id"]]["metadata"]
     assert (metadata["theirs"], metadata["admap_p_wrong"]) == ("new", 0.75)
@@ -186,7 +186,7 @@ def test_a_value_that_argilla_would_lose_is_refused_before_anything_is_sent(
 
 def test_hostile_ids_and_texts_come_back_as_they_were(argilla_client: Any, workspace: str) -> None:
     from argilla_admap.records import batch_to_records
-    from argilla_admap.review.argilla_input import read_dataset
+    from argilla_admap.review.dataset.as_input import read_dataset
 
     texts = ["</script><script>alert(1)</script>", "$$ $& $` #RECORD_OBJECT#", "line\u2028end\x00", "{{x}}", "a" * 100_000]
     rows = [row(f"id {text[:40]} {i}", prompt=text, completions=[text, text[::-1]]) for i, text in enumerate(texts)]

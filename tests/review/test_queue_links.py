@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from argilla_admap.review.argilla_api import Api
-from argilla_admap.review.home import find_queues
-from argilla_admap.review.push import push
-from argilla_admap.review.queues import CONTRACT, QUEUES, Queue, adhoc_queue, similar_url
-from argilla_admap.review.refusals import Refused
+from argilla_admap.review.argilla.argilla_api import Api
+from argilla_admap.review.argilla.refusals import Refused
+from argilla_admap.review.push.push import push
+from argilla_admap.review.queues.overview import find_queues
+from argilla_admap.review.queues.queues import CONTRACT, QUEUES, Queue, adhoc_queue, similar_url
 from tests.doubles.browser import sign_in
 from tests.review.maps import data_map, many
 from tests.review.test_push import records, remote

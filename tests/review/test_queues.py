@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argilla_admap.errors import InputError
-from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
-from argilla_admap.review.properties import BY_COLUMN
-from argilla_admap.review.push import push
-from argilla_admap.review.queues import CONTRACT, QUEUES, Queue, adhoc_queue, reviewer_queue, similar_url, usable
+from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
+from argilla_admap.review.argilla.properties import BY_COLUMN
+from argilla_admap.review.push.push import push
+from argilla_admap.review.queues.queues import CONTRACT, QUEUES, Queue, adhoc_queue, reviewer_queue, similar_url, usable
 from tests.review.maps import data_map, many
 
 WHERES = [
@@ -168,7 +168,7 @@ def test_a_link_holds_no_exponent() -> None:
     ],
 )
 def test_a_condition_that_cannot_be_read_is_named_with_its_position(where: str, position: int, words: str) -> None:
-    from argilla_admap.review.conditions import parse_where
+    from argilla_admap.review.queues.conditions import parse_where
 
     with pytest.raises(InputError, match=re.escape(f"position {position} ")) as caught:
         parse_where(where)

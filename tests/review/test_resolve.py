@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argilla_admap.review.resolve import RULES, Answer, Value, resolve
+from argilla_admap.review.pull.resolve import RULES, Answer, Value, resolve
 
 _NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 

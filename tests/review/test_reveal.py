@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argilla_admap.review import card, sealing
-from argilla_admap.review.argilla_api import Api
-from argilla_admap.review.properties import SEAL, SEALED
-from argilla_admap.review.pull import mark_outcomes, pull
-from argilla_admap.review.push import push
+from argilla_admap.review.argilla.argilla_api import Api
+from argilla_admap.review.argilla.properties import SEAL, SEALED
+from argilla_admap.review.dataset import card
+from argilla_admap.review.dataset import hidden_fields as sealing
+from argilla_admap.review.pull.pull import mark_outcomes, pull
+from argilla_admap.review.push.push import push
 from tests.review.maps import data_map, row
 from tests.review.test_push import answer, records, remote
 

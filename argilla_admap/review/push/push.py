@@ -14,16 +14,17 @@ import pyarrow.compute as pc
 
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.records import batch_to_records
-from argilla_admap.review import card, layout, sealing
-from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
-from argilla_admap.review.enrich import enrich
-from argilla_admap.review.existing import external_id, own_layout, read_layout
-from argilla_admap.review.home import count_queues, refresh_home
-from argilla_admap.review.outcome import Progress, PushResult
-from argilla_admap.review.payload import Payload
-from argilla_admap.review.properties import SEALED
-from argilla_admap.review.sending import Known, Sender, existing_records
-from argilla_admap.review.settings import choose_workspace, complete_settings, create_dataset
+from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
+from argilla_admap.review.argilla.properties import SEALED
+from argilla_admap.review.dataset import card, layout
+from argilla_admap.review.dataset import hidden_fields as sealing
+from argilla_admap.review.dataset.adapters import external_id, own_layout, read_layout
+from argilla_admap.review.dataset.settings import choose_workspace, complete_settings, create_dataset
+from argilla_admap.review.push.enrich import enrich
+from argilla_admap.review.push.payload import Payload
+from argilla_admap.review.push.result import Progress, PushResult
+from argilla_admap.review.push.sender import Known, Sender, existing_records
+from argilla_admap.review.queues.overview import count_queues, refresh_home
 
 if TYPE_CHECKING:
     import argilla as rg

@@ -15,7 +15,7 @@ _LEFT, _TOP, _BOTTOM = 22, 4, 16
 
 
 def map_svg(info: Mapping[str, Any]) -> str:
-    """A data URI with the map of :func:`argilla_admap.review.card.map_info` as SVG.
+    """A data URI with the map of :func:`argilla_admap.review.dataset.card.map_info` as SVG.
 
     Its colours are readable on a light and on a dark page. Cells of one row and one shade are drawn as one stroke, so that
     the whole takes about 3,000 characters.

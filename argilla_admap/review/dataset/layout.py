@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from argilla_admap.errors import InputError
 from argilla_admap.records import Record
-from argilla_admap.review import card
+from argilla_admap.review.dataset import card
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -104,12 +104,12 @@ def rating_scale(ratings: Iterable[float | None]) -> tuple[int, ...]:
 def build_settings(
     layout: Layout, *, client: rg.Argilla | None = None, map_info: Mapping[str, Any] | None = None
 ) -> rg.Settings:
-    """Fields and questions of a data set that we make; its metadata are in :mod:`argilla_admap.review.properties`.
+    """Fields and questions of a data set that we make; its metadata are in :mod:`argilla_admap.review.argilla.properties`.
 
     Args:
         layout: what to ask.
         client: the connection that the settings belong to; without one Argilla opens its default.
-        map_info: the small map in the card, of :func:`argilla_admap.review.card.map_info`; of a blind review the scale alone.
+        map_info: the small map in the card, of :func:`argilla_admap.review.dataset.card.map_info`; of a blind review the scale alone.
 
     Raises:
         InputError: fewer than two completions.

@@ -241,7 +241,7 @@ def template(info: Mapping[str, Any] | None = None, *, blind: bool = False) -> s
 
 @cache
 def _source() -> str:
-    return resources.files("argilla_admap.review").joinpath("card.html").read_text(encoding="utf-8")
+    return resources.files("argilla_admap.review.dataset").joinpath("card.html").read_text(encoding="utf-8")
 
 
 def _encoded(text: str | None, *, opaque: bool = False) -> str | None:

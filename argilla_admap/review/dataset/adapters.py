@@ -12,10 +12,10 @@ from typing import Any
 
 from argilla_admap.errors import InputError
 from argilla_admap.records import Turn, content_id, render_turns
-from argilla_admap.review import card
-from argilla_admap.review.argilla_api import RemoteDataset
-from argilla_admap.review.layout import BETTER, Layout, question_rating, recognise, shown_order
-from argilla_admap.review.resolve import Value
+from argilla_admap.review.argilla.argilla_api import RemoteDataset
+from argilla_admap.review.dataset import card
+from argilla_admap.review.dataset.layout import BETTER, Layout, question_rating, recognise, shown_order
+from argilla_admap.review.pull.resolve import Value
 
 __all__ = ["Foreign", "Own", "Reading", "Texts", "external_id", "own_id", "read_layout"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from argilla_admap.errors import InputError
-from argilla_admap.review.properties import BY_COLUMN, Property
+from argilla_admap.review.argilla.properties import BY_COLUMN, Property
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from argilla_admap.errors import InputError
-from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
-from argilla_admap.review.conditions import Condition, Order
-from argilla_admap.review.existing import external_id, own_layout
-from argilla_admap.review.guidelines import QueueLine, merge_guidelines, render_guidelines, room_beside
-from argilla_admap.review.properties import BY_COLUMN, POSITION
-from argilla_admap.review.queues import CONTRACT, QUEUES, Queue, adhoc_queue, reviewer_queue, similar_url, usable
-from argilla_admap.review.refusals import Refused
+from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
+from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION
+from argilla_admap.review.argilla.refusals import Refused
+from argilla_admap.review.dataset.adapters import external_id, own_layout
+from argilla_admap.review.queues.conditions import Condition, Order
+from argilla_admap.review.queues.guidelines import QueueLine, merge_guidelines, render_guidelines, room_beside
+from argilla_admap.review.queues.queues import CONTRACT, QUEUES, Queue, adhoc_queue, reviewer_queue, similar_url, usable
 
 if TYPE_CHECKING:
     import argilla as rg

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from argilla_admap.review.layout import Layout, letter
-from argilla_admap.review.map_picture import map_svg
+from argilla_admap.review.dataset.layout import Layout, letter
+from argilla_admap.review.queues.map_svg import map_svg
 
 __all__ = ["BEGIN", "END", "LIMIT", "QueueLine", "merge_guidelines", "render_guidelines", "room_beside"]
 
@@ -53,7 +53,7 @@ def render_guidelines(
     Args:
         layout: a blind review gets neutral words, and neither map nor figures.
         queues: in the order in which to work.
-        map_info: of :func:`argilla_admap.review.card.map_info`.
+        map_info: of :func:`argilla_admap.review.dataset.card.map_info`.
         summary: ``records``, ``judge`` and ``reviewed``, where known.
         room: the characters that it may take. Where it would take more, the map goes first, then the second links, then
             the reasons, then the queues from the last.

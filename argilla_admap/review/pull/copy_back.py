@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.records import printable
-from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
-from argilla_admap.review.existing import Foreign, Own, Texts, read_layout
-from argilla_admap.review.layout import BETTER, question_rating
-from argilla_admap.review.reading import order_of, record_id_of
-from argilla_admap.review.resolve import Value
+from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
+from argilla_admap.review.dataset.adapters import Foreign, Own, Texts, read_layout
+from argilla_admap.review.dataset.layout import BETTER, question_rating
+from argilla_admap.review.dataset.server_record import order_of, record_id_of
+from argilla_admap.review.pull.resolve import Value
 
 if TYPE_CHECKING:
     import argilla as rg

@@ -22,8 +22,8 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from argilla_admap.review.argilla_api import RemoteDataset
-from argilla_admap.review.properties import SEAL, SEALED
+from argilla_admap.review.argilla.argilla_api import RemoteDataset
+from argilla_admap.review.argilla.properties import SEAL, SEALED
 
 __all__ = ["OPEN_KEYS", "hidden_part", "key_of", "new_key", "seal", "shown_again", "unseal"]
 

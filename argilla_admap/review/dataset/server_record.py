@@ -11,11 +11,11 @@ import orjson
 
 from argilla_admap.errors import InputError
 from argilla_admap.records import Record
-from argilla_admap.review import card
-from argilla_admap.review.argilla_api import RemoteDataset
-from argilla_admap.review.existing import Foreign, Own, Reading, own_id
-from argilla_admap.review.layout import ratings_from_answer
-from argilla_admap.review.properties import BY_COLUMN
+from argilla_admap.review.argilla.argilla_api import RemoteDataset
+from argilla_admap.review.argilla.properties import BY_COLUMN
+from argilla_admap.review.dataset import card
+from argilla_admap.review.dataset.adapters import Foreign, Own, Reading, own_id
+from argilla_admap.review.dataset.layout import ratings_from_answer
 
 __all__ = ["as_it_stands", "label_of", "order_of", "record_id_of", "record_of"]
 

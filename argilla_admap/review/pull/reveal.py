@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from argilla_admap.review import card
-from argilla_admap.review.argilla_api import BY_AGE, Api, RemoteDataset
-from argilla_admap.review.existing import Own, own_layout
-from argilla_admap.review.reading import record_id_of
-from argilla_admap.review.sealing import OPEN_KEYS, key_of, shown_again
+from argilla_admap.review.argilla.argilla_api import BY_AGE, Api, RemoteDataset
+from argilla_admap.review.dataset import card
+from argilla_admap.review.dataset.adapters import Own, own_layout
+from argilla_admap.review.dataset.hidden_fields import OPEN_KEYS, key_of, shown_again
+from argilla_admap.review.dataset.server_record import record_id_of
 
 __all__ = ["out_of_step", "reveal"]
 

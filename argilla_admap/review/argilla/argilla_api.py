@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
-from argilla_admap.review.refusals import Refused, plain_url, refused, shorten, unreachable
+from argilla_admap.review.argilla.refusals import Refused, plain_url, refused, shorten, unreachable
 
 if TYPE_CHECKING:
     import argilla as rg

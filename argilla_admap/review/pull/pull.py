@@ -12,15 +12,15 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from argilla_admap.errors import InputError
-from argilla_admap.review import resolve as rules
-from argilla_admap.review.argilla_api import Api, RemoteDataset, parse_address
-from argilla_admap.review.existing import Foreign, Own, Reading, read_layout
-from argilla_admap.review.layout import ratings_from_answer
-from argilla_admap.review.properties import BY_COLUMN
-from argilla_admap.review.reading import label_of, order_of, record_id_of
-from argilla_admap.review.resolve import Answer, Value, resolve
-from argilla_admap.review.reveal import out_of_step, reveal
-from argilla_admap.review.settings import ensure_properties
+from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
+from argilla_admap.review.argilla.properties import BY_COLUMN
+from argilla_admap.review.dataset.adapters import Foreign, Own, Reading, read_layout
+from argilla_admap.review.dataset.layout import ratings_from_answer
+from argilla_admap.review.dataset.server_record import label_of, order_of, record_id_of
+from argilla_admap.review.dataset.settings import ensure_properties
+from argilla_admap.review.pull import resolve as rules
+from argilla_admap.review.pull.resolve import Answer, Value, resolve
+from argilla_admap.review.pull.reveal import out_of_step, reveal
 
 if TYPE_CHECKING:
     import argilla as rg

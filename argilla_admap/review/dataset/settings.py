@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
-from argilla_admap.review import card, layout
-from argilla_admap.review.argilla_api import Address, Api, RemoteDataset
-from argilla_admap.review.payload import property_body
-from argilla_admap.review.properties import BY_COLUMN, POSITION, POSITION_TITLE, SEAL, SEAL_TITLE
-from argilla_admap.review.refusals import Refused
-from argilla_admap.review.sealing import new_key
+from argilla_admap.review.argilla.argilla_api import Address, Api, RemoteDataset
+from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION, POSITION_TITLE, SEAL, SEAL_TITLE
+from argilla_admap.review.argilla.refusals import Refused
+from argilla_admap.review.dataset import card, layout
+from argilla_admap.review.dataset.hidden_fields import new_key
+from argilla_admap.review.push.payload import property_body
 
 __all__ = ["choose_workspace", "complete_settings", "create_dataset", "ensure_properties"]
 

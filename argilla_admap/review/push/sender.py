@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from argilla_admap.errors import ArgillaError, InputError
-from argilla_admap.review.argilla_api import BY_AGE, Api, RemoteDataset
-from argilla_admap.review.properties import BY_COLUMN, POSITION, PROPERTIES, SEALED
+from argilla_admap.review.argilla.argilla_api import BY_AGE, Api, RemoteDataset
+from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION, PROPERTIES, SEALED
 
 __all__ = ["Known", "Sender", "existing_records", "split_metadata"]
 

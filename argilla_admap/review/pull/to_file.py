@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.records import PREFERENCE_SCHEMA
-from argilla_admap.review.argilla_api import Api, parse_address
-from argilla_admap.review.argilla_input import named_fields, read_dataset
-from argilla_admap.review.home import count_queues, refresh_home
-from argilla_admap.review.properties import BY_COLUMN
-from argilla_admap.review.pull import PullResult, mark_outcomes, pull
+from argilla_admap.review.argilla.argilla_api import Api, parse_address
+from argilla_admap.review.argilla.properties import BY_COLUMN
+from argilla_admap.review.dataset.as_input import named_fields, read_dataset
+from argilla_admap.review.pull.pull import PullResult, mark_outcomes, pull
+from argilla_admap.review.queues.overview import count_queues, refresh_home
 from argilla_admap.tables import RecordStream, atomic_path
 
 if TYPE_CHECKING:

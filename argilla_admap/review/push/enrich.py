@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from argilla_admap.records import batch_to_records, printable
-from argilla_admap.review.argilla_api import Api, RemoteDataset
-from argilla_admap.review.existing import Reading, external_id
-from argilla_admap.review.home import count_queues
-from argilla_admap.review.outcome import Progress, PushResult
-from argilla_admap.review.payload import Payload
-from argilla_admap.review.properties import BY_COLUMN, POSITION
-from argilla_admap.review.sending import Known, Sender
-from argilla_admap.review.settings import ensure_properties
+from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset
+from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION
+from argilla_admap.review.dataset.adapters import Reading, external_id
+from argilla_admap.review.dataset.settings import ensure_properties
+from argilla_admap.review.push.payload import Payload
+from argilla_admap.review.push.result import Progress, PushResult
+from argilla_admap.review.push.sender import Known, Sender
+from argilla_admap.review.queues.overview import count_queues
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap

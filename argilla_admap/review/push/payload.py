@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 
 from argilla_admap.errors import InputError
-from argilla_admap.review.properties import BY_COLUMN, PROPERTIES, Property
+from argilla_admap.review.argilla.properties import BY_COLUMN, PROPERTIES, Property
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap

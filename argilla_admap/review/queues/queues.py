@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from argilla_admap.errors import InputError
-from argilla_admap.review.conditions import AGE, Condition, Order, parse_order, parse_where
-from argilla_admap.review.properties import BY_COLUMN, POSITION
+from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION
+from argilla_admap.review.queues.conditions import AGE, Condition, Order, parse_order, parse_where
 
 if TYPE_CHECKING:
     import argilla as rg

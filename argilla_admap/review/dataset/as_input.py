@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from argilla_admap.errors import InputError
 from argilla_admap.formats.registry import CheckedRecords, ReadReport
 from argilla_admap.records import Record
-from argilla_admap.review.argilla_api import Address, Api, RemoteDataset, parse_address
-from argilla_admap.review.existing import Foreign, Reading, read_layout
-from argilla_admap.review.reading import as_it_stands, record_of
+from argilla_admap.review.argilla.argilla_api import Address, Api, RemoteDataset, parse_address
+from argilla_admap.review.dataset.adapters import Foreign, Reading, read_layout
+from argilla_admap.review.dataset.server_record import as_it_stands, record_of
 
 if TYPE_CHECKING:
     import argilla as rg

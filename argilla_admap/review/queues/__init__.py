@@ -1,0 +1,1 @@
+"""The review queues: conditions, links, counts and the guidelines that list them."""
