@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from argilla_admap.errors import InputError, ServerError
 from argilla_admap.server import runtime
+from argilla_admap.server.data_dir import Home, Progress, Secrets, State, locked
 from argilla_admap.server.health import argilla_answers, elasticsearch_answers, redis_answers
-from argilla_admap.server.home import Home, Progress, Secrets, State, locked
-from argilla_admap.server.parts import NAMES, TITLES, External, Plan
 from argilla_admap.server.processes import Process, free_port, is_alive, is_free, launch, stop_all
+from argilla_admap.server.services import NAMES, TITLES, External, Plan
 
 __all__ = ["Connection", "Status", "find", "start", "status", "stop"]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from argilla_admap.errors import ServerError
-from argilla_admap.server.home import Progress, locked
+from argilla_admap.server.data_dir import Progress, locked
 
 __all__ = ["Runtime", "ensure", "missing_packages", "tail"]
 

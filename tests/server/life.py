@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from argilla_admap.server import launcher
-from argilla_admap.server.home import Home
+from argilla_admap.server.data_dir import Home
 
 NAMES = ("elasticsearch", "redis", "server", "worker")
 

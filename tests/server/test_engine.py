@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from argilla_admap.server.home import Home
+from argilla_admap.server.data_dir import Home
 
 
 @pytest.fixture

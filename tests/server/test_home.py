@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from argilla_admap.errors import ServerError
-from argilla_admap.server.home import Home, Secrets, State, locked
+from argilla_admap.server.data_dir import Home, Secrets, State, locked
 from argilla_admap.server.processes import Process
 
 
@@ -102,7 +102,7 @@ def test_a_second_holder_waits_says_so_once_and_goes_on(tmp_path: Path) -> None:
 
 def test_a_lock_goes_with_a_holder_that_is_killed(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from argilla_admap.server.home import locked\n"
+        "import os, sys; from pathlib import Path; from argilla_admap.server.data_dir import locked\n"
         "with locked(Path(sys.argv[1]), print, 'starting'): os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")], check=False)

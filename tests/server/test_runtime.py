@@ -11,7 +11,7 @@ import pytest
 
 from argilla_admap.errors import ServerError
 from argilla_admap.server import runtime
-from argilla_admap.server.home import locked
+from argilla_admap.server.data_dir import locked
 
 
 def build(folder: Path, *scripts: str) -> runtime._Build:
@@ -54,7 +54,7 @@ def test_a_failure_says_what_to_do(tmp_path: Path, words: str, advice: str) -> N
 def test_a_builder_that_outlives_a_killed_start_still_holds_the_lock(tmp_path: Path) -> None:
     code = (
         "import sys, os; from pathlib import Path\n"
-        "from argilla_admap.server import runtime; from argilla_admap.server.home import locked\n"
+        "from argilla_admap.server import runtime; from argilla_admap.server.data_dir import locked\n"
         "folder = Path(sys.argv[1])\n"
         "step = ['sh', '-c', f'kill -9 {os.getpid()}; sleep 1.5; touch {folder}/ended']\n"
         "with locked(folder / 'lock', print, 'building') as lock:\n"

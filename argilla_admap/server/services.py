@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from argilla_admap.server.data_dir import Home, Secrets
 from argilla_admap.server.health import argilla_answers, elasticsearch_answers, redis_answers
-from argilla_admap.server.home import Home, Secrets
 from argilla_admap.server.processes import Program
 from argilla_admap.server.runtime import Runtime, java
 
@@ -20,7 +20,7 @@ __all__ = ["NAMES", "TITLES", "External", "Plan"]
 NAMES = ("redis", "elasticsearch", "server", "worker")
 TITLES = {"redis": "Redis", "elasticsearch": "Elasticsearch", "server": "Argilla", "worker": "the worker"}
 
-_INSIDE = Path(__file__).with_name("inside.py")
+_INSIDE = Path(__file__).with_name("server_entry.py")
 # What a child may know of our environment. All else, keys of judges above all, stays with us.
 _PASSED = (
     *("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH"),
