@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from argilla_admap.cli.map import command as map_command
-from argilla_admap.cli.selftest import command as selftest_command
+from argilla_admap.cli.mapping.map_command import command as map_command
+from argilla_admap.cli.mapping.selftest_command import command as selftest_command
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.analysis.selftest import calibration_error, rank_quality, selftest
 from argilla_admap.mapping.data_map import DataMap

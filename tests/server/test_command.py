@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from argilla_admap.cli.server import command
+from argilla_admap.cli.machine.server_command import command
 from argilla_admap.server import launcher
 from argilla_admap.server.launcher import Connection
 from tests.doubles.argilla_server import TestServer

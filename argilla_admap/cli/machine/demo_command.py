@@ -92,7 +92,7 @@ def _say_what_would_be_done(output_dir: Path, live: bool, as_json: bool) -> None
     import tempfile
 
     from argilla_admap import demo
-    from argilla_admap.cli.score import show_estimate
+    from argilla_admap.cli.scoring.score_command import show_estimate
 
     with tempfile.TemporaryDirectory() as folder:
         answer = {**demo.estimate_cost(Path(folder), live=live), "dataset": demo.DATASET}

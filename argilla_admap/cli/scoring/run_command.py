@@ -17,9 +17,9 @@ from argilla_admap.cli.output import (
     note,
     show_queues,
 )
-from argilla_admap.cli.push import push_options, reviewer_names
-from argilla_admap.cli.score import dollars, explain_unscored, show_estimate
-from argilla_admap.cli.scoring_options import ScoringCommand, estimated, input_options, scoring_options
+from argilla_admap.cli.review.push_command import push_options, reviewer_names
+from argilla_admap.cli.scoring.score_command import dollars, explain_unscored, show_estimate
+from argilla_admap.cli.scoring.scoring_options import ScoringCommand, estimated, input_options, scoring_options
 
 if TYPE_CHECKING:
     from argilla_admap.pipeline import Run

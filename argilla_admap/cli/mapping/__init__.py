@@ -1,0 +1,1 @@
+"""Commands that make a map and look at it."""
