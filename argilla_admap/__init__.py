@@ -27,7 +27,7 @@ _HOMES = {
     "ArgillaError": "errors",
     "DataMap": "mapping.data_map",
     "InputError": "errors",
-    "QUEUES": "review.queues",
+    "QUEUES": "review.queues.queues",
     "ScoringError": "errors",
     "ServerError": "errors",
     "build_map": "mapping.data_map",

@@ -33,6 +33,15 @@ COMMANDS = {
 }
 
 
+# The sub-room of each command's file, ``NAME_command.py``.
+_ROOMS = {
+    **dict.fromkeys(("run", "score"), "scoring"),
+    **dict.fromkeys(("map", "selftest", "select", "report", "compare"), "mapping"),
+    **dict.fromkeys(("push", "queues", "pull"), "review"),
+    **dict.fromkeys(("demo", "server", "doctor"), "machine"),
+}
+
+
 class _Commands(click.Group):
     """Finds a command's module by its name when it is asked for."""
 
@@ -42,7 +51,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"argilla_admap.cli.{cmd_name}")
+        module = importlib.import_module(f"argilla_admap.cli.{_ROOMS[cmd_name]}.{cmd_name}_command")
         command: click.Command = module.command
         return command
 

@@ -1,6 +1,6 @@
 """The seam: what a scorer is, and what a scored completion is.
 
-A scorer is one class in one file of this room, ``argilla_admap/scoring/scorers/NAME.py``, whose module says ``SCORER = TheClass``;
+A scorer is one class in one file, ``argilla_admap/scoring/scorers/NAME.py``, whose module says ``SCORER = TheClass``;
 ``--scorer NAME`` finds it by that name and imports it only then. Nothing else needs to change for a new one.
 
 It is made with ``TheClass(options, desk)``, once for each model of a panel. ``desk.calls(model)`` opens the one way to a

@@ -1,4 +1,4 @@
-"""What runs inside the embedded server's own environment: ``python -I inside.py serve|work``.
+"""What runs inside the embedded server's own environment: ``python -I server_entry.py serve|work``.
 
 It is started by path, with the interpreter that has argilla-server: nothing of argilla_admap can be imported here.
 Addresses and secrets come by environment variables (``ARGILLA_*`` are argilla-server's own).

@@ -109,7 +109,8 @@ def build_settings(
     Args:
         layout: what to ask.
         client: the connection that the settings belong to; without one Argilla opens its default.
-        map_info: the small map in the card, of :func:`argilla_admap.review.dataset.card.map_info`; of a blind review the scale alone.
+        map_info: the small map in the card, of :func:`argilla_admap.review.dataset.card.map_info`;
+            of a blind review the scale alone.
 
     Raises:
         InputError: fewer than two completions.
