@@ -11,9 +11,12 @@
     │   └── UnknownDataset     exit code 2; no data set or workspace there has the name that was given
     └── ServerError            exit code 1; the embedded server, or a program that it needs
 
-Each message says what, where, which value, and what to do next. Errors of libraries are translated at the boundary
-(``raise InputError(...) from exc``), so that no traceback reaches a user of the command line. A message never holds a key or
-a password.
+Each message says what, where and which value; `hint` says what to do next, and `option` names the parameter that was at
+fault. Parameters are named as Python names them, in backticks (```max_cost```): a script reads them as they are, and the
+command line, the one place that knows flags, prints ``--max-cost`` instead (:mod:`argilla_admap.cli.flags`).
+
+Errors of libraries are translated at the boundary (``raise InputError(...) from exc``), so that no traceback reaches a user of
+the command line. A message never holds a key or a password.
 """
 
 from __future__ import annotations
@@ -31,9 +34,25 @@ __all__ = [
 
 
 class AdmapError(Exception):
-    """The root of all errors that this package raises on purpose."""
+    """The root of all errors that this package raises on purpose.
+
+    Args:
+        message: what, where and which value; without an ending full stop.
+        hint: what to do next, without an ending full stop: "name another column with `rating_field`".
+        option: the Python name of the parameter whose value cannot be used, such as ``max_cost``.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *, hint: str = "", option: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.option = option
+
+    def __str__(self) -> str:
+        named = f"`{self.option}`: {self.message}" if self.option else self.message
+        return f"{named}; {self.hint}" if self.hint else named
 
 
 class InputError(AdmapError):

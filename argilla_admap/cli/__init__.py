@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from argilla_admap.cli.flags import error_words
 from argilla_admap.errors import AdmapError
 
 __all__ = ["main"]
@@ -90,6 +91,18 @@ def _stop(_number: int, _frame: object) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
+def _context_of(words: list[str]) -> click.Context:
+    """The context of the command in the line, for its flags: the one that ran is gone when its error arrives."""
+    parent = click.Context(cli)
+    name = next((word for word in words if word in COMMANDS), None)
+    command = cli.get_command(parent, name) if name else None
+    context = click.Context(command, parent=parent) if command else parent
+    if isinstance(command, click.Group):
+        below = next((found for word in words if (found := command.get_command(context, word))), None)
+        context = click.Context(below, parent=context) if below else context
+    return context
+
+
 def _show_traceback(error: Exception) -> None:
     """The traceback on stderr, without keys and passwords: libraries put whole addresses into their own errors."""
     import re
@@ -124,7 +137,7 @@ def main(args: list[str] | None = None) -> Any:
     except AdmapError as error:
         if debug:
             _show_traceback(error)
-        click.echo(f"admap: {error}", err=True)
+        click.echo(f"admap: {error_words(error, _context_of(words))}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output (`| head`) has gone: not an error of ours.

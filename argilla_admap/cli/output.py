@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from argilla_admap.cli.flags import with_flags
 from argilla_admap.errors import InputError
 
 __all__ = [
@@ -56,8 +57,8 @@ def keep_the_input(source: str, *outputs: Path | None) -> None:
 
 
 def note(message: str) -> None:
-    """A line for the person, on stderr."""
-    click.echo(message, err=True)
+    """A line for the person, on stderr; parameters in backticks are shown as their flags."""
+    click.echo(with_flags(message), err=True)
 
 
 def emit(answer: Mapping[str, Any], as_json: bool, show: Callable[[], None]) -> None:

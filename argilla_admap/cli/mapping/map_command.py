@@ -17,7 +17,7 @@ from argilla_admap.cli.output import (
     note,
     table,
 )
-from argilla_admap.cli.scoring.scoring_options import input_options
+from argilla_admap.cli.scoring_options import input_options
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap

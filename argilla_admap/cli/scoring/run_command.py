@@ -19,7 +19,7 @@ from argilla_admap.cli.output import (
 )
 from argilla_admap.cli.review.push_command import push_options, reviewer_names
 from argilla_admap.cli.scoring.score_command import dollars, explain_unscored, show_estimate
-from argilla_admap.cli.scoring.scoring_options import ScoringCommand, estimated, input_options, scoring_options
+from argilla_admap.cli.scoring_options import ScoringCommand, estimated, input_options, scoring_options
 
 if TYPE_CHECKING:
     from argilla_admap.pipeline import Run
