@@ -1,4 +1,4 @@
-"""What is reachable, in which versions, what is wrong, and how to mend it. Spends nothing and changes nothing."""
+"""What answers, in which versions, what is wrong, and how to mend it. Spends nothing and changes nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Finding(NamedTuple):
     #: ``ok``; ``note``: works, or is not set up, and there is something to know; ``wrong``: will fail.
     state: str
     found: str
-    #: What to do; None where there is nothing to be done.
+    #: What to do; None where there is nothing to do. Parameters of functions are in backticks, as in errors.
     mend: str | None = None
 
 
@@ -83,8 +83,7 @@ def _judge(model: str, base_url: str | None) -> Iterator[Finding]:
         client = make_client(base_url)
     except InputError as exc:
         absent = not (base_url or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_KEY"))
-        found, _, mend = str(exc).partition(": " if absent else "; ")
-        yield Finding("judge", "note" if absent else "wrong", found, f"{mend[:1].upper()}{mend[1:]}.")
+        yield _refused("judge", exc, state="note" if absent else "wrong")
         return
     name = endpoint_name(client)
     try:
@@ -93,19 +92,19 @@ def _judge(model: str, base_url: str | None) -> Iterator[Finding]:
             reply = apart.submit(asyncio.run, _models(client, model)).result()
     except ConnectionFailed as exc:
         yield Finding(
-            "judge", "wrong", f"{name}: {exc}", "Start that server, or name another with --base-url (it ends in /v1)."
+            "judge", "wrong", f"{name}: {exc}", "Start that server, or name another with `base_url` (it ends in /v1)."
         )
         return
     except AdmapError as exc:
-        yield Finding("judge", "wrong", *_in_two(exc))
+        yield _refused("judge", exc)
         return
     yield from _answered(name, model, reply)
     if find_price(model, None) is None:
         yield Finding(
             "price",
             "note",
-            f"no price is listed for {model}: costs are not shown, and --max-cost cannot be kept",
-            "Give US dollars a million tokens with --price IN,OUT (0,0 for a server of your own).",
+            f"no price is listed for {model}: costs are not shown, and `max_cost` cannot be kept",
+            "Give US dollars a million tokens, in and out, with `price` (0,0 for a server of your own).",
         )
 
 
@@ -132,22 +131,22 @@ def _answered(name: str, model: str, reply: Reply) -> Iterator[Finding]:
                 "judge",
                 "note",
                 f"{name} answers, and has no list of models: whether it has {model} is not known",
-                "If the address should end in /v1, name it so with --base-url.",
+                "If the address should end in /v1, name it so with `base_url`.",
             )
         else:
             found, _, mend = fault.reason.partition("\n")
-            yield Finding("judge", "wrong", f"{name}: {found}", mend or "Try again later, or name another with --base-url.")
+            yield Finding("judge", "wrong", f"{name}: {found}", mend or "Try again later, or name another with `base_url`.")
         return
     listed = listed_models(reply)
     if listed is None:
         yield Finding(
-            "judge", "wrong", f"{name}: what answers there is no OpenAI-compatible server", "Check --base-url: it ends in /v1."
+            "judge", "wrong", f"{name}: what answers there is no OpenAI-compatible server", "Check `base_url`: it ends in /v1."
         )
         return
     known = sorted(entry["id"] for entry in listed)
     if model not in known:
         shown = ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "")
-        mend = f"Name one that it has with --model: {shown}." if known else "Load a model there first."
+        mend = f"Name one that it has with `model`: {shown}." if known else "Load a model there first."
         yield Finding("judge", "wrong", f"{name} answers, and does not list the model {model}", mend)
         return
     yield Finding("judge", "ok", f"{name} answers and has {model}")
@@ -167,7 +166,7 @@ def _store(path: Path | None) -> Iterator[Finding]:
     place = path or default_path()
     folder = next(parent for parent in place.absolute().parents if parent.exists())
     if not os.access(place if place.exists() else folder, os.W_OK) or not folder.is_dir():
-        yield Finding("store", "wrong", f"{place} cannot be written to", "Name another file with --store.")
+        yield Finding("store", "wrong", f"{place} cannot be written to", "Name another file with `store`.")
         return
     if not place.exists():
         yield Finding("store", "ok", f"{place}: none yet; the first `admap score` makes it")
@@ -181,7 +180,7 @@ def _store(path: Path | None) -> Iterator[Finding]:
             finally:
                 store.close()
         except AdmapError as exc:
-            yield Finding("store", "wrong", *_in_two(exc))
+            yield _refused("store", exc)
             return
         waiting, unread = waiting_in_batches(place)
         if waiting or unread:
@@ -189,11 +188,11 @@ def _store(path: Path | None) -> Iterator[Finding]:
                 "batches",
                 "note",
                 f"{waiting:,} judgements wait in batches, {unread:,} came back and were not read yet",
-                "Run the command that submitted them (with --batch) again.",
+                "Run the command that submitted them (with `batch`) again.",
             )
     free = shutil.disk_usage(folder).free
     if free < _ROOM:
-        yield Finding("disk", "note", f"{folder}: {free / 1e6:,.0f} MB are free", "Make room, or name another with --store.")
+        yield Finding("disk", "note", f"{folder}: {free / 1e6:,.0f} MB are free", "Make room, or name another with `store`.")
 
 
 # Argilla.
@@ -206,7 +205,7 @@ def _server(data_dir: str | os.PathLike[str] | None) -> Iterator[Finding]:
     try:
         status = launcher.status(data_dir)
     except AdmapError as exc:
-        yield Finding("server", "wrong", *_in_two(exc))
+        yield _refused("server", exc)
         return
     if status.running and not status.problems:
         yield Finding("server", "ok", f"an Argilla of your own runs at {status.url}; its data are in {status.data_dir}")
@@ -235,7 +234,7 @@ def _argilla(data_dir: str | os.PathLike[str] | None) -> Iterator[Finding]:
         me = api.me()
         version = str(api.request("GET", "/api/v1/version").get("version"))
     except ArgillaError as exc:
-        yield Finding("argilla", "wrong" if named else "note", *_in_two(exc))
+        yield _refused("argilla", exc, state="wrong" if named else "note")
         return
     yield Finding("argilla", "ok", f"{api.url}: Argilla {version}, as {me['username']} ({me['role']})")
     client = importlib.metadata.version("argilla")
@@ -249,7 +248,7 @@ def _argilla(data_dir: str | os.PathLike[str] | None) -> Iterator[Finding]:
     try:
         yield from _indexes(api)
     except ArgillaError as exc:
-        yield Finding("data sets", "wrong", *_in_two(exc))
+        yield _refused("data sets", exc)
 
 
 def _indexes(api: Api) -> Iterator[Finding]:
@@ -278,18 +277,14 @@ def _indexes(api: Api) -> Iterator[Finding]:
         yield Finding("data sets", "ok", f"{sets} in the index as in the database, {records:,} records")
 
 
-def _in_two(exc: Exception) -> tuple[str, str | None]:
-    """An error's words: what is wrong, and what to do."""
-    text = str(exc)
-    for mark in ("\n", "; "):
-        found, cut, mend = text.rpartition(mark) if mark == "; " else text.partition(mark)
-        if cut:
-            return found, mend[:1].upper() + mend[1:] + ("" if mend.endswith(".") else ".")
-    return text, None
+def _refused(part: str, exc: AdmapError, state: str = "wrong") -> Finding:
+    """An error as a finding: its message is what was found, its hint what to do."""
+    found = f"`{exc.option}`: {exc.message}" if exc.option else exc.message
+    return Finding(part, state, found, f"{exc.hint[:1].upper()}{exc.hint[1:]}." if exc.hint else None)
 
 
 def summary(findings: list[Finding]) -> dict[str, Any]:
-    """The JSON answer of ``doctor``."""
+    """The JSON answer of `admap doctor`."""
     return {
         "versions": versions(),
         "findings": [finding._asdict() for finding in findings],

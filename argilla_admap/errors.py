@@ -5,8 +5,7 @@
     AdmapError                 exit code 1; the root: ``except AdmapError`` catches all that we raise
     ├── InputError             exit code 2; a file, a row, an option or a value that cannot be used
     ├── ScoringError           exit code 1; the judge cannot be asked at all
-    │   ├── JudgeRefused       authentication, quota, an unknown model: asking again will not help
-    │   └── BudgetExhausted    ``max_cost`` would be passed by the next call
+    │   └── JudgeRefused       authentication, quota, an unknown model: asking again will not help
     ├── ArgillaError           exit code 1; the Argilla server cannot be reached or says no
     │   └── UnknownDataset     exit code 2; no data set or workspace there has the name that was given
     └── ServerError            exit code 1; the embedded server, or a program that it needs
@@ -24,7 +23,6 @@ from __future__ import annotations
 __all__ = [
     "AdmapError",
     "ArgillaError",
-    "BudgetExhausted",
     "InputError",
     "JudgeRefused",
     "ScoringError",
@@ -67,10 +65,6 @@ class ScoringError(AdmapError):
 
 class JudgeRefused(ScoringError):
     """The judge's server refused for a reason that asking again will not mend."""
-
-
-class BudgetExhausted(ScoringError):
-    """The next call could pass ``max_cost``."""
 
 
 class ArgillaError(AdmapError):

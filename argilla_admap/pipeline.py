@@ -1,4 +1,4 @@
-"""The rooms joined: what a script calls, and the main job in one line."""
+"""The public functions that a script calls, and the main job in one call."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def connect(client: rg.Argilla | None = None, *, data_dir: str | os.PathLike[str
         key = os.environ.get("ARGILLA_API_KEY")
         if not key:
             raise ArgillaError(
-                "ARGILLA_API_URL is set and ARGILLA_API_KEY is not; take the key from Argilla's page, My settings"
+                "ARGILLA_API_URL is set and ARGILLA_API_KEY is not", hint="take the key from Argilla's page, My settings"
             )
         return argilla_api.connect(url, key)
     from argilla_admap.server import launcher
@@ -53,8 +53,8 @@ def connect(client: rg.Argilla | None = None, *, data_dir: str | os.PathLike[str
     found = launcher.find(data_dir)
     if found is None:
         raise ArgillaError(
-            "no Argilla server is known: set ARGILLA_API_URL and ARGILLA_API_KEY, "
-            "or start one of your own with `admap server start`"
+            "no Argilla server is known",
+            hint="set ARGILLA_API_URL and ARGILLA_API_KEY, or start one of your own with `admap server start`",
         )
     return argilla_api.connect(found.url, found.api_key)
 
@@ -86,7 +86,9 @@ def read(
         from argilla_admap.review.dataset.as_input import read_dataset
 
         if format is not None:
-            raise InputError(f"--format {format}: a data set on Argilla has fields, not a format; leave it out")
+            raise InputError(
+                f"{format!r}: a data set on Argilla has fields, not a format", option="format", hint="leave it out"
+            )
         if isinstance(source, (str, os.PathLike)):
             name = str(source).removeprefix(_ARGILLA)
             return read_dataset(name, connect(client), fields=fields, on_error=on_error, limit=limit)
@@ -94,7 +96,8 @@ def read(
 
         if not isinstance(source, rg.Dataset):
             raise InputError(
-                f"a {type(source).__name__} cannot be read; give a path, hf:ORG/NAME, argilla:DATASET or an argilla Dataset"
+                f"a {type(source).__name__} cannot be read",
+                hint="give a path, hf:ORG/NAME, argilla:DATASET or an argilla Dataset",
             )
         # The data set knows its server: no other needs to be known.
         return read_dataset(source, client or source._client, fields=fields, on_error=on_error, limit=limit)
@@ -129,8 +132,8 @@ def open_scored(
         if holds_scores(opened):
             if format is not None or on_error != "stop" or (fields or FieldNames()) != FieldNames():
                 raise InputError(
-                    f"{source}: this file holds scores, in columns of our own; leave out --format, --on-error and the names of "
-                    "fields, which are for data that are not scored yet"
+                    f"{source}: this file holds scores, in columns of our own",
+                    hint="leave out `format`, `on_error` and the names of fields, which are for data that are not scored yet",
                 )
             return read_stored(source, opened)
     preferences = read(source, format=format, fields=fields, on_error=on_error)

@@ -56,7 +56,7 @@ def test_a_judge_that_has_the_model_is_well_and_asked_nothing_that_is_paid(
     found = look(base_url=judge.url)
     assert found["judge"][0].state == "ok"
     assert (found["model"][0].state, "2027-01-14" in found["model"][0].found) == ("note", True)
-    assert "--model gpt-6-luna" in str(found["model"][0].mend)
+    assert "gpt-6-luna" in str(found["model"][0].mend)
     assert judge.counts()["paid"] == 0
     assert "sk-doctor" not in str(found)
 
@@ -65,9 +65,9 @@ def test_a_model_that_the_judge_does_not_have_is_wrong_and_those_that_it_has_are
     judge.behave(models=[{"id": "llama"}, {"id": "qwen"}])
     found = look(base_url=judge.url, model="gpt-9")
     assert found["judge"][0].state == "wrong"
-    assert "--model: llama, qwen" in str(found["judge"][0].mend)
+    assert "`model`: llama, qwen" in str(found["judge"][0].mend)
     assert found["price"][0].state == "note"
-    assert "--price" in str(found["price"][0].mend)
+    assert "`price`" in str(found["price"][0].mend)
 
 
 def test_a_judge_that_is_not_there_and_an_address_that_is_none_are_wrong(look: Look, judge: Judge) -> None:
@@ -98,7 +98,7 @@ def test_the_store_tells_what_it_keeps_and_a_file_that_is_none_is_wrong(look: Lo
     other.write_text("Dear all,\n" * 200)
     wrong = look(store=other)["store"][0]
     assert wrong.state == "wrong"
-    assert "--store" in str(wrong)
+    assert "`store`" in str(wrong)
     assert other.read_text().startswith("Dear all")
 
 

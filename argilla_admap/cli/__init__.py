@@ -18,19 +18,19 @@ __all__ = ["main"]
 
 # The command's name, and what `admap --help` says of it (so that no command's module is imported to print it).
 COMMANDS = {
-    "demo": "Server, example data, map, push, links: the first three minutes.",
-    "run": "The main job in one line: score, map, push.",
+    "demo": "The first three minutes: server, example data, map, push, links.",
+    "run": "The whole job in one command: score, map, push.",
     "score": "Score every completion with a judge.",
-    "map": "Place each record on the map; how likely is its label wrong?",
-    "selftest": "Plant known label errors in a copy; how well does this map find them?",
-    "push": "Make the Argilla data set, or enrich the one that is there.",
-    "queues": "The review queues, with counts and links.",
+    "map": "Place each record on the map and estimate P(label is wrong).",
+    "selftest": "Plant known label errors in a copy and measure how many are found.",
+    "push": "Create the Argilla data set, or enrich the existing one.",
+    "queues": "List the review queues with counts and links.",
     "pull": "Bring corrected labels back.",
-    "select": "A training subset: by region, P(wrong), quota and diversity.",
-    "report": "The map to look at: one .html that opens offline, .png or .svg.",
-    "compare": "Two judges, or two dates: who moved, agreement, bias.",
-    "server": "An Argilla of your own: start, stop, status, env.",
-    "doctor": "What answers, which versions, what is wrong, how to mend it.",
+    "select": "Choose a training subset by region, P(wrong), quota and diversity.",
+    "report": "Draw the map: an .html page that opens offline, a .png or an .svg.",
+    "compare": "Compare two maps: who moved, agreement, bias.",
+    "server": "Run your own Argilla: start, stop, status, env.",
+    "doctor": "Check the judge, the store and Argilla, and say how to fix what is wrong.",
 }
 
 
@@ -78,7 +78,7 @@ class _Commands(click.Group):
 def cli(debug: bool) -> None:
     """Find the wrong labels in preference data, and review them in Argilla.
 
-    The way of the data: read, score, map, push, (people review), pull.
+    The data goes: read, score, map, push, (people review), pull.
 
     Example: admap demo
     """
@@ -101,6 +101,13 @@ def _context_of(words: list[str]) -> click.Context:
         below = next((found for word in words if (found := command.get_command(context, word))), None)
         context = click.Context(below, parent=context) if below else context
     return context
+
+
+def _os_words(error: OSError) -> str:
+    """What the operating system refused, and where."""
+    where = ", ".join(ascii(os.fsdecode(name))[1:-1] for name in (error.filename, error.filename2) if name is not None)
+    said = error.strerror or str(error) or type(error).__name__
+    return f"{where}: {said}" if where else said
 
 
 def _show_traceback(error: Exception) -> None:
@@ -143,6 +150,12 @@ def main(args: list[str] | None = None) -> Any:
         # The reader of our output (`| head`) has gone: not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
+    except OSError as error:
+        # A full disk, a folder that is gone or may not be written to: the user's world, wherever it shows.
+        if debug:
+            _show_traceback(error)
+        click.echo(f"admap: {_os_words(error)}", err=True)
+        sys.exit(1)
     except Exception as error:
         if debug:
             _show_traceback(error)

@@ -25,8 +25,8 @@ __all__ = [
     "table",
 ]
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; spend and write nothing.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would happen; spend and write nothing.")
 
 #: Done, but some records stayed unscored or unmatched.
 PARTLY = 3

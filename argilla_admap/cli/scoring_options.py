@@ -98,7 +98,11 @@ def _apply(options: list[Callable[[Command], Command]], command: Command) -> Com
 
 
 on_error_option = click.option(
-    "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True, help="What a bad row does."
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="What to do with a row that cannot be used.",
 )
 
 
@@ -113,12 +117,12 @@ def field_options(command: Command) -> Command:
         return command(*args, fields=FieldNames(**names), **given)
 
     options: list[Callable[[Command], Command]] = [
-        click.option("--prompt-field", metavar="FIELD", help="Where the prompt is."),
-        click.option("--completion-field", metavar="FIELD", multiple=True, help="Where completions are; may be repeated."),
-        click.option("--chosen-field", metavar="FIELD", help="Where the better completion of a pair is."),
-        click.option("--rejected-field", metavar="FIELD", help="Where the worse one is."),
-        click.option("--rating-field", metavar="FIELD", multiple=True, help="Where ratings are; may be repeated."),
-        click.option("--id-field", metavar="FIELD", help="Where the record's id is.  [default: a hash of its content]"),
+        click.option("--prompt-field", metavar="FIELD", help="The field with the prompt."),
+        click.option("--completion-field", metavar="FIELD", multiple=True, help="A field with completions; can be repeated."),
+        click.option("--chosen-field", metavar="FIELD", help="The field with the better completion of a pair."),
+        click.option("--rejected-field", metavar="FIELD", help="The field with the worse one."),
+        click.option("--rating-field", metavar="FIELD", multiple=True, help="A field with ratings; can be repeated."),
+        click.option("--id-field", metavar="FIELD", help="The field with the record's id.  [default: a hash of its content]"),
     ]
     return _apply(options, collected)
 
@@ -135,9 +139,9 @@ def input_options(command: Command) -> Command:
         return command(*args, reading=reading, **given)
 
     options: list[Callable[[Command], Command]] = [
-        click.option("--format", "format_name", metavar="NAME", help="The input's format.  [default: recognised]"),
+        click.option("--format", "format_name", metavar="NAME", help="The input's format.  [default: detected]"),
         field_options,
-        click.option("--source-field", metavar="FIELD", help="Where the record's source is."),
+        click.option("--source-field", metavar="FIELD", help="The field with the record's source."),
         on_error_option,
     ]
     return _apply(options, collected)
@@ -179,9 +183,11 @@ def scoring_options(command: Command) -> Command:
             metavar="NAME",
             help="judge, reference, reward, existing (scores in the data). `--scorer NAME --help` shows its own options.",
         ),
-        click.option("--model", multiple=True, metavar="NAME", help="The judge; repeated for a panel.  [default: gpt-4o]"),
+        click.option(
+            "--model", multiple=True, metavar="NAME", help="The judge; repeat for a panel of judges.  [default: gpt-4o]"
+        ),
         click.option("--base-url", metavar="URL", help="An OpenAI-compatible server.  [default: OPENAI_BASE_URL, else OpenAI]"),
-        click.option("--samples", type=_Samples(), help="Samples a completion; auto: more where a label is undecided."),
+        click.option("--samples", type=_Samples(), help="Samples per completion; auto: more where a label is undecided."),
         click.option(
             "--screen", metavar="MODEL", help="With --samples auto: a second judge, asked only where it is undecided."
         ),
@@ -190,28 +196,30 @@ def scoring_options(command: Command) -> Command:
             type=click.Choice(["auto", "logprobs", "sample", "json"]),
             default="auto",
             show_default=True,
-            help="How a grade is taken: expected value of token probabilities, single grades, or JSON.",
+            help="How to get a grade: expected value of token probabilities, sampled grades, or JSON.",
         ),
         click.option(
-            "--reasons", is_flag=True, help="Ask for a short reason too; reviewers see it. Costs about 40 tokens more."
+            "--reasons", is_flag=True, help="Also ask for a short reason, which reviewers see; about 40 more tokens a call."
         ),
         click.option("--rubric", type=file, help="Your guidelines: a text, JSON or TOML file."),
         click.option("--max-cost", type=float, metavar="USD", help="Never spend more than this."),
         click.option(
-            "--price", type=_Price(), help="US dollars a million tokens in and out, for a model without a listed price."
+            "--price", type=_Price(), help="US dollars per million tokens in and out, for a model without a listed price."
         ),
-        click.option("--concurrency", type=int, metavar="N", help="Most requests in flight.  [default: finds its level]"),
-        click.option("--rpm", type=float, metavar="N", help="Most requests a minute.  [default: what the server says]"),
-        click.option("--tpm", type=float, metavar="N", help="Most tokens a minute.  [default: what the server says]"),
+        click.option(
+            "--concurrency", type=int, metavar="N", help="Maximum requests in flight.  [default: adapts to the server]"
+        ),
+        click.option("--rpm", type=float, metavar="N", help="Maximum requests per minute.  [default: what the server allows]"),
+        click.option("--tpm", type=float, metavar="N", help="Maximum tokens per minute.  [default: what the server allows]"),
         click.option("--limit", type=int, metavar="N", help="Score the first N records only."),
         click.option("--store", type=file, help="The judgement store.  [default: in this user's data folder]"),
-        click.option("--batch", is_flag=True, help="By the Batch API: half price, within a day; may be stopped and started."),
+        click.option("--batch", is_flag=True, help="Use the Batch API: half price, within a day; can be stopped and resumed."),
         click.option(
-            "--ask-waiting", is_flag=True, help="Without --batch: ask also what waits in a batch, and pay for it twice."
+            "--ask-waiting", is_flag=True, help="Without --batch: also ask what is waiting in a batch, and pay for it twice."
         ),
         click.option("--service-tier", metavar="TIER", help="The endpoint's service tier, e.g. flex."),
         click.option(
-            "--timeout", type=float, default=60.0, show_default=True, metavar="SECONDS", help="Longest wait for an answer."
+            "--timeout", type=float, default=60.0, show_default=True, metavar="SECONDS", help="How long to wait for an answer."
         ),
     ]
     return _apply(options, collected)

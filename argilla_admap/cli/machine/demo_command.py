@@ -26,11 +26,11 @@ __all__ = ["command"]
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("admap-demo"),
     show_default=True,
-    help="Where the example data and the map go.",
+    help="Where to write the example data and the map.",
 )
 @click.option("--data-dir", type=click.Path(file_okay=False), help="The server's folder.  [default: a folder of this user]")
-@click.option("--blind", is_flag=True, help="The blind layout: no label, no score, order shuffled.")
-@click.option("--live", is_flag=True, help="Ask the judge (OPENAI_API_KEY) instead of using the recorded scores.")
+@click.option("--blind", is_flag=True, help="Blind layout: no label, no score, shuffled order.")
+@click.option("--live", is_flag=True, help="Ask the judge (OPENAI_API_KEY) instead of using recorded scores.")
 @click.option("--yes", is_flag=True, help="With --live: do not ask before spending.")
 @click.option("--browser/--no-browser", default=True, help="Open the first queue in your browser.")
 @click.option(
@@ -51,7 +51,7 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """The first three minutes: a server of your own, real pairs with planted label errors, and the queues to review them.
+    """The first three minutes: your own server, real pairs with planted label errors, and queues to review them.
 
     Example: admap demo --no-browser
     """
@@ -97,7 +97,7 @@ def _say_what_would_be_done(output_dir: Path, live: bool, as_json: bool) -> None
     with tempfile.TemporaryDirectory() as folder:
         answer = {**demo.estimate_cost(Path(folder), live=live), "dataset": demo.DATASET}
     emit(answer, as_json, lambda: show_estimate(answer))
-    note(f"A server of your own would be started, {output_dir} written, and {demo.DATASET} made on it.")
+    note(f"Your own server would be started, {output_dir} written, and {demo.DATASET} created on it.")
 
 
 def _agree_to_the_cost(output_dir: Path) -> None:
@@ -137,7 +137,7 @@ def _wait_and_stop(data_dir: str | None) -> None:
 
     from argilla_admap.server import launcher
 
-    note("\nThe server runs. Ctrl-C stops it; what you answered is kept.")
+    note("\nThe server is running. Ctrl-C stops it; your answers are kept.")
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from argilla_admap.cli.flags import with_flags
 from argilla_admap.cli.output import emit, json_option, plain
 from argilla_admap.scoring.options import DEFAULT_MODEL
 
@@ -15,26 +16,26 @@ _MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
 
 
 @click.command("doctor")
-@click.option("--model", default=DEFAULT_MODEL, show_default=True, metavar="NAME", help="The judge that you will ask.")
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, metavar="NAME", help="The judge you plan to use.")
 @click.option("--base-url", metavar="URL", help="Its server.  [default: OPENAI_BASE_URL, else OpenAI]")
 @click.option("--store", type=click.Path(path_type=Path, dir_okay=False), help="The judgement store.  [default: this user's]")
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False),
     envvar="ADMAP_SERVER_DIR",
-    help="The folder of the server of your own.  [default: a folder of this user]",
+    help="The folder of your own server.  [default: a folder of this user]",
 )
 @json_option
 def command(model: str, base_url: str | None, store: Path | None, data_dir: str | None, as_json: bool) -> None:
-    """Look at the judge, the judgement store and Argilla: what answers, which versions, what is wrong, how to mend it.
+    """Check the judge, the judgement store and Argilla: what answers, which versions, what is wrong, how to fix it.
 
-    Asks no paid question and changes nothing. Exit code 1 where something is wrong.
+    Spends nothing and changes nothing. Exit code 1 if something is wrong.
 
     Example: admap doctor --model gpt-4o
     """
     from argilla_admap.doctor import Finding, examine, summary, versions
 
-    findings = []
+    findings: list[Finding] = []
 
     def tell(finding: Finding) -> None:
         click.echo(f"{_MARKS[finding.state]}  {finding.part}: {plain(finding.found)}")
@@ -43,7 +44,8 @@ def command(model: str, base_url: str | None, store: Path | None, data_dir: str 
 
     if not as_json:
         click.echo(", ".join(f"{name} {version}" for name, version in versions().items() if version))
-    for finding in examine(model=model, base_url=base_url, store=store, data_dir=data_dir):
+    for seen in examine(model=model, base_url=base_url, store=store, data_dir=data_dir):
+        finding = seen._replace(found=with_flags(seen.found), mend=with_flags(seen.mend) if seen.mend else None)
         findings.append(finding)
         if not as_json:
             tell(finding)

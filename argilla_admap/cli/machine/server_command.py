@@ -23,7 +23,7 @@ _data_dir_option = click.option(
 
 @click.group("server")
 def command() -> None:
-    """An Argilla of your own on this machine, without docker: start, stop, status, env.
+    """Run your own Argilla on this machine, without docker: start, stop, status, env.
 
     Example: admap server start
     """
@@ -31,11 +31,11 @@ def command() -> None:
 
 @command.command()
 @_data_dir_option
-@click.option("--port", type=int, help="The page's port.  [default: that of the last start, else 6900, else a free one]")
+@click.option("--port", type=int, help="The port of the page.  [default: the last one used, else 6900, else a free one]")
 @dry_run_option
 @json_option
 def start(data_dir: str | None, port: int | None, dry_run: bool, as_json: bool) -> None:
-    """Start the server, or repair the one that runs; it goes on until `admap server stop`.
+    """Start the server, or repair a running one; it runs until `admap server stop`.
 
     Example: admap server start --port 6901
     """
@@ -53,7 +53,7 @@ def start(data_dir: str | None, port: int | None, dry_run: bool, as_json: bool) 
 @dry_run_option
 @json_option
 def stop(data_dir: str | None, dry_run: bool, as_json: bool) -> None:
-    """Stop the server; all data stays.
+    """Stop the server; all data is kept.
 
     Example: admap server stop
     """
@@ -71,7 +71,7 @@ def stop(data_dir: str | None, dry_run: bool, as_json: bool) -> None:
 @_data_dir_option
 @json_option
 def status(data_dir: str | None, as_json: bool) -> None:
-    """Say what runs, where, and what is wrong.
+    """Show what is running, where, and what is wrong.
 
     Example: admap server status --json
     """
@@ -142,6 +142,6 @@ def _show_status(found: Any) -> Callable[[], None]:
             rows.append([name, f"process {pid}" if pid else given])
         table(None, ["", ""], rows)
         for problem in found.problems:
-            note(f"{problem}; mend it: admap server start")
+            note(f"{problem}; fix it with: admap server start")
 
     return show

@@ -22,14 +22,14 @@ FARTHEST = 10
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The records that changed region, a JSON object a line, farthest first.",
+    help="The records that changed region, as JSON lines, farthest first.",
 )
 @dry_run_option
 @json_option
 def command(map_a: str, map_b: str, output: Path | None, dry_run: bool, as_json: bool) -> None:
-    """Compare two maps of the same records: who moved, how far the judges agree, what sways each.
+    """Compare two maps of the same records: what moved, how far the judges agree, how each is biased.
 
-    Records are joined by id; those in one map only are counted.
+    Records are joined by id; those in only one map are counted.
 
     Example: admap compare gpt-4o.parquet qwen.parquet
     """
@@ -71,7 +71,7 @@ def _show(answer: dict[str, Any]) -> None:
                 f"judge of {side}" + (f": {name}" if name else ""), ["", "", ""], [[f.label, f.value, f.note] for f in figures]
             )
         else:
-            note(f"Nothing to say of the judge of {side}: fewer than ten records with scores that differ.")
+            note(f"Nothing to say about the judge of {side}: fewer than ten records with scores that differ.")
     if answer["farthest"]:
         rows = [
             [r["id"], r["region_a"] or "none", r["region_b"] or "none", round(r["distance"], 2)]

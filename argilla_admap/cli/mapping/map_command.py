@@ -31,22 +31,22 @@ MOST_TIED = 0.2
 
 @click.command("map")
 @click.argument("scored", metavar="SCORED")
-@click.option("-o", "--output", type=ParquetFile(), help="Where the map goes, a .parquet file.")
-@click.option("--stratify", metavar="FIELD", help="Split the regions within each value of this column, e.g. source.")
+@click.option("-o", "--output", type=ParquetFile(), help="The .parquet file to write.")
+@click.option("--stratify", metavar="FIELD", help="Split the regions separately for each value of this column, e.g. source.")
 @click.option(
     "--thresholds",
     metavar="MAP|VARIANCE,MEAN",
-    help="Use the thresholds of an earlier map, so that its regions stay; or two numbers, e.g. 0.5,4.",
+    help="Reuse the thresholds of an earlier map so that regions stay comparable; or give two numbers, e.g. 0.5,4.",
 )
 @click.option(
     "--between",
     is_flag=True,
-    help="Take the judge's own noise out of the variance, where completions have several samples.",
+    help="Subtract the judge's own noise from the variance, where completions have several samples.",
 )
 @click.option(
     "--length-control",
     type=click.Choice(["all", "excess"]),
-    help="Take the judge's liking for length out of the scores: all of it, or what the labels do not share.",
+    help="Remove the judge's length bias from the scores: all of it, or only what the labels do not share.",
 )
 @input_options
 @dry_run_option
@@ -62,7 +62,7 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Place each record of SCORED on the map, and say how probably its label is wrong.
+    """Place each record of SCORED on the map, and estimate how likely its label is wrong.
 
     SCORED is what `admap score` wrote. Data that are not scored yet are taken too, with the options that say how to read
     them: their map holds what can be seen without a judge.
@@ -82,7 +82,7 @@ def command(
 
         stream = control_length(stream, excess_only=length_control == "excess")
         slope = stream.info["length_control"]["scores"]["per_doubling"]
-        note(f"Scores are taken at equal length: {slope:+.3g} points a doubling were taken out.")
+        note(f"Scores are taken at equal length: {slope:+.3g} points per doubling of length were removed.")
     data_map = build_map(stream, stratify=stratify, thresholds=given, between=between)
     answer: dict[str, Any] = {**data_map.summary, "output": None}
     if output is not None and not dry_run:
@@ -92,7 +92,7 @@ def command(
     if 0 < answer["mapped"] < answer["records"]:
         # Where nothing is scored at all nobody asked for scores: what is seen without a judge is the whole answer.
         missing = answer["records"] - answer["mapped"]
-        note(f"{missing:,} records have no place: fewer than two of their completions are scored. Score them, then map again.")
+        note(f"{missing:,} records have no place: fewer than two of their completions are scored. Score them and map again.")
         fail_partly()
 
 
@@ -150,5 +150,5 @@ def _next(answer: dict[str, Any]) -> str:
     """What to do with the map."""
     push = f"review it in Argilla with `admap push {answer['output']} --dataset NAME`"
     if not answer["mapped"]:
-        return f"Next: score the completions (`admap score`) and map again, or {push}: what is found above is there already."
+        return f"Next: score the completions (`admap score`) and map again, or {push}: what needs no judge is there already."
     return f"Next: look at it with `admap report {answer['output']} -o map.html`, or {push}."

@@ -25,18 +25,18 @@ _KINDS = (".html", ".png", ".svg", ".pdf")
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="A .html file (the page to look at), or .png, .svg, .pdf (a picture for a paper).",
+    help="An .html page, or a picture for a paper: .png, .svg, .pdf.",
 )
 @click.option(
     "--dataset",
     metavar="[WORKSPACE/]NAME",
-    help="The Argilla data set that the map was pushed to: a click opens the record there.",
+    help="The Argilla data set the map was pushed to; a click on a point opens its record.",
 )
-@click.option("--title", help="Of the page or the picture.  [default: the map's file name; pictures have none]")
+@click.option("--title", help="Title of the page or picture.  [default: the map's file name; pictures have none]")
 @dry_run_option
 @json_option
 def command(data_map: str, output: Path, dataset: str | None, title: str | None, dry_run: bool, as_json: bool) -> None:
-    """Draw MAP, which `admap map` wrote, and say its figures in words: regions, errors, flags, what sways the judge.
+    """Draw MAP (written by `admap map`) and explain its figures: regions, errors, flags, the judge's biases.
 
     The .html file holds the whole map and opens offline. Pictures need matplotlib: pip install 'argilla-admap[plot]'.
 

@@ -23,21 +23,29 @@ _LEANING = 0.1
 
 @click.command("select")
 @click.argument("data_map", metavar="MAP")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where the records go.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
 @click.option(
-    "--region", "regions", metavar="REGION", multiple=True, help="Of this region: high_var, high_avg, low_avg; repeatable."
+    "--region",
+    "regions",
+    metavar="REGION",
+    multiple=True,
+    help="Only this region: high_var, high_avg, low_avg; can be repeated.",
 )
-@click.option("--max-p-wrong", type=float, metavar="P", help="With a P(wrong) of at most P.")
-@click.option("--without-flag", "without_flags", metavar="FLAG", multiple=True, help="Without this flag; repeatable.")
-@click.option("--fraction", type=float, metavar="F", help="At most this share of the map's records, the best by mean score.")
-@click.option("--stratify", metavar="FIELD", help="Keep the map's mix of this column's values, e.g. source.")
+@click.option("--max-p-wrong", type=float, metavar="P", help="Only records with P(wrong) up to P.")
+@click.option(
+    "--without-flag", "without_flags", metavar="FLAG", multiple=True, help="Leave out records with this flag; can be repeated."
+)
+@click.option("--fraction", type=float, metavar="F", help="Keep at most this share of the records, the best by mean score.")
+@click.option("--stratify", metavar="FIELD", help="Keep the mix of this column's values, e.g. source.")
 @click.option(
     "--embeddings",
     metavar="FILE|position",
-    help="Choose a diverse part by these vectors: a .npy (a row a record), a .parquet (id, embedding), or the map's own.",
+    help="Choose a diverse subset by vectors: a .npy (a row per record), a .parquet (id, embedding), or the map's positions.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which equal records are taken.")
-@click.option("--format", "format_name", metavar="NAME", help="Of the output; without it a .parquet keeps the map's columns.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed for the order of equal records.")
+@click.option(
+    "--format", "format_name", metavar="NAME", help="The output's format; without it a .parquet keeps the map's columns."
+)
 @dry_run_option
 @json_option
 def command(
@@ -54,7 +62,7 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Choose the records of MAP to train on, and say what was dropped and why.
+    """Choose the records of MAP to train on, and report what was dropped and why.
 
     `--region high_avg` alone is the published selection: the third of the data with agreed, good completions.
 
@@ -130,7 +138,7 @@ def _show(answer: dict[str, Any], selection: Selection) -> None:
         note(f"{answer['wanted'] - answer['selected']:,} fewer than asked for: not enough records pass in every part.")
     if (selection.association or 0) >= _LEANING:
         note(
-            f"The choice leans on {selection.stratum} (Cramer's V {selection.association:.2f}); "
+            f"The choice depends on {selection.stratum} (Cramer's V {selection.association:.2f}); "
             f"--stratify {selection.stratum} keeps the mix."
         )
     if answer["output"]:

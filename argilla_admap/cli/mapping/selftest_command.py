@@ -14,13 +14,13 @@ FEW = 0.5
 
 @click.command("selftest")
 @click.argument("data_map", metavar="MAP")
-@click.option("--kind", default="swap", show_default=True, help="The errors: swap, permutation or x10.")
-@click.option("--rate", default=0.1, show_default=True, help="Share of the labelled records that get one.")
-@click.option("--rounds", default=5, show_default=True, help="How often, with other records each time.")
-@click.option("--seed", default=0, show_default=True, help="Another seed plants other errors.")
+@click.option("--kind", default="swap", show_default=True, help="The kind of error: swap, permutation or x10.")
+@click.option("--rate", default=0.1, show_default=True, help="Share of the labelled records that get an error.")
+@click.option("--rounds", default=5, show_default=True, help="Number of repetitions, each with different records.")
+@click.option("--seed", default=0, show_default=True, help="Random seed.")
 @json_option
 def command(data_map: str, kind: str, rate: float, rounds: int, seed: int, as_json: bool) -> None:
-    """Plant known label errors in a copy of MAP (or of scored data), and say how well they are found.
+    """Plant known label errors in a copy of MAP (or of scored data), and measure how many are found.
 
     No file is changed and no judge is asked.
 
@@ -45,7 +45,7 @@ def command(data_map: str, kind: str, rate: float, rounds: int, seed: int, as_js
             ]
         ]
         table(
-            f"{k} of {answer['records']} labels made wrong ({answer['kind']}), {answer['rounds']} rounds",
+            f"{k} of {answer['records']} labels changed ({answer['kind']}), {answer['rounds']} rounds",
             ["", "mean", "lowest to highest round", "what it says"],
             rows,
         )

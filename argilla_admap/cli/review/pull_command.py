@@ -18,32 +18,34 @@ __all__ = ["command"]
 @click.command("pull")
 @click.argument("dataset", metavar="[WORKSPACE/]DATASET")
 @click.option("-o", "--output", metavar="OUT", help="The file to write.")
-@click.option("--original", metavar="FILE", help="Write this file again, with only the corrected rows changed.")
-@click.option("--original-format", metavar="NAME", help="Its format.  [default: recognised]")
+@click.option("--original", metavar="FILE", help="Write a copy of this file with only the corrected rows changed.")
+@click.option("--original-format", metavar="NAME", help="The original's format.  [default: detected]")
 @click.option("--format", "format_name", metavar="NAME", help="Write another format.")
-@click.option("--changes", metavar="CHANGES.jsonl", help="Write a line of JSON a change.")
+@click.option("--changes", metavar="CHANGES.jsonl", help="Write one JSON line per change.")
 @click.option(
     "--resolve",
     type=click.Choice(["majority", "unanimous", "latest", "dawid-skene"]),
     default="majority",
     show_default=True,
-    help="How several reviewers' answers become one.",
+    help="How to combine several reviewers' answers.",
 )
 @click.option(
     "--include-unreviewed/--reviewed-only",
     default=True,
     show_default=True,
-    help="Write all records, or only the answered ones.",
+    help="Write all records, or only the reviewed ones.",
 )
 @click.option(
     "--ties",
     type=click.Choice(["keep", "drop"]),
     default="keep",
     show_default=True,
-    help="Rows that reviewers call a tie, in an original that cannot say so: as they were, or left out.",
+    help="What to do with rows reviewed as a tie where the format cannot express one.",
 )
-@click.option("--home", is_flag=True, help="Of a review copy: add the answers to the data set that was copied.")
-@click.option("--rating-question", metavar="NAME", help="The question about the label, in somebody else's data set.")
+@click.option("--home", is_flag=True, help="For a review copy: add its answers to the data set that was copied.")
+@click.option(
+    "--rating-question", metavar="NAME", help="The question about the label, in a data set that admap did not create."
+)
 @field_options
 @on_error_option
 @dry_run_option
@@ -79,7 +81,7 @@ def command(
         _send_home(dataset, rating_question, dry_run=dry_run, as_json=as_json)
         return
     if output is None and not dry_run:
-        raise click.UsageError("Say where the corrected data go with -o OUT (or look first with --dry-run).")
+        raise click.UsageError("Name the output with -o OUT, or look first with --dry-run.")
     pulled = pull_to_file(
         dataset,
         pipeline.connect(),

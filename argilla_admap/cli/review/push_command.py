@@ -16,11 +16,9 @@ def push_options(command: Any) -> Any:
     for option in reversed(
         (
             click.option("--blind", is_flag=True, help="For a new data set: hide label, scores and models, shuffle the order."),
-            click.option("--reviewers", metavar="A,B", help="Assign the records to these users; a queue for each of them."),
-            click.option("--overlap", type=click.IntRange(min=1), default=1, show_default=True, help="Reviewers a record."),
-            click.option(
-                "--copy-to", metavar="NAME", help="Make a review copy, instead of enriching somebody else's data set."
-            ),
+            click.option("--reviewers", metavar="A,B", help="Assign the records to these users; each gets a queue."),
+            click.option("--overlap", type=click.IntRange(min=1), default=1, show_default=True, help="Reviewers per record."),
+            click.option("--copy-to", metavar="NAME", help="Create a review copy instead of enriching the existing data set."),
         )
     ):
         command = option(command)
@@ -29,10 +27,12 @@ def push_options(command: Any) -> Any:
 
 @click.command("push")
 @click.argument("data_map", metavar="MAP")
-@click.option("--dataset", required=True, metavar="[WORKSPACE/]NAME", help="The Argilla data set; made where it is absent.")
+@click.option(
+    "--dataset", required=True, metavar="[WORKSPACE/]NAME", help="The Argilla data set; created if it does not exist."
+)
 @push_options
-@click.option("--prompt-field", metavar="FIELD", help="The prompt's field, in somebody else's data set.")
-@click.option("--completion-field", metavar="FIELD", multiple=True, help="A completion's field there; repeat it.")
+@click.option("--prompt-field", metavar="FIELD", help="The prompt's field, in a data set that admap did not create.")
+@click.option("--completion-field", metavar="FIELD", multiple=True, help="A completion's field there; can be repeated.")
 @dry_run_option
 @json_option
 def command(
@@ -47,7 +47,7 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Make the Argilla data set of MAP with its review page, or enrich the one that is there.
+    """Create the Argilla data set of MAP with its review page, or enrich the existing one.
 
     Answers, suggestions, other metadata and settings of a data set that is there are not touched. Only what differs is
     sent: after a stop, the same command goes on.

@@ -13,12 +13,12 @@ __all__ = ["command"]
 
 @click.command("queues")
 @click.argument("dataset", metavar="[WORKSPACE/]DATASET")
-@click.option("--where", metavar="CONDITIONS", help="A queue on the spot, e.g. 'mean<2 and variance>=1'.")
-@click.option("--sort", metavar="NAME:asc|desc", multiple=True, help="What comes first in it.  [default: p_wrong:desc]")
-@click.option("--similar-to", metavar="ID", help="The records nearest on the map to this one.")
+@click.option("--where", metavar="CONDITIONS", help="A queue of your own, e.g. 'mean<2 and variance>=1'.")
+@click.option("--sort", metavar="NAME:asc|desc", multiple=True, help="Its order.  [default: p_wrong:desc]")
+@click.option("--similar-to", metavar="ID", help="The records nearest to this one on the map.")
 @json_option
 def command(dataset: str, where: str | None, sort: tuple[str, ...], similar_to: str | None, as_json: bool) -> None:
-    """The review queues of an Argilla data set: how many records, how many still open, and the link of each.
+    """List the review queues of an Argilla data set: how many records, how many still open, and a link to each.
 
     Example: admap queues default/uf --where 'mean<2 and variance>=1' --sort p_wrong:desc
     """

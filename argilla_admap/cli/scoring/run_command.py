@@ -30,14 +30,16 @@ __all__ = ["command"]
 
 @click.command("run", cls=ScoringCommand)
 @click.argument("source", metavar="INPUT")
-@click.option("--dataset", required=True, metavar="[WORKSPACE/]NAME", help="The Argilla data set; made where it is absent.")
+@click.option(
+    "--dataset", required=True, metavar="[WORKSPACE/]NAME", help="The Argilla data set; created if it does not exist."
+)
 @click.option(
     "-o",
     "--output",
     type=ParquetFile(),
-    help="Where the map is kept; its scores beside it.  [default: NAME.map.parquet]",
+    help="Where to write the map; its scores are written beside it.  [default: NAME.map.parquet]",
 )
-@click.option("--stratify", metavar="FIELD", help="Split the regions within each value of this column, e.g. source.")
+@click.option("--stratify", metavar="FIELD", help="Split the regions separately for each value of this column, e.g. source.")
 @input_options
 @scoring_options
 @push_options
@@ -57,7 +59,7 @@ def command(
 ) -> None:
     """Score INPUT, map it, push it to Argilla, and print the review queues with their links.
 
-    Stop it anywhere (Ctrl-C, a crash) and run the same again: nothing is paid twice, nothing is sent twice. Exit code 3 says
+    Stop it at any point (Ctrl-C, a crash) and run it again: nothing is paid twice, nothing is sent twice. Exit code 3 says
     that some completions stayed unscored, or that some records are not in the data set.
 
     Example: admap run pairs.jsonl --dataset pairs --scorer existing

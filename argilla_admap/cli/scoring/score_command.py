@@ -18,7 +18,7 @@ __all__ = ["command", "show_estimate", "show_score"]
 
 @click.command("score", cls=ScoringCommand)
 @click.argument("source", metavar="INPUT")
-@click.option("-o", "--output", type=ParquetFile(), help="Where the scores go, a .parquet file.")
+@click.option("-o", "--output", type=ParquetFile(), help="The .parquet file to write.")
 @input_options
 @scoring_options
 @dry_run_option
@@ -34,7 +34,7 @@ def command(
     Example: admap score pairs.jsonl -o scored.parquet --scorer existing
     """
     if output is None and not dry_run:
-        raise click.UsageError("Say where the scores go with -o SCORED.parquet (or look at the cost first with --dry-run).")
+        raise click.UsageError("Name the output with -o SCORED.parquet, or see the cost first with --dry-run.")
     from argilla_admap import pipeline
     from argilla_admap.cli.progress import ProgressLine
 
