@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from argilla_admap.formats.format import FieldNames
     from argilla_admap.mapping.data_map import DataMap
     from argilla_admap.review.pull.pull import PullResult
-    from argilla_admap.review.push.push import Progress as PushProgress
-    from argilla_admap.review.push.push import PushResult
+    from argilla_admap.review.push.push import PushProgress, PushResult
     from argilla_admap.scoring.client.transport import Client
     from argilla_admap.scoring.options import ScoreOptions
     from argilla_admap.scoring.run import Progress as ScoreProgress

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argilla_admap.review.dataset import card
-from argilla_admap.review.dataset.layout import Layout
+from argilla_admap.review.dataset.layout import ReviewLayout
 from argilla_admap.review.queues.guidelines import (
     BEGIN,
     END,
@@ -21,8 +21,8 @@ from argilla_admap.review.queues.guidelines import (
     room_beside,
 )
 
-PAIR = Layout("pair", False, (2, 2))
-BLIND = Layout("pair", True, (2, 2))
+PAIR = ReviewLayout("pair", False, (2, 2))
+BLIND = ReviewLayout("pair", True, (2, 2))
 ADDRESS = "http://127.0.0.1:6900/dataset/3e59fd0c-4842-48c8-b943-574958f661aa/annotation-mode"
 
 
@@ -56,9 +56,9 @@ def test_the_map_is_in_it_and_the_whole_is_short_enough() -> None:
     assert len(text) <= LIMIT
 
 
-@pytest.mark.parametrize("layout", [PAIR, BLIND, Layout("ratings", False, (2, 30), (1, 2, 3, 4, 5))])
+@pytest.mark.parametrize("layout", [PAIR, BLIND, ReviewLayout("ratings", False, (2, 30), (1, 2, 3, 4, 5))])
 @pytest.mark.parametrize("room", [LIMIT, 6000, 3500, 2500])
-def test_what_does_not_fit_is_left_out_from_the_least_needed(layout: Layout, room: int) -> None:
+def test_what_does_not_fit_is_left_out_from_the_least_needed(layout: ReviewLayout, room: int) -> None:
     text = render_guidelines(layout, [line(i) for i in range(40)], map_info=dense_map(), room=room)
     assert len(text) <= room
     assert text.startswith(BEGIN)

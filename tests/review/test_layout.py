@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from argilla_admap.errors import InputError
 from argilla_admap.records import Record
 from argilla_admap.review.dataset import card, layout
-from argilla_admap.review.dataset.layout import Layout, rating_scale, ratings_from_answer, shown_order
+from argilla_admap.review.dataset.layout import ReviewLayout, rating_scale, ratings_from_answer, shown_order
 
 ratings_of_pairs = st.tuples(*[st.one_of(st.none(), st.floats(-5, 10))] * 2)
 orders = st.sampled_from([(0, 1), (1, 0)])
@@ -143,9 +143,9 @@ def test_letters_go_on_after_z() -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted", [Layout("pair", True, (2, 2)), Layout("pair", False, (2, 2)), Layout("ratings", False, (3, 5))]
+    "wanted", [ReviewLayout("pair", True, (2, 2)), ReviewLayout("pair", False, (2, 2)), ReviewLayout("ratings", False, (3, 5))]
 )
-def test_settings_are_recognised_again(argilla_client: Any, wanted: Layout) -> None:
+def test_settings_are_recognised_again(argilla_client: Any, wanted: ReviewLayout) -> None:
     settings = layout.build_settings(wanted, client=argilla_client)
     names = [question.name for question in settings.questions]
     found = layout.recognise(names)

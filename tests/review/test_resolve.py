@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argilla_admap.review.pull.resolve import RULES, Answer, Value, resolve
+from argilla_admap.review.pull.resolve import RULES, ReviewerAnswer, Value, resolve
 
 _NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 
-def said(*values: Value, question: str = "better") -> list[Answer]:
+def said(*values: Value, question: str = "better") -> list[ReviewerAnswer]:
     """One answer a person, each a minute later than the last."""
-    return [Answer(f"person-{i}", {question: value}, _NOON + timedelta(minutes=i)) for i, value in enumerate(values)]
+    return [ReviewerAnswer(f"person-{i}", {question: value}, _NOON + timedelta(minutes=i)) for i, value in enumerate(values)]
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_a_rule_settles(rule: str, values: str, settled: str | None) -> None:
 
 def test_ratings_are_settled_one_completion_at_a_time() -> None:
     answers = [
-        Answer("x", {"rating_a": 1, "rating_b": 5}, _NOON),
-        Answer("y", {"rating_a": 2, "rating_b": 5}, _NOON),
-        Answer("z", {"rating_a": 1, "rating_b": 4}, _NOON),
+        ReviewerAnswer("x", {"rating_a": 1, "rating_b": 5}, _NOON),
+        ReviewerAnswer("y", {"rating_a": 2, "rating_b": 5}, _NOON),
+        ReviewerAnswer("z", {"rating_a": 1, "rating_b": 4}, _NOON),
     ]
     assert resolve({"r": answers}, "majority") == {"r": {"rating_a": 1, "rating_b": 5}}
     assert resolve({"r": answers[:2]}, "majority") == {"r": None}
@@ -55,7 +55,8 @@ def test_dawid_skene_trusts_the_reviewers_that_agree_with_the_others() -> None:
     people = {"good": 0.95, "fair": 0.9, "bad": 0.52, "worse": 0.48, "odd": 0.5}
     answers = {
         record: [
-            Answer(who, {"better": right if rng.random() < skill else other[right]}, _NOON) for who, skill in people.items()
+            ReviewerAnswer(who, {"better": right if rng.random() < skill else other[right]}, _NOON)
+            for who, skill in people.items()
         ]
         for record, right in truth.items()
     }

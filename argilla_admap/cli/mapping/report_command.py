@@ -90,13 +90,13 @@ def _link(dataset: str) -> RecordLink:
     from argilla_admap.report.page import RecordLink
     from argilla_admap.review.argilla.argilla_api import Api, parse_address
     from argilla_admap.review.argilla.properties import BY_COLUMN
-    from argilla_admap.review.dataset.adapters import own_layout
+    from argilla_admap.review.dataset.adapters import managed_layout
     from argilla_admap.review.dataset.card import FIELD
 
     target = Api(pipeline.connect()).dataset(parse_address(dataset))
     if not {BY_COLUMN[column].name for column in ("mean", "variance")} <= set(target.properties):
         raise InputError(f"{target.full_name} was never pushed to; do it with `admap push MAP --dataset {target.full_name}`")
-    layout = own_layout(target)
+    layout = managed_layout(target)
     # The blind card holds no id, and a foreign data set no card: there the record's numbers alone must do.
     search = FIELD if layout is not None and not layout.blind else None
     page = f"{target.api_url.rstrip('/')}/dataset/{target.id}/annotation-mode"

@@ -116,9 +116,9 @@ def command(
 def _send_home(dataset: str, rating_question: str | None, *, dry_run: bool, as_json: bool) -> None:
     """The answers of a review copy into the data set that was copied; no file is written."""
     from argilla_admap import pipeline
-    from argilla_admap.review.pull.copy_back import send_home
+    from argilla_admap.review.pull.copy_back import copy_back
 
-    sent = send_home(dataset, pipeline.connect(), rating_question=rating_question, dry_run=dry_run)
+    sent = copy_back(dataset, pipeline.connect(), rating_question=rating_question, dry_run=dry_run)
     answer = {name: getattr(sent, name) for name in ("dataset", "answers", "present", "unfit", "unmatched")}
     verb = "would be added" if dry_run else "were added"
     emit(

@@ -27,7 +27,7 @@ __all__ = ["BY_AGE", "Address", "Api", "RemoteDataset", "connect", "parse_addres
 # A retry is no news for the person: without a handler, Python would print stamina's warning on stderr.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
-#: Records a request; the server takes 1,000 when reading.
+#: Records a request; the server takes 1,000 when adapter.
 PAGE = 1000
 #: The sort of a search whose pages must not overlap.
 BY_AGE = [{"scope": {"entity": "record", "property": "inserted_at"}, "order": "asc"}]

@@ -8,7 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["BY_COLUMN", "POSITION", "POSITION_TITLE", "PROPERTIES", "SEAL", "SEALED", "SEAL_TITLE", "Kind", "Property"]
+__all__ = [
+    "BY_COLUMN",
+    "HIDDEN_KEY",
+    "HIDDEN_KEY_TITLE",
+    "HIDDEN_PART",
+    "POSITION",
+    "POSITION_TITLE",
+    "PROPERTIES",
+    "Kind",
+    "Property",
+]
 
 Kind = Literal["float", "terms"]
 
@@ -18,9 +28,9 @@ POSITION_TITLE = "Place on the map"
 
 #: Of a blind review: the key, as the only value that this hidden property offers (no record has it), and what it opens, in
 #: metadata without a property, which the index does not hold.
-SEAL = "admap_seal"
-SEAL_TITLE = "Key of what blind records hide"
-SEALED = "admap_sealed"
+HIDDEN_KEY = "admap_seal"
+HIDDEN_KEY_TITLE = "Key of what blind records hide"
+HIDDEN_PART = "admap_sealed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Data sets on Argilla as records: our own layouts, and those that distilabel, Argilla's recipes or people made.
 
-A *reading* knows which field is the prompt, which are the completions, and what an answer to the questions says about them.
+A *adapter* knows which field is the prompt, which are the completions, and what an answer to the questions says about them.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from argilla_admap.errors import InputError
 from argilla_admap.records import Turn, content_id, render_turns
 from argilla_admap.review.argilla.argilla_api import RemoteDataset
 from argilla_admap.review.dataset import card
-from argilla_admap.review.dataset.layout import BETTER, Layout, question_rating, recognise, shown_order
+from argilla_admap.review.dataset.layout import BETTER, ReviewLayout, question_rating, recognise, shown_order
 from argilla_admap.review.pull.resolve import Value
 
-__all__ = ["Foreign", "Own", "Reading", "Texts", "external_id", "own_id", "read_layout"]
+__all__ = ["DatasetAdapter", "External", "Managed", "RecordTexts", "adapter_for", "external_id", "record_id_of_external"]
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class RecordTexts:
     """The texts of one record, completions in the record's own order."""
 
     prompt: str
@@ -44,19 +44,19 @@ def external_id(record_id: str) -> str:
     return card.encode(record_id) if _UNSAFE_ID.search(record_id) else record_id
 
 
-def own_id(external: str) -> str:
+def record_id_of_external(external: str) -> str:
     """The record's id of an external id that `external_id` made."""
     return card.decode(external)
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class Managed:
     """A data set that we made."""
 
-    layout: Layout
+    layout: ReviewLayout
     answerable: bool = True
 
-    def texts(self, fields: Mapping[str, Any], record_id: str) -> Texts | None:
+    def texts(self, fields: Mapping[str, Any], record_id: str) -> RecordTexts | None:
         """The texts in the card's field; None where somebody else added the record without it."""
         value = fields.get(card.FIELD)
         if not isinstance(value, dict) or "_c" not in value or "_p" not in value:
@@ -66,7 +66,7 @@ class Own:
         for place, own in enumerate(self.order(record_id, len(shown))):
             completions[own] = shown[place]
         turns = tuple(Turn(card.decode(role), card.decode(content)) for role, content in value["_p"])
-        return Texts(render_turns(turns), () if _single(turns) else turns, tuple(completions))
+        return RecordTexts(render_turns(turns), () if _single(turns) else turns, tuple(completions))
 
     def order(self, record_id: str, k: int) -> tuple[int, ...]:
         """Which of the record's completions stands at each place of the page."""
@@ -79,7 +79,7 @@ class Own:
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
+class External:
     """A data set that somebody else made.
 
     Attributes:
@@ -103,7 +103,7 @@ class Foreign:
         """Whether a question asks about the label."""
         return bool(self.choices or self.ratings or self.ranking)
 
-    def texts(self, fields: Mapping[str, Any], record_id: str) -> Texts | None:
+    def texts(self, fields: Mapping[str, Any], record_id: str) -> RecordTexts | None:
         """The texts in the fields; None where one is missing."""
         values = [fields.get(name) for name in self.completions]
         if any(value is None for value in values):
@@ -117,7 +117,7 @@ class Foreign:
             if value is None:
                 return None
             turns = _turns(value) or (Turn("user", str(value)),)
-        return Texts(render_turns(turns), () if _single(turns) else turns, completions)
+        return RecordTexts(render_turns(turns), () if _single(turns) else turns, completions)
 
     def order(self, record_id: str, k: int) -> tuple[int, ...]:
         """The fields stand in the record's own order."""
@@ -172,7 +172,7 @@ class Foreign:
         return {question_rating(i): len(places) + 1 - place for i, place in enumerate(places)}
 
 
-Reading = Own | Foreign
+DatasetAdapter = Managed | External
 
 
 def _single(turns: Sequence[Turn]) -> bool:
@@ -213,13 +213,13 @@ def _bare(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.lower())
 
 
-def read_layout(
+def adapter_for(
     dataset: RemoteDataset,
     *,
     prompt_field: str | None = None,
     completion_fields: Sequence[str] = (),
     rating_question: str | None = None,
-) -> Reading:
+) -> DatasetAdapter:
     """How to read the data set.
 
     Args:
@@ -230,9 +230,9 @@ def read_layout(
     Raises:
         InputError: fields or a question that are not there, or that are not recognised; the message lists them.
     """
-    own = None if prompt_field or completion_fields else own_layout(dataset)
+    own = None if prompt_field or completion_fields else managed_layout(dataset)
     if own is not None:
-        return Own(own)
+        return Managed(own)
     names = [str(f["name"]) for f in dataset.fields]
     listed = ", ".join(names) or "none"
     for name in (*completion_fields, *((prompt_field,) if prompt_field else ())):
@@ -253,10 +253,10 @@ def read_layout(
         raise InputError(
             f"{dataset.full_name}: its fields ({listed}) do not say which is the prompt; name it with --prompt-field"
         )
-    return _with_questions(Foreign(prompt, completions, labelled), dataset, rating_question)
+    return _with_questions(External(prompt, completions, labelled), dataset, rating_question)
 
 
-def own_layout(dataset: RemoteDataset) -> Layout | None:
+def managed_layout(dataset: RemoteDataset) -> ReviewLayout | None:
     """The layout of a data set that we made; None for any other, whatever its names are."""
     if not any(f["name"] == card.FIELD and f["settings"].get("type") == "custom" for f in dataset.fields):
         return None
@@ -268,7 +268,7 @@ def own_layout(dataset: RemoteDataset) -> Layout | None:
     if layout is None or not isinstance(stored, dict):
         return layout
     low, high = stored.get("k", layout.k)
-    return Layout(layout.kind, bool(stored.get("blind", layout.blind)), (int(low), int(high)), layout.scale)
+    return ReviewLayout(layout.kind, bool(stored.get("blind", layout.blind)), (int(low), int(high)), layout.scale)
 
 
 def _completion_fields(names: Sequence[str]) -> tuple[tuple[str, ...], bool]:
@@ -285,7 +285,7 @@ def _completion_fields(names: Sequence[str]) -> tuple[tuple[str, ...], bool]:
     return tuple(name for _, _, name in sorted(best)), False
 
 
-def _with_questions(reading: Foreign, dataset: RemoteDataset, wanted: str | None) -> Foreign:
+def _with_questions(adapter: External, dataset: RemoteDataset, wanted: str | None) -> External:
     questions = {str(q["name"]): q["settings"] for q in dataset.questions}
     listed = ", ".join(questions) or "none"
     if wanted is not None and not any(name == wanted or name.startswith(wanted) for name in questions):
@@ -295,36 +295,36 @@ def _with_questions(reading: Foreign, dataset: RemoteDataset, wanted: str | None
         for name, settings in questions.items()
         if wanted is None or name == wanted or (settings["type"] == "rating" and name.startswith(wanted))
     }
-    ratings = _rating_questions(chosen, reading.completions)
+    ratings = _rating_questions(chosen, adapter.completions)
     choices: dict[str, Mapping[str, str]] = {}
     ranking: dict[str, Mapping[str, int]] = {}
     for name, settings in chosen.items():
         options = [str(option["value"]) for option in settings.get("options") or []]
-        if settings["type"] == "label_selection" and len(reading.completions) == 2:
-            meaning = {option: _choice(option, reading.completions) for option in options}
+        if settings["type"] == "label_selection" and len(adapter.completions) == 2:
+            meaning = {option: _choice(option, adapter.completions) for option in options}
             if {"a", "b"} <= set(meaning.values()) and None not in meaning.values():
                 choices[name] = {option: said for option, said in meaning.items() if said}
         elif settings["type"] == "ranking":
-            places = {option: _place(option, reading.completions, options) for option in options}
-            if sorted(p for p in places.values() if p is not None) == list(range(len(reading.completions))):
+            places = {option: _place(option, adapter.completions, options) for option in options}
+            if sorted(p for p in places.values() if p is not None) == list(range(len(adapter.completions))):
                 ranking[name] = {option: place for option, place in places.items() if place is not None}
     if wanted is not None and not (ratings or choices or ranking):
         raise InputError(
-            f"{dataset.full_name}: the answers to {wanted!r} do not say how good each of {', '.join(reading.completions)} is; "
+            f"{dataset.full_name}: the answers to {wanted!r} do not say how good each of {', '.join(adapter.completions)} is; "
             f"its questions are {listed}"
         )
     # One way to answer: a question about the whole record before ratings of its parts, the first of several.
     if choices:
         first = next(iter(choices))
-        return _answered(reading, choices={first: choices[first]})
+        return _answered(adapter, choices={first: choices[first]})
     if ranking:
         first = next(iter(ranking))
-        return _answered(reading, ranking={first: ranking[first]})
-    return _answered(reading, ratings=ratings)
+        return _answered(adapter, ranking={first: ranking[first]})
+    return _answered(adapter, ratings=ratings)
 
 
-def _answered(reading: Foreign, **answers: Any) -> Foreign:
-    return Foreign(reading.prompt, reading.completions, reading.labelled, **answers)
+def _answered(adapter: External, **answers: Any) -> External:
+    return External(adapter.prompt, adapter.completions, adapter.labelled, **answers)
 
 
 def _rating_questions(questions: Mapping[str, Mapping[str, Any]], completions: Sequence[str]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.formats.registry import CheckedRecords, ReadReport
 from argilla_admap.records import Record
 from argilla_admap.review.argilla.argilla_api import Address, Api, RemoteDataset, parse_address
-from argilla_admap.review.dataset.adapters import Foreign, Reading, read_layout
+from argilla_admap.review.dataset.adapters import DatasetAdapter, External, adapter_for
 from argilla_admap.review.dataset.server_record import as_it_stands, record_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class DatasetRecords(CheckedRecords):
         self,
         api: Api,
         target: RemoteDataset,
-        reading: Reading,
+        adapter: DatasetAdapter,
         *,
         on_error: str,
         limit: int | None,
@@ -38,8 +38,8 @@ class DatasetRecords(CheckedRecords):
         only: Mapping[str, object] | None,
     ) -> None:
         super().__init__({"source": f"argilla:{target.full_name}"})
-        self.format = _words(target, reading)
-        self._api, self._target, self._reading = api, target, reading
+        self.format = _words(target, adapter)
+        self._api, self._target, self._adapter = api, target, adapter
         self._on_error, self._limit = on_error, limit
         self._corrections, self._only = corrections, only
 
@@ -50,14 +50,14 @@ class DatasetRecords(CheckedRecords):
             InputError: a record without completions (with ``on_error="stop"``), or none that can be used.
         """
         report = self.report = ReadReport()
-        target, reading = self._target, self._reading
+        target, adapter = self._target, self._adapter
         # Records without an id of their own have one of their texts: those of the same texts are told from each other only
         # where each is wanted as it stands there, with its correction.
         seen: set[str] | None = set() if self._corrections is None else None
-        for page in self._api.pages(target, ("suggestions",) if isinstance(reading, Foreign) else ()):
+        for page in self._api.pages(target, ("suggestions",) if isinstance(adapter, External) else ()):
             for item in page:
                 report.rows += 1
-                record = record_of(item, reading, target)
+                record = record_of(item, adapter, target)
                 if record is None:
                     self._pass_over(item, report)
                     continue
@@ -70,7 +70,7 @@ class DatasetRecords(CheckedRecords):
                     seen.add(record.id)
                 report.records += 1
                 after = (self._corrections or {}).get(record.id)
-                yield record if after is None else replace(record, ratings=as_it_stands(after, item, reading, record.id))
+                yield record if after is None else replace(record, ratings=as_it_stands(after, item, adapter, record.id))
                 if report.records == self._limit:
                     return
         if not report.records and self._corrections is None:
@@ -133,8 +133,8 @@ def read_dataset(
     prompt, completions = named_fields(fields)
     if rating_question is None and fields is not None:
         rating_question = _rating_question(target, fields)
-    reading = read_layout(target, prompt_field=prompt, completion_fields=completions, rating_question=rating_question)
-    return DatasetRecords(api, target, reading, on_error=on_error, limit=limit, corrections=corrections, only=only)
+    adapter = adapter_for(target, prompt_field=prompt, completion_fields=completions, rating_question=rating_question)
+    return DatasetRecords(api, target, adapter, on_error=on_error, limit=limit, corrections=corrections, only=only)
 
 
 def named_fields(fields: FieldNames | None) -> tuple[str | None, tuple[str, ...]]:
@@ -160,13 +160,13 @@ def _rating_question(target: RemoteDataset, fields: FieldNames) -> str | None:
     return fields.rating[0] if fields.rating else None
 
 
-def _words(target: RemoteDataset, reading: Reading) -> str:
+def _words(target: RemoteDataset, adapter: DatasetAdapter) -> str:
     """What was taken for what."""
     place = f"the Argilla data set {target.full_name}"
-    if not isinstance(reading, Foreign):
+    if not isinstance(adapter, External):
         return f"{place} (a review of ours)"
-    prompt = f"the prompt is `{reading.prompt}`" if reading.prompt else "the prompt is in the completions' messages"
-    texts = ", ".join(f"`{name}`" for name in reading.completions)
-    asked = [*reading.choices, *reading.ratings, *reading.ranking]
-    label = ", ".join(f"`{name}`" for name in asked) or ("the fields' names" if reading.labelled else "nothing")
+    prompt = f"the prompt is `{adapter.prompt}`" if adapter.prompt else "the prompt is in the completions' messages"
+    texts = ", ".join(f"`{name}`" for name in adapter.completions)
+    asked = [*adapter.choices, *adapter.ratings, *adapter.ranking]
+    label = ", ".join(f"`{name}`" for name in asked) or ("the fields' names" if adapter.labelled else "nothing")
     return f"{place} ({prompt}; the completions are {texts}; the label is said by {label})"

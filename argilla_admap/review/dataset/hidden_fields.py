@@ -23,9 +23,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from argilla_admap.review.argilla.argilla_api import RemoteDataset
-from argilla_admap.review.argilla.properties import SEAL, SEALED
+from argilla_admap.review.argilla.properties import HIDDEN_KEY, HIDDEN_PART
 
-__all__ = ["OPEN_KEYS", "hidden_part", "key_of", "new_key", "seal", "shown_again", "unseal"]
+__all__ = ["OPEN_KEYS", "decrypt_hidden", "encrypt_hidden", "hidden_part", "key_of", "new_key", "shown_again"]
 
 #: The keys of a card's value that are there from the start: the version, the prompt and the completions.
 OPEN_KEYS = ("_v", "_p", "_c")
@@ -38,7 +38,7 @@ def new_key() -> str:
 
 def key_of(dataset: RemoteDataset) -> str | None:
     """The data set's key; None where there is none, or where the caller may not see it."""
-    found = dataset.properties.get(SEAL)
+    found = dataset.properties.get(HIDDEN_KEY)
     values = found["settings"].get("values") if found else None
     return str(values[0]) if values else None
 
@@ -48,13 +48,13 @@ def hidden_part(value: Mapping[str, Any]) -> dict[str, Any]:
     return {name: part for name, part in value.items() if name not in OPEN_KEYS}
 
 
-def seal(key: str, record_id: str, part: Mapping[str, Any]) -> str:
+def encrypt_hidden(key: str, record_id: str, part: Mapping[str, Any]) -> str:
     """The part as letters, digits, ``-`` and ``_``, bound to the record."""
     plain = zlib.compress(orjson.dumps(part, option=orjson.OPT_SORT_KEYS), 6)
     return base64.urlsafe_b64encode(_cipher(key).encrypt(plain, [_owner(record_id)])).decode().rstrip("=")
 
 
-def unseal(key: str, record_id: str, sealed: Any) -> dict[str, Any] | None:
+def decrypt_hidden(key: str, record_id: str, sealed: Any) -> dict[str, Any] | None:
     """What was sealed; None for anything that was not sealed with this key for this record."""
     if not isinstance(sealed, str):
         return None
@@ -86,7 +86,7 @@ def shown_again(item: Mapping[str, Any], key: str, record_id: str, card_field: s
         return {**item["fields"], card_field: bare} if len(bare) < len(value) else None
     if "_s" in value:
         return None
-    part = unseal(key, record_id, (item.get("metadata") or {}).get(SEALED))
+    part = decrypt_hidden(key, record_id, (item.get("metadata") or {}).get(HIDDEN_PART))
     return {**item["fields"], card_field: {**bare, **part}} if part is not None else None
 
 

@@ -25,7 +25,7 @@ __all__ = [
     "LABEL_WRONG",
     "NOTE",
     "TITLE",
-    "Layout",
+    "ReviewLayout",
     "build_settings",
     "letter",
     "question_rating",
@@ -51,7 +51,7 @@ Kind = Literal["pair", "ratings"]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ReviewLayout:
     """How one data set asks its reviewers.
 
     Attributes:
@@ -102,7 +102,7 @@ def rating_scale(ratings: Iterable[float | None]) -> tuple[int, ...]:
 
 
 def build_settings(
-    layout: Layout, *, client: rg.Argilla | None = None, map_info: Mapping[str, Any] | None = None
+    layout: ReviewLayout, *, client: rg.Argilla | None = None, map_info: Mapping[str, Any] | None = None
 ) -> rg.Settings:
     """Fields and questions of a data set that we make; its metadata are in :mod:`argilla_admap.review.argilla.properties`.
 
@@ -137,7 +137,7 @@ def build_settings(
     )
 
 
-def _questions(layout: Layout, client: rg.Argilla | None) -> Iterable[Any]:
+def _questions(layout: ReviewLayout, client: rg.Argilla | None) -> Iterable[Any]:
     import argilla as rg
 
     if layout.kind == "pair":
@@ -161,7 +161,7 @@ def _questions(layout: Layout, client: rg.Argilla | None) -> Iterable[Any]:
     yield rg.TextQuestion(NOTE, title="Note", required=False, client=client)
 
 
-def recognise(questions: Collection[str], scale: Sequence[int] = ()) -> Layout | None:
+def recognise(questions: Collection[str], scale: Sequence[int] = ()) -> ReviewLayout | None:
     """The layout whose questions these names are, or None where they are somebody else's.
 
     Args:
@@ -170,10 +170,10 @@ def recognise(questions: Collection[str], scale: Sequence[int] = ()) -> Layout |
     """
     blind = LABEL_WRONG not in questions
     if BETTER in questions:
-        return Layout("pair", blind, (2, 2))
+        return ReviewLayout("pair", blind, (2, 2))
     rated = sum(1 for name in questions if name.startswith(_RATING))
     if rated >= 2 and all(question_rating(i) in questions for i in range(rated)):
-        return Layout("ratings", blind, (2, rated), tuple(scale) or _DEFAULT_SCALE)
+        return ReviewLayout("ratings", blind, (2, rated), tuple(scale) or _DEFAULT_SCALE)
     return None
 
 

@@ -14,7 +14,7 @@ from argilla_admap.records import Record
 from argilla_admap.review.argilla.argilla_api import RemoteDataset
 from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset import card
-from argilla_admap.review.dataset.adapters import Foreign, Own, Reading, own_id
+from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Managed, record_id_of_external
 from argilla_admap.review.dataset.layout import ratings_from_answer
 
 __all__ = ["as_it_stands", "label_of", "order_of", "record_id_of", "record_of"]
@@ -24,61 +24,61 @@ _ID = BY_COLUMN["id"].name
 _ORDER = BY_COLUMN["order"].name
 
 
-def record_id_of(item: Mapping[str, Any], reading: Reading) -> str | None:
+def record_id_of(item: Mapping[str, Any], adapter: DatasetAdapter) -> str | None:
     """The record's own id: the one that push noted, else the external id, else the hash of its texts."""
     noted = (item.get("metadata") or {}).get(_ID)
     if isinstance(noted, str):
-        return own_id(noted)
+        return record_id_of_external(noted)
     external = item.get("external_id")
     if external is not None:
-        return own_id(external) if isinstance(reading, Own) else str(external)
-    texts = reading.texts(item["fields"], "")
+        return record_id_of_external(external) if isinstance(adapter, Managed) else str(external)
+    texts = adapter.texts(item["fields"], "")
     return texts.id if texts is not None else None
 
 
-def order_of(item: Mapping[str, Any], reading: Reading, record_id: str, k: int) -> tuple[int, ...]:
+def order_of(item: Mapping[str, Any], adapter: DatasetAdapter, record_id: str, k: int) -> tuple[int, ...]:
     """The record's own completion at each place of the page."""
     noted = (item.get("metadata") or {}).get(_ORDER)
-    if isinstance(reading, Foreign) and isinstance(noted, str):
+    if isinstance(adapter, External) and isinstance(noted, str):
         with suppress(ValueError, TypeError):
             order = tuple(int(place) for place in orjson.loads(noted))
             if sorted(order) == list(range(k)):
                 return order
-    return reading.order(record_id, k)
+    return adapter.order(record_id, k)
 
 
 def as_it_stands(
-    ratings: tuple[float | None, ...], item: Mapping[str, Any], reading: Reading, record_id: str
+    ratings: tuple[float | None, ...], item: Mapping[str, Any], adapter: DatasetAdapter, record_id: str
 ) -> tuple[float | None, ...]:
-    """Ratings in the record's own order, in the order of the texts that `Reading.texts` gives."""
-    if isinstance(reading, Own):
+    """Ratings in the record's own order, in the order of the texts that `DatasetAdapter.texts` gives."""
+    if isinstance(adapter, Managed):
         return ratings
-    return tuple(ratings[own] for own in order_of(item, reading, record_id, len(ratings)))
+    return tuple(ratings[own] for own in order_of(item, adapter, record_id, len(ratings)))
 
 
-def label_of(item: Mapping[str, Any], reading: Reading, dataset: RemoteDataset) -> tuple[float | None, ...] | None:
+def label_of(item: Mapping[str, Any], adapter: DatasetAdapter, dataset: RemoteDataset) -> tuple[float | None, ...] | None:
     """The label before the review, in the record's own order; None where the record has no completions.
 
     It is what push noted; else what the suggestions say; else what the fields' names say: chosen before rejected.
     """
-    texts = reading.texts(item["fields"], record_id_of(item, reading) or "")
+    texts = adapter.texts(item["fields"], record_id_of(item, adapter) or "")
     if texts is None:
         return None
     noted = _noted((item.get("metadata") or {}).get(_LABEL), len(texts.completions))
     if noted is not None:
         return noted
     empty: tuple[float | None, ...] = (None,) * len(texts.completions)
-    if isinstance(reading, Own):
+    if isinstance(adapter, Managed):
         return empty
     names = {str(question["id"]): str(question["name"]) for question in dataset.questions}
     suggested = {names.get(str(s["question_id"]), ""): s["value"] for s in item.get("suggestions") or ()}
     try:
-        said = ratings_from_answer(reading.answer(suggested), empty, tuple(range(len(empty))))
+        said = ratings_from_answer(adapter.answer(suggested), empty, tuple(range(len(empty))))
     except (InputError, KeyError, TypeError, ValueError):
         said = None
     if said is not None:
         return said
-    return (1.0, 0.0) if reading.labelled and len(empty) == 2 else empty
+    return (1.0, 0.0) if adapter.labelled and len(empty) == 2 else empty
 
 
 def _noted(text: Any, k: int) -> tuple[float | None, ...] | None:
@@ -92,19 +92,19 @@ def _noted(text: Any, k: int) -> tuple[float | None, ...] | None:
     return found if len(found) == k else None
 
 
-def record_of(item: Mapping[str, Any], reading: Reading, dataset: RemoteDataset) -> Record | None:
+def record_of(item: Mapping[str, Any], adapter: DatasetAdapter, dataset: RemoteDataset) -> Record | None:
     """The record in the one shape of all readers; None where it has no completions."""
-    record_id = record_id_of(item, reading)
-    texts = reading.texts(item["fields"], record_id or "")
-    label = label_of(item, reading, dataset)
+    record_id = record_id_of(item, adapter)
+    texts = adapter.texts(item["fields"], record_id or "")
+    label = label_of(item, adapter, dataset)
     if texts is None or label is None:
         return None
     k = len(texts.completions)
     models: tuple[str | None, ...] = (None,) * k
     reasons: tuple[str | None, ...] = (None,) * k
     samples: tuple[tuple[float | None, ...], ...] = ((),) * k
-    if isinstance(reading, Own):
-        shown = _Shown(item, reading, record_id or "", k)
+    if isinstance(adapter, Managed):
+        shown = _Shown(item, adapter, record_id or "", k)
         models, reasons = shown.texts("_m"), shown.texts("_t")
         samples = tuple(() if score is None else (float(score),) for score in shown.values("_s"))
     return Record(
@@ -112,11 +112,11 @@ def record_of(item: Mapping[str, Any], reading: Reading, dataset: RemoteDataset)
         prompt=texts.prompt,
         completions=texts.completions,
         models=models,
-        ratings=as_it_stands(label, item, reading, record_id or ""),
+        ratings=as_it_stands(label, item, adapter, record_id or ""),
         samples=samples,
         reasons=reasons,
         turns=texts.turns,
-        source=f"argilla:{dataset.full_name}" if isinstance(reading, Foreign) else None,
+        source=f"argilla:{dataset.full_name}" if isinstance(adapter, External) else None,
     )
 
 
@@ -125,7 +125,7 @@ class _Shown:
     """What a card of ours shows of each completion, in the record's own order; nothing in a blind review."""
 
     item: Mapping[str, Any]
-    reading: Own
+    adapter: Managed
     record_id: str
     k: int
 
@@ -133,7 +133,7 @@ class _Shown:
         shown = self.item["fields"][card.FIELD].get(key)
         found: list[Any] = [None] * self.k
         if isinstance(shown, list) and len(shown) == self.k:
-            for place, own in enumerate(self.reading.order(self.record_id, self.k)):
+            for place, own in enumerate(self.adapter.order(self.record_id, self.k)):
                 found[own] = shown[place]
         return found
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
 from argilla_admap.review.argilla.argilla_api import Address, Api, RemoteDataset
-from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION, POSITION_TITLE, SEAL, SEAL_TITLE
+from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_KEY, HIDDEN_KEY_TITLE, POSITION, POSITION_TITLE
 from argilla_admap.review.argilla.refusals import Refused
 from argilla_admap.review.dataset import card, layout
 from argilla_admap.review.dataset.hidden_fields import new_key
@@ -70,7 +70,7 @@ def choose_workspace(api: Api, address: Address) -> str:
 def complete_settings(
     api: Api,
     dataset: RemoteDataset,
-    wanted: layout.Layout,
+    wanted: layout.ReviewLayout,
     columns: Iterable[str],
     *,
     map_info: Mapping[str, Any] | None,
@@ -96,9 +96,9 @@ def complete_settings(
             if part.name not in have:
                 api.add_question(dataset.id, part.api_model().model_dump())
     ensure_properties(api, dataset, columns, blind=wanted.blind)
-    if wanted.blind and SEAL not in dataset.properties and dataset.allow_extra_metadata:
+    if wanted.blind and HIDDEN_KEY not in dataset.properties and dataset.allow_extra_metadata:
         offered = {"type": "terms", "values": [new_key()]}
-        body = {"name": SEAL, "title": SEAL_TITLE, "settings": offered, "visible_for_annotators": False}
+        body = {"name": HIDDEN_KEY, "title": HIDDEN_KEY_TITLE, "settings": offered, "visible_for_annotators": False}
         _once(api.add_property, dataset.id, body)
     if not dataset.ready:
         api.publish(dataset.id)

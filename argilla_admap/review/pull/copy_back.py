@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.records import printable
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
-from argilla_admap.review.dataset.adapters import Foreign, Own, Texts, read_layout
+from argilla_admap.review.dataset.adapters import External, Managed, RecordTexts, adapter_for
 from argilla_admap.review.dataset.layout import BETTER, question_rating
 from argilla_admap.review.dataset.server_record import order_of, record_id_of
 from argilla_admap.review.pull.resolve import Value
@@ -18,13 +18,13 @@ from argilla_admap.review.pull.resolve import Value
 if TYPE_CHECKING:
     import argilla as rg
 
-__all__ = ["SentHome", "send_home"]
+__all__ = ["CopiedBack", "copy_back"]
 
 _BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class SentHome:
+class CopiedBack:
     """What was written home.
 
     Attributes:
@@ -46,18 +46,18 @@ class SentHome:
 class _Answered:
     """A reviewed record of the copy: its texts, and what each person said about its completions in its own order."""
 
-    texts: Texts
+    texts: RecordTexts
     said: dict[str, dict[str, Value]]
 
 
-def send_home(
+def copy_back(
     dataset: str,
     client: rg.Argilla,
     *,
     workspace: str | None = None,
     rating_question: str | None = None,
     dry_run: bool = False,
-) -> SentHome:
+) -> CopiedBack:
     """Adds the submitted answers of a review copy to the records that were copied, each in its reviewer's name.
 
     Only a reviewer without any answer on the record there gets one: nothing of anybody is replaced. Sending again adds nothing.
@@ -82,30 +82,30 @@ def send_home(
     if place is None:
         raise ArgillaError(f"{noted.get('name')}, of which {copy.full_name} is a copy, is gone, or this user may not see it")
     target = api.dataset(place)
-    reading, copied = read_layout(target, rating_question=rating_question), read_layout(copy)
-    if not isinstance(reading, Foreign) or not reading.answerable or not isinstance(copied, Own):
+    adapter, copied = adapter_for(target, rating_question=rating_question), adapter_for(copy)
+    if not isinstance(adapter, External) or not adapter.answerable or not isinstance(copied, Managed):
         asked = ", ".join(str(question["name"]) for question in target.questions)
         raise InputError(
             f"{target.full_name}: none of its questions ({asked}) can hold the answers; name one with --rating-question"
         )
     answered = _answered(api, copy, copied)
-    return _send(api, target, reading, answered, dry_run=dry_run)
+    return _send(api, target, adapter, answered, dry_run=dry_run)
 
 
-def _answered(api: Api, copy: RemoteDataset, reading: Own) -> dict[str, _Answered]:
+def _answered(api: Api, copy: RemoteDataset, adapter: Managed) -> dict[str, _Answered]:
     found: dict[str, _Answered] = {}
     for page in api.pages(copy, ("responses",)):
         for item in page:
             submitted = [answer for answer in item.get("responses") or () if answer["status"] == "submitted"]
-            record_id = record_id_of(item, reading) if submitted else None
-            texts = reading.texts(item["fields"], record_id) if record_id is not None else None
+            record_id = record_id_of(item, adapter) if submitted else None
+            texts = adapter.texts(item["fields"], record_id) if record_id is not None else None
             if record_id is None or texts is None:
                 continue
-            order = reading.order(record_id, len(texts.completions))
+            order = adapter.order(record_id, len(texts.completions))
             said = {}
             for answer in submitted:
                 values = {name: given.get("value") for name, given in (answer.get("values") or {}).items()}
-                said[str(answer["user_id"])] = _moved(reading.answer(values), order)
+                said[str(answer["user_id"])] = _moved(adapter.answer(values), order)
             found[record_id] = _Answered(texts, {who: meant for who, meant in said.items() if meant})
     return found
 
@@ -122,15 +122,17 @@ def _moved(said: Mapping[str, Value], places: tuple[int, ...]) -> dict[str, Valu
     return moved if better is None else {**moved, BETTER: better}
 
 
-def _send(api: Api, target: RemoteDataset, reading: Foreign, answered: Mapping[str, _Answered], *, dry_run: bool) -> SentHome:
+def _send(
+    api: Api, target: RemoteDataset, adapter: External, answered: Mapping[str, _Answered], *, dry_run: bool
+) -> CopiedBack:
     by_text = {_key(record.texts): record_id for record_id, record in answered.items()}
     met: set[str] = set()
     items: list[dict[str, Any]] = []
     answers = present = unfit = 0
     for page in api.pages(target, ("responses",)):
         for item in page:
-            record_id = record_id_of(item, reading)
-            texts = reading.texts(item["fields"], record_id or "")
+            record_id = record_id_of(item, adapter)
+            texts = adapter.texts(item["fields"], record_id or "")
             if texts is not None and record_id not in answered:
                 record_id = by_text.get(_key(texts))
             if record_id is None or record_id not in answered or texts is None:
@@ -138,13 +140,13 @@ def _send(api: Api, target: RemoteDataset, reading: Foreign, answered: Mapping[s
             met.add(record_id)
             record = answered[record_id]
             have = {str(answer["user_id"]) for answer in item.get("responses") or ()}
-            places = _places(record.texts, texts) or _inverse(order_of(item, reading, record_id, len(texts.completions)))
+            places = _places(record.texts, texts) or _inverse(order_of(item, adapter, record_id, len(texts.completions)))
             added = []
             for who, said in record.said.items():
                 if who in have:
                     present += 1
                     continue
-                values = _fitting(reading.express(_moved(said, places)), target)
+                values = _fitting(adapter.express(_moved(said, places)), target)
                 if values is None:
                     unfit += 1
                     continue
@@ -155,10 +157,10 @@ def _send(api: Api, target: RemoteDataset, reading: Foreign, answered: Mapping[s
     if not dry_run:
         for start in range(0, len(items), _BATCH):
             api.put_records(target, items[start : start + _BATCH])
-    return SentHome(target.full_name, answers, present, unfit, len(set(answered) - met))
+    return CopiedBack(target.full_name, answers, present, unfit, len(set(answered) - met))
 
 
-def _places(own: Texts, there: Texts) -> tuple[int, ...] | None:
+def _places(own: RecordTexts, there: RecordTexts) -> tuple[int, ...] | None:
     """Where each of the record's own completions stands there; None where the texts do not say it."""
     prints = [text.strip() for text in there.completions]
     if len(set(prints)) != len(prints) or sorted(prints) != sorted(text.strip() for text in own.completions):
@@ -170,7 +172,7 @@ def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(order.index(own) for own in range(len(order)))
 
 
-def _key(texts: Texts) -> bytes:
+def _key(texts: RecordTexts) -> bytes:
     joined = "\0".join([texts.prompt.strip(), *sorted(text.strip() for text in texts.completions)])
     return hashlib.blake2b(printable(joined).encode(), digest_size=16).digest()
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from argilla_admap.errors import InputError
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
 from argilla_admap.review.argilla.properties import BY_COLUMN
-from argilla_admap.review.dataset.adapters import Foreign, Own, Reading, read_layout
+from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Managed, adapter_for
 from argilla_admap.review.dataset.layout import ratings_from_answer
 from argilla_admap.review.dataset.server_record import label_of, order_of, record_id_of
 from argilla_admap.review.dataset.settings import ensure_properties
 from argilla_admap.review.pull import resolve as rules
-from argilla_admap.review.pull.resolve import Answer, Value, resolve
+from argilla_admap.review.pull.resolve import ReviewerAnswer, Value, resolve
 from argilla_admap.review.pull.reveal import out_of_step, reveal
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class _Reviewed:
     label: Ratings
     order: tuple[int, ...]
     p_wrong: float | None
-    answers: list[Answer]
+    answers: list[ReviewerAnswer]
     records: list[tuple[str, Mapping[str, Any]]]  # ids on the server, with their metadata
 
 
@@ -114,16 +114,16 @@ def pull(
         raise InputError(f"--resolve {resolve!r} is none of {', '.join(rules.RULES)}")
     api = Api(client)
     target = api.dataset(parse_address(dataset, workspace))
-    reading = read_layout(
+    adapter = adapter_for(
         target, prompt_field=prompt_field, completion_fields=completion_fields, rating_question=rating_question
     )
-    if not reading.answerable:
+    if not adapter.answerable:
         asked = ", ".join(str(question["name"]) for question in target.questions) or "none"
         raise InputError(
             f"{target.full_name}: none of its questions ({asked}) says which completion is better; "
             "name one with --rating-question"
         )
-    collected = _collect(api, target, reading)
+    collected = _collect(api, target, adapter)
     return _settle(target, collected, resolve, api.usernames(target.workspace_id) if collected.reviewed else {})
 
 
@@ -139,30 +139,34 @@ class _Collected:
     out_of_step: list[str] = field(default_factory=list)
 
 
-def _collect(api: Api, target: RemoteDataset, reading: Reading) -> _Collected:
+def _collect(api: Api, target: RemoteDataset, adapter: DatasetAdapter) -> _Collected:
     found = _Collected()
-    include = ("responses", "suggestions") if isinstance(reading, Foreign) else ("responses",)
-    blind = isinstance(reading, Own) and reading.layout.blind
+    include = ("responses", "suggestions") if isinstance(adapter, External) else ("responses",)
+    blind = isinstance(adapter, Managed) and adapter.layout.blind
     for page in api.pages(target, include):
         for item in page:
             found.records += 1
             if blind and out_of_step(item):
                 found.out_of_step.append(str(item["id"]))
             submitted = [answer for answer in item.get("responses") or () if answer["status"] == "submitted"]
-            label = label_of(item, reading, target)
+            label = label_of(item, adapter, target)
             for rating in label or ():
                 if rating is not None:
                     found.low = rating if found.low is None else min(found.low, rating)
                     found.high = rating if found.high is None else max(found.high, rating)
             if submitted:
-                _add(found, item, submitted, label, reading)
+                _add(found, item, submitted, label, adapter)
     return found
 
 
 def _add(
-    found: _Collected, item: Mapping[str, Any], submitted: Sequence[Mapping[str, Any]], label: Ratings | None, reading: Reading
+    found: _Collected,
+    item: Mapping[str, Any],
+    submitted: Sequence[Mapping[str, Any]],
+    label: Ratings | None,
+    adapter: DatasetAdapter,
 ) -> None:
-    record_id = record_id_of(item, reading)
+    record_id = record_id_of(item, adapter)
     if label is None or record_id is None:
         found.unread.append(f"record {item.get('external_id') or item['id']}: its fields hold no completions")
         return
@@ -171,20 +175,22 @@ def _add(
     record = found.reviewed.setdefault(
         record_id,
         _Reviewed(
-            label, order_of(item, reading, record_id, len(label)), float(p_wrong) if p_wrong is not None else None, [], []
+            label, order_of(item, adapter, record_id, len(label)), float(p_wrong) if p_wrong is not None else None, [], []
         ),
     )
     record.records.append((str(item["id"]), metadata))
     for answer in submitted:
         values = {name: said.get("value") for name, said in (answer.get("values") or {}).items()}
         try:
-            meant = reading.answer(values)
+            meant = adapter.answer(values)
         except (InputError, KeyError, TypeError, ValueError) as error:
             found.unread.append(f"record {record_id}: {error}")
             continue
         if meant:
             at = datetime.fromisoformat(str(answer["updated_at"]).replace("Z", "+00:00"))
-            record.answers.append(Answer(str(answer["user_id"]), meant, at if at.tzinfo else at.replace(tzinfo=timezone.utc)))
+            record.answers.append(
+                ReviewerAnswer(str(answer["user_id"]), meant, at if at.tzinfo else at.replace(tzinfo=timezone.utc))
+            )
 
 
 def _settle(target: RemoteDataset, found: _Collected, rule: str, usernames: Mapping[str, str]) -> PullResult:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 import numpy as np
 
-__all__ = ["RULES", "Answer", "Value", "resolve"]
+__all__ = ["RULES", "ReviewerAnswer", "Value", "resolve"]
 
 #: What a question was answered with: an option of a choice, or a rating.
 Value = str | int
@@ -23,7 +23,7 @@ _ROUNDS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReviewerAnswer:
     """What one reviewer submitted on one record.
 
     Attributes:
@@ -41,7 +41,7 @@ class Answer:
 Resolved = dict[str, Value] | None
 
 
-def resolve(answers: Mapping[str, Sequence[Answer]], rule: str = "majority") -> dict[str, Resolved]:
+def resolve(answers: Mapping[str, Sequence[ReviewerAnswer]], rule: str = "majority") -> dict[str, Resolved]:
     """Record id -> the answer that holds, by question, or None where the reviewers are in conflict.
 
     Args:
@@ -56,19 +56,19 @@ def resolve(answers: Mapping[str, Sequence[Answer]], rule: str = "majority") -> 
     return RULES[rule](answers)
 
 
-def _majority(answers: Mapping[str, Sequence[Answer]]) -> dict[str, Resolved]:
+def _majority(answers: Mapping[str, Sequence[ReviewerAnswer]]) -> dict[str, Resolved]:
     return {record: _by_question(given, _most) for record, given in answers.items()}
 
 
-def _unanimous(answers: Mapping[str, Sequence[Answer]]) -> dict[str, Resolved]:
+def _unanimous(answers: Mapping[str, Sequence[ReviewerAnswer]]) -> dict[str, Resolved]:
     return {record: _by_question(given, _same) for record, given in answers.items()}
 
 
-def _latest(answers: Mapping[str, Sequence[Answer]]) -> dict[str, Resolved]:
+def _latest(answers: Mapping[str, Sequence[ReviewerAnswer]]) -> dict[str, Resolved]:
     return {record: dict(max(given, key=lambda answer: answer.at).values) for record, given in answers.items()}
 
 
-def _by_question(given: Sequence[Answer], settle: Callable[[list[Value]], Value | None]) -> Resolved:
+def _by_question(given: Sequence[ReviewerAnswer], settle: Callable[[list[Value]], Value | None]) -> Resolved:
     settled: dict[str, Value] = {}
     for question in _questions(given):
         value = settle([answer.values[question] for answer in given if question in answer.values])
@@ -78,7 +78,7 @@ def _by_question(given: Sequence[Answer], settle: Callable[[list[Value]], Value 
     return settled
 
 
-def _questions(given: Iterable[Answer]) -> list[str]:
+def _questions(given: Iterable[ReviewerAnswer]) -> list[str]:
     return list(dict.fromkeys(question for answer in given for question in answer.values))
 
 
@@ -91,7 +91,7 @@ def _same(votes: list[Value]) -> Value | None:
     return votes[0] if len(set(votes)) == 1 else None
 
 
-def _dawid_skene(answers: Mapping[str, Sequence[Answer]]) -> dict[str, Resolved]:
+def _dawid_skene(answers: Mapping[str, Sequence[ReviewerAnswer]]) -> dict[str, Resolved]:
     resolved: dict[str, Resolved] = {record: {} for record in answers}
     # A choice and a rating have different values; the ratings of all completions share one scale, hence one table of errors.
     for numeric in (False, True):
@@ -153,7 +153,7 @@ def _estimate(votes: Sequence[tuple[tuple[str, str], str, Value]]) -> dict[tuple
 
 
 #: The ways to settle.
-RULES: dict[str, Callable[[Mapping[str, Sequence[Answer]]], dict[str, Resolved]]] = {
+RULES: dict[str, Callable[[Mapping[str, Sequence[ReviewerAnswer]]], dict[str, Resolved]]] = {
     "majority": _majority,
     "unanimous": _unanimous,
     "latest": _latest,

@@ -7,7 +7,7 @@ from typing import Any
 
 from argilla_admap.review.argilla.argilla_api import BY_AGE, Api, RemoteDataset
 from argilla_admap.review.dataset import card
-from argilla_admap.review.dataset.adapters import Own, own_layout
+from argilla_admap.review.dataset.adapters import Managed, managed_layout
 from argilla_admap.review.dataset.hidden_fields import OPEN_KEYS, key_of, shown_again
 from argilla_admap.review.dataset.server_record import record_id_of
 
@@ -33,19 +33,19 @@ def reveal(api: Api, dataset: RemoteDataset, ids: Sequence[str]) -> int:
     Returns:
         the number of records that changed. A record that was pushed before there were keys stays as it is.
     """
-    layout = own_layout(dataset)
+    layout = managed_layout(dataset)
     key = key_of(dataset)
     if layout is None or not layout.blind or key is None:
         return 0
     changed = 0
-    reading = Own(layout)
+    adapter = Managed(layout)
     for start in range(0, len(ids), _BATCH):
         scope = {"entity": "record", "property": "id"}
         wanted = {"type": "terms", "scope": scope, "values": list(ids[start : start + _BATCH])}
         found, _ = api.search(dataset, {"filters": {"and": [wanted]}, "sort": BY_AGE}, limit=_BATCH)
         items = []
         for item in found:
-            fields = shown_again(item, key, record_id_of(item, reading) or "", card.FIELD)
+            fields = shown_again(item, key, record_id_of(item, adapter) or "", card.FIELD)
             if fields is not None:
                 items.append({"id": item["id"], "fields": fields})
         if items:

@@ -18,7 +18,7 @@ from argilla_admap.review.argilla.argilla_api import Api, parse_address
 from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset.as_input import named_fields, read_dataset
 from argilla_admap.review.pull.pull import PullResult, mark_outcomes, pull
-from argilla_admap.review.queues.overview import count_queues, refresh_home
+from argilla_admap.review.queues.overview import count_queues, refresh_overview
 from argilla_admap.tables import RecordStream, atomic_path
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def _note_on_argilla(result: PullResult, client: rg.Argilla) -> list[str]:
         stored = target.info.get("admap", {})
         summary = {**stored.get("summary", {}), "records": result.records, "reviewed": result.reviewed}
         if BY_COLUMN["flags"].name in target.properties:
-            refresh_home(api, target, count_queues(api, target), map_info=stored.get("map"), summary=summary)
+            refresh_overview(api, target, count_queues(api, target), map_info=stored.get("map"), summary=summary)
     except ArgillaError as error:
         return [f"the outcomes could not be noted on Argilla: {error}"]
     return []

@@ -13,11 +13,11 @@ import orjson
 from argilla_admap.records import batch_to_records, printable
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset
 from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION
-from argilla_admap.review.dataset.adapters import Reading, external_id
+from argilla_admap.review.dataset.adapters import DatasetAdapter, external_id
 from argilla_admap.review.dataset.settings import ensure_properties
 from argilla_admap.review.push.payload import Payload
-from argilla_admap.review.push.result import Progress, PushResult
-from argilla_admap.review.push.sender import Known, Sender
+from argilla_admap.review.push.result import PushProgress, PushResult
+from argilla_admap.review.push.sender import Sender, StoredRecords
 from argilla_admap.review.queues.overview import count_queues
 
 if TYPE_CHECKING:
@@ -31,7 +31,13 @@ _MARKUP = re.compile(r"<[a-zA-Z!/]")
 
 
 def enrich(
-    api: Api, dataset: RemoteDataset, data_map: DataMap, reading: Reading, *, dry_run: bool, progress: Progress | None
+    api: Api,
+    dataset: RemoteDataset,
+    data_map: DataMap,
+    adapter: DatasetAdapter,
+    *,
+    dry_run: bool,
+    progress: PushProgress | None,
 ) -> PushResult:
     """Adds metadata properties, the vector and their values to the records that the map holds.
 
@@ -41,7 +47,7 @@ def enrich(
         api: of the server.
         dataset: not one of ours.
         data_map: the map.
-        reading: how to read the data set's fields.
+        adapter: how to read the data set's fields.
         dry_run: match, count and write nothing.
         progress: told how many of the data set's records are done.
 
@@ -53,8 +59,8 @@ def enrich(
     if not dry_run:
         dataset = api.refresh(dataset)
     total = api.total(dataset)
-    matcher = _Matcher(data_map, payload, reading)
-    sender = Sender(api, dataset, Known(), dry_run=dry_run)
+    matcher = _Matcher(data_map, payload, adapter)
+    sender = Sender(api, dataset, StoredRecords(), dry_run=dry_run)
     include = (f"vectors:{POSITION}",) if POSITION in dataset.vectors else ()
     began, done, unsafe = time.monotonic(), 0, 0
     for page in api.pages(dataset, include):
@@ -126,8 +132,8 @@ def _earlier_view(api: Api, dataset: RemoteDataset) -> list[float] | None:
 class _Matcher:
     """Finds the map's row of a record on the server, and in which order its completions stand there."""
 
-    def __init__(self, data_map: DataMap, payload: Payload, reading: Reading) -> None:
-        self._reading = reading
+    def __init__(self, data_map: DataMap, payload: Payload, adapter: DatasetAdapter) -> None:
+        self._adapter = adapter
         self._rows = {record_id: row for row, record_id in enumerate(payload.ids)}
         self._rows |= {external_id(record_id): row for record_id, row in self._rows.items()}
         self._texts: dict[bytes, int] = {}
@@ -144,7 +150,7 @@ class _Matcher:
     def find(self, item: Mapping[str, Any]) -> tuple[int, tuple[int, ...] | None] | None:
         """The row, and the map's completion at each place there if that is not the map's order; None without a match."""
         external = item.get("external_id")
-        texts = self._reading.texts(item["fields"], external or "")
+        texts = self._adapter.texts(item["fields"], external or "")
         prints = tuple(map(_print, texts.completions)) if texts is not None else ()
         row = self._rows.get(external) if external is not None else None
         if row is None and texts is not None:

@@ -18,14 +18,14 @@ from argilla_admap.review.argilla.properties import BY_COLUMN, PROPERTIES, Prope
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap
 
-__all__ = ["Payload", "Place", "mixed_sample", "property_body"]
+__all__ = ["MapView", "Payload", "mixed_sample", "property_body"]
 
 _FLOATS = ("mean", "variance", "p_wrong", "agreement")
 _LONGEST_ID = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MapView:
     """How a point of the map becomes the vector ``[variance - x, mean - y, depth]``.
 
     Argilla compares vectors by their angle, so that the map is looked at from a distance, `depth`: half its width. Then near
@@ -37,7 +37,7 @@ class Place:
     depth: float
 
     @classmethod
-    def of(cls, mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]) -> Place:
+    def of(cls, mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]) -> MapView:
         """The view of these points; shape (n,) each, NaN where a record has no place."""
         placed = np.isfinite(mean) & np.isfinite(variance)
         if not placed.any():
@@ -47,7 +47,7 @@ class Place:
         return cls(float(x.min() + x.max()) / 2, float(y.min() + y.max()) / 2, width / 2 or 1.0)
 
     @classmethod
-    def stored(cls, value: Any, fresh: Place) -> Place:
+    def stored(cls, value: Any, fresh: MapView) -> MapView:
         """The view kept with a data set if it still fits, else the fresh one: a new view means new vectors for all."""
         try:
             kept = cls(*(float(number) for number in value))
@@ -86,7 +86,7 @@ class Payload:
         self._flags: list[list[str] | None] = table.column("flags").to_pylist()
         self._ratings = table.column("ratings")
         mean, variance = self._floats["mean"], self._floats["variance"]
-        self.place = Place.stored(place, Place.of(mean, variance))
+        self.place = MapView.stored(place, MapView.of(mean, variance))
         self._placed = np.isfinite(mean) & np.isfinite(variance)
         self._points = np.column_stack([variance - self.place.x, mean - self.place.y, np.full(len(mean), self.place.depth)])
         self._lists: dict[str, list[Any]] = {}

@@ -15,23 +15,22 @@ import pyarrow.compute as pc
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.records import batch_to_records
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
-from argilla_admap.review.argilla.properties import SEALED
-from argilla_admap.review.dataset import card, layout
-from argilla_admap.review.dataset import hidden_fields as sealing
-from argilla_admap.review.dataset.adapters import external_id, own_layout, read_layout
+from argilla_admap.review.argilla.properties import HIDDEN_PART
+from argilla_admap.review.dataset import card, hidden_fields, layout
+from argilla_admap.review.dataset.adapters import adapter_for, external_id, managed_layout
 from argilla_admap.review.dataset.settings import choose_workspace, complete_settings, create_dataset
 from argilla_admap.review.push.enrich import enrich
 from argilla_admap.review.push.payload import Payload
-from argilla_admap.review.push.result import Progress, PushResult
-from argilla_admap.review.push.sender import Known, Sender, existing_records
-from argilla_admap.review.queues.overview import count_queues, refresh_home
+from argilla_admap.review.push.result import PushProgress, PushResult
+from argilla_admap.review.push.sender import Sender, StoredRecords, existing_records
+from argilla_admap.review.queues.overview import count_queues, refresh_overview
 
 if TYPE_CHECKING:
     import argilla as rg
 
     from argilla_admap.mapping.data_map import DataMap
 
-__all__ = ["Progress", "PushResult", "push"]
+__all__ = ["PushProgress", "PushResult", "push"]
 
 
 def push(
@@ -47,7 +46,7 @@ def push(
     prompt_field: str | None = None,
     completion_fields: Sequence[str] = (),
     dry_run: bool = False,
-    progress: Progress | None = None,
+    progress: PushProgress | None = None,
 ) -> PushResult:
     """Makes the Argilla data set with its review page, or enriches the one that is there.
 
@@ -76,7 +75,7 @@ def push(
     target = api.find(address)
     home = None
     if copy_to is not None:
-        if target is None or own_layout(target) is not None:
+        if target is None or managed_layout(target) is not None:
             raise InputError(f"--copy-to: {address} is {'absent' if target is None else 'a review of ours already'}")
         home = {"id": target.id, "name": target.full_name}
         address = parse_address(copy_to if "/" in copy_to else f"{target.workspace}/{copy_to}")
@@ -84,8 +83,8 @@ def push(
     if target is not None and not _ours(target):
         if blind or reviewers:
             raise InputError(f"{target.full_name} is not ours to re-arrange: use --copy-to NAME with --blind or --reviewers")
-        reading = read_layout(target, prompt_field=prompt_field, completion_fields=completion_fields)
-        return enrich(api, target, data_map, reading, dry_run=dry_run, progress=progress)
+        adapter = adapter_for(target, prompt_field=prompt_field, completion_fields=completion_fields)
+        return enrich(api, target, data_map, adapter, dry_run=dry_run, progress=progress)
     return _push_own(
         api,
         data_map,
@@ -102,7 +101,7 @@ def push(
 
 def _ours(target: RemoteDataset) -> bool:
     """Made by a push, perhaps one that was killed before it had made all settings."""
-    return own_layout(target) is not None or (not target.ready and "admap" in target.info)
+    return managed_layout(target) is not None or (not target.ready and "admap" in target.info)
 
 
 def _push_own(
@@ -116,7 +115,7 @@ def _push_own(
     overlap: int,
     home: Mapping[str, Any] | None,
     dry_run: bool,
-    progress: Progress | None,
+    progress: PushProgress | None,
 ) -> PushResult:
     wanted = _layout(data_map, blind, target)
     stored = target.info.get("admap", {}) if target is not None else {}
@@ -156,9 +155,9 @@ def _push_own(
     if target is None:  # a dry run of an absent data set has returned
         raise ArgillaError(f"{address}: the data set went away")
     began = time.monotonic()
-    known = existing_records(api, target) if target.ready else Known()
+    known = existing_records(api, target) if target.ready else StoredRecords()
     sender = Sender(api, target, known, dry_run=dry_run)
-    key = sealing.key_of(target) if wanted.blind and target.allow_extra_metadata else None
+    key = hidden_fields.key_of(target) if wanted.blind and target.allow_extra_metadata else None
     for row, item in _items(data_map, payload, wanted, known, key):
         sender.add(item)
         if progress is not None and (row % 100 == 99 or row + 1 == total):
@@ -173,7 +172,7 @@ def _push_own(
     notes += sender.notes
     target = api.refresh(target)
     counts = count_queues(api, target)
-    refresh_home(api, target, counts, map_info=mapped, summary=summary)
+    refresh_overview(api, target, counts, map_info=mapped, summary=summary)
     left = len(known) - sender.met
     if left > 0:
         notes.append(f"{left:,} records of the data set are not in this map; they were left alone")
@@ -191,7 +190,7 @@ def _push_own(
 
 
 def _items(
-    data_map: DataMap, payload: Payload, wanted: layout.Layout, known: Known, key: str | None
+    data_map: DataMap, payload: Payload, wanted: layout.ReviewLayout, known: StoredRecords, key: str | None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each record as Argilla takes it, streamed. A blind record shows label and scores once its review is completed; until
     then they travel along sealed with the `key`, for the pull that finds it completed."""
@@ -210,11 +209,11 @@ def _items(
             fields = layout.record_fields(record, columns, blind=wanted.blind, revealed=True)
             item: dict[str, Any] = {"external_id": name, "fields": fields, "metadata": payload.metadata(row)}
             if wanted.blind:
-                hidden = sealing.hidden_part(fields[card.FIELD])
+                hidden = hidden_fields.hidden_part(fields[card.FIELD])
                 if key is not None:
-                    item["metadata"][SEALED] = sealing.seal(key, record.id, hidden)
+                    item["metadata"][HIDDEN_PART] = hidden_fields.encrypt_hidden(key, record.id, hidden)
                 if stored is None or not stored.completed:
-                    fields[card.FIELD] = {part: fields[card.FIELD][part] for part in sealing.OPEN_KEYS}
+                    fields[card.FIELD] = {part: fields[card.FIELD][part] for part in hidden_fields.OPEN_KEYS}
             vector = payload.vector(row)
             if vector is not None:
                 item["vector"] = vector
@@ -222,7 +221,7 @@ def _items(
             row += 1
 
 
-def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> layout.Layout:
+def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> layout.ReviewLayout:
     """The layout that fits the map's records; an existing data set keeps its own.
 
     Raises:
@@ -233,11 +232,11 @@ def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> lay
         raise InputError("the map holds no record")
     bounds: Any = pc.min_max(sizes).as_py()
     low, high = int(bounds["min"]), int(bounds["max"])
-    current = own_layout(target) if target is not None else None
+    current = managed_layout(target) if target is not None else None
     if current is None:
         if low == high == 2:
-            return layout.Layout("pair", blind, (2, 2))
-        return layout.Layout("ratings", blind, (low, high), layout.rating_scale(_distinct_ratings(data_map)))
+            return layout.ReviewLayout("pair", blind, (2, 2))
+        return layout.ReviewLayout("ratings", blind, (low, high), layout.rating_scale(_distinct_ratings(data_map)))
     name = target.full_name if target is not None else ""
     if blind and not current.blind:
         raise InputError(f"{name} is an open review; push the blind one under another name")

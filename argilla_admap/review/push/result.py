@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Progress", "PushResult"]
+__all__ = ["PushProgress", "PushResult"]
 
 #: Told how many records are done, of how many.
-Progress = Callable[[int, int], None]
+PushProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

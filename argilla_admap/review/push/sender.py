@@ -12,9 +12,9 @@ import orjson
 
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.review.argilla.argilla_api import BY_AGE, Api, RemoteDataset
-from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION, PROPERTIES, SEALED
+from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART, POSITION, PROPERTIES
 
-__all__ = ["Known", "Sender", "existing_records", "split_metadata"]
+__all__ = ["Sender", "StoredRecords", "existing_records", "split_metadata"]
 
 #: Larger batches are no faster; smaller ones lose less when one fails, and the person sees them go.
 _BATCH = 100
@@ -23,11 +23,11 @@ _LARGEST = 50_000_000
 #: Written by pull, so that push must not take it for out of date.
 _KEPT = frozenset({BY_COLUMN["review"].name})
 _SAMPLE = BY_COLUMN["sample"].name
-_OURS = (frozenset(prop.name for prop in PROPERTIES) | {SEALED}) - _KEPT
+_OURS = (frozenset(prop.name for prop in PROPERTIES) | {HIDDEN_PART}) - _KEPT
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class _StoredRecord:
     """One record on the server: its id there, what its parts look like, and the metadata that are not ours."""
 
     server_id: bytes
@@ -39,7 +39,7 @@ class _Stored:
     completed: bool
 
 
-class Known(dict[str, _Stored]):
+class StoredRecords(dict[str, _StoredRecord]):
     """External id -> the record on the server. Holds ids and digests, no text."""
 
 
@@ -47,16 +47,16 @@ def _digest(value: Any) -> bytes:
     return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
 
 
-def existing_records(api: Api, dataset: RemoteDataset) -> Known:
+def existing_records(api: Api, dataset: RemoteDataset) -> StoredRecords:
     """All records of a data set of ours, as they stand on the server."""
-    known = Known()
+    known = StoredRecords()
     include = (f"vectors:{POSITION}",) if POSITION in dataset.vectors else ()
     for page in api.pages(dataset, include):
         for item in page:
             if item.get("external_id") is None:
                 continue
             ours, others = split_metadata(item.get("metadata") or {})
-            known[item["external_id"]] = _Stored(
+            known[item["external_id"]] = _StoredRecord(
                 uuid.UUID(item["id"]).bytes,
                 _digest(item["fields"]),
                 _digest(ours),
@@ -91,7 +91,7 @@ class Sender:
         notes: what a person should know.
     """
 
-    def __init__(self, api: Api, dataset: RemoteDataset, known: Known, *, dry_run: bool) -> None:
+    def __init__(self, api: Api, dataset: RemoteDataset, known: StoredRecords, *, dry_run: bool) -> None:
         self._api, self._dataset, self._known, self._dry_run = api, dataset, known, dry_run
         self._batch: list[dict[str, Any]] = []
         self._bytes = 0

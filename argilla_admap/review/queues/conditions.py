@@ -1,4 +1,4 @@
-"""One condition on a column, in four renderings that agree (mask, SDK, REST, link), and the reading of ``--where``."""
+"""One condition on a column, in four renderings that agree (mask, SDK, REST, link), and the reading of `where`."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _has_term(column: pd.Series[Any], values: tuple[str, ...]) -> npt.NDArray[np
     return np.asarray(pc.is_in(array, value_set=wanted).to_numpy(zero_copy_only=False))
 
 
-# --- reading `--where` and `--sort` ---------------------------------------------------------------------------------------
+# --- reading `where` and `--sort` ---------------------------------------------------------------------------------------
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -180,7 +180,7 @@ class _Reader:
     def fail(self, what: str, position: int) -> NoReturn:
         raise InputError(
             f"--where, position {position + 1} of {self.text!r}: {what}. "
-            f"Known names: {', '.join(sorted(BY_COLUMN))}; a condition is NAME < <= > >= = NUMBER, NAME = TERM or "
+            f"StoredRecords names: {', '.join(sorted(BY_COLUMN))}; a condition is NAME < <= > >= = NUMBER, NAME = TERM or "
             "NAME in (TERM, TERM), joined by `and`"
         )
 
@@ -306,7 +306,7 @@ def parse_order(text: str) -> Order:
     name, _, direction = text.strip().partition(":")
     prop = _known(name)
     if prop is None:
-        raise InputError(f"--sort {text!r}: unknown name {name!r}. Known names: {', '.join(sorted(BY_COLUMN))}")
+        raise InputError(f"--sort {text!r}: unknown name {name!r}. StoredRecords names: {', '.join(sorted(BY_COLUMN))}")
     if direction == "desc":
         return Order(prop.column, "desc")
     if direction in ("", "asc"):

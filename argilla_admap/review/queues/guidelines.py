@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from argilla_admap.review.dataset.layout import Layout, letter
+from argilla_admap.review.dataset.layout import ReviewLayout, letter
 from argilla_admap.review.queues.map_svg import map_svg
 
 __all__ = ["BEGIN", "END", "LIMIT", "QueueLine", "merge_guidelines", "render_guidelines", "room_beside"]
@@ -41,7 +41,7 @@ class QueueLine:
 
 
 def render_guidelines(
-    layout: Layout,
+    layout: ReviewLayout,
     queues: Sequence[QueueLine],
     *,
     map_info: Mapping[str, Any] | None = None,
@@ -71,7 +71,7 @@ def render_guidelines(
 
 
 def _render(
-    layout: Layout, queues: Sequence[QueueLine], picture: str, summary: Mapping[str, Any], *, bulk: bool, why: bool
+    layout: ReviewLayout, queues: Sequence[QueueLine], picture: str, summary: Mapping[str, Any], *, bulk: bool, why: bool
 ) -> str:
     parts = [BEGIN, *_opening(layout, summary), _queues(queues, bulk=bulk, why=why)]
     if picture:
@@ -80,7 +80,7 @@ def _render(
     return "\n\n".join(parts)
 
 
-def _opening(layout: Layout, summary: Mapping[str, Any]) -> list[str]:
+def _opening(layout: ReviewLayout, summary: Mapping[str, Any]) -> list[str]:
     if layout.blind:
         return [
             "# Blind review",
@@ -143,7 +143,7 @@ _MAP_WORDS = (
 )
 
 
-def _decide(layout: Layout) -> str:
+def _decide(layout: ReviewLayout) -> str:
     if layout.kind == "pair":
         lines = [
             "Read the prompt, then both completions: what does the prompt ask for, and which one gives it?",
@@ -176,7 +176,7 @@ def _decide(layout: Layout) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _keys(layout: Layout) -> str:
+def _keys(layout: ReviewLayout) -> str:
     if layout.kind == "pair":
         answers = "**1** A, **2** B, **3** tie, **4** both bad"
     else:

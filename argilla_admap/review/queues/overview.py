@@ -10,7 +10,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
 from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION
 from argilla_admap.review.argilla.refusals import Refused
-from argilla_admap.review.dataset.adapters import external_id, own_layout
+from argilla_admap.review.dataset.adapters import external_id, managed_layout
 from argilla_admap.review.queues.conditions import Condition, Order
 from argilla_admap.review.queues.guidelines import QueueLine, merge_guidelines, render_guidelines, room_beside
 from argilla_admap.review.queues.queues import CONTRACT, QUEUES, Queue, adhoc_queue, reviewer_queue, similar_url, usable
@@ -18,7 +18,7 @@ from argilla_admap.review.queues.queues import CONTRACT, QUEUES, Queue, adhoc_qu
 if TYPE_CHECKING:
     import argilla as rg
 
-__all__ = ["QueueCount", "Queues", "count_queue", "count_queues", "find_queues", "queues_of", "refresh_home"]
+__all__ = ["QueueCount", "Queues", "count_queue", "count_queues", "find_queues", "queues_of", "refresh_overview"]
 
 #: How many neighbours a link shows, about, where it cannot ask for them by number.
 _NEAR = 20
@@ -164,7 +164,7 @@ def _around(api: Api, target: RemoteDataset, server_id: str) -> tuple[Condition,
     )
 
 
-def refresh_home(
+def refresh_overview(
     api: Api,
     dataset: RemoteDataset,
     counts: Sequence[QueueCount],
@@ -176,7 +176,7 @@ def refresh_home(
 
     Somebody else's data set is left as it is. Returns whether anything changed.
     """
-    layout = own_layout(dataset)
+    layout = managed_layout(dataset)
     if layout is None:
         return False
     # In a blind review a queue's name says what its records are suspected of.

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argilla_admap.review.argilla.argilla_api import Api
-from argilla_admap.review.argilla.properties import SEAL, SEALED
-from argilla_admap.review.dataset import card
-from argilla_admap.review.dataset import hidden_fields as sealing
+from argilla_admap.review.argilla.properties import HIDDEN_KEY, HIDDEN_PART
+from argilla_admap.review.dataset import card, hidden_fields
 from argilla_admap.review.pull.pull import mark_outcomes, pull
 from argilla_admap.review.push.push import push
 from tests.review.maps import data_map, row
@@ -24,23 +23,23 @@ SECRET = "The judge found the first completion wrong."
 
 @given(st.text(max_size=40), st.dictionaries(st.text(max_size=8), st.text(max_size=200), max_size=4))
 def test_what_is_sealed_opens_with_its_key_for_its_record_only(record_id: str, part: dict[str, str]) -> None:
-    sealed = sealing.seal(KEY, record_id, part)
-    assert sealed == sealing.seal(KEY, record_id, part)
+    sealed = hidden_fields.encrypt_hidden(KEY, record_id, part)
+    assert sealed == hidden_fields.encrypt_hidden(KEY, record_id, part)
     assert set(sealed) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
-    assert sealing.unseal(KEY, record_id, sealed) == part
-    assert sealing.unseal(KEY, record_id + "x", sealed) is None
-    assert sealing.unseal(sealing.new_key(), record_id, sealed) is None
-    assert sealing.unseal(KEY, record_id, ("B" if sealed[0] == "A" else "A") + sealed[1:]) is None
+    assert hidden_fields.decrypt_hidden(KEY, record_id, sealed) == part
+    assert hidden_fields.decrypt_hidden(KEY, record_id + "x", sealed) is None
+    assert hidden_fields.decrypt_hidden(hidden_fields.new_key(), record_id, sealed) is None
+    assert hidden_fields.decrypt_hidden(KEY, record_id, ("B" if sealed[0] == "A" else "A") + sealed[1:]) is None
 
 
 @pytest.mark.parametrize("text", [None, 3, "", "A", "AAAA", "not base64 at all!", "é"])
 def test_what_was_never_sealed_opens_as_nothing(text: Any) -> None:
-    assert sealing.unseal(KEY, "r", text) is None
+    assert hidden_fields.decrypt_hidden(KEY, "r", text) is None
 
 
 def test_equal_parts_of_two_records_do_not_look_equal() -> None:
     part = {"_r": [1.0, 0.0]}
-    first, second = (sealing.seal(KEY, name, part) for name in ("r1", "r2"))
+    first, second = (hidden_fields.encrypt_hidden(KEY, name, part) for name in ("r1", "r2"))
     assert first[:20] != second[:20]
     assert first[22:40] != second[22:40]
 
@@ -102,7 +101,7 @@ def test_a_record_that_waits_for_a_further_answer_hides_its_scores_again(api: Ap
 def test_an_annotator_gets_neither_the_key_nor_the_label_whatever_they_ask(api: Api, workspace: str, annotator: Any) -> None:
     ids = pushed(api, workspace)
     target = remote(api, workspace, "blind")
-    key = sealing.key_of(target)
+    key = hidden_fields.key_of(target)
     assert key is not None
     http = annotator.client.http_client
     base = f"/api/v1/datasets/{target.id}"
@@ -112,14 +111,14 @@ def test_an_annotator_gets_neither_the_key_nor_the_label_whatever_they_ask(api: 
         http.get(f"/api/v1/records/{ids['r1']}"),
         *(http.get(f"{base}{part}") for part in ("", "/fields", "/questions", "/vectors-settings", "/records", "/progress")),
         http.get(f"/api/v1/me/datasets/{target.id}/metadata-properties"),
-        http.get(f"/api/v1/metadata-properties/{target.properties[SEAL]['id']}/metrics"),
+        http.get(f"/api/v1/metadata-properties/{target.properties[HIDDEN_KEY]['id']}/metrics"),
         http.get(f"/api/v1/metadata-properties/{target.properties['admap_label']['id']}/metrics"),
         http.post(
             f"/api/v1/me/datasets/{target.id}/records/search",
             json={
                 "filters": {
                     "and": [
-                        {"type": "terms", "scope": {"entity": "metadata", "metadata_property": SEAL}, "values": ["x"]},
+                        {"type": "terms", "scope": {"entity": "metadata", "metadata_property": HIDDEN_KEY}, "values": ["x"]},
                     ]
                 }
             },
@@ -135,12 +134,12 @@ def test_an_annotator_gets_neither_the_key_nor_the_label_whatever_they_ask(api: 
 def test_a_foreign_server_that_gives_a_whole_record_gives_its_sealed_part_only(api: Api, workspace: str) -> None:
     pushed(api, workspace)
     item = records(api, remote(api, workspace, "blind"))["r1"]
-    sealed = item["metadata"].pop(SEALED)
+    sealed = item["metadata"].pop(HIDDEN_PART)
     assert SECRET not in orjson.dumps(item).decode()
     assert SECRET not in sealed
 
 
 def test_an_open_review_has_no_key(api: Api, workspace: str) -> None:
     push(data_map([row("r0")]), "open", api.client, workspace=workspace)
-    assert SEAL not in remote(api, workspace, "open").properties
-    assert SEALED not in records(api, remote(api, workspace, "open"))["r0"]["metadata"]
+    assert HIDDEN_KEY not in remote(api, workspace, "open").properties
+    assert HIDDEN_PART not in records(api, remote(api, workspace, "open"))["r0"]["metadata"]
