@@ -119,12 +119,12 @@ async def _models(client: Client, model: str) -> Reply:
 
 
 def _answered(name: str, model: str, reply: Reply) -> Iterator[Finding]:
-    from argilla_admap.scoring.client.failures import Cure, diagnose
+    from argilla_admap.scoring.client.failures import RetryAction, classify
     from argilla_admap.scoring.judging.models import ending, listed_models
 
     if reply.status != 200:
-        fault = diagnose(reply.status, reply.headers, reply.body)
-        if fault.cure is Cure.RENEW:
+        fault = classify(reply.status, reply.headers, reply.body)
+        if fault.action is RetryAction.RENEW_KEY:
             yield Finding("judge", "wrong", f"{name}: {fault.reason}", "Set OPENAI_API_KEY to a valid key.")
         elif reply.status in (404, 405, 501):
             yield Finding(

@@ -25,7 +25,7 @@ from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.output import Scored, kept
 from argilla_admap.scoring.scored_columns import Count, row_groups, scored_batch, scored_schema
 from argilla_admap.scoring.scorer import Scorer, Work, find_scorer
-from argilla_admap.scoring.session import Desk
+from argilla_admap.scoring.session import Session
 from argilla_admap.tables import RecordStream, check_writable
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class _Run:
         self._total: int | None = None
         self._started = time.monotonic()
         self._scorers: list[Scorer] = []
-        self._desk: Desk | None = None
+        self._session: Session | None = None
         self.count = Count()
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
@@ -190,10 +190,10 @@ class _Run:
         self._out.put(last)
 
     async def _open(self, *, dry: bool = False) -> None:
-        self._desk = Desk(self._options, self._client, dry=dry)
+        self._session = Session(self._options, self._client, dry=dry)
         scorer = find_scorer(self._options.scorer)
         for model in self._options.models:
-            one = scorer(replace(self._options, models=(model,)), self._desk)
+            one = scorer(replace(self._options, models=(model,)), self._session)
             if one.name in [s.name for s in self._scorers]:
                 continue
             self._scorers.append(one)
@@ -204,8 +204,8 @@ class _Run:
             for scorer in self._scorers:
                 for warning in await scorer.start():
                     self._warn(warning)
-            if self._desk is not None:
-                await self._desk.look_at_batches(self._warn)
+            if self._session is not None:
+                await self._session.look_at_batches(self._warn)
             ticker = asyncio.create_task(self._tick())
             try:
                 known_before = await self._by_batches() if self._options.batch else None
@@ -217,8 +217,8 @@ class _Run:
                 ticker.cancel()
             self._report()
         finally:
-            if self._desk is not None:
-                await self._desk.close()
+            if self._session is not None:
+                await self._session.close()
 
     async def _by_batches(self) -> list[int]:
         """Passes that gather questions for the Batch API, until a pass finds every answer there.
@@ -226,15 +226,15 @@ class _Run:
         Returns:
             for each scorer, the judgements that the store held before.
         """
-        from argilla_admap.scoring.batch.routes import BatchCalls
+        from argilla_admap.scoring.batch.routes import BatchDispatcher
 
         waiting, known_before = True, None
         while waiting:
             for batch in self._slices():
                 await self._unless_stopped(asyncio.gather(*(scorer.score(batch) for scorer in self._scorers)))
             known_before = known_before or [scorer.cached for scorer in self._scorers]
-            opened = list(self._desk.opened.values()) if self._desk is not None else []
-            settling = [calls.settle(self._warn) for calls in opened if isinstance(calls, BatchCalls)]
+            dispatchers = list(self._session.dispatchers.values()) if self._session is not None else []
+            settling = [dispatcher.settle(self._warn) for dispatcher in dispatchers if isinstance(dispatcher, BatchDispatcher)]
             waiting = any(await self._unless_stopped(asyncio.gather(*settling)))
         return known_before or []
 
@@ -314,8 +314,8 @@ class _Run:
                 for scorer in self._scorers:
                     works.append(await scorer.estimate(batch))
         finally:
-            if self._desk is not None:
-                await self._desk.close()
+            if self._session is not None:
+                await self._session.close()
 
     def _count_all(self) -> None:
         try:
@@ -342,15 +342,15 @@ class _Run:
         )
 
     def _tallies(self) -> dict[str, Any]:
-        opened = list(self._desk.opened.values()) if self._desk is not None else []
-        priced = all(calls.price is not None for calls in opened)
+        dispatchers = list(self._session.dispatchers.values()) if self._session is not None else []
+        priced = all(dispatcher.price is not None for dispatcher in dispatchers)
         return {
-            "requests": sum(calls.tally.requests for calls in opened),
-            "failed": sum(calls.tally.failed for calls in opened),
-            "input_tokens": sum(calls.tally.input_tokens for calls in opened),
-            "output_tokens": sum(calls.tally.output_tokens for calls in opened),
-            "cost_usd": sum(calls.tally.cost for calls in opened) if priced else None,
-            "over": next((calls.over for calls in opened if calls.over), None),
+            "requests": sum(dispatcher.usage.requests for dispatcher in dispatchers),
+            "failed": sum(dispatcher.usage.failed for dispatcher in dispatchers),
+            "input_tokens": sum(dispatcher.usage.input_tokens for dispatcher in dispatchers),
+            "output_tokens": sum(dispatcher.usage.output_tokens for dispatcher in dispatchers),
+            "cost_usd": sum(dispatcher.usage.cost for dispatcher in dispatchers) if priced else None,
+            "over": next((dispatcher.stop_reason for dispatcher in dispatchers if dispatcher.stop_reason), None),
         }
 
     def summary(self, output: str | None) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 A scorer is one class in one file, ``argilla_admap/scoring/scorers/NAME.py``, whose module says ``SCORER = TheClass``;
 ``--scorer NAME`` finds it by that name and imports it only then. Nothing else needs to change for a new one.
 
-It is made with ``TheClass(options, desk)``, once for each model of a panel. ``desk.calls(model)`` opens the one way to a
-server: it knows the answers that were paid for before, keeps to the limits and the budget, tries again, and never raises for
-one question (see `calls.Calls.known` and `.ask`). A scorer that asks nobody leaves the desk alone.
+It is made with ``TheClass(options, session)``, once for each model of a panel. ``session.dispatcher(model)`` opens the one
+way to a server: it knows the answers that were paid for before, keeps to the limits and the budget, retries, and never raises
+for one request (see `Dispatcher.known` and `.ask`). A scorer that asks nobody leaves the session alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from argilla_admap.scoring.options import ScoreOptions
-    from argilla_admap.scoring.session import Desk
+    from argilla_admap.scoring.session import Session
 
 __all__ = ["ScoredCompletion", "Scorer", "ScorerOption", "Work", "find_scorer", "scorer_modules", "scorer_options"]
 
@@ -79,7 +79,7 @@ class Scorer(Protocol):
     #: Judgements that `score` found in the store, so far.
     cached: int
 
-    def __init__(self, options: ScoreOptions, desk: Desk) -> None: ...
+    def __init__(self, options: ScoreOptions, session: Session) -> None: ...
 
     async def start(self) -> list[str]:
         """Makes ready (loads a model, asks the endpoint for its models) and returns warnings for the person.

@@ -10,14 +10,14 @@ from argilla_admap.scoring.cache.locks import Claims
 from argilla_admap.scoring.cache.store import Store
 from argilla_admap.scoring.client.budget import Budget, find_price
 from argilla_admap.scoring.client.concurrency import Throttle
-from argilla_admap.scoring.client.dispatcher import Calls
+from argilla_admap.scoring.client.dispatcher import Dispatcher
 from argilla_admap.scoring.client.transport import Client, endpoint_name, make_client, open_transport
 from argilla_admap.scoring.options import ScoreOptions
 
-__all__ = ["Desk"]
+__all__ = ["Session"]
 
 
-class Desk:
+class Session:
     """Opens what a run needs when it is first asked for. Lives on one event loop.
 
     Args:
@@ -33,7 +33,7 @@ class Desk:
         self._store: Store | None = None
         self._claims: Claims | None = None
         self.budget = Budget(options.max_cost)
-        self.opened: dict[tuple[str, str], Calls] = {}
+        self.dispatchers: dict[tuple[str, str], Dispatcher] = {}
 
     @property
     def store(self) -> Store:
@@ -42,11 +42,11 @@ class Desk:
             self._store = Store(self._options.store, create=not self._dry)
         return self._store
 
-    def calls(self, model: str, base_url: str | None = None, *, side: bool = False) -> Calls:
+    def dispatcher(self, model: str, base_url: str | None = None, *, side: bool = False) -> Dispatcher:
         """The way to a model, one object for each address and model.
 
         Args:
-            model: as the server calls it.
+            model: as the server dispatcher it.
             base_url: another server than the run's own.
             side: a model beside the judge (embeddings, rewards): asked at once even when the judge is asked by batches, and
                 not counted against ``--max-cost`` where no price is known.
@@ -58,7 +58,7 @@ class Desk:
         own = self._client if base_url is None else None
         client = own or make_client(base_url or options.base_url, needs_key=not self._dry)
         name = f"{endpoint_name(client)} {model}"
-        found = self.opened.get((name, model))
+        found = self.dispatchers.get((name, model))
         if found is not None:
             return found
         price = find_price(model, options.price, options.service_tier)
@@ -81,33 +81,33 @@ class Desk:
             name,
         )
         if options.batch and not side:
-            from argilla_admap.scoring.batch.routes import BatchCalls
+            from argilla_admap.scoring.batch.routes import BatchDispatcher
 
-            calls: Calls = BatchCalls(*shared, client=client)
+            dispatcher: Dispatcher = BatchDispatcher(*shared, client=client)
         elif self._beside_batches() and not side:
-            from argilla_admap.scoring.batch.routes import CallsBesideBatches
+            from argilla_admap.scoring.batch.routes import DispatcherBesideBatches
 
-            calls = CallsBesideBatches(*shared, client=client)
+            dispatcher = DispatcherBesideBatches(*shared, client=client)
         else:
-            calls = Calls(*shared)
-        self.opened[(name, model)] = calls
-        return calls
+            dispatcher = Dispatcher(*shared)
+        self.dispatchers[(name, model)] = dispatcher
+        return dispatcher
 
     def _beside_batches(self) -> bool:
         return not (self._dry or self._options.ask_waiting) and any(waiting_in_batches(self.store.path))
 
     async def look_at_batches(self, warn: Callable[[str], None]) -> None:
         """For a run that does not ask by batches: what is in batches of other runs is taken from there, or said to wait."""
-        if self._options.batch or not self.opened:
+        if self._options.batch or not self.dispatchers:
             return
         waiting, _ = waiting_in_batches(self.store.path)
         if waiting and self._options.ask_waiting:
             warn(f"{waiting:,} judgements wait in batches; those of them that this run asks too are paid for twice")
-        from argilla_admap.scoring.batch.routes import CallsBesideBatches
+        from argilla_admap.scoring.batch.routes import DispatcherBesideBatches
 
-        beside = [calls for calls in self.opened.values() if isinstance(calls, CallsBesideBatches)]
-        for calls in beside:
-            await calls.collect(warn)
+        beside = [dispatcher for dispatcher in self.dispatchers.values() if isinstance(dispatcher, DispatcherBesideBatches)]
+        for dispatcher in beside:
+            await dispatcher.collect(warn)
         waiting, _ = waiting_in_batches(self.store.path)
         if beside and waiting:
             warn(
@@ -118,8 +118,8 @@ class Desk:
     async def close(self) -> None:
         """Waits a little for what is in flight, writes it, and closes."""
         try:
-            for calls in self.opened.values():
-                await calls.close()
+            for dispatcher in self.dispatchers.values():
+                await dispatcher.close()
         finally:
             if self._store is not None:
                 self._store.close()

@@ -134,18 +134,18 @@ def fill(judgements: int, folder: str) -> dict[str, float]:
     """Puts a judgement of each completion into the store."""
     from argilla_admap.scoring.cache.store import Known
     from argilla_admap.scoring.scorers.judge import JudgeScorer
-    from argilla_admap.scoring.session import Desk
+    from argilla_admap.scoring.session import Session
 
     async def run() -> None:
         options = stored_options(folder)
-        desk = Desk(options)
-        judge = JudgeScorer(options, desk)
+        session = Session(options)
+        judge = JudgeScorer(options, session)
         for batch in stream(judgements).batches():
             for key in judge.keys(batch):
-                desk.store.put(Known(key, 4.0, 0.5, 0.99, None, 300, 1, 0.0003), lambda: None)
-            desk.store.flush()
-        desk.store.checkpoint()
-        await desk.close()
+                session.store.put(Known(key, 4.0, 0.5, 0.99, None, 300, 1, 0.0003), lambda: None)
+            session.store.flush()
+        session.store.checkpoint()
+        await session.close()
 
     asyncio.run(run())
     return {}

@@ -19,8 +19,8 @@ import pytest
 
 from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring.cache.store import Store
-from argilla_admap.scoring.client import dispatcher as calls
-from argilla_admap.scoring.client.failures import Cure, Health, diagnose
+from argilla_admap.scoring.client import dispatcher
+from argilla_admap.scoring.client.failures import CircuitBreaker, RetryAction, classify
 from argilla_admap.scoring.client.transport import (
     ConnectionFailed,
     TimedOut,
@@ -74,7 +74,7 @@ def test_a_fault_for_ever_leaves_a_reason_and_the_others_their_scores(judge: Jud
 def test_a_run_of_nothing_but_what_always_fails_ends_as_the_run_before(
     judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(calls, "_MOST_TRIES", 1)
+    monkeypatch.setattr(dispatcher, "_MOST_TRIES", 1)
     judge.behave(faults={kind: 0.5})
     first = score(stream(records(60)), options(judge.url, tmp_path))
     assert first.summary["unscored"] > 40
@@ -88,7 +88,7 @@ def test_while_the_server_is_down_questions_wait_and_are_all_answered_after(
     judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     # Each question would be given up at its second failure.
-    monkeypatch.setattr(calls, "_MOST_TRIES", 2)
+    monkeypatch.setattr(dispatcher, "_MOST_TRIES", 2)
     judge.behave(latency=0.1)
     told: list[int] = []
     ended: list[Scored] = []
@@ -145,9 +145,9 @@ def test_a_page_that_is_not_found_for_a_while_ends_nothing(judge: Judge, tmp_pat
 )
 def test_a_limit_whose_words_speak_of_money_is_a_limit(said: str) -> None:
     body = {"error": {"message": said, "code": "rate_limit_exceeded"}}
-    assert diagnose(429, {}, orjson.dumps(body)).cure is Cure.WAIT
+    assert classify(429, {}, orjson.dumps(body)).action is RetryAction.SLOW_DOWN
     spent = {"error": {"message": "You exceeded your current quota: see your billing.", "code": "insufficient_quota"}}
-    assert diagnose(429, {}, orjson.dumps(spent)).cure is Cure.STOP
+    assert classify(429, {}, orjson.dumps(spent)).action is RetryAction.STOP
 
 
 def test_a_key_that_runs_out_again_and_again_is_asked_for_each_time(judge: Judge, tmp_path: Any) -> None:
@@ -207,7 +207,7 @@ def test_an_error_that_nobody_foresaw_ends_the_run_and_does_not_hang_it(
 
 
 def test_a_server_is_down_when_many_new_questions_fail_and_nothing_is_answered() -> None:
-    health = Health()
+    health = CircuitBreaker()
     health.answered(100.0)
     health.reached()
     for _ in range(19):
@@ -231,7 +231,7 @@ def test_a_server_is_down_when_many_new_questions_fail_and_nothing_is_answered()
 
 
 def test_a_server_that_never_answered_is_given_up_soon(judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "_MOST_TRIES", 1)
+    monkeypatch.setattr(dispatcher, "_MOST_TRIES", 1)
     judge.behave(faults={"500": 1.0})
     with pytest.raises(ScoringError, match="does not answer"):
         score(stream(records(200)), options(judge.url, tmp_path))
@@ -291,28 +291,28 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "cure"),
     [
-        (401, b"", Cure.RENEW),
-        (402, b"", Cure.STOP),
-        (403, b'{"error": {"message": "no access"}}', Cure.STOP),
-        (404, b"", Cure.STOP),
-        (413, b"", Cure.LEAVE),
-        (429, b'{"error": {"code": "insufficient_quota", "message": "no"}}', Cure.STOP),
-        (429, b"", Cure.WAIT),
-        (400, b'{"error": {"message": "maximum context length is 8192"}}', Cure.LEAVE),
-        (400, b'{"error": {"code": "content_filter", "message": "no"}}', Cure.LEAVE),
-        (400, b'{"error": {"message": "unsupported: temperature"}}', Cure.REPHRASE),
-        (422, b"", Cure.REPHRASE),
-        (500, b"<html>", Cure.AGAIN),
-        (529, b"", Cure.AGAIN),
-        (301, b"", Cure.STOP),
+        (401, b"", RetryAction.RENEW_KEY),
+        (402, b"", RetryAction.STOP),
+        (403, b'{"error": {"message": "no access"}}', RetryAction.STOP),
+        (404, b"", RetryAction.STOP),
+        (413, b"", RetryAction.GIVE_UP),
+        (429, b'{"error": {"code": "insufficient_quota", "message": "no"}}', RetryAction.STOP),
+        (429, b"", RetryAction.SLOW_DOWN),
+        (400, b'{"error": {"message": "maximum context length is 8192"}}', RetryAction.GIVE_UP),
+        (400, b'{"error": {"code": "content_filter", "message": "no"}}', RetryAction.GIVE_UP),
+        (400, b'{"error": {"message": "unsupported: temperature"}}', RetryAction.NEGOTIATE),
+        (422, b"", RetryAction.NEGOTIATE),
+        (500, b"<html>", RetryAction.RETRY),
+        (529, b"", RetryAction.RETRY),
+        (301, b"", RetryAction.STOP),
     ],
 )
-def test_each_status_has_its_cure(status: int, body: bytes, cure: Cure) -> None:
-    assert diagnose(status, {}, body).cure is cure
+def test_each_status_has_its_cure(status: int, body: bytes, cure: RetryAction) -> None:
+    assert classify(status, {}, body).action is cure
 
 
 def test_no_key_is_in_what_is_said() -> None:
-    said = diagnose(401, {}, b'{"error": {"message": "Incorrect API key provided: sk-proj-abcDEF123. Bearer abc.def"}}').reason
+    said = classify(401, {}, b'{"error": {"message": "Incorrect API key provided: sk-proj-abcDEF123. Bearer abc.def"}}').reason
     assert "abcDEF" not in said
     assert "abc.def" not in said
 

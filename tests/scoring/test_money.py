@@ -9,8 +9,8 @@ import pytest
 
 from argilla_admap.errors import InputError
 from argilla_admap.scoring.client.budget import Budget, find_price
-from argilla_admap.scoring.client.concurrency import Level, Throttle
-from argilla_admap.scoring.client.rate_limit import Limits, Pace, Refusals, Verdict, duration, retry_after
+from argilla_admap.scoring.client.concurrency import ConcurrencyLimiter, Throttle
+from argilla_admap.scoring.client.rate_limit import Backoff, BackoffPolicy, RateLimiter, RateLimits, duration, retry_after
 from argilla_admap.scoring.client.request import usage_of
 from argilla_admap.scoring.judging.tokens import estimate_tokens, most_tokens
 from argilla_admap.scoring.run import estimate, score
@@ -115,7 +115,7 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 def test_a_pace_lets_through_its_rate_and_no_more() -> None:
-    pace, now, taken = Pace(10.0, 0.1), 100.0, 0
+    pace, now, taken = RateLimiter(10.0, 0.1), 100.0, 0
     while now < 110.0:
         if pace.delay(now) == 0.0:
             pace.take(now, 1)
@@ -125,7 +125,7 @@ def test_a_pace_lets_through_its_rate_and_no_more() -> None:
 
 
 def test_tokens_not_used_are_given_back() -> None:
-    limits = Limits(tpm=60_000)
+    limits = RateLimits(tpm=60_000)
     limits.take(100.0, 5000)
     full = limits.delay(100.0)
     limits.settle(5000, 1000)
@@ -135,7 +135,7 @@ def test_tokens_not_used_are_given_back() -> None:
 
 def test_a_server_states_its_limits_unless_the_user_has() -> None:
     headers = {"x-ratelimit-limit-requests": "600", "x-ratelimit-limit-tokens": "60000"}
-    told, said = Limits(), Limits(rpm=60)
+    told, said = RateLimits(), RateLimits(rpm=60)
     told.learn(headers)
     said.learn(headers)
     assert told.requests is not None
@@ -145,8 +145,8 @@ def test_a_server_states_its_limits_unless_the_user_has() -> None:
 
 
 def test_a_refusal_makes_all_wait() -> None:
-    limits = Limits()
-    limits.refused(100.0, 3.0, Verdict.FIRST)
+    limits = RateLimits()
+    limits.refused(100.0, 3.0, Backoff.FIRST)
     assert limits.delay(101.0) == pytest.approx(2.0)
     assert limits.delay(103.0) == 0.0
 
@@ -170,37 +170,37 @@ def test_a_server_that_refuses_by_chance_is_not_asked_ever_slower() -> None:
 
 
 def test_a_server_with_a_limit_is_asked_slower_until_it_lets_all_through() -> None:
-    refusals, said = Refusals(), []
+    refusals, said = BackoffPolicy(), []
     for second, (answered, refused) in enumerate([(100, 100), (100, 50), (100, 12), (99, 0), (98, 0), (98, 0)]):
         for _ in range(answered):
             refusals.answered()
         said += [refusals.refused(100 + 1.1 * second + n / 1000) for n in range(refused)]
-    assert said.count(Verdict.FIRST) == 1
-    assert said.count(Verdict.SLOWER) == 2
-    assert Verdict.IN_VAIN not in said
+    assert said.count(Backoff.FIRST) == 1
+    assert said.count(Backoff.SLOWER) == 2
+    assert Backoff.IN_VAIN not in said
 
 
 def test_concurrency_doubles_until_it_is_refused() -> None:
-    level = Level(1000)
+    level = ConcurrencyLimiter(1000)
     level.now = 20.0
     for _ in range(20):
         level.answered(0.2)
     assert level.now == 40.0
-    level.refused(Verdict.FIRST)
+    level.refused(Backoff.FIRST)
     assert level.now == 20.0
     level.answered(0.2)
     assert 20.0 < level.now < 20.1
 
 
 def test_answers_of_different_length_are_no_queue() -> None:
-    level, chance = Level(), random.Random(1)
+    level, chance = ConcurrencyLimiter(), random.Random(1)
     for _ in range(5000):
         level.answered(chance.uniform(0.05, 0.65))
     assert level.now > 400
 
 
 def test_a_server_that_answers_from_a_queue_is_not_flooded() -> None:
-    level = Level()
+    level = ConcurrencyLimiter()
     for _ in range(5000):
         # Twenty at a time, a tenth of a second each.
         level.answered(0.1 * max(1.0, level.now / 20))

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from argilla_admap.scoring.client.request import Question
+from argilla_admap.scoring.client.request import Request
 
 __all__ = ["Gathered", "read_line", "sweep"]
 
@@ -32,7 +32,7 @@ class Gathered:
         self.path = ""
         self.file = ""
 
-    def full(self, question: Question) -> bool:
+    def full(self, question: Request) -> bool:
         """Whether this question wants another file."""
         return bool(self.items) and (
             len(self.items) >= MOST_REQUESTS
@@ -40,7 +40,7 @@ class Gathered:
             or question.path != self.path
         )
 
-    def add(self, question: Question, tries: int, url: str) -> None:
+    def add(self, question: Request, tries: int, url: str) -> None:
         """Takes a question in, once."""
         key = question.keys[0]
         if key in self.items:

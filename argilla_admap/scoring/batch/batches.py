@@ -21,9 +21,9 @@ from argilla_admap.scoring.batch.batch_files import Gathered, read_line, sweep
 from argilla_admap.scoring.batch.ledger import BatchBook, Part, Replied, Waiting
 from argilla_admap.scoring.cache.store import Known
 from argilla_admap.scoring.client.budget import Price
-from argilla_admap.scoring.client.dispatcher import Calls
-from argilla_admap.scoring.client.failures import Cure, Unreadable, diagnose, server_words
-from argilla_admap.scoring.client.request import Answer, Question, usage_of
+from argilla_admap.scoring.client.dispatcher import Dispatcher
+from argilla_admap.scoring.client.failures import RetryAction, Unreadable, classify, server_words
+from argilla_admap.scoring.client.request import Outcome, Request, usage_of
 
 __all__ = ["WAITS", "Batches"]
 
@@ -46,17 +46,17 @@ class Batches:
     """The batches of one endpoint and model.
 
     Args:
-        calls: whose store, budget and tally count.
+        dispatcher: whose store, budget and usage count.
         client: the user's own, for files and batches.
         price: of a request in a batch; None where unknown.
     """
 
-    def __init__(self, calls: Calls, client: Any, price: Price | None) -> None:
-        self._calls = calls
+    def __init__(self, dispatcher: Dispatcher, client: Any, price: Price | None) -> None:
+        self._dispatcher = dispatcher
         self._price = price
         self._api = BatchApi(client)
-        self._book = BatchBook(calls.store.path, calls.name)
-        self._files = Path(f"{calls.store.path}-batches")
+        self._book = BatchBook(dispatcher.store.path, dispatcher.name)
+        self._files = Path(f"{dispatcher.store.path}-batches")
         self._files.mkdir(mode=0o700, exist_ok=True)
         sweep(self._files, self._book.files())
         self._gathered = Gathered(self._files)
@@ -67,7 +67,7 @@ class Batches:
         self._say: Callable[[str], None] = _silent
         self._told = ""
 
-    async def ask(self, questions: Sequence[Question]) -> list[Answer]:
+    async def ask(self, questions: Sequence[Request]) -> list[Outcome]:
         """The answers that came back; the rest is gathered for the next batch, and carries the error `WAITS`.
 
         Raises:
@@ -78,48 +78,50 @@ class Batches:
         await self._written()
         return answers
 
-    async def only_read(self, questions: Sequence[Question]) -> list[Answer | None]:
+    async def only_read(self, questions: Sequence[Request]) -> list[Outcome | None]:
         """As `ask`, but gathers nothing: None for questions that are in no batch, or that a batch brought no answer for."""
         found = self._book.look_up([question.keys[0] for question in questions])
-        answers: list[Answer | None] = []
+        answers: list[Outcome | None] = []
         for question in questions:
             there = found.get(question.keys[0])
-            answer = Answer([], WAITS) if isinstance(there, Waiting) else None
+            answer = Outcome([], WAITS) if isinstance(there, Waiting) else None
             if isinstance(there, Replied) and there.status == 200:
                 with suppress(Unreadable):
-                    answer = Answer(self._read(question, there))
+                    answer = Outcome(self._read(question, there))
             answers.append(answer)
         await self._written()
         return answers
 
     async def _written(self) -> None:
-        while not self._calls.store.flush():  # noqa: ASYNC110  # another process writes: it tells nobody when it is done
+        while not self._dispatcher.store.flush():  # noqa: ASYNC110  # another process writes: it tells nobody when it is done
             await asyncio.sleep(0.01)
 
-    def _answer(self, question: Question, found: Waiting | Replied | None) -> Answer:
+    def _answer(self, question: Request, found: Waiting | Replied | None) -> Outcome:
         if isinstance(found, Waiting):
             self._hold(question)
-            return Answer([], WAITS)
+            return Outcome([], WAITS)
         if found is None:
             return self._gather(question, 0)
         if found.status == 200:
             return self._read_reply(question, found)
         if found.status == 0:
             return self._ask_again(question, found, server_words(found.body))
-        fault = diagnose(found.status, {}, found.body)
-        if fault.cure in (Cure.STOP, Cure.RENEW):
+        fault = classify(found.status, {}, found.body)
+        if fault.action in (RetryAction.STOP, RetryAction.RENEW_KEY):
             raise JudgeRefused(fault.reason)
-        if fault.cure in (Cure.AGAIN, Cure.WAIT) or (fault.cure is Cure.REPHRASE and question.rephrase(fault.reason)):
+        if fault.action in (RetryAction.RETRY, RetryAction.SLOW_DOWN) or (
+            fault.action is RetryAction.NEGOTIATE and question.negotiate(fault.reason)
+        ):
             return self._ask_again(question, found, fault.reason)
         return self._give_up_on(question, fault.reason)
 
-    def _read_reply(self, question: Question, found: Replied) -> Answer:
+    def _read_reply(self, question: Request, found: Replied) -> Outcome:
         try:
-            return Answer(self._read(question, found))
+            return Outcome(self._read(question, found))
         except Unreadable as exc:
             return self._ask_again(question, found, str(exc)) if exc.again else self._give_up_on(question, str(exc))
 
-    def _read(self, question: Question, found: Replied) -> list[Known]:
+    def _read(self, question: Request, found: Replied) -> list[Known]:
         try:
             reply = orjson.loads(found.body)
             readings = question.read(reply)
@@ -133,34 +135,36 @@ class Batches:
             # The first of several readings carries the bill of them all.
             tokens_in, tokens_out, spent = 0, 0, 0.0 if spent is not None else None
         for one in known:
-            self._calls.store.put(one, _nothing)
+            self._dispatcher.store.put(one, _nothing)
         return known
 
-    def _ask_again(self, question: Question, found: Replied, reason: str) -> Answer:
+    def _ask_again(self, question: Request, found: Replied, reason: str) -> Outcome:
         if found.tries >= _MOST_TRIES:
             return self._give_up_on(question, f"{reason} (in {found.tries} batches)")
         return self._gather(question, found.tries)
 
-    def _give_up_on(self, question: Question, reason: str) -> Answer:
+    def _give_up_on(self, question: Request, reason: str) -> Outcome:
         self._failed.append(question.keys[0])
-        return Answer([], reason)
+        return Outcome([], reason)
 
-    def _gather(self, question: Question, tries: int) -> Answer:
-        if self._calls.over is not None:
-            return Answer([], self._calls.over)
+    def _gather(self, question: Request, tries: int) -> Outcome:
+        if self._dispatcher.stop_reason is not None:
+            return Outcome([], self._dispatcher.stop_reason)
         if not self._hold(question):
-            self._calls.over = f"not asked: the next question could pass --max-cost {self._calls.budget.most:g} (US dollars)"
-            return Answer([], self._calls.over)
+            self._dispatcher.stop_reason = (
+                f"not asked: the next question could pass --max-cost {self._dispatcher.budget.most:g} (US dollars)"
+            )
+            return Outcome([], self._dispatcher.stop_reason)
         if self._gathered.full(question):
             self._close_part()
         self._gathered.add(question, tries, self._api.url(question.path))
-        return Answer([], WAITS)
+        return Outcome([], WAITS)
 
-    def _hold(self, question: Question) -> bool:
+    def _hold(self, question: Request) -> bool:
         """Sets aside what a question may cost, until its batch is billed."""
         _, most_in, most_out = question.tokens()
         dollars = self._price.cost(most_in, most_out) if self._price is not None else 0.0
-        if not self._calls.budget.reserve(dollars):
+        if not self._dispatcher.budget.reserve(dollars):
             return False
         self._held += dollars
         return True
@@ -217,11 +221,11 @@ class Batches:
                 await asyncio.sleep(look)
                 look = min(_LONGEST_LOOK, 1.5 * look)
         # All that was set aside is billed now, or was not used.
-        self._calls.budget.settle(self._held, 0.0)
+        self._dispatcher.budget.settle(self._held, 0.0)
         self._held = 0.0
-        if self._calls.budget.left() > _WORTH_A_PASS:
+        if self._dispatcher.budget.left() > _WORTH_A_PASS:
             # What was set aside for the worst case is free again: the next pass goes on with it.
-            self._calls.over = None
+            self._dispatcher.stop_reason = None
         return True
 
     async def collect(self, say: Callable[[str], None]) -> None:
@@ -371,15 +375,15 @@ class Batches:
         self._book.reply(rows)
         for _, status, body in rows:
             if status != 200:
-                self._calls.tally.failed += 1
+                self._dispatcher.usage.failed += 1
                 continue
             tokens_in, tokens_out, cached = usage_of(orjson.loads(body), 0)
-            self._calls.tally.requests += 1
-            self._calls.tally.input_tokens += tokens_in
-            self._calls.tally.output_tokens += tokens_out
+            self._dispatcher.usage.requests += 1
+            self._dispatcher.usage.input_tokens += tokens_in
+            self._dispatcher.usage.output_tokens += tokens_out
             spent = self._price.cost(tokens_in, tokens_out, cached) if self._price is not None else 0.0
-            self._calls.tally.cost += spent
-            self._calls.budget.settle(0.0, spent)
+            self._dispatcher.usage.cost += spent
+            self._dispatcher.budget.settle(0.0, spent)
 
     def close(self) -> None:
         """Lets go of what was gathered for nothing, and of answers that gave no judgement."""

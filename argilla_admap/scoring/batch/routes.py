@@ -1,8 +1,8 @@
 """Half price by the Batch API: ways to a judge whose questions go through batches, or are in one already.
 
-A run with ``--batch`` goes through the data more than once. In each pass `BatchCalls.ask` answers what is known, reads what a
-batch brought back, and gathers the rest; then `BatchCalls.settle` submits what was gathered and waits. The pass that gathers
-nothing is the last.
+A run with `batch` goes through the data more than once. In each pass `BatchDispatcher.ask` answers what is known, reads what
+a batch brought back, and gathers the rest; then `BatchDispatcher.settle` submits what was gathered and waits. The pass that
+gathers nothing is the last.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 from argilla_admap.errors import AdmapError
 from argilla_admap.scoring.batch.batches import Batches
 from argilla_admap.scoring.client.budget import Price
-from argilla_admap.scoring.client.dispatcher import Calls
-from argilla_admap.scoring.client.request import Answer, Question
+from argilla_admap.scoring.client.dispatcher import Dispatcher
+from argilla_admap.scoring.client.request import Outcome, Request
 
-__all__ = ["BatchCalls", "CallsBesideBatches"]
+__all__ = ["BatchDispatcher", "DispatcherBesideBatches"]
 
 
-class BatchCalls(Calls):
-    """`Calls` whose questions go to the Batch API.
+class BatchDispatcher(Dispatcher):
+    """`Dispatcher` whose questions go to the Batch API.
 
     Args:
-        arguments: those of `Calls`; the price is the full one.
+        arguments: those of `Dispatcher`; the price is the full one.
         client: the user's own, for files and batches.
     """
 
@@ -32,7 +32,7 @@ class BatchCalls(Calls):
         self.price = _half(self.price)
         self._batches = Batches(self, client, self.price)
 
-    async def ask(self, questions: Sequence[Question]) -> list[Answer]:
+    async def ask(self, questions: Sequence[Request]) -> list[Outcome]:
         """The answers that are there; the rest is gathered, and carries the error `batches.WAITS`.
 
         Raises:
@@ -40,8 +40,8 @@ class BatchCalls(Calls):
         """
         return await self._batches.ask(questions)
 
-    async def ask_now(self, questions: Sequence[Question]) -> list[Answer]:
-        """As `Calls.ask`: what cannot wait for a batch, such as what the endpoint can do."""
+    async def ask_now(self, questions: Sequence[Request]) -> list[Outcome]:
+        """As `Dispatcher.ask`: what cannot wait for a batch, such as what the endpoint can do."""
         return await super().ask(questions)
 
     async def settle(self, say: Callable[[str], None]) -> bool:
@@ -49,16 +49,16 @@ class BatchCalls(Calls):
         return await self._batches.settle(say)
 
     async def close(self, patience: float = 5.0) -> None:
-        """As `Calls.close`; batches go on without us."""
+        """As `Dispatcher.close`; batches go on without us."""
         self._batches.close()
         await super().close(patience)
 
 
-class CallsBesideBatches(Calls):
-    """`Calls` of a run without ``--batch``, on a store that has batches under way: what is in those is not paid again.
+class DispatcherBesideBatches(Dispatcher):
+    """`Dispatcher` of a run without ``--batch``, on a store that has batches under way: what is in those is not paid again.
 
     Args:
-        arguments: those of `Calls`.
+        arguments: those of `Dispatcher`.
         client: the user's own, for files and batches.
     """
 
@@ -66,8 +66,8 @@ class CallsBesideBatches(Calls):
         super().__init__(*arguments)
         self._batches = Batches(self, client, _half(self.price))
 
-    async def ask(self, questions: Sequence[Question]) -> list[Answer]:
-        """As `Calls.ask`, but for what a batch brought, and for what waits in one: that carries the error `batches.WAITS`."""
+    async def ask(self, questions: Sequence[Request]) -> list[Outcome]:
+        """As `Dispatcher.ask`, but for what a batch brought, and for what waits in one, which carries the error `WAITS`."""
         found = await self._batches.only_read(questions)
         rest = iter(await super().ask([question for question, answer in zip(questions, found, strict=True) if answer is None]))
         return [answer if answer is not None else next(rest) for answer in found]
@@ -80,7 +80,7 @@ class CallsBesideBatches(Calls):
             say(f"The batches under way could not be looked at ({exc}); what waits in them is not asked again")
 
     async def close(self, patience: float = 5.0) -> None:
-        """As `Calls.close`; batches go on without us."""
+        """As `Dispatcher.close`; batches go on without us."""
         self._batches.close()
         await super().close(patience)
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from argilla_admap.scoring.client.rate_limit import Limits, Refusals, Verdict
+from argilla_admap.scoring.client.rate_limit import Backoff, BackoffPolicy, RateLimits
 
-__all__ = ["Level", "Throttle"]
+__all__ = ["ConcurrencyLimiter", "Throttle"]
 
 #: Answers before their latency counts as the usual one.
 _ENOUGH = 20
@@ -25,9 +25,9 @@ class Throttle:
     """
 
     def __init__(self, rpm: float | None = None, tpm: float | None = None, concurrency: int | None = None) -> None:
-        self.limits = Limits(rpm, tpm)
-        self.level = Level(concurrency)
-        self._refusals = Refusals()
+        self.limits = RateLimits(rpm, tpm)
+        self.level = ConcurrencyLimiter(concurrency)
+        self._refusals = BackoffPolicy()
 
     def has_room(self, in_flight: int) -> bool:
         """Whether one more may be in flight."""
@@ -67,14 +67,14 @@ class Throttle:
         """
         pace = self.limits.requests.rate if self.limits.requests is not None else None
         verdict = self._refusals.refused(now, pace)
-        if verdict is Verdict.IN_VAIN or not self.limits.known:
+        if verdict is Backoff.IN_VAIN or not self.limits.known:
             # Fewer at once is all that can be done; a pace, once there is one, does better.
             self.level.refused(verdict)
         self.limits.refused(now, wait, verdict)
-        return verdict is not Verdict.IN_VAIN
+        return verdict is not Backoff.IN_VAIN
 
 
-class Level:
+class ConcurrencyLimiter:
     """How many may be in flight: doubles with each round of answers until the first refusal, then up by one and down by half.
 
     Args:
@@ -104,10 +104,10 @@ class Level:
         elif self.now < self.most:
             self.now = min(float(self.most), self.now + (1.0 if self._doubling else 1.0 / self.now))
 
-    def refused(self, verdict: Verdict) -> None:
+    def refused(self, verdict: Backoff) -> None:
         """A 429: half as many, unless that has not helped."""
-        self._doubling = verdict is Verdict.IN_VAIN
-        if verdict in (Verdict.FIRST, Verdict.SLOWER):
+        self._doubling = verdict is Backoff.IN_VAIN
+        if verdict in (Backoff.FIRST, Backoff.SLOWER):
             self.now = max(1.0, self.now / 2)
 
     def patience(self, most: float) -> float:

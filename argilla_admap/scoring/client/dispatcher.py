@@ -12,19 +12,19 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeVar
 
 from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring.cache.locks import Claims
 from argilla_admap.scoring.cache.store import Known, Store
 from argilla_admap.scoring.client.budget import Budget, Price
 from argilla_admap.scoring.client.concurrency import Throttle
-from argilla_admap.scoring.client.failures import Cure, Fault, Health, diagnose
-from argilla_admap.scoring.client.request import Answer, Question, Tally
-from argilla_admap.scoring.client.response import TokenRatio, open_reply
-from argilla_admap.scoring.client.task import Group, Job, Ticket
+from argilla_admap.scoring.client.failures import CircuitBreaker, Failure, RetryAction, classify
+from argilla_admap.scoring.client.request import Outcome, Request, TokenRatio, Usage, open_reply
 from argilla_admap.scoring.client.transport import ConnectionFailed, TimedOut, Transport, Unreachable
 
-__all__ = ["Calls"]
+__all__ = ["Dispatcher", "Splittable", "ask_splitting"]
 
 #: Answers gather so many seconds before they are written together.
 _FLUSH_AFTER = 0.004
@@ -36,7 +36,43 @@ _MOST_REFUSALS = 60
 _LONGEST_PAUSE = 600.0
 
 
-class Calls:
+@dataclass(slots=True)
+class _Waiter:
+    """The questions of one `ask`."""
+
+    future: asyncio.Future[None]
+    answers: list[Outcome | None]
+    left: int
+
+
+@dataclass(slots=True, eq=False)
+class _Task:
+    """A question, who waits for it, and how often it has failed in which way."""
+
+    question: Request
+    waiters: list[tuple[_Waiter, int]] = field(default_factory=list)
+    claimed: bool = False
+    tries: int = 0
+    timeouts: int = 0
+    unreadable: int = 0
+    refusals: int = 0
+    #: How often the key had been renewed when the question was sent last.
+    renewals: int = 0
+
+
+class _Reservation(NamedTuple):
+    """A question that may go, with what was set aside for it."""
+
+    job: _Task
+    #: Input tokens, estimated.
+    about: int
+    #: Of input and output, against the limit of tokens a minute.
+    tokens: int
+    #: Against the budget.
+    dollars: float
+
+
+class Dispatcher:
     """Asks one endpoint and model.
 
     Args:
@@ -64,22 +100,22 @@ class Calls:
         self.store = store
         self.price = price
         self.budget = budget
-        self.tally = Tally()
+        self.usage = Usage()
         self.token_ratio = TokenRatio(store, name)
         #: The endpoint and model, as the store remembers them.
         self.name = name
         #: Why nothing more is asked, in words; None while asking goes on.
-        self.over: str | None = None
+        self.stop_reason: str | None = None
         self._first_version = store.version()
         self._claims = claims
         self._throttle = throttle
         self._timeout = timeout
-        self._queue: deque[Job] = deque()
-        self._jobs: dict[bytes, Job] = {}
-        self._elsewhere: list[Job] = []
+        self._queue: deque[_Task] = deque()
+        self._jobs: dict[bytes, _Task] = {}
+        self._elsewhere: list[_Task] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._active = 0
-        self._health = Health()
+        self._health = CircuitBreaker()
         self._renewals = 0
         self._renewing = asyncio.Lock()
         self._fatal: BaseException | None = None
@@ -98,7 +134,7 @@ class Calls:
         self._health.resumed |= bool(known)
         return known
 
-    async def ask(self, questions: Sequence[Question]) -> list[Answer]:
+    async def ask(self, questions: Sequence[Request]) -> list[Outcome]:
         """The answers, in the questions' order; one that fails carries its error.
 
         Raises:
@@ -108,18 +144,18 @@ class Calls:
             raise self._fatal
         if not questions:
             return []
-        group = Group(self._loop.create_future(), [None] * len(questions), len(questions))
+        group = _Waiter(self._loop.create_future(), [None] * len(questions), len(questions))
         for place, question in enumerate(questions):
             job = self._jobs.get(question.keys[0])
             if job is None:
-                job = self._jobs[question.keys[0]] = Job(question)
+                job = self._jobs[question.keys[0]] = _Task(question)
                 self._queue.append(job)
             job.waiters.append((group, place))
         self._pump()
         await group.future
         return [answer for answer in group.answers if answer is not None]
 
-    async def ask_now(self, questions: Sequence[Question]) -> list[Answer]:
+    async def ask_now(self, questions: Sequence[Request]) -> list[Outcome]:
         """As `ask`, for what cannot wait where the rest goes by batches: what an endpoint can do."""
         return await self.ask(questions)
 
@@ -127,10 +163,10 @@ class Calls:
 
     def _pump(self) -> None:
         """Sends what may be sent now; called whenever that may have changed."""
-        ready: list[Ticket] = []
+        ready: list[_Reservation] = []
         while self._queue and self._throttle.has_room(self._active + len(ready)) and self._fatal is None and not self._closed:
-            if self.over is not None:
-                self._finish(self._queue.popleft(), Answer([], self.over))
+            if self.stop_reason is not None:
+                self._finish(self._queue.popleft(), Outcome([], self.stop_reason))
                 continue
             now = self._loop.time()
             delay = max(self._throttle.delay(now), self._health.delay(now))
@@ -147,15 +183,15 @@ class Calls:
                 self._queue.appendleft(job)
                 if self._active or ready:
                     break
-                self.over = f"not asked: the next question could pass --max-cost {self.budget.most:g} (US dollars)"
+                self.stop_reason = f"not asked: the next question could pass --max-cost {self.budget.most:g} (US dollars)"
                 continue
             self._throttle.take(now, about + most_out)
             self._health.take(now)
-            ready.append(Ticket(job, about, about + most_out, dollars))
+            ready.append(_Reservation(job, about, about + most_out, dollars))
         if ready:
             self._depart(ready)
 
-    def _depart(self, ready: list[Ticket]) -> None:
+    def _depart(self, ready: list[_Reservation]) -> None:
         """Sends claimed questions, but for those that another process answered before they were claimed."""
         # As long as nobody else has written to the store, what was looked up before is all there is.
         keys = (
@@ -168,7 +204,7 @@ class Calls:
                 # All of its samples, or some: the scorer asks for the rest.
                 self.budget.settle(ticket.dollars, 0.0)
                 self._throttle.settle(ticket.tokens, 0)
-                self._finish(job, Answer(had))
+                self._finish(job, Outcome(had))
                 # Its slot is free, and nobody else would say so.
                 self._loop.call_soon(self._pump)
                 continue
@@ -187,7 +223,7 @@ class Calls:
         self._pump_timer = None
         self._pump()
 
-    def _claim(self, job: Job) -> bool:
+    def _claim(self, job: _Task) -> bool:
         """Whether the question is ours to ask; False when another process asks it at this moment."""
         if not job.claimed:
             if not self._claims.take(job.question.keys[0]):
@@ -205,7 +241,7 @@ class Calls:
         self._queue.extendleft(reversed(jobs))
         self._pump()
 
-    async def _send(self, ticket: Ticket) -> None:
+    async def _send(self, ticket: _Reservation) -> None:
         job, about, tokens, dollars = ticket
         job.renewals = self._renewals
         started = self._loop.time()
@@ -217,22 +253,22 @@ class Calls:
             # What was sent may have been answered and billed: the budget counts it as spent.
             sent = not isinstance(exc, Unreachable)
             self._settle(ticket, tokens if sent else 0, dollars if sent else 0.0)
-            self.tally.failed += 1
+            self.usage.failed += 1
             job.timeouts += isinstance(exc, TimedOut)
-            cure = Cure.LEAVE if job.timeouts >= _MOST_TIMEOUTS else Cure.AGAIN
-            await self._cure(job, Fault(cure, f"the connection to the judge failed: {exc}"), unreachable=not sent)
+            cure = RetryAction.GIVE_UP if job.timeouts >= _MOST_TIMEOUTS else RetryAction.RETRY
+            await self._cure(job, Failure(cure, f"the connection to the judge failed: {exc}"), unreachable=not sent)
             return
         now = self._loop.time()
         if reply.status != 200:
             self._settle(ticket, 0, 0.0)
-            self.tally.failed += 1
+            self.usage.failed += 1
             self._throttle.failed(reply.headers)
-            fault = diagnose(reply.status, reply.headers, reply.body, known=self._health.answered_once)
-            if fault.cure in (Cure.LEAVE, Cure.REPHRASE, Cure.WAIT):
+            fault = classify(reply.status, reply.headers, reply.body, known=self._health.answered_once)
+            if fault.action in (RetryAction.GIVE_UP, RetryAction.NEGOTIATE, RetryAction.SLOW_DOWN):
                 self._health.reached()
             await self._cure(job, fault)
             return
-        receipt = open_reply(job.question, reply.body, about, dollars, self.price, self.tally)
+        receipt = open_reply(job.question, reply.body, about, dollars, self.price, self.usage)
         if not receipt.garbled:
             self._throttle.answered(now, now - started, reply.headers)
             self._health.reached()
@@ -244,9 +280,9 @@ class Calls:
         self._settle(ticket, receipt.tokens, receipt.spent)
         job.unreadable += not (receipt.garbled and self._health.down)
         last = job.unreadable >= _MOST_UNREADABLE
-        await self._cure(job, receipt.fault._replace(cure=Cure.LEAVE) if last else receipt.fault)
+        await self._cure(job, receipt.fault._replace(action=RetryAction.GIVE_UP) if last else receipt.fault)
 
-    def _settle(self, ticket: Ticket, tokens: int, spent: float, *, done: bool = True) -> None:
+    def _settle(self, ticket: _Reservation, tokens: int, spent: float, *, done: bool = True) -> None:
         """Replaces what was set aside by what was used; `done`: and its slot is free."""
         self.budget.settle(ticket.dollars, spent)
         self._throttle.settle(ticket.tokens, tokens)
@@ -254,10 +290,10 @@ class Calls:
 
     # From the server to the store.
 
-    def _keep(self, job: Job, known: list[Known]) -> None:
+    def _keep(self, job: _Task, known: list[Known]) -> None:
         def written() -> None:
             self._active -= 1
-            self._finish(job, Answer(known))
+            self._finish(job, Outcome(known))
 
         for one in known[:-1]:
             self.store.put(one, _nothing)
@@ -284,9 +320,9 @@ class Calls:
 
     # What went wrong.
 
-    async def _cure(self, job: Job, fault: Fault, *, unreachable: bool = False) -> None:
-        cure = fault.cure
-        if cure is Cure.RENEW:
+    async def _cure(self, job: _Task, fault: Failure, *, unreachable: bool = False) -> None:
+        cure = fault.action
+        if cure is RetryAction.RENEW_KEY:
             async with self._renewing:
                 # Of many that fail with one key only the first asks for another.
                 if job.renewals == self._renewals:
@@ -296,25 +332,25 @@ class Calls:
                         return
                     self._renewals += 1
             self._queue.appendleft(job)
-        elif cure is Cure.STOP:
+        elif cure is RetryAction.STOP:
             self._stop(JudgeRefused(fault.reason))
-        elif cure is Cure.REPHRASE and job.question.rephrase(fault.reason):
+        elif cure is RetryAction.NEGOTIATE and job.question.negotiate(fault.reason):
             self._queue.appendleft(job)
-        elif cure is Cure.WAIT:
+        elif cure is RetryAction.SLOW_DOWN:
             self._slow_down(job, fault)
-        elif cure is Cure.AGAIN and self._waits_for_server(job, fault):
+        elif cure is RetryAction.RETRY and self._waits_for_server(job, fault):
             self._queue.append(job)
-        elif cure is Cure.AGAIN and job.tries + 1 < _MOST_TRIES:
+        elif cure is RetryAction.RETRY and job.tries + 1 < _MOST_TRIES:
             job.tries += 1
             wait = fault.wait if fault.wait is not None else 0.25 * 2**job.tries * (0.5 + self._random.random())
             self._loop.call_later(min(wait, 60.0), self._again, job)
         else:
-            tried = f" (tried {job.tries + 1} times)" if cure is Cure.AGAIN else ""
-            at_fault = cure is Cure.REPHRASE or cure is Cure.AGAIN or job.timeouts > 0
+            tried = f" (tried {job.tries + 1} times)" if cure is RetryAction.RETRY else ""
+            at_fault = cure is RetryAction.NEGOTIATE or cure is RetryAction.RETRY or job.timeouts > 0
             self._give_up(job, fault.reason + tried, at_fault=at_fault, unreachable=unreachable)
         self._pump()
 
-    def _waits_for_server(self, job: Job, fault: Fault) -> bool:
+    def _waits_for_server(self, job: _Task, fault: Failure) -> bool:
         """Whether it is the server that is down: its questions wait then, and none of them is given up for that."""
         now = self._loop.time()
         self._health.failed(now, new=job.tries == 0, wait=fault.wait or 0.0)
@@ -326,7 +362,7 @@ class Calls:
         kept = "; what it answered is kept, run the same again to go on" if self._health.answered_once else ""
         self._stop(ScoringError(f"{self.name}: the judge does not answer{kept}. The last failure: {reason}"))
 
-    def _slow_down(self, job: Job, fault: Fault) -> None:
+    def _slow_down(self, job: _Task, fault: Failure) -> None:
         if fault.wait is not None and fault.wait > _LONGEST_PAUSE:
             self._stop(JudgeRefused(f"{fault.reason}\nThe server asks to wait {fault.wait:.0f} s: run the same again later."))
             return
@@ -339,18 +375,18 @@ class Calls:
         else:
             self._loop.call_later(fault.wait if fault.wait is not None else 1.0, self._again, job)
 
-    def _again(self, job: Job) -> None:
+    def _again(self, job: _Task) -> None:
         self._queue.appendleft(job)
         self._pump()
 
-    def _give_up(self, job: Job, reason: str, *, at_fault: bool, unreachable: bool) -> None:
+    def _give_up(self, job: _Task, reason: str, *, at_fault: bool, unreachable: bool) -> None:
         """Leaves a question unanswered; stops where it is the server that does not answer, not the question that fails."""
         if at_fault and self._health.gone(self._loop.time(), unreachable=unreachable, more=bool(self._queue)):
             self._silent(reason)
         else:
-            self._finish(job, Answer([], reason))
+            self._finish(job, Outcome([], reason))
 
-    def _finish(self, job: Job, answer: Answer) -> None:
+    def _finish(self, job: _Task, answer: Outcome) -> None:
         self._jobs.pop(job.question.keys[0], None)
         if job.claimed:
             self._claims.drop(job.question.keys[0])
@@ -388,7 +424,7 @@ class Calls:
                 if self.store.flush():
                     break
                 await asyncio.sleep(0.01)
-            self.token_ratio.add(self.tally)
+            self.token_ratio.add(self.usage)
             if self._checkpoint is not None:
                 with suppress(asyncio.CancelledError):
                     await self._checkpoint
@@ -398,3 +434,31 @@ class Calls:
 
 def _nothing() -> None:
     """For the first of several readings: the last one's word counts for all."""
+
+
+_R = TypeVar("_R", bound="Splittable")
+
+
+class Splittable(Request, Protocol):
+    """A question with a key for each of its texts."""
+
+    def part(self: _R, start: int, end: int) -> _R:
+        """The same question about some of the texts."""
+        ...
+
+
+async def ask_splitting(dispatcher: Dispatcher, question: Splittable) -> dict[bytes, Known | str]:
+    """By key, what is known of each text; or why nothing is.
+
+    Raises:
+        JudgeRefused, ScoringError: nothing can be asked any more.
+    """
+    answer = (await dispatcher.ask([question]))[0]
+    if answer.error is None and len(answer.known) == len(question.keys):
+        return {known.key: known for known in answer.known}
+    if len(question.keys) == 1 or dispatcher.stop_reason:
+        return dict.fromkeys(question.keys, answer.error or "the answer held nothing")
+    # A text too long for the model, or more texts than the server takes at once: halves tell which.
+    half = len(question.keys) // 2
+    first = await ask_splitting(dispatcher, question.part(0, half))
+    return first | await ask_splitting(dispatcher, question.part(half, len(question.keys)))

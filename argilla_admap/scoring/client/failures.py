@@ -11,7 +11,7 @@ import orjson
 
 from argilla_admap.scoring.client.rate_limit import retry_after
 
-__all__ = ["Cure", "Fault", "Health", "Unreadable", "diagnose"]
+__all__ = ["CircuitBreaker", "Failure", "RetryAction", "Unreadable", "classify"]
 
 _SECRET = re.compile(r"\b(?:(?:sk|pk|rk|gsk|hf|xai)[-_][\w*.-]{4,}|Bearer\s+\S+)|[\w-]{3,}\*{4,}\w*")
 _TAGS = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -30,21 +30,21 @@ _TOO_LONG = (
 _FILTERED = ("content_filter", "content management policy", "content_policy", "safety", "moderation")
 
 
-class Cure(Enum):
+class RetryAction(Enum):
     """What to do about a failed request."""
 
     STOP = "stop"  # no request will succeed: say what to do
-    RENEW = "renew"  # the key may have run out: ask the client for another
-    WAIT = "wait"  # too fast
-    AGAIN = "again"  # the server's trouble
-    REPHRASE = "rephrase"  # a parameter that this model does not take
-    LEAVE = "leave"  # this question will never be answered
+    RENEW_KEY = "renew"  # the key may have run out: ask the client for another
+    SLOW_DOWN = "slow down"  # too fast
+    RETRY = "retry"  # the server's trouble
+    NEGOTIATE = "negotiate"  # a parameter that this model does not take
+    GIVE_UP = "give up"  # this question will never be answered
 
 
-class Fault(NamedTuple):
+class Failure(NamedTuple):
     """A failed request."""
 
-    cure: Cure
+    action: RetryAction
     #: In words for the person.
     reason: str
     #: Seconds that the server asks to wait; None where it does not.
@@ -64,7 +64,7 @@ class Unreadable(Exception):
         self.again = again
 
 
-def diagnose(status: int, headers: Mapping[str, str], body: bytes, *, known: bool = False) -> Fault:
+def classify(status: int, headers: Mapping[str, str], body: bytes, *, known: bool = False) -> Failure:
     """What an answer other than 200 means.
 
     Args:
@@ -77,37 +77,40 @@ def diagnose(status: int, headers: Mapping[str, str], body: bytes, *, known: boo
     low = said.lower() + (body[:2000].decode("utf-8", "replace").lower() if body[:1] in b"{[" else "")
     reason = f"the judge's server answered {status}" + (f": {said}" if said else "")
     if status == 401:
-        return Fault(Cure.RENEW, reason)
+        return Failure(RetryAction.RENEW_KEY, reason)
     if status == 402 or (status in (403, 429) and _is_of_money(low)):
-        return Fault(
-            Cure.STOP, f"{reason}\nThe account has no credit left: add some, or name another endpoint with --base-url."
+        return Failure(
+            RetryAction.STOP, f"{reason}\nThe account has no credit left: add some, or name another endpoint with --base-url."
         )
     if status == 403 and any(word in low for word in _FILTERED):
-        return Fault(Cure.LEAVE, reason)
+        return Failure(RetryAction.GIVE_UP, reason)
     if status == 403:
-        return Fault(Cure.STOP, f"{reason}\nThis key may not use this model: check its project, or name another --model.")
+        return Failure(
+            RetryAction.STOP, f"{reason}\nThis key may not use this model: check its project, or name another --model."
+        )
     if status == 404 and known:
         # A gateway before it says otherwise for a while.
-        return Fault(Cure.AGAIN, reason, retry_after(headers))
+        return Failure(RetryAction.RETRY, reason, retry_after(headers))
     if status == 404:
-        return Fault(
-            Cure.STOP, f"{reason}\nName a model that the endpoint has with --model, and check --base-url (it ends in /v1)."
+        return Failure(
+            RetryAction.STOP,
+            f"{reason}\nName a model that the endpoint has with --model, and check --base-url (it ends in /v1).",
         )
     if status == 429:
-        return Fault(Cure.WAIT, reason, retry_after(headers))
+        return Failure(RetryAction.SLOW_DOWN, reason, retry_after(headers))
     # llama.cpp says it with 500.
     too_long = status == 413 or any(word in low for word in _TOO_LONG)
     if status < 300 or status in (408, 409, 425) or (status >= 500 and not too_long):
-        return Fault(Cure.AGAIN, reason, retry_after(headers))
+        return Failure(RetryAction.RETRY, reason, retry_after(headers))
     if too_long:
-        return Fault(Cure.LEAVE, f"too long for this judge: {said or status}")
+        return Failure(RetryAction.GIVE_UP, f"too long for this judge: {said or status}")
     if any(word in low for word in _FILTERED):
-        return Fault(Cure.LEAVE, f"refused by the endpoint's content filter: {said}")
+        return Failure(RetryAction.GIVE_UP, f"refused by the endpoint's content filter: {said}")
     if status in (400, 422):
-        return Fault(Cure.REPHRASE, reason)
+        return Failure(RetryAction.NEGOTIATE, reason)
     if 300 <= status < 400:
-        return Fault(Cure.STOP, f"{reason}: it sends requests elsewhere; give the final address as --base-url")
-    return Fault(Cure.LEAVE, reason)
+        return Failure(RetryAction.STOP, f"{reason}: it sends requests elsewhere; give the final address as --base-url")
+    return Failure(RetryAction.GIVE_UP, reason)
 
 
 def _is_of_money(low: str) -> bool:
@@ -132,7 +135,7 @@ def server_words(body: bytes) -> str:
     return text[:297] + "..." if len(text) > 300 else text
 
 
-class Health:
+class CircuitBreaker:
     """Whether the server answers at all. While it answers nobody, questions wait, and one now and then tries it."""
 
     #: Questions given up in a row: before any was answered, ever; before any was in this run; and after.

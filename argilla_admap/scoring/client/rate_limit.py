@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from enum import Enum
 
-__all__ = ["Limits", "Pace", "Refusals", "Verdict", "duration", "retry_after"]
+__all__ = ["Backoff", "BackoffPolicy", "RateLimiter", "RateLimits", "duration", "retry_after"]
 
 #: A little below what is allowed: the server's clock and ours are two, and a request on the way arrives late.
 _MARGIN = 0.985
@@ -27,7 +27,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|us|s|m|h|d)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-class Pace:
+class RateLimiter:
     """A virtual clock (generic cell rate algorithm): each unit taken moves it on by 1/rate; it may run `slack` seconds ahead.
 
     Args:
@@ -97,7 +97,7 @@ def _slower(seconds: float) -> float:
     return _NEAR
 
 
-class Verdict(Enum):
+class Backoff(Enum):
     """What a refusal calls for."""
 
     FIRST = "slower, for the first time"
@@ -106,7 +106,7 @@ class Verdict(Enum):
     IN_VAIN = "nothing: to go slower has not helped"
 
 
-class Refusals:
+class BackoffPolicy:
     """Whether it helps to go slower: a server that refuses by chance, or single questions, refuses as much of fewer."""
 
     #: Seconds that refusals of one burst lie apart at most; and those of one struggle.
@@ -126,13 +126,13 @@ class Refusals:
         """A question was answered."""
         self._answered += 1
 
-    def refused(self, now: float, pace: float | None = None) -> Verdict:
+    def refused(self, now: float, pace: float | None = None) -> Backoff:
         """A question was refused, at a pace of so many a second where there is one."""
         self._refused += 1
         if now < self._in_vain_until:
-            return Verdict.IN_VAIN
+            return Backoff.IN_VAIN
         if now - self._heeded_at < self._BURST:
-            return Verdict.SAME
+            return Backoff.SAME
         share = self._refused / (self._answered + self._refused)
         if now - self._heeded_at > self._STRUGGLE:
             self._times = 0
@@ -142,18 +142,18 @@ class Refusals:
             # Of the time before there is nothing to learn: a burst may have been let in.
             self._greatest = 0.0
             self._first_pace = pace
-            return Verdict.FIRST
+            return Backoff.FIRST
         self._first_pace = self._first_pace or pace
         # By chance as many are refused of half as many.
         halved = pace is None or self._first_pace is None or pace <= 0.5 * self._first_pace
         self._greatest = max(self._greatest, share)
         if self._times > self._TIMES and halved and (self._greatest <= self._FEW or share >= self._PART * self._greatest):
             self._times, self._in_vain_until = 0, now + self._IN_VAIN
-            return Verdict.IN_VAIN
-        return Verdict.SLOWER
+            return Backoff.IN_VAIN
+        return Backoff.SLOWER
 
 
-class Limits:
+class RateLimits:
     """Requests and tokens a minute of one endpoint and model.
 
     Args:
@@ -213,12 +213,12 @@ class Limits:
             if len(self._answers) > 4096:
                 del self._answers[:2048]
 
-    def refused(self, now: float, wait: float | None, verdict: Verdict) -> None:
+    def refused(self, now: float, wait: float | None, verdict: Backoff) -> None:
         """A 429: all wait as long as the server says, else longer each time in a row; and go slower where that helps."""
         said = wait
         if wait is None:
             wait = min(30.0, 0.5 * 2**self._streak)
-        if verdict is Verdict.IN_VAIN:
+        if verdict is Backoff.IN_VAIN:
             # Back to what the server or the user has said; where nobody has, to no pace at all.
             for pace in (self.requests, self.tokens):
                 if pace is not None:
@@ -227,7 +227,7 @@ class Limits:
                 self.requests = None
             return
         self._paused_until = max(self._paused_until, now + wait)
-        if verdict is Verdict.SAME:
+        if verdict is Backoff.SAME:
             return
         self._streak += 1
         let = None
@@ -237,9 +237,9 @@ class Limits:
         if not self.known:
             recent = [t for t in self._answers if now - t < 5.0]
             if let is not None:
-                self.requests = Pace(let, _LEAST_SLACK)
+                self.requests = RateLimiter(let, _LEAST_SLACK)
             elif len(recent) >= 20:
-                self.requests = Pace(len(recent) / max(1.0, now - recent[0]), _LEAST_SLACK)
+                self.requests = RateLimiter(len(recent) / max(1.0, now - recent[0]), _LEAST_SLACK)
             return
         for pace in (self.requests, self.tokens):
             if pace is not None:
@@ -253,12 +253,12 @@ class Limits:
             self.tokens = _stated(self.tokens, tpm)
 
 
-def _a_minute(units: float) -> Pace:
+def _a_minute(units: float) -> RateLimiter:
     rate = units / 60 * _MARGIN
-    return Pace(rate, most=rate)
+    return RateLimiter(rate, most=rate)
 
 
-def _stated(pace: Pace | None, units: float) -> Pace:
+def _stated(pace: RateLimiter | None, units: float) -> RateLimiter:
     """A pace for what the server states; the one that there is, unless that is for another number."""
     if pace is not None and pace.most == units / 60 * _MARGIN:
         return pace

@@ -1,19 +1,24 @@
-"""A question to a server, and its answer: what `Calls` asks, and what a scorer gets back."""
+"""A request to a judge's server, the response to it, and what both cost."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
-from argilla_admap.scoring.cache.store import Known
+import orjson
 
-__all__ = ["Answer", "Question", "Reading", "Tally", "usage_of"]
+from argilla_admap.scoring.cache.store import Known, Store
+from argilla_admap.scoring.client.budget import Price
+from argilla_admap.scoring.client.failures import Failure, RetryAction, Unreadable
+
+__all__ = ["Outcome", "ParsedAnswer", "Request", "Response", "TokenRatio", "Usage", "open_reply", "usage_of"]
 
 #: No request has more tokens than this.
 _MOST_TOKENS = 100_000_000
 
 
-class Reading(NamedTuple):
+class ParsedAnswer(NamedTuple):
     """What was read from one answer, or from one choice of several: the columns of `Known` that a scorer fills."""
 
     score: float | None
@@ -22,7 +27,7 @@ class Reading(NamedTuple):
     text: str | bytes | None = None
 
 
-class Question(Protocol):
+class Request(Protocol):
     """One request, and how to read its answer."""
 
     @property
@@ -43,7 +48,7 @@ class Question(Protocol):
         """About how many input tokens; at most how many input tokens; at most how many output tokens."""
         ...
 
-    def read(self, reply: Any) -> list[Reading]:
+    def read(self, reply: Any) -> list[ParsedAnswer]:
         """The readings in the server's JSON: as many as keys, or fewer.
 
         Raises:
@@ -51,12 +56,12 @@ class Question(Protocol):
         """
         ...
 
-    def rephrase(self, words: str) -> bool:
+    def negotiate(self, words: str) -> bool:
         """The server answered 400 with these words: whether to ask again, put differently."""
         ...
 
 
-class Answer(NamedTuple):
+class Outcome(NamedTuple):
     """The answer to a question: what is known now, or why nothing is."""
 
     known: list[Known]
@@ -64,7 +69,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tally:
+class Usage:
     """What this run has asked and paid for."""
 
     #: Requests that were answered, and so paid for.
@@ -96,3 +101,98 @@ def usage_of(reply: Any, about: int) -> tuple[int, int, int]:
 def _plausible(tokens: Any) -> TypeGuard[int]:
     """What a broken server counts must neither fill nor empty the budget, and must fit into the store."""
     return isinstance(tokens, int) and not isinstance(tokens, bool) and 0 <= tokens <= _MOST_TOKENS
+
+
+class Response(NamedTuple):
+    """Of a reply with status 200, which is paid for whatever it holds."""
+
+    #: Input and output tokens.
+    tokens: int
+    #: US dollars.
+    spent: float
+    #: To be stored; empty where nothing could be read.
+    known: list[Known]
+    #: Why nothing could be read.
+    fault: Failure | None
+    #: What came is not of the protocol, as from a gateway before a server that is down.
+    garbled: bool = False
+
+
+def open_reply(question: Request, body: bytes, about: int, most: float, price: Price | None, usage: Usage) -> Response:
+    """Reads a reply and counts it in.
+
+    Args:
+        question: that it answers.
+        body: the reply's body.
+        about: input tokens, as they were estimated.
+        most: the most that it can have cost, US dollars.
+        price: of the model.
+        usage: counts of the run, added to.
+    """
+    usage.requests += 1
+    try:
+        reply = _loads(body)
+    except ValueError:
+        words = "the answer is not JSON" + (" but a web page" if b"<html" in body[:500].lower() else "")
+        # No bill came with it: nobody knows what it cost.
+        return Response(about, most, [], Failure(RetryAction.RETRY, words, 0.0), garbled=True)
+    tokens_in, tokens_out, cached = usage_of(reply, about)
+    usage.input_tokens += tokens_in
+    usage.output_tokens += tokens_out
+    usage.estimated_tokens += about
+    spent = price.cost(tokens_in, tokens_out, cached) if price is not None else 0.0
+    usage.cost += spent
+    try:
+        readings = question.read(reply)
+    except Unreadable as exc:
+        return Response(
+            tokens_in + tokens_out, spent, [], Failure(RetryAction.RETRY if exc.again else RetryAction.GIVE_UP, str(exc), 0.0)
+        )
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        fault = Failure(RetryAction.RETRY, "the answer is not of the protocol's shape", 0.0)
+        return Response(tokens_in + tokens_out, spent, [], fault, garbled=True)
+    known = []
+    bill: tuple[int, int, float | None] = (tokens_in, tokens_out, spent if price is not None else None)
+    for key, reading in zip(question.keys, readings, strict=False):
+        known.append(Known(key, *reading, *bill))
+        # The first of several readings carries the bill of them all.
+        bill = (0, 0, 0.0 if price is not None else None)
+    return Response(
+        tokens_in + tokens_out, spent, known, None if known else Failure(RetryAction.RETRY, "the answer holds nothing", 0.0)
+    )
+
+
+def _loads(body: bytes) -> Any:
+    """JSON, and what some servers send in its place for a probability of 0: NaN and -Infinity."""
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        if b"NaN" in body or b"Infinity" in body:
+            return json.loads(body)
+        raise
+
+
+class TokenRatio:
+    """How many input tokens an endpoint counts for each that we estimate, over all runs; kept in the store."""
+
+    #: Estimated tokens below which nothing is concluded.
+    _ENOUGH = 5000
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = f"{name} tokens"
+        facts = store.endpoint(self._name)
+        self._estimated, self._counted = (int(str(facts.get(key, 0))) for key in ("estimated", "counted"))
+
+    @property
+    def value(self) -> float | None:
+        """Counted for each estimated; None: too few to tell."""
+        return self._counted / self._estimated if self._estimated >= self._ENOUGH else None
+
+    def add(self, usage: Usage) -> None:
+        """Adds a run's counts."""
+        if usage.estimated_tokens:
+            self._estimated += usage.estimated_tokens
+            self._counted += usage.input_tokens
+            self._store.remember_endpoint(self._name, {"estimated": self._estimated, "counted": self._counted})

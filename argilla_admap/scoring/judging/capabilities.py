@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["Dialect", "filled"]
+__all__ = ["Capabilities", "filled"]
 
 #: Most answer tokens asked for, one after the other, when a model refuses fewer or says nothing within them.
 _STEPS = (1, 4, 8, 64, 512, 2048)
@@ -19,8 +19,8 @@ _END = b'"}]}'
 
 
 @dataclass(slots=True)
-class Dialect:
-    """What a model takes. `lessons` counts what was learned, so that questions sent before a lesson are asked again."""
+class Capabilities:
+    """What a model takes. `revision` counts what was learned, so that questions sent before a lesson are asked again."""
 
     token_field: str = "max_tokens"  # noqa: S105  # a parameter's name
     answer_tokens: int = 1
@@ -33,10 +33,10 @@ class Dialect:
     schema: bool = True
     system: bool = True
     service_tier: bool = True
-    lessons: int = 0
+    revision: int = 0
 
     @classmethod
-    def recall(cls, facts: dict[str, object], *, hosted: bool) -> Dialect:
+    def recall(cls, facts: dict[str, object], *, hosted: bool) -> Capabilities:
         """From what the store remembers.
 
         Args:
@@ -44,12 +44,12 @@ class Dialect:
             hosted: OpenAI or Azure, where the newer name of the token limit is the safe one.
         """
         known = {f.name for f in fields(cls)}
-        dialect = cls(token_field="max_completion_tokens" if hosted else "max_tokens")
+        capabilities = cls(token_field="max_completion_tokens" if hosted else "max_tokens")
         for name, value in facts.items():
-            if name in known and isinstance(value, type(getattr(dialect, name))):
-                setattr(dialect, name, value)
-        dialect.lessons = 0
-        return dialect
+            if name in known and isinstance(value, type(getattr(capabilities, name))):
+                setattr(capabilities, name, value)
+        capabilities.revision = 0
+        return capabilities
 
     def facts(self) -> dict[str, object]:
         """What to remember."""
@@ -95,10 +95,10 @@ class Dialect:
 
     def learn(self, words: str) -> bool:
         """Takes a lesson from a refusal in words (status 400 or 422); whether there was one."""
-        if self.lessons >= _MOST_LESSONS:
+        if self.revision >= _MOST_LESSONS:
             return False
         learned = self._lesson(words.lower())
-        self.lessons += learned
+        self.revision += learned
         return learned
 
     def _lesson(self, low: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from argilla_admap.scoring.client.failures import Unreadable
-from argilla_admap.scoring.client.request import Reading
+from argilla_admap.scoring.client.request import ParsedAnswer
 from argilla_admap.scoring.judging.rubric import SCALE
 
 __all__ = ["BELIEVABLE_MASS", "Logprobs", "read_choice", "read_choices"]
@@ -56,7 +56,7 @@ class Logprobs(NamedTuple):
         return self.mass >= BELIEVABLE_MASS and (self.grades >= 2 or self.candidates >= _FULL_LIST)
 
 
-def read_choices(reply: Any, *, json: bool) -> list[Reading]:
+def read_choices(reply: Any, *, json: bool) -> list[ParsedAnswer]:
     """The readings of all choices of a reply; those that cannot be read are left out.
 
     Raises:
@@ -76,7 +76,7 @@ def read_choices(reply: Any, *, json: bool) -> list[Reading]:
     return readings
 
 
-def read_choice(choice: dict[str, Any], *, json: bool) -> Reading:
+def read_choice(choice: dict[str, Any], *, json: bool) -> ParsedAnswer:
     """One choice's grade: from its token probabilities where they are believable, else from its text.
 
     Raises:
@@ -94,17 +94,17 @@ def read_choice(choice: dict[str, Any], *, json: bool) -> Reading:
     else:
         found = _distribution(_grade_item(items))
         if found is not None and found.believable:
-            return Reading(found.score, found.variance, found.mass)
+            return ParsedAnswer(found.score, found.variance, found.mass)
         try:
             grade = _from_text(message, text, choice.get("finish_reason"))
         except Unreadable as exc:
             if found is None or found.mass <= 0 or not exc.again:
                 raise
             # Some probability is on grades, too little to believe: flagged by its mass, and sampled.
-            return Reading(None, None, found.mass)
+            return ParsedAnswer(None, None, found.mass)
     if found is not None and found.believable:
-        return Reading(found.score, found.variance, found.mass, reason)
-    return Reading(float(grade), None, found.mass if found is not None else None, reason)
+        return ParsedAnswer(found.score, found.variance, found.mass, reason)
+    return ParsedAnswer(float(grade), None, found.mass if found is not None else None, reason)
 
 
 def _grade_item(items: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

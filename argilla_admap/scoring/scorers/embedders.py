@@ -12,13 +12,13 @@ import orjson
 
 from argilla_admap.errors import InputError, JudgeRefused
 from argilla_admap.scoring.cache.store import Known, Store
+from argilla_admap.scoring.client.dispatcher import ask_splitting
 from argilla_admap.scoring.client.failures import Unreadable
-from argilla_admap.scoring.client.request import Reading
-from argilla_admap.scoring.client.split_retry import ask_in_parts
+from argilla_admap.scoring.client.request import ParsedAnswer
 from argilla_admap.scoring.scorer import Work
 
 if TYPE_CHECKING:
-    from argilla_admap.scoring.client.dispatcher import Calls
+    from argilla_admap.scoring.client.dispatcher import Dispatcher
 
 __all__ = ["LOCAL", "Embedded", "Embedder", "EndpointEmbedder", "LocalEmbedder", "cosine"]
 
@@ -67,12 +67,12 @@ class EndpointEmbedder:
     """Asks an OpenAI-compatible ``/embeddings``.
 
     Args:
-        calls: the way to the model.
-        model: as the server calls it.
+        dispatcher: the way to the model.
+        model: as the server dispatcher it.
     """
 
-    def __init__(self, calls: Calls, model: str) -> None:
-        self._calls = calls
+    def __init__(self, dispatcher: Dispatcher, model: str) -> None:
+        self._dispatcher = dispatcher
         self._model = model
         self._under_way: dict[bytes, asyncio.Future[None]] = {}
 
@@ -86,7 +86,7 @@ class EndpointEmbedder:
         # A text that another batch of records is having embedded: its vector is in the store when that is done.
         if elsewhere := [self._under_way[key] for key in wanted.values() if key in self._under_way]:
             await asyncio.wait(elsewhere)
-        known = self._calls.known(list(wanted.values()))
+        known = self._dispatcher.known(list(wanted.values()))
         found |= {text: Embedded(_vector(known[key].text), known=True) for text, key in wanted.items() if key in known}
         questions = [_Embed(self._model, part) for part in self._parts([(t, k) for t, k in wanted.items() if k not in known])]
         done = asyncio.get_running_loop().create_future()
@@ -115,25 +115,25 @@ class EndpointEmbedder:
         return parts
 
     async def _ask(self, question: _Embed) -> dict[str, Embedded]:
-        found = await ask_in_parts(self._calls, question)
+        found = await ask_splitting(self._dispatcher, question)
         return {
             text: Embedded(None, f"no embedding: {one}") if isinstance(one := found[key], str) else Embedded(_vector(one.text))
             for text, key in question.texts
         }
 
     def _key(self, text: str) -> bytes:
-        return _key("embedding", self._calls.name, text)
+        return _key("embedding", self._dispatcher.name, text)
 
     def estimate(self, texts: Sequence[str]) -> Work:
         keys = {self._key(text): text for text in texts if text.strip()}
-        known = self._calls.known(list(keys))
+        known = self._dispatcher.known(list(keys))
         missing = [(text, key) for key, text in keys.items() if key not in known]
         tokens = sum(len(text.encode()) // 4 for text, _ in missing)
-        price = self._calls.price
+        price = self._dispatcher.price
         return Work(len(self._parts(missing)), len(known), tokens, 0, price.cost(tokens, 0) if price is not None else None)
 
     def facts(self) -> dict[str, Any]:
-        return {"embedding_model": self._model, "embedding_endpoint": self._calls.name.rpartition(" ")[0]}
+        return {"embedding_model": self._model, "embedding_endpoint": self._dispatcher.name.rpartition(" ")[0]}
 
 
 class _Embed:
@@ -156,13 +156,13 @@ class _Embed:
         length = sum(len(text.encode()) for text, _ in self.texts)
         return length // 4, length, 0
 
-    def read(self, reply: Any) -> list[Reading]:
+    def read(self, reply: Any) -> list[ParsedAnswer]:
         rows = sorted(reply["data"], key=lambda row: row["index"])
         if len(rows) != len(self.texts):
             raise Unreadable(f"{len(rows)} embeddings came back for {len(self.texts)} texts", again=False)
-        return [Reading(None, text=_packed(row["embedding"])) for row in rows]
+        return [ParsedAnswer(None, text=_packed(row["embedding"])) for row in rows]
 
-    def rephrase(self, words: str) -> bool:
+    def negotiate(self, words: str) -> bool:
         return False
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from argilla_admap.scoring.options import ScoreOptions
-    from argilla_admap.scoring.session import Desk
+    from argilla_admap.scoring.session import Session
 
 __all__ = ["SCORER", "ExistingScorer"]
 
@@ -23,7 +23,7 @@ class ExistingScorer:
 
     name = "existing"
 
-    def __init__(self, options: ScoreOptions, desk: Desk) -> None:
+    def __init__(self, options: ScoreOptions, session: Session) -> None:
         self.cached = 0
         self._judges: Counter[Any] = Counter()
 

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from argilla_admap.scoring.cache.store import Known
 from argilla_admap.scoring.client.failures import Unreadable
-from argilla_admap.scoring.client.request import Reading
-from argilla_admap.scoring.judging.capabilities import Dialect, filled
+from argilla_admap.scoring.client.request import ParsedAnswer
+from argilla_admap.scoring.judging.capabilities import Capabilities, filled
 from argilla_admap.scoring.judging.grades import BELIEVABLE_MASS, read_choices
 from argilla_admap.scoring.judging.items import Sheet, key_prefix
 from argilla_admap.scoring.judging.models import ending_models
@@ -29,9 +29,9 @@ from argilla_admap.scoring.scorer import ScoredCompletion, Work
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from argilla_admap.scoring.client.dispatcher import Calls
+    from argilla_admap.scoring.client.dispatcher import Dispatcher
     from argilla_admap.scoring.options import ScoreOptions
-    from argilla_admap.scoring.session import Desk
+    from argilla_admap.scoring.session import Session
 
 __all__ = ["SCORER", "JudgeScorer"]
 
@@ -48,16 +48,16 @@ _HOSTED = ("api.openai.com", ".openai.azure.com", ".cognitiveservices.azure.com"
 class JudgeScorer:
     """Asks a chat model to grade each completion by the rubric on a scale of 1 to 5, one completion a question."""
 
-    def __init__(self, options: ScoreOptions, desk: Desk) -> None:
+    def __init__(self, options: ScoreOptions, session: Session) -> None:
         self.name = options.model
         self.cached = 0
         #: Answers that had tokens enough, and those that had not, since all were given more.
         self.answers = self._empty = 0
         self._options = options
-        self._calls: Calls = desk.calls(options.model)
+        self._dispatcher: Dispatcher = session.dispatcher(options.model)
         self._rubric = read_rubric(options.rubric)
-        hosted = any(host in self._calls.name for host in _HOSTED)
-        self.dialect = Dialect.recall(self._calls.store.endpoint(self._calls.name), hosted=hosted)
+        hosted = any(host in self._dispatcher.name for host in _HOSTED)
+        self.capabilities = Capabilities.recall(self._dispatcher.store.endpoint(self._dispatcher.name), hosted=hosted)
         form = "reason" if options.reasons else "json" if options.method == "json" else "digit"
         self._asking = {
             True: _Asking(self, form, logprobs=True),
@@ -71,10 +71,10 @@ class JudgeScorer:
     def wants_logprobs(self) -> bool:
         """Whether questions ask for token probabilities."""
         method = self._options.method
-        return method == "logprobs" or (method == "auto" and self.dialect.logprobs in ("", "full"))
+        return method == "logprobs" or (method == "auto" and self.capabilities.logprobs in ("", "full"))
 
     async def start(self) -> list[str]:
-        return await ending_models(self._calls.transport, self.name)
+        return await ending_models(self._dispatcher.transport, self.name)
 
     async def score(self, batch: pa.RecordBatch) -> list[list[ScoredCompletion]]:
         sheet = Sheet(batch)
@@ -102,7 +102,7 @@ class JudgeScorer:
         """Fills in the results that token probabilities give; the others stay None."""
         asking = self._asking[True]
         keys = sheet.keys(asking.prefix, samples)
-        if not self.dialect.logprobs and self._options.method == "auto":
+        if not self.capabilities.logprobs and self._options.method == "auto":
             answered = await self._probe(asking, sheet, keys)
             if not self.wants_logprobs:
                 # The probe's answers are kept; what it found out sends all completions another way.
@@ -124,7 +124,7 @@ class JudgeScorer:
         self, asking: _Asking, sheet: Sheet, keys: Sequence[tuple[bytes, ...]]
     ) -> tuple[list[Sequence[Known]], dict[int, str]]:
         """What is known at each place, from the store or by asking; and the errors by place."""
-        stored = self._calls.known([key for some in keys for key in some])
+        stored = self._dispatcher.known([key for some in keys for key in some])
         self.cached += len(stored)
         known: list[Sequence[Known]] = []
         waiting: list[tuple[int, _Question]] = []
@@ -142,7 +142,7 @@ class JudgeScorer:
                 waiting += [(place, _Question(asking, sheet, place, group)) for group in groups]
         errors: dict[int, str] = {}
         while waiting:
-            answers = await self._calls.ask([question for _, question in waiting])
+            answers = await self._dispatcher.ask([question for _, question in waiting])
             again = []
             for (place, question), answer in zip(waiting, answers, strict=True):
                 known[place] = [*known[place], *answer.known]
@@ -161,20 +161,20 @@ class JudgeScorer:
         """
         answered = 0
         async with self._probing:
-            if self.dialect.logprobs:
+            if self.capabilities.logprobs:
                 return 0
-            stored = self._calls.known([some[0] for some in keys])
+            stored = self._dispatcher.known([some[0] for some in keys])
             if any(_believed(one) for one in stored.values()):
-                self.dialect.logprobs = "full"
+                self.capabilities.logprobs = "full"
                 return 0
             places = [place for place, some in enumerate(keys) if some[0] not in stored]
             for place in places[:_MOST_PROBES]:
                 question = _Question(asking, sheet, place, keys[place][:1])
-                answer = (await self._calls.ask_now([question]))[0]
+                answer = (await self._dispatcher.ask_now([question]))[0]
                 answered += bool(answer.known)
-                if answer.known and not self.dialect.logprobs:
-                    self.dialect.logprobs = "full" if _believed(answer.known[0]) else question.seen
-                if self.dialect.logprobs:
+                if answer.known and not self.capabilities.logprobs:
+                    self.capabilities.logprobs = "full" if _believed(answer.known[0]) else question.seen
+                if self.capabilities.logprobs:
                     break
             self.remember()
         return answered
@@ -182,13 +182,13 @@ class JudgeScorer:
     def lacked_tokens(self) -> None:
         """An answer ended before it began: all are given more tokens, unless hardly any other ended so."""
         self._empty += 1
-        if self._empty > 0.1 * self.answers and self.dialect.longer():
-            self.dialect.lessons += 1
+        if self._empty > 0.1 * self.answers and self.capabilities.longer():
+            self.capabilities.revision += 1
             self._empty = self.answers = 0
 
     def remember(self) -> None:
         """Keeps what was learned of this endpoint and model."""
-        self._calls.store.remember_endpoint(self._calls.name, self.dialect.facts())
+        self._dispatcher.store.remember_endpoint(self._dispatcher.name, self.capabilities.facts())
 
     def keys(self, batch: pa.RecordBatch) -> list[bytes]:
         """The store's keys of the batch's judgements, one sample each."""
@@ -200,24 +200,24 @@ class JudgeScorer:
         sheet = Sheet(batch)
         usual = 1 if asking.logprobs or self._options.method == "json" else SAMPLES_WITHOUT_LOGPROBS
         keys = sheet.keys(asking.prefix, self._samples(batch, usual))
-        stored = self._calls.known([key for some in keys for key in some])
+        stored = self._dispatcher.known([key for some in keys for key in some])
         counter = self._counter = self._counter or TokenCounter(self.name)
         fixed = counter.count(asking.instructions.text) + _FRAME
-        learned = None if counter.exact else self._calls.token_ratio.value
+        learned = None if counter.exact else self._dispatcher.token_ratio.value
         requests = tokens_in = tokens_out = 0
         for place, some in enumerate(keys):
             missing = [key for key in some if key not in stored]
             if not missing or some[0] in self._estimated:
                 continue
             self._estimated.add(some[0])
-            calls = len(missing) if asking.logprobs or not self.dialect.several else 1
+            calls = len(missing) if asking.logprobs or not self.capabilities.several else 1
             requests += calls
             if learned is not None:
                 tokens_in += calls * round(learned * asking.about(sheet, place))
             else:
                 tokens_in += calls * (fixed + counter.count(asking.text(sheet, place)))
             tokens_out += len(missing) * asking.usual_output
-        price = self._calls.price
+        price = self._dispatcher.price
         cost = price.cost(tokens_in, tokens_out) if price is not None else None
         return Work(requests, len(stored), tokens_in, tokens_out, cost)
 
@@ -226,7 +226,7 @@ class JudgeScorer:
             "scorer": "judge",
             "range": [float(SCALE[0]), float(SCALE[-1])],
             "model": self.name,
-            "endpoint": self._calls.name.rpartition(" ")[0],
+            "endpoint": self._dispatcher.name.rpartition(" ")[0],
             "method": "logprobs" if self.wants_logprobs else "json" if self._options.method == "json" else "sample",
             "prompt_version": PROMPT_VERSION,
             "rubric": self._rubric.hash,
@@ -263,11 +263,11 @@ class _Asking:
 
     def frame(self, want: int) -> tuple[bytes, bytes]:
         """The request around the text, for so many choices; made anew after each lesson."""
-        dialect = self.judge.dialect
-        logprobs = self.logprobs and dialect.logprobs != "none"
-        key = want, dialect.lessons, logprobs
+        capabilities = self.judge.capabilities
+        logprobs = self.logprobs and capabilities.logprobs != "none"
+        key = want, capabilities.revision, logprobs
         if key not in self._frames:
-            self._frames[key] = dialect.frame(
+            self._frames[key] = capabilities.frame(
                 self.judge.name,
                 self.instructions.text,
                 self.form,
@@ -289,14 +289,14 @@ class _Asking:
 class _Question:
     """One request for the samples that are missing of one item."""
 
-    __slots__ = ("_asking", "_lessons", "_place", "_sheet", "keys", "seen")
+    __slots__ = ("_asking", "_place", "_revision", "_sheet", "keys", "seen")
     path = PATH
 
     def __init__(self, asking: _Asking, sheet: Sheet, place: int, keys: tuple[bytes, ...]) -> None:
         self._asking = asking
         self._sheet = sheet
         self._place = place
-        self._lessons = 0
+        self._revision = 0
         self.keys = keys
         self.seen = ""
 
@@ -306,11 +306,11 @@ class _Question:
         return _Question(self._asking, self._sheet, self._place, tuple(key for key in self.keys if key not in had))
 
     def _want(self) -> int:
-        return len(self.keys) if self._asking.judge.dialect.several else 1
+        return len(self.keys) if self._asking.judge.capabilities.several else 1
 
     def body(self) -> bytes:
         asking = self._asking
-        self._lessons = asking.judge.dialect.lessons
+        self._revision = asking.judge.capabilities.revision
         return filled(asking.frame(self._want()), asking.text(self._sheet, self._place))
 
     def tokens(self) -> tuple[int, int, int]:
@@ -320,30 +320,30 @@ class _Question:
         # The data may grow a little where marks of chat templates are broken up.
         texts = most_tokens(prompt) + most_tokens(completion)
         most = asking.fixed_most + 400 + texts * 4 // 3 + 40 * len(turns or ())
-        return about, most, self._want() * asking.judge.dialect.most_output(asking.form)
+        return about, most, self._want() * asking.judge.capabilities.most_output(asking.form)
 
-    def read(self, reply: Any) -> list[Reading]:
-        dialect = self._asking.judge.dialect
+    def read(self, reply: Any) -> list[ParsedAnswer]:
+        capabilities = self._asking.judge.capabilities
         choices = reply["choices"]
         first = choices[0]
         content = (first.get("message") or {}).get("content") or ""
         if isinstance(content, str) and not content.strip() and first.get("finish_reason") == "length":
             # What was sent before the last lesson says nothing about it.
-            if self._lessons == dialect.lessons:
+            if self._revision == capabilities.revision:
                 self._asking.judge.lacked_tokens()
             raise Unreadable("the judge's answer is empty: it had no token left after its reasoning")
         if len(choices) < self._want():
-            dialect.several = False
+            capabilities.several = False
         self._asking.judge.answers += 1
         items = (first.get("logprobs") or {}).get("content") or []
         self.seen = "truncated" if items else "none"
         return read_choices(reply, json=self._asking.form != "digit")
 
-    def rephrase(self, words: str) -> bool:
-        dialect = self._asking.judge.dialect
-        if dialect.lessons > self._lessons:
+    def negotiate(self, words: str) -> bool:
+        capabilities = self._asking.judge.capabilities
+        if capabilities.revision > self._revision:
             return True
-        if dialect.learn(words):
+        if capabilities.learn(words):
             self._asking.judge.remember()
             return True
         return False

@@ -23,16 +23,16 @@ import orjson
 
 from argilla_admap.errors import InputError
 from argilla_admap.scoring.client.failures import Unreadable
-from argilla_admap.scoring.client.request import Reading
+from argilla_admap.scoring.client.request import ParsedAnswer
 from argilla_admap.scoring.scorer import ScoredCompletion, ScorerOption, Work
 from argilla_admap.scoring.scorers.embedders import LOCAL, Embedded, Embedder, EndpointEmbedder, LocalEmbedder, cosine
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from argilla_admap.scoring.client.dispatcher import Calls
+    from argilla_admap.scoring.client.dispatcher import Dispatcher
     from argilla_admap.scoring.options import ScoreOptions
-    from argilla_admap.scoring.session import Desk
+    from argilla_admap.scoring.session import Session
 
 __all__ = ["OPTIONS", "SCORER", "ReferenceScorer"]
 
@@ -62,13 +62,13 @@ class ReferenceScorer:
 
     name = "reference"
 
-    def __init__(self, options: ScoreOptions, desk: Desk) -> None:
+    def __init__(self, options: ScoreOptions, session: Session) -> None:
         self._options = options
-        self._desk = desk
+        self._session = session
         self._source = options.extra.get("reference-from", "auto")
         self._writes = max(1, options.samples or 1)
-        self._embedder = _embedder(options, desk)
-        self._calls: Calls | None = None
+        self._embedder = _embedder(options, session)
+        self._dispatcher: Dispatcher | None = None
         self._cannot_write: str | None = None
         self._counts: Counter[str] = Counter()
         #: Judgements that the store held.
@@ -93,20 +93,20 @@ class ReferenceScorer:
         """For each record its reference answers, or why there is none."""
         found = [self._given(row) for row in rows]
         open_places = [place for place, one in enumerate(found) if one is None]
-        calls = self._writer() if open_places else None
+        dispatcher = self._writer() if open_places else None
         questions: dict[bytes, _Write] = {}
-        if calls is not None:
+        if dispatcher is not None:
             for place in open_places:
                 for question in self._questions(rows[place]):
                     questions.setdefault(question.keys[0], question)
-            known = calls.known(list(questions))
+            known = dispatcher.known(list(questions))
             self.cached += len(known)
             asked = [question for key, question in questions.items() if key not in known]
-            answers = dict(zip((question.keys[0] for question in asked), await calls.ask(asked), strict=True))
+            answers = dict(zip((question.keys[0] for question in asked), await dispatcher.ask(asked), strict=True))
             errors = {key: answer.error for key, answer in answers.items() if answer.error}
             known |= {key: answer.known[0] for key, answer in answers.items() if answer.known}
         for place in open_places:
-            if calls is None:
+            if dispatcher is None:
                 reason = "the data have no reference answer"
                 found[place] = _References((), f"{reason}, and none can be written: {self._cannot_write}")
                 continue
@@ -125,14 +125,14 @@ class ReferenceScorer:
             return _References((), "the data have no reference answer for this prompt (--reference-from data)")
         return None
 
-    def _writer(self) -> Calls | None:
+    def _writer(self) -> Dispatcher | None:
         """The way to the model that writes; None where there is no key for it."""
-        if self._calls is None and self._cannot_write is None:
+        if self._dispatcher is None and self._cannot_write is None:
             try:
-                self._calls = self._desk.calls(self._options.model)
+                self._dispatcher = self._session.dispatcher(self._options.model)
             except InputError as exc:
                 self._cannot_write = str(exc)
-        return self._calls
+        return self._dispatcher
 
     def _questions(self, row: _Row) -> list[_Write]:
         model = self._options.model
@@ -151,17 +151,17 @@ class ReferenceScorer:
             length = sum(len(text.encode()) for text in row.completions) // (4 * max(1, len(row.completions)))
             for question in self._questions(row):
                 questions.setdefault(question.keys[0], (question, min(length, _MOST_TOKENS)))
-        calls = self._writer() if questions else None
+        dispatcher = self._writer() if questions else None
         work = self._embedder.estimate(sorted(texts))
-        if calls is None:
+        if dispatcher is None:
             return work
-        known = calls.known(list(questions))
+        known = dispatcher.known(list(questions))
         missing = [one for key, one in questions.items() if key not in known]
         tokens_in, tokens_out = sum(q.tokens()[0] for q, _ in missing), sum(out for _, out in missing)
         texts = {str(one.text) for one in known.values()} | texts
         work = self._embedder.estimate(sorted(texts))
         # What will be written is embedded too, in requests of its own at worst.
-        cost = calls.price.cost(tokens_in, tokens_out) if calls.price is not None else None
+        cost = dispatcher.price.cost(tokens_in, tokens_out) if dispatcher.price is not None else None
         return Work(
             requests=len(missing) + work.requests + (1 if missing and work.requests else 0),
             cached=len(known) + work.cached,
@@ -172,17 +172,17 @@ class ReferenceScorer:
 
     def facts(self) -> dict[str, Any]:
         facts = {"scorer": "reference", "range": [-1.0, 1.0], **self._embedder.facts(), "references": dict(self._counts)}
-        if self._calls is not None:
+        if self._dispatcher is not None:
             facts |= {"model": self._options.model, "prompt_version": PROMPT_VERSION, "references_a_prompt": self._writes}
         return facts
 
 
-def _embedder(options: ScoreOptions, desk: Desk) -> Embedder:
+def _embedder(options: ScoreOptions, session: Session) -> Embedder:
     model = options.extra.get("embedding-model", "text-embedding-3-small")
     if model.startswith(LOCAL):
-        return LocalEmbedder(desk.store, model.removeprefix(LOCAL))
+        return LocalEmbedder(session.store, model.removeprefix(LOCAL))
     try:
-        return EndpointEmbedder(desk.calls(model, options.extra.get("embedding-base-url"), side=True), model)
+        return EndpointEmbedder(session.dispatcher(model, options.extra.get("embedding-base-url"), side=True), model)
     except InputError as exc:
         raise InputError(
             f"embeddings of {model!r} (--embedding-model): {exc}; name their server with --embedding-base-url, "
@@ -262,14 +262,14 @@ class _Write:
         length = sum(len(text.encode()) for _, text in self._messages) + len(_SYSTEM)
         return length // 4 + 10, length + 30, _MOST_TOKENS
 
-    def read(self, reply: Any) -> list[Reading]:
+    def read(self, reply: Any) -> list[ParsedAnswer]:
         text = reply["choices"][0]["message"].get("content")
         if not text or not text.strip():
             refused = reply["choices"][0]["message"].get("refusal")
             raise Unreadable(f"the model refused to answer: {refused}" if refused else "the answer is empty", again=not refused)
-        return [Reading(None, text=text)]
+        return [ParsedAnswer(None, text=text)]
 
-    def rephrase(self, words: str) -> bool:
+    def negotiate(self, words: str) -> bool:
         if self._limit == "max_completion_tokens" and self._limit in words:
             self._limit = "max_tokens"
             return True

@@ -16,18 +16,18 @@ import orjson
 
 from argilla_admap.errors import InputError, JudgeRefused
 from argilla_admap.scoring.cache.store import Known
+from argilla_admap.scoring.client.dispatcher import ask_splitting
 from argilla_admap.scoring.client.failures import Unreadable
-from argilla_admap.scoring.client.request import Reading
-from argilla_admap.scoring.client.split_retry import ask_in_parts
+from argilla_admap.scoring.client.request import ParsedAnswer
 from argilla_admap.scoring.scorer import ScoredCompletion, ScorerOption, Work
 from argilla_admap.scoring.scorers.reward_servers import DIALECTS, Asked, Dialect, find_dialect
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from argilla_admap.scoring.client.dispatcher import Calls
+    from argilla_admap.scoring.client.dispatcher import Dispatcher
     from argilla_admap.scoring.options import ScoreOptions
-    from argilla_admap.scoring.session import Desk
+    from argilla_admap.scoring.session import Session
 
 __all__ = ["OPTIONS", "SCORER", "RewardScorer"]
 
@@ -44,17 +44,17 @@ class RewardScorer:
 
     name = "reward"
 
-    def __init__(self, options: ScoreOptions, desk: Desk) -> None:
+    def __init__(self, options: ScoreOptions, session: Session) -> None:
         url, self._model = options.extra.get("reward-url"), options.extra.get("reward-model")
         self._label = options.extra.get("reward-label")
-        self._desk = desk
+        self._session = session
         #: Judgements that the store held.
         self.cached = 0
         if url is None and self._model is None:
             raise InputError(
                 "--scorer reward: name the reward model's server with --reward-url, or a model to load here with --reward-model"
             )
-        self._calls: Calls | None = None
+        self._dispatcher: Dispatcher | None = None
         self._local: Any = None
         self._dialect: Dialect | None = None
         if url is None:
@@ -64,23 +64,25 @@ class RewardScorer:
             self._where = f"here {self._model}"
             return
         root, self._said = _split(url, options.extra.get("reward-dialect", "auto"))
-        self._calls = desk.calls(self._model or "reward", root, side=True)
-        self._where = self._calls.name
+        self._dispatcher = session.dispatcher(self._model or "reward", root, side=True)
+        self._where = self._dispatcher.name
         # For an estimate, which asks nobody: what the server was when it was last asked.
-        remembered = desk.store.endpoint(f"reward {self._calls.name}")
+        remembered = session.store.endpoint(f"reward {self._dispatcher.name}")
         self._dialect = DIALECTS.get(self._said) or DIALECTS.get(str(remembered.get("dialect")))
         self._served = str(remembered.get("model") or self._model or "")
 
     async def start(self) -> list[str]:
-        if self._calls is None:
+        if self._dispatcher is None:
             await self._local.start()
             return []
         try:
-            self._dialect, served = await find_dialect(self._calls.transport, self._said, self._model, self._label)
+            self._dialect, served = await find_dialect(self._dispatcher.transport, self._said, self._model, self._label)
         except JudgeRefused as exc:
             raise JudgeRefused(f"--reward-url: {exc}") from exc
         self._served = served or self._model or ""
-        self._desk.store.remember_endpoint(f"reward {self._calls.name}", {"dialect": self._dialect.name, "model": self._served})
+        self._session.store.remember_endpoint(
+            f"reward {self._dispatcher.name}", {"dialect": self._dialect.name, "model": self._served}
+        )
         if not self._served:
             return [
                 "the reward server does not say which model it serves: name it with --reward-model, so that the rewards of"
@@ -91,18 +93,18 @@ class RewardScorer:
     async def score(self, batch: pa.RecordBatch) -> list[list[ScoredCompletion]]:
         rows = _rows(batch)
         keys = [[self._key(row, text) for text in row.completions] for row in rows]
-        known: dict[bytes, Known | str] = dict(self._desk.store.look_up([key for row in keys for key in row]))
+        known: dict[bytes, Known | str] = dict(self._session.store.look_up([key for row in keys for key in row]))
         self.cached += len(known)
         missing = []
         for row, row_keys in zip(rows, keys, strict=True):
             pairs = {key: text for key, text in zip(row_keys, row.completions, strict=True) if key not in known}
             missing += [(row, key, text) for key, text in pairs.items()]
-        known |= await (self._ask(missing) if self._calls is not None else self._compute(missing))
+        known |= await (self._ask(missing) if self._dispatcher is not None else self._compute(missing))
         return [[_scored(known[key]) for key in row] for row in keys]
 
     async def _ask(self, missing: list[tuple[Asked, bytes, str]]) -> dict[bytes, Known | str]:
-        calls, dialect = self._calls, self._dialect
-        if calls is None or dialect is None:
+        dispatcher, dialect = self._dispatcher, self._dialect
+        if dispatcher is None or dialect is None:
             return {}
         questions: list[_Reward] = []
         for row, key, text in missing:
@@ -112,7 +114,7 @@ class RewardScorer:
             else:
                 questions.append(_Reward(dialect, self._served or None, self._label, row, [text], [key]))
         found: dict[bytes, Known | str] = {}
-        for answered in await asyncio.gather(*(ask_in_parts(calls, question) for question in questions)):
+        for answered in await asyncio.gather(*(ask_splitting(dispatcher, question) for question in questions)):
             found |= answered
         return found
 
@@ -121,16 +123,16 @@ class RewardScorer:
         found: dict[bytes, Known | str] = {}
         for (_, key, _), value in zip(missing, values, strict=True):
             found[key] = one = Known(key, value, None, None, None, 0, 0, 0.0)
-            self._desk.store.put(one, _nothing)
-        self._desk.store.flush()
+            self._session.store.put(one, _nothing)
+        self._session.store.flush()
         return found
 
     async def estimate(self, batch: pa.RecordBatch) -> Work:
         rows = _rows(batch)
         keys = {self._key(row, text): (row, text) for row in rows for text in row.completions}
-        known = self._desk.store.look_up(list(keys))
+        known = self._session.store.look_up(list(keys))
         missing = [row for key, row in keys.items() if key not in known]
-        if self._calls is None:
+        if self._dispatcher is None:
             return Work(cached=len(known))
         most = self._dialect.most_texts if self._dialect is not None else 1
         requests = sum(-(-sum(r is row for r, _ in missing) // most) for row in rows) if most > 1 else len(missing)
@@ -140,14 +142,14 @@ class RewardScorer:
 
     def facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"scorer": "reward", "range": None, "label": self._label}
-        if self._calls is None:
+        if self._dispatcher is None:
             return {**facts, **self._local.facts()}
         dialect = self._dialect.name if self._dialect is not None else None
         return {**facts, "model": self._served or None, "endpoint": self._where.rpartition(" ")[0], "dialect": dialect}
 
     def _key(self, row: Asked, text: str) -> bytes:
         dialect = self._dialect.name if self._dialect is not None else "local"
-        model = self._served if self._calls is not None else self._model
+        model = self._served if self._dispatcher is not None else self._model
         said = ["reward", self._where, dialect, model, self._label, row.messages, text]
         return hashlib.blake2b(orjson.dumps(said), digest_size=16).digest()
 
@@ -179,13 +181,13 @@ class _Reward:
         length = len(self.row.prompt.encode()) * len(self.texts) + sum(len(text.encode()) for text in self.texts)
         return length // 4, length, 0
 
-    def read(self, reply: Any) -> list[Reading]:
+    def read(self, reply: Any) -> list[ParsedAnswer]:
         values = self._dialect.read(reply, self._label)
         if len(values) != len(self.texts):
             raise Unreadable(f"{len(values)} rewards came back for {len(self.texts)} completions", again=False)
-        return [Reading(value) for value in values]
+        return [ParsedAnswer(value) for value in values]
 
-    def rephrase(self, words: str) -> bool:
+    def negotiate(self, words: str) -> bool:
         return False
 
 

@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argilla_admap.scoring.judging.capabilities import Dialect, filled
+from argilla_admap.scoring.judging.capabilities import Capabilities, filled
 from argilla_admap.scoring.judging.prompt import neutral
 
 RUBRIC = 'Grade "well".\n\\ {0} %s "}]} é 漢'
 
 
-def frame(dialect: Dialect, form: str = "digit", want: int = 1) -> tuple[bytes, bytes]:
-    return dialect.frame("gpt-4o", RUBRIC, form, want=want, logprobs=True, tier="flex")
+def frame(capabilities: Capabilities, form: str = "digit", want: int = 1) -> tuple[bytes, bytes]:
+    return capabilities.frame("gpt-4o", RUBRIC, form, want=want, logprobs=True, tier="flex")
 
 
 @pytest.mark.parametrize("system", [True, False])
 @given(text=st.text())
 def test_whatever_the_text_is_it_is_the_end_of_the_last_message_and_nothing_else(system: bool, text: str) -> None:
-    request = orjson.loads(filled(frame(Dialect(system=system), "reason", 3), text))
+    request = orjson.loads(filled(frame(Capabilities(system=system), "reason", 3), text))
     messages = request.pop("messages")
     if system:
         assert messages == [{"role": "system", "content": RUBRIC}, {"role": "user", "content": text}]
@@ -41,7 +41,7 @@ def test_whatever_the_text_is_it_is_the_end_of_the_last_message_and_nothing_else
 
 
 def test_requests_that_wait_take_no_more_memory_than_their_bytes() -> None:
-    around = frame(Dialect())
+    around = frame(Capabilities())
     tracemalloc.start()
     try:
         requests = [filled(around, "word " * 800) for _ in range(200)]
