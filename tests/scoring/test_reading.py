@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 import pytest
-from argilla_admap.scoring.client.request import _loads
 
 from argilla_admap.scoring.client.failures import Unreadable
+from argilla_admap.scoring.client.request import _loads
 from argilla_admap.scoring.judging.grades import read_choice, read_choices
 
 
