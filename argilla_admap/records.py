@@ -25,6 +25,7 @@ __all__ = [
     "Turn",
     "batch_to_records",
     "content_id",
+    "letter",
     "printable",
     "records_to_batch",
     "render_turns",
@@ -112,6 +113,16 @@ def printable(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def letter(index: int) -> str:
+    """The name of completion `index` for people: A to Z, then AA, AB, as in a spreadsheet."""
+    name = ""
+    index += 1
+    while index:
+        index, rest = divmod(index - 1, 26)
+        name = chr(ord("A") + rest) + name
+    return name
 
 
 def render_turns(turns: Sequence[Turn]) -> str:

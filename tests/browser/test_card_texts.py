@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Frame, Page
 
-from argilla_admap.records import Turn
+from argilla_admap.records import Turn, letter
 from argilla_admap.review.dataset import card, layout
 from tests.browser.card_page import page_of_cards
 from tests.browser.test_card_hostile import INFO, PLAIN, ROW, open_cards
@@ -123,7 +123,7 @@ def test_more_than_two_stand_side_by_side_and_beyond_eight_below_each_other(
     assert len(boxes) == k
     columns = len({round(box["x"]) for box in boxes if box})
     assert columns == (1 if k > 8 else 3 if k == 3 or k > 4 else 2)
-    assert frame.locator(".letter").last.inner_text().endswith(layout.letter(k - 1))
+    assert frame.locator(".letter").last.inner_text().endswith(letter(k - 1))
     picture(page, f"many-{k}-{'blind' if blind else 'open'}")
     page.keyboard.press("d")
     frame.locator("button[aria-label='Compare with B']").click()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from argilla_admap.records import letter
 from argilla_admap.review.dataset import layout
 from argilla_admap.review.pull.pull import pull
 from tests.browser.conftest import Person, Review
@@ -102,7 +103,7 @@ def test_the_completion_that_is_asked_about_is_in_view_and_framed(reader: Person
     page.keyboard.press("f")
     for i in range(6):
         page.wait_for_function("id => document.activeElement.id.startsWith(id)", arg=f"{layout.question_rating(i)}_")
-        assert frame.locator(".one.asked .letter").inner_text().endswith(layout.letter(i))
+        assert frame.locator(".one.asked .letter").inner_text().endswith(letter(i))
         if i:
             top = frame.locator(".one >> nth=" + str(i)).bounding_box()
             view = page.evaluate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from argilla_admap.mapping.data_map import build_map
+from argilla_admap.records import letter
 from tests.mapping.plain import scored_stream
 from tests.mapping.test_diagnosis import synthetic
 
@@ -27,3 +28,11 @@ def test_the_judges_part_is_said_in_words_and_as_a_number_that_agree():
             seen.add((strength, side))
     every = {(strength, side) for strength in (" strongly", " a little", "") for side in ("for", "against")}
     assert seen == every
+
+
+def test_completions_are_called_as_the_review_card_calls_them():
+    completions = [{"text": f"answer number {i}", "rating": i % 5} for i in range(28)]
+    completions[27]["text"] = " "
+    table = build_map(scored_stream([{"id": "many", "prompt": "p", "completions": completions}])).stream().table()
+    assert f"Completion {letter(27)} is empty." in table.column("evidence")[0].as_py()
+    assert letter(27) == "AB"

@@ -17,7 +17,7 @@ from scipy.stats import binomtest, spearmanr
 from sklearn.metrics import cohen_kappa_score
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.analysis.annotators import dawid_skene, krippendorff_alpha
+from argilla_admap.mapping.analysis.agreement import dawid_skene, krippendorff_alpha
 from argilla_admap.mapping.analysis.bias import control_length, measure_bias
 from argilla_admap.mapping.analysis.comparison import cohen_kappa, compare_maps, rank_correlation
 from argilla_admap.mapping.analysis.selection import Rules, map_vectors, quotas, select_records

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argilla_admap.errors import InputError
-from argilla_admap.records import Record
+from argilla_admap.records import Record, letter
 from argilla_admap.review.dataset import card, layout
 from argilla_admap.review.dataset.layout import ReviewLayout, rating_scale, ratings_from_answer, shown_order
 
@@ -139,7 +139,7 @@ def test_the_scale_is_the_data_sets_own_where_argilla_can_ask_it(ratings: list[A
 
 
 def test_letters_go_on_after_z() -> None:
-    assert [layout.letter(i) for i in (0, 1, 25, 26, 27, 51, 52)] == ["A", "B", "Z", "AA", "AB", "AZ", "BA"]
+    assert [letter(i) for i in (0, 1, 25, 26, 27, 51, 52)] == ["A", "B", "Z", "AA", "AB", "AZ", "BA"]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from argilla_admap.mapping.checks.detectors import Findings
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.data.observations import Observations
 from argilla_admap.mapping.wrong.diagnosis import Diagnosis
+from argilla_admap.records import letter
 
-__all__ = ["Evidence", "letter_names"]
+__all__ = ["Evidence"]
 
 #: Weights of less than this, in log-odds, are not worth a sentence.
 WORTH_SAYING = 0.1
@@ -38,11 +39,6 @@ _FOUND = {
     "truncated": "Completion {} stops inside a sentence or a block of code.",
     "wrong_language": "Completion {} is in another language than the prompt or its rivals.",
 }
-
-
-def letter_names(k: int) -> list[str]:
-    """A, B, ... Z, then numbers: what completions are called, in the record's own order."""
-    return [chr(65 + i) if i < 26 else str(i + 1) for i in range(k)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +130,7 @@ class Evidence:
 
 
 def _letters(places: Ints) -> Any:
-    names: Any = pa.array(letter_names(int(places.max(initial=0)) + 1))
+    names: Any = pa.array([letter(place) for place in range(int(places.max(initial=0)) + 1)])
     at: Any = pa.array(np.maximum(places, 0))
     return names.take(at)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from argilla_admap.errors import InputError
-from argilla_admap.records import Record
+from argilla_admap.records import Record, letter
 from argilla_admap.review.dataset import card
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ __all__ = [
     "TITLE",
     "ReviewLayout",
     "build_settings",
-    "letter",
     "question_rating",
     "rating_scale",
     "ratings_from_answer",
@@ -65,16 +64,6 @@ class ReviewLayout:
     blind: bool
     k: tuple[int, int]
     scale: tuple[int, ...] = ()
-
-
-def letter(index: int) -> str:
-    """The name of the completion shown at `index`: A to Z, then AA, AB, as in a spreadsheet."""
-    name = ""
-    index += 1
-    while index:
-        index, rest = divmod(index - 1, 26)
-        name = chr(ord("A") + rest) + name
-    return name
 
 
 def question_rating(index: int) -> str:

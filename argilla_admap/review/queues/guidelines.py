@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from argilla_admap.review.dataset.layout import ReviewLayout, letter
+from argilla_admap.records import letter
+from argilla_admap.review.dataset.layout import ReviewLayout
 from argilla_admap.review.queues.map_svg import map_svg
 
 __all__ = ["BEGIN", "END", "LIMIT", "QueueLine", "merge_guidelines", "render_guidelines", "room_beside"]

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from argilla_admap.mapping.analysis.annotators import dawid_skene, krippendorff_alpha
+from argilla_admap.mapping.analysis.agreement import dawid_skene, krippendorff_alpha, trusting
 from tests.mapping.plain import DATA
 
 ORACLE = json.loads((DATA.parent / "annotators_oracle.json").read_text())
@@ -60,3 +60,19 @@ def test_a_poor_annotator_is_outvoted_by_good_ones():
     found = (result.label == truth).mean()
     assert max(found, 1 - found) > majority.mean() + 0.1
     assert result.confusion.sum(axis=2) == pytest.approx(np.ones((5, 2)))
+
+
+def test_an_annotator_of_few_answers_is_trusted_at_first():
+    """Two against one on a single item: the one is not taken for a liar who is right."""
+    items, people, answers = np.array([0, 0, 0, 1]), np.array([0, 1, 2, 2]), np.array([0, 0, 1, 1])
+    found = dawid_skene(items, people, answers, 2, smoothing=trusting(2), class_smoothing=1.0)
+    assert found.label.tolist() == [0, 1]
+    assert 0.5 < found.probability[0, 0] < 1
+
+
+def test_only_given_answers_are_possible_where_asked():
+    items, people, answers = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 0, 1, 0]), np.array([0, 0, 1, 2, 1])
+    found = dawid_skene(items, people, answers, 3, smoothing=trusting(3), given_only=True)
+    assert (found.probability[0, 1:] == 0).all()
+    assert found.probability[1, 0] == 0
+    assert found.probability[2].tolist() == [0, 1, 0]

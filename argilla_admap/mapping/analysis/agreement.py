@@ -8,7 +8,7 @@ import numpy as np
 
 from argilla_admap.mapping.data.arrays import Floats, Ints
 
-__all__ = ["DawidSkene", "dawid_skene", "krippendorff_alpha"]
+__all__ = ["DawidSkene", "dawid_skene", "krippendorff_alpha", "trusting"]
 
 
 def krippendorff_alpha(values: Floats, level: str = "nominal") -> float | None:
@@ -68,14 +68,25 @@ class DawidSkene:
 
 
 def dawid_skene(
-    items: Ints, annotators: Ints, answers: Ints, classes: int, *, smoothing: float = 0.01, rounds: int = 100
+    items: Ints,
+    annotators: Ints,
+    answers: Ints,
+    classes: int,
+    *,
+    smoothing: float | Floats = 0.01,
+    class_smoothing: float = 0.0,
+    given_only: bool = False,
+    rounds: int = 100,
 ) -> DawidSkene:
-    """The true classes and each annotator's errors, by expectation maximisation from the majority.
+    """The true classes and each annotator's error rates, by expectation maximisation from the majority.
 
     Args:
         items, annotators, answers: shape (answers,), codes from 0; one entry an answer.
         classes: how many there are.
-        smoothing: added to each count of an annotator's answers; keeps a class never seen from being impossible.
+        smoothing: pseudo-counts added to each annotator's confusion matrix, so that an answer never seen is not impossible:
+            one number, or shape (classes, classes), true class by answer. `trusting` gives annotators of few answers credit.
+        class_smoothing: pseudo-count of each class: of few items, the commonest answer must not become the only one.
+        given_only: only classes that somebody answered are possible for an item.
         rounds: at most so many steps; it stops when no probability moves by 1e-6.
     Source: Dawid & Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm" (1979).
     """
@@ -85,15 +96,15 @@ def dawid_skene(
     probability = votes / np.maximum(votes.sum(axis=1, keepdims=True), 1)
     confusion, prior = np.zeros((m, classes, classes)), np.full(classes, 1 / classes)
     for _ in range(rounds if n else 0):
-        confusion = np.full((m, classes, classes), smoothing)
-        for answer in range(classes):
-            given = answers == answer
-            np.add.at(confusion[:, :, answer], annotators[given], probability[items[given]])
+        confusion = np.array(np.broadcast_to(smoothing, (m, classes, classes)), np.float64)
+        np.add.at(confusion.transpose(0, 2, 1), (annotators, answers), probability[items])
         confusion /= confusion.sum(axis=2, keepdims=True)
-        prior = probability.mean(axis=0)
+        prior = (probability.sum(axis=0) + class_smoothing) / (n + classes * class_smoothing)
         with np.errstate(divide="ignore"):
             likelihood = np.tile(np.log(prior), (n, 1))
             np.add.at(likelihood, items, np.log(confusion)[annotators, :, answers])
+        if given_only:
+            likelihood[(votes == 0) & (votes.sum(axis=1, keepdims=True) > 0)] = -np.inf
         likelihood -= likelihood.max(axis=1, keepdims=True)
         new = np.exp(likelihood)
         new /= new.sum(axis=1, keepdims=True)
@@ -102,3 +113,8 @@ def dawid_skene(
         if moved < 1e-6:
             break
     return DawidSkene(probability, confusion, prior)
+
+
+def trusting(classes: int) -> Floats:
+    """Pseudo-counts that start each annotator out as right more often than not: a few answers prove nothing against them."""
+    return 2.0 * np.eye(classes) + 0.5
