@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up all that the tests need on a Debian-like machine, then passes them: ruff, mypy, pytest.
+# Sets up all that the tests need on a Debian-like machine, then passes them: ruff, mypy, pytest; then the quick part again on
+# the oldest and the newest Python that are at hand.
 # Usage: bash tests/run.sh [options of pytest]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,10 +12,36 @@ need git git
 fc-list 2>/dev/null | grep -qi cjk || missing="$missing fonts-noto-cjk"
 install_missing
 
-.venv/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv
-.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[test]'
+# environment FOLDER PYTHON: a virtual environment with the package and what its tests need.
+environment() {
+    "$1/bin/python" -m pip --version >/dev/null 2>&1 || "$2" -m venv --clear "$1"
+    "$1/bin/python" -m pip install -q --disable-pip-version-check -e '.[test]'
+}
+
+# find_python 3.X: the path of that Python, where the machine has it.
+find_python() {
+    local found
+    for found in "$(command -v "python$1" || true)" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python3; do
+        if [ -x "$found" ] && "$found" -c "import sys, venv, ensurepip; sys.exit('%d.%d' % sys.version_info[:2] != '$1')" 2>/dev/null; then
+            echo "$found"
+            return
+        fi
+    done
+}
+
+environment .venv python3
 .venv/bin/ruff check
 .venv/bin/ruff format --check
 .venv/bin/mypy
 # The same examples in each run: what is new is looked for by `pytest` alone.
 .venv/bin/python -m pytest --hypothesis-profile=ci "$@"
+
+[ $# = 0 ] || exit 0
+ours=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+for version in 3.10 3.13; do
+    python=$(find_python "$version")
+    [ "$version" != "$ours" ] && [ -n "$python" ] || continue
+    echo "The quick part on Python $version" >&2
+    environment ".venv-$version" "$python"
+    ".venv-$version/bin/python" -m pytest --hypothesis-profile=ci -q -p no:cacheprovider -m 'not server and not browser'
+done

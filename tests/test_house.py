@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,10 +25,20 @@ FLOORS = [
     {"mapping"},
     {"review", "report"},
     {"adaptive"},
-    {"pipeline", "distributed"},
+    {"pipeline"},
     {"demo", "doctor"},
     {"cli"},
 ]
+
+
+# Within a room, from the ground up. A sub-room imports only from those before it.
+SUBROOMS = {
+    "formats": ["containers", "layouts", "writeback"],
+    "scoring": ["cache", "client", "batch", "judging", "scorers"],
+    "mapping": ["data", "regions", "wrong", "checks", "analysis"],
+    "review": ["argilla", "dataset", "queues", "push", "pull"],
+    "cli": ["review", "scoring", "mapping", "machine"],
+}
 
 
 def _room(module: Path) -> str:
@@ -63,6 +74,95 @@ def test_a_room_imports_only_what_lies_below_it(module: Path) -> None:
         )
 
 
+def _dotted(module: Path) -> str:
+    parts = module.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imported_modules(module: Path) -> set[str]:
+    """The modules of ours that a module imports, by their dotted names."""
+    ours = {_dotted(m) for m in MODULES}
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & ours
+            found |= {node.module} if names - ours else set()
+    return (found & ours) - {_dotted(module)}
+
+
+@pytest.mark.parametrize("room", SUBROOMS)
+def test_a_sub_room_imports_only_what_lies_below_it(room: str) -> None:
+    floors = SUBROOMS[room]
+    folders = {m.parent.name for m in (PACKAGE / room).glob("*/__init__.py")}
+    assert folders == set(floors), "a new sub-room takes its place in SUBROOMS"
+    for module in (PACKAGE / room).rglob("*/*.py"):
+        here = module.parent.name
+        for name in _imported_modules(module):
+            parts = name.split(".")
+            if len(parts) > 3 and parts[1] == room and parts[2] != here:
+                assert floors.index(parts[2]) < floors.index(here), f"{_dotted(module)} imports {name}, which lies above it"
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    graph = {_dotted(m): _imported_modules(m) for m in MODULES}
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join([*way[way.index(name) :], name])
+        if name not in done:
+            for below in graph[name]:
+                visit(below, (*way, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_imports_are_written_where_they_can_be_seen() -> None:
+    # The command line and the package itself find modules by name on purpose, and so does the search for scorers and checks.
+    allowed = {"__init__.py", "cli/__init__.py", "cli/scoring_options.py", "scoring/scorer.py", "scoring/client/transport.py"}
+    hidden = {
+        str(m.relative_to(PACKAGE))
+        for m in MODULES
+        if "import_module" in m.read_text(encoding="utf-8") and m.relative_to(PACKAGE).parts[:2] != ("mapping", "checks")
+    }
+    assert hidden <= allowed
+
+
+def test_each_file_and_each_class_has_a_name_of_its_own() -> None:
+    names: dict[str, list[str]] = {}
+    for module in MODULES:
+        if module.name not in {"__init__.py", "__main__.py"}:
+            names.setdefault(f"file {module.name}", []).append(_dotted(module))
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                names.setdefault(f"class {node.name.lstrip('_')}", []).append(_dotted(module))
+    assert {name: places for name, places in names.items() if len(places) > 1} == {}
+
+
+def test_flags_are_written_by_the_command_line_alone() -> None:
+    flag = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+    # These speak of other programs' flags.
+    others = {"--reranking", "--appendonly", "--requirepass", "--only-binary", "--no-deps", "--port", "--embeddings"}
+    seen: dict[str, list[str]] = {}
+    for module in MODULES:
+        if _room(module) in {"cli", "__main__"} or module.relative_to(PACKAGE).parts[0] == "server":
+            continue
+        found = sorted(set(flag.findall(module.read_text(encoding="utf-8"))) - others)
+        if found:
+            seen[_dotted(module)] = found
+    assert seen == {}
+
+
+def test_a_folder_with_many_files_has_sub_rooms() -> None:
+    folders = {m.parent for m in MODULES} - {PACKAGE}
+    crowded = {str(f.relative_to(PACKAGE)): n for f in folders if (n := len(set(f.glob("*.py")) - {f / "__init__.py"})) > 10}
+    assert crowded == {}
+
+
 @pytest.mark.parametrize(("library", "rooms"), [("openai", {"scoring"}), ("argilla", {"review", "pipeline"})])
 def test_only_one_room_speaks_to_each_service(library: str, rooms: set[str]) -> None:
     speakers = {_room(m) for m in MODULES if any(name.split(".")[0] == library for name in _imports(m))}
@@ -76,8 +176,9 @@ def test_no_module_asserts_on_what_a_user_gave() -> None:
 
 
 def test_modules_are_short_enough_to_be_held_in_the_head() -> None:
+    """One concept a file, as long as the concept is."""
     long = {str(m.relative_to(PACKAGE)): n for m in MODULES if (n := len(m.read_text(encoding="utf-8").splitlines())) > 800}
-    assert not long
+    assert long == {}
 
 
 @pytest.mark.parametrize("words", [["--help"], ["score", "--help"], ["push", "--help"], ["run", "--help"]])
