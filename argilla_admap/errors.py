@@ -4,6 +4,7 @@
 
     AdmapError                 exit code 1; the root: ``except AdmapError`` catches all that we raise
     ├── InputError             exit code 2; a file, a row, an option or a value that cannot be used
+    ├── OutputError            exit code 1; a disk that is full or fails while a file is written
     ├── ScoringError           exit code 1; the judge cannot be asked at all
     │   └── JudgeRefused       authentication, quota, an unknown model: asking again will not help
     ├── ArgillaError           exit code 1; the Argilla server cannot be reached or says no
@@ -25,6 +26,7 @@ __all__ = [
     "ArgillaError",
     "InputError",
     "JudgeRefused",
+    "OutputError",
     "ScoringError",
     "ServerError",
     "UnknownDataset",
@@ -57,6 +59,10 @@ class InputError(AdmapError):
     """A file, a row, an option or a value that cannot be used; nothing was written or spent."""
 
     exit_code = 2
+
+
+class OutputError(AdmapError):
+    """A disk that is full or fails while a file is written; the file is absent, or as it was before."""
 
 
 class ScoringError(AdmapError):

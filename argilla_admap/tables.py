@@ -1,7 +1,9 @@
-"""Streams of record batches, and whole-or-absent Parquet files of them. The lowest room beside `records`."""
+"""Streams of record batches, and files that are whole or absent. The lowest room beside `records`."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import tempfile
@@ -13,13 +15,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from argilla_admap.errors import InputError
+from argilla_admap.errors import AdmapError, InputError, OutputError
 
-__all__ = ["RecordStream", "atomic_path", "check_writable", "read_stream", "write_parquet"]
+__all__ = [
+    "RecordStream",
+    "atomic_path",
+    "check_writable",
+    "output_errors",
+    "read_stream",
+    "write_error",
+    "write_parquet",
+]
 
 BATCH_ROWS = 1024
 #: The key of our own facts in a file's Parquet metadata.
 METADATA_KEY = "admap"
+# A full disk, a spent quota, a limit on the size of files, a disk that broke or was mounted again without the right to write.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 class RecordStream:
@@ -70,7 +82,7 @@ def read_stream(path: str | os.PathLike[str]) -> RecordStream:
             stored = (file.metadata.metadata or {}).get(METADATA_KEY.encode())
     except FileNotFoundError as exc:
         raise InputError(f"{path}: there is no such file") from exc
-    except (pa.ArrowInvalid, OSError) as exc:
+    except (pa.ArrowInvalid, OSError, UnicodeEncodeError) as exc:
         raise InputError(f"{path}: not a Parquet file ({exc}); make it with `admap score` or `admap map`") from exc
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -81,7 +93,7 @@ def read_stream(path: str | os.PathLike[str]) -> RecordStream:
         except (pa.ArrowInvalid, OSError) as exc:
             raise InputError(f"{path}: cannot be read to its end ({exc}); make it again") from exc
 
-    return RecordStream(batches, schema.remove_metadata(), _told(path, stored))
+    return RecordStream(batches, schema.remove_metadata(), _info_of(path, stored))
 
 
 def write_parquet(
@@ -100,28 +112,28 @@ def write_parquet(
     """
     rows = 0
     if info is not None and not callable(info):
-        schema = schema.with_metadata({METADATA_KEY: _facts(info)})
+        schema = schema.with_metadata({METADATA_KEY: _as_json(info)})
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for batch in batches:
             rows += batch.num_rows
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))
         if callable(info):
-            writer.add_key_value_metadata({METADATA_KEY: _facts(info())})
+            writer.add_key_value_metadata({METADATA_KEY: _as_json(info())})
     return rows
 
 
-def _told(path: Path, stored: bytes | None) -> dict[str, Any]:
+def _info_of(path: Path, stored: bytes | None) -> dict[str, Any]:
     """The facts in a file's metadata; none where there are none."""
     try:
         facts = json.loads(stored or b"{}")
     except ValueError as exc:
-        raise InputError(f"{path}: its metadata under {METADATA_KEY!r} are no JSON ({exc}); make it again") from exc
+        raise InputError(f"{path}: its metadata under {METADATA_KEY!r} are not JSON ({exc}); make it again") from exc
     if not isinstance(facts, dict):
-        raise InputError(f"{path}: its metadata under {METADATA_KEY!r} are no JSON object; make it again")
+        raise InputError(f"{path}: its metadata under {METADATA_KEY!r} are not a JSON object; make it again")
     return facts
 
 
-def _facts(info: Mapping[str, Any]) -> str:
+def _as_json(info: Mapping[str, Any]) -> str:
     return json.dumps(info, ensure_ascii=False, allow_nan=False)
 
 
@@ -130,54 +142,130 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path`, renamed onto it when the block ends well and removed when it does not.
 
     Raises:
-        InputError: the folder is absent or cannot be written to.
+        InputError: no file of this name can be written there.
+        OutputError: the disk is full, or fails, while the block writes.
     """
     path = Path(path)
-    beginning = f".{path.name[:80]}."
+    temporary, lock = _create_temporary(path)
     try:
-        _remove_left_behind(path.parent, beginning)
-        handle, name = tempfile.mkstemp(prefix=f"{beginning}{os.getpid()}.", suffix=".part", dir=path.parent)
-    except OSError as exc:
-        raise InputError(f"{path}: cannot write there ({exc.strerror}); name another place with -o") from exc
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
+        with output_errors(path):
+            yield temporary
         mask = os.umask(0)
         os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
+        try:
+            temporary.chmod(0o666 & ~mask)
+            temporary.replace(path)
+        except OSError as exc:
+            raise write_error(path, exc) from exc
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(lock)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Makes sure that a file of this name can be written, and leaves nothing behind.
 
     Raises:
-        InputError: the folder is absent or cannot be written to.
+        InputError: no file of this name can be written there.
     """
-    with suppress(_Tried), atomic_path(path):
-        raise _Tried
+    temporary, lock = _create_temporary(Path(path))
+    temporary.unlink()
+    os.close(lock)
 
 
-class _Tried(Exception):
-    """Ends a block of `atomic_path` without its file."""
+@contextmanager
+def output_errors(path: str | os.PathLike[str], hint: str = "name another place with `output`") -> Iterator[None]:
+    """A disk that refuses what the block writes is an `OutputError`; other errors pass, since the block may read too."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in _DISK_ERRORS:
+            raise
+        raise write_error(path, exc, hint) from exc
+
+
+def write_error(path: str | os.PathLike[str], exc: OSError, hint: str = "name another place with `output`") -> AdmapError:
+    """Why `path` cannot be written, as an error of ours: `OutputError` where the disk is at fault, else `InputError`."""
+    reason = os.strerror(exc.errno) if exc.errno else str(exc)
+    if exc.errno in _DISK_ERRORS:
+        return OutputError(f"{path}: cannot be written ({reason})", hint=f"make room on that disk, or {hint}")
+    return InputError(f"{path}: cannot be written ({reason})", hint=hint)
+
+
+def _create_temporary(path: Path) -> tuple[Path, int]:
+    """A new temporary file beside `path`, and a descriptor that holds a lock on it for as long as it is written.
+
+    A temporary file whose lock is free was left by a writer that was killed, on this machine or in another container, and is
+    removed. A process id would not tell: containers that share a folder do not share their process ids.
+    """
+    _check_name(path)
+    # Short enough for names of 255 bytes to stay within the file system's limit.
+    beginning = f".{path.name[:40]}."
+    _remove_left_behind(path.parent, beginning)
+    try:
+        while True:
+            lock, name = tempfile.mkstemp(prefix=beginning, suffix=".part", dir=path.parent)
+            temporary = Path(name)
+            if not _lock(lock, temporary):
+                # A name that nobody removes.
+                return temporary.replace(temporary.with_suffix(".tmp")), lock
+            if temporary.exists():
+                return temporary, lock
+            # Another writer took it for one that was left behind, before it was locked.
+            os.close(lock)
+    except OSError as exc:
+        raise write_error(path, exc) from exc
+
+
+def _check_name(path: Path) -> None:
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as exc:
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise InputError(f"{shown}: the name is not UTF-8", hint="name another place with `output`") from exc
+    if not path.parent.is_dir():
+        raise InputError(
+            f"{path}: there is no folder {path.parent}", hint="make the folder, or name another place with `output`"
+        )
+    try:
+        # A name that is too long is known before the work, not when the file is renamed.
+        special = path.exists() and not path.is_file()
+    except OSError as exc:
+        raise write_error(path, exc) from exc
+    if special:
+        kind = "a folder" if path.is_dir() else "not an ordinary file"
+        raise InputError(f"{path}: cannot be written: it is {kind}", hint="name a file with `output`")
+
+
+def _lock(descriptor: int, temporary: Path) -> bool:
+    """Locks the file; False where the file system keeps no locks, or keeps its own writer out by them, as SMB does."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with temporary.open("r+b") as second:
+            second.write(b"-")
+            second.truncate(0)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        return False
+    return True
 
 
 def _remove_left_behind(folder: Path, beginning: str) -> None:
-    """Removes the temporary files of this name whose writer was killed: their names hold its pid."""
-    for left in folder.iterdir():
-        pid, _, rest = left.name.removeprefix(beginning).partition(".")
-        if left.name.startswith(beginning) and rest.endswith(".part") and pid.isdigit() and not _is_alive(int(pid)):
-            left.unlink(missing_ok=True)
+    """Removes the temporary files of this name that nobody writes any more; what cannot be told stays."""
+    with suppress(OSError):
+        for left in folder.iterdir():
+            if left.name.startswith(beginning) and left.suffix == ".part" and left.is_file():
+                _remove_unlocked(left)
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _remove_unlocked(path: Path) -> None:
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+        finally:
+            os.close(descriptor)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -14,7 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from argilla_admap.errors import InputError
+import argilla_admap as admap
+from argilla_admap import tables
+from argilla_admap.errors import InputError, OutputError
 from argilla_admap.tables import RecordStream, atomic_path, check_writable, read_stream, write_parquet
 
 SCHEMA = pa.schema([("id", pa.string()), ("n", pa.int64())])
@@ -70,14 +74,73 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_no
         temporary.write_text("whole")
     assert (tmp_path / "x.parquet").read_text() == "whole"
     (left,) = [p for p in tmp_path.iterdir() if p.name != "x.parquet"]
-    assert f".{alive.pid}." in left.name
+    assert left.read_text() == "half"
     alive.terminate()
     alive.wait()
 
 
-def test_a_folder_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no/such"), atomic_path(tmp_path / "no/such/x.parquet"):
-        pass
+@pytest.mark.parametrize("locks", ["other", "none", "mandatory"])
+def test_a_file_that_is_being_written_is_never_taken_for_one_that_was_left(
+    tmp_path: Path, locks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_words: object) -> None:
+        raise OSError(errno.EACCES if locks == "mandatory" else errno.ENOLCK, "refused")
+
+    # In another container the writer's process id is no process, or somebody else's.
+    monkeypatch.setattr(os, "getpid", lambda: 2**22)
+    if locks == "none":
+        monkeypatch.setattr(tables.fcntl, "flock", refuse)
+    elif locks == "mandatory":
+        # Locks as SMB has them: what is locked by one handle cannot be written by another of the same program.
+        monkeypatch.setattr(Path, "open", refuse)
+    with atomic_path(tmp_path / "x.parquet") as temporary:
+        monkeypatch.undo()
+        temporary.write_bytes(b"half")
+        with atomic_path(tmp_path / "x.parquet") as other:
+            other.write_text("other")
+        assert temporary.read_text() == "half"
+    assert (tmp_path / "x.parquet").read_text() == "half"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no/such/x.parquet", "there is no folder .*no/such; make the folder"),
+        ("file/x.parquet", "there is no folder"),
+        ("folder", "it is a folder"),
+        ("pipe", "not an ordinary file"),
+        ("x" * 300, "File name too long"),
+        (os.fsdecode(b"caf\xe9.parquet"), r"caf\\xe9.parquet: the name is not UTF-8"),
+    ],
+)
+def test_a_name_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InputError, match=words), atomic_path(tmp_path / name):
+        pytest.fail("the work has begun")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_name_as_long_as_the_disk_allows_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("地" * 82 + ".parquet")
+    write_parquet(path, batches(1), SCHEMA)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS])
+def test_a_disk_that_refuses_is_an_output_error_with_what_to_do(tmp_path: Path, number: int) -> None:
+    words = rf"x\.parquet: cannot be written \({os.strerror(number)}\); make room"
+    with pytest.raises(OutputError, match=words), atomic_path(tmp_path / "x.parquet"):
+        raise OSError(number, "the library's own words")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_what_is_read_meanwhile_is_not_blamed_on_the_output(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "x.parquet"):
+        (tmp_path / "input").read_bytes()
 
 
 def test_what_is_not_parquet_says_so(tmp_path: Path) -> None:
@@ -109,5 +172,80 @@ def test_a_place_to_write_is_tried_without_leaving_a_trace(tmp_path: Path) -> No
     (tmp_path / "x.parquet").write_text("here before")
     check_writable(tmp_path / "x.parquet")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["here before"]
-    with pytest.raises(InputError, match="cannot write there"):
+    with pytest.raises(InputError, match="there is no folder"):
         check_writable(tmp_path / "absent" / "x.parquet")
+
+
+# No file of the program may grow beyond so many bytes: to the program the same as a full disk (a write that fails).
+LIMITED = (
+    "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); del sys.argv[1]\n"
+    "from argilla_admap.cli import main; main()"
+)
+
+
+def command(most_bytes: int, folder: Path, *words: str, **given: object) -> subprocess.CompletedProcess[bytes]:
+    line = [sys.executable, "-c", LIMITED, str(most_bytes), *words]
+    return subprocess.run(line, cwd=folder, stderr=subprocess.PIPE, timeout=120, check=False, **given)  # type: ignore[call-overload]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with records, scored, and their map; random texts, so that nothing can be packed into less."""
+    folder = tmp_path_factory.mktemp("data")
+    noise = random.Random(0)
+    for name in ("map", "other"):
+        lines = []
+        for n in range(60):
+            completions = [{"text": noise.randbytes(500).hex(), "scores": [noise.randint(1, 5)], "rating": k} for k in range(2)]
+            lines.append(json.dumps({"id": f"r{n}", "prompt": "p", "completions": completions}))
+        (folder / "in.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        admap.build_map(admap.score(admap.read(folder / "in.jsonl"), scorer="existing")).write(folder / f"{name}.parquet")
+    assert command(1 << 30, folder, "score", "in.jsonl", "-o", "scored.parquet", "--scorer", "existing").returncode == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "score - -o x.parquet --scorer existing",
+        "map scored.parquet -o x.parquet",
+        "select map.parquet -o x.jsonl",
+        "report map.parquet -o x.html",
+        "report map.parquet -o x.svg",
+        "compare map.parquet other.parquet -o x.jsonl",
+    ],
+)
+def test_every_command_that_writes_says_that_the_disk_is_full_and_leaves_no_half_file(data: Path, words: str) -> None:
+    before = sorted(data.iterdir())
+    with (data / "in.jsonl").open("rb") as records:
+        done = command(3000, data, *words.split(), stdin=records, stdout=subprocess.DEVNULL)
+    said = done.stderr.decode()
+    assert done.returncode == 1, said
+    assert "make room" in said
+    assert "defect" not in said
+    assert "Traceback" not in said
+    assert sorted(data.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "output"),
+    [
+        ("map scored.parquet", b"\xff.parquet"),
+        ("map scored.parquet", b"y" * 260 + b".parquet"),
+        ("report map.parquet", b"\xff.html"),
+        ("select map.parquet", b"absent/x.parquet"),
+    ],
+)
+def test_every_command_that_writes_says_that_a_name_cannot_be_used(data: Path, words: str, output: bytes) -> None:
+    done = command(1 << 30, data, *words.split(), "-o", os.fsdecode(output), stdout=subprocess.DEVNULL)
+    assert done.returncode == 2, done.stderr
+    assert b"defect" not in done.stderr
+
+
+def test_an_answer_that_cannot_be_printed_is_said_once(data: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = command(1 << 30, data, "map", "scored.parquet", "-o", "y.parquet", "--json", stdout=full)
+    said = done.stderr.decode()
+    assert done.returncode == 1, said
+    assert "No space left on device; make room there" in said
+    assert "Exception ignored" not in said

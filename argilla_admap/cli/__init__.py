@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -159,9 +160,20 @@ def main(args: list[str] | None = None) -> Any:
     except Exception as error:
         if debug:
             _show_traceback(error)
-        click.echo(
-            f"admap: unexpected {type(error).__name__}: {error}\n"
-            "This is a defect of argilla-admap; run the command again with --debug and report what it prints.",
-            err=True,
-        )
+        click.echo(_unexpected_words(error), err=True)
         sys.exit(1)
+
+
+def _unexpected_words(error: Exception) -> str:
+    """What to say of an error that nothing below has translated."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS):
+        # Output that can no longer be written is dropped, or Python would complain of it once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        place = error.filename or "the output, or the folder of temporary files"
+        return f"admap: {place}: {os.strerror(error.errno)}; make room there, or name another folder in TMPDIR."
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"admap: {error.filename}: {error.strerror}."
+    return (
+        f"admap: unexpected {type(error).__name__}: {error}\n"
+        "This is a defect of argilla-admap; run the command again with --debug and report what it prints."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,10 @@ def keep_the_input(source: str, *outputs: Path | None) -> None:
         InputError: an output is the input's own file.
     """
     for output in outputs:
-        if output is not None and output.exists() and Path(source).exists() and output.samefile(source):
-            raise InputError(f"{output}: this is the input, which must not be lost; name another file with -o")
+        # A name that cannot be looked up is refused where it is read or written.
+        with suppress(OSError):
+            if output is not None and output.samefile(source):
+                raise InputError(f"{output}: this is the input, which must not be lost; name another file with -o")
 
 
 def note(message: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -13,13 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from argilla_admap.errors import ScoringError
+from argilla_admap.errors import OutputError
 from argilla_admap.tables import RecordStream, read_stream, write_parquet
 
 __all__ = ["Scored", "kept"]
-
-#: A full disk, a quota, a file that may not grow.
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Scored(RecordStream):
@@ -48,12 +43,9 @@ def kept(
             path = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="admap-scored-")), "scored.parquet")
         try:
             write_parquet(path, batches, schema, info)
-        except OSError as exc:
-            if exc.errno not in _NO_ROOM:
-                raise
-            raise ScoringError(
-                f"{path}: cannot be written ({os.strerror(exc.errno)}); make room on that disk, or name another place with -o, "
-                "and run the same command again: what was paid for is in the judgement store"
-            ) from exc
+        except OutputError as exc:
+            room = exc.hint if output is not None else "make room there, or name a folder with room in TMPDIR"
+            hint = f"{room}, and run the same command again: what was paid for is in the judgement store"
+            raise OutputError(exc.message, hint=hint) from exc
         remove = undo.pop_all().close
     return path, remove if output is None else None

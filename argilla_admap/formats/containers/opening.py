@@ -19,6 +19,7 @@ import zstandard
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats.format import Row
+from argilla_admap.tables import output_errors
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -158,7 +159,9 @@ def spooled_stdin() -> Path:
         path = Path(spool.name)
         # Registered before it is filled: an interrupted copy is removed too.
         atexit.register(path.unlink, missing_ok=True)
-        shutil.copyfileobj(sys.stdin.buffer, spool)
+        with output_errors(path, "name a folder with room in TMPDIR"):
+            shutil.copyfileobj(sys.stdin.buffer, spool)
+            spool.flush()
         if not spool.tell():
             raise InputError("-: standard input is empty; pipe JSON Lines into the command, or name a file")
     return path

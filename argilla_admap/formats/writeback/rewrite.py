@@ -23,7 +23,7 @@ from argilla_admap.formats.containers.opening import Shard, container_of, open_b
 from argilla_admap.formats.containers.parquet_rows import ParquetFile, TableShard
 from argilla_admap.formats.format import Edit, places_of
 from argilla_admap.formats.writeback.edits import PlaceError, edit_cells, edit_json, edit_value
-from argilla_admap.tables import atomic_path
+from argilla_admap.tables import atomic_path, output_errors, write_error
 
 __all__ = ["Plan", "packed", "rewrite"]
 
@@ -88,9 +88,10 @@ def _folder(output: Path) -> Iterator[Path]:
     try:
         temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent))
     except OSError as exc:
-        raise InputError(f"{output}: cannot write there ({exc.strerror}); name another place with -o") from exc
+        raise write_error(output, exc) from exc
     try:
-        yield temporary
+        with output_errors(output):
+            yield temporary
         temporary.chmod(0o755)
         temporary.replace(output)
     finally:
