@@ -13,7 +13,7 @@ from argilla_admap.cli import main
 from argilla_admap.doctor import Finding, examine
 from argilla_admap.errors import ArgillaError
 from argilla_admap.review.argilla.argilla_api import Api
-from argilla_admap.scoring.cache.store import Known, Store
+from argilla_admap.scoring.cache.store import CacheEntry, Store
 from tests.doubles.argilla_server import Annotator, TestServer
 from tests.doubles.judge_server import Judge
 from tests.doubles.loops import run_apart
@@ -91,7 +91,7 @@ def test_in_a_notebook_where_a_loop_runs_it_looks_all_the_same(look: Look, judge
 
 def test_the_store_tells_what_it_keeps_and_a_file_that_is_none_is_wrong(look: Look, tmp_path: Path) -> None:
     store = Store(tmp_path / "store.sqlite")
-    store.put(Known(b"k" * 16, 4.0, 0.5, 1.0, None, 10, 1, None), lambda: None)
+    store.put(CacheEntry(b"k" * 16, 4.0, 0.5, 1.0, None, 10, 1, None), lambda: None)
     store.close()
     assert "1 judgements kept" in look()["store"][0].found
     other = tmp_path / "letter.txt"

@@ -1,4 +1,4 @@
-"""What the scorers of one run share: the store, the claims, the budget, and a client for each address."""
+"""What the scorers of one run share: the store, the locks, the budget, and a client for each address."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from argilla_admap.errors import InputError
 from argilla_admap.scoring.batch.ledger import waiting_in_batches
-from argilla_admap.scoring.cache.locks import Claims
+from argilla_admap.scoring.cache.locks import KeyLocks
 from argilla_admap.scoring.cache.store import Store
 from argilla_admap.scoring.client.budget import Budget, find_price
 from argilla_admap.scoring.client.concurrency import Throttle
@@ -31,7 +31,7 @@ class Session:
         self._options = options
         self._client = client
         self._store: Store | None = None
-        self._claims: Claims | None = None
+        self._locks: KeyLocks | None = None
         self.budget = Budget(options.max_cost)
         self.dispatchers: dict[tuple[str, str], Dispatcher] = {}
 
@@ -67,13 +67,13 @@ class Session:
                 f"--max-cost {options.max_cost:g}: no price is listed for the model {model!r}, so its cost cannot be kept "
                 "below it; give the price with --price IN,OUT (US dollars a million tokens), or 0,0 for a server of your own"
             )
-        if self._claims is None:
+        if self._locks is None:
             store = self.store
-            self._claims = Claims(store.path)
+            self._locks = KeyLocks(store.path)
         shared = (
             open_transport(client, model),
             self.store,
-            self._claims,
+            self._locks,
             self.budget,
             price,
             Throttle(options.rpm, options.tpm, options.concurrency),
@@ -123,5 +123,5 @@ class Session:
         finally:
             if self._store is not None:
                 self._store.close()
-            if self._claims is not None:
-                self._claims.close()
+            if self._locks is not None:
+                self._locks.close()

@@ -90,7 +90,7 @@ def most_megabytes() -> float:
 
 
 def ours(url: str, requests: int, in_flight: int, store: str) -> dict[str, float]:
-    """The whole engine: prompts, keys, claims, limits, parsing, store, and the file of scores."""
+    """The whole engine: prompts, keys, locks, limits, parsing, store, and the file of scores."""
     from argilla_admap.scoring.options import ScoreOptions
     from argilla_admap.scoring.run import score
 
@@ -132,7 +132,7 @@ def stored_options(folder: str) -> ScoreOptions:
 
 def fill(judgements: int, folder: str) -> dict[str, float]:
     """Puts a judgement of each completion into the store."""
-    from argilla_admap.scoring.cache.store import Known
+    from argilla_admap.scoring.cache.store import CacheEntry
     from argilla_admap.scoring.scorers.judge import JudgeScorer
     from argilla_admap.scoring.session import Session
 
@@ -142,7 +142,7 @@ def fill(judgements: int, folder: str) -> dict[str, float]:
         judge = JudgeScorer(options, session)
         for batch in stream(judgements).batches():
             for key in judge.keys(batch):
-                session.store.put(Known(key, 4.0, 0.5, 0.99, None, 300, 1, 0.0003), lambda: None)
+                session.store.put(CacheEntry(key, 4.0, 0.5, 0.99, None, 300, 1, 0.0003), lambda: None)
             session.store.flush()
         session.store.checkpoint()
         await session.close()

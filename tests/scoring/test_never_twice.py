@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.cache.locks import Claims
-from argilla_admap.scoring.cache.store import Known, Store
+from argilla_admap.scoring.cache.locks import KeyLocks
+from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.run import score
 from tests.doubles.judge_server import Judge
 from tests.scoring.makers import options, record, records, stream
@@ -107,34 +107,34 @@ def test_runs_that_want_three_and_four_samples_pay_four(judge: Judge, tmp_path: 
         thread.start()
     for thread in threads:
         thread.join(60)
-    # A token each. Samples of one completion that both want at the same moment are claimed by the first of them only.
+    # A token each. Samples of one completion that both want at the same moment are locked by the first of them only.
     assert 480 <= sum(bought) <= 1.02 * 480
 
 
-def test_a_dead_process_holds_no_claim(tmp_path: Path) -> None:
+def test_a_dead_process_holds_no_lock(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from argilla_admap.scoring.cache.locks import Claims\n"
-        "claims = Claims(Path(sys.argv[1])); print(claims.take(b'k' * 16), flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from argilla_admap.scoring.cache.locks import KeyLocks\n"
+        "locks = KeyLocks(Path(sys.argv[1])); print(locks.acquire(b'k' * 16), flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path / "s")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert other.stdout is not None
     assert other.stdout.readline().strip() == "True"
-    mine = Claims(tmp_path / "s")
-    assert not mine.take(b"k" * 16)
-    assert mine.take(b"other key 123456")
+    mine = KeyLocks(tmp_path / "s")
+    assert not mine.acquire(b"k" * 16)
+    assert mine.acquire(b"other key 123456")
     other.kill()
     other.wait()
-    assert mine.take(b"k" * 16)
+    assert mine.acquire(b"k" * 16)
 
 
 def test_two_runs_in_one_process_are_kept_apart(tmp_path: Path) -> None:
-    first, second = Claims(tmp_path / "s"), Claims(tmp_path / "s")
-    assert first.take(b"k" * 16)
-    assert not second.take(b"k" * 16)
-    first.drop(b"k" * 16)
-    assert second.take(b"k" * 16)
+    first, second = KeyLocks(tmp_path / "s"), KeyLocks(tmp_path / "s")
+    assert first.acquire(b"k" * 16)
+    assert not second.acquire(b"k" * 16)
+    first.release(b"k" * 16)
+    assert second.acquire(b"k" * 16)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
@@ -183,7 +183,7 @@ def test_a_store_of_another_version_is_not_touched(judge: Judge, tmp_path: Path)
 def test_an_answer_counts_when_it_is_written(tmp_path: Path) -> None:
     store, other = Store(tmp_path / "s"), Store(tmp_path / "s")
     told: list[bool] = []
-    known = Known(b"k" * 16, 4.5, 0.25, 0.99, "why", 300, 1, 0.1)
+    known = CacheEntry(b"k" * 16, 4.5, 0.25, 0.99, "why", 300, 1, 0.1)
     before = other.version()
     store.put(known, lambda: told.append(True))
     assert (told, other.look_up([known.key])) == ([], {})

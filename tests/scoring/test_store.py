@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.cache.store import Known, Store
+from argilla_admap.scoring.cache.store import CacheEntry, Store
 
 ROWS = 6000
 
@@ -19,8 +19,8 @@ def _key(number: int) -> bytes:
     return random.Random(number).randbytes(16)
 
 
-def _known(number: int) -> Known:
-    return Known(_key(number), number % 5 + 1.0, 0.25, 0.9, "words" if number % 7 == 0 else None, 300, 1, 0.001)
+def _known(number: int) -> CacheEntry:
+    return CacheEntry(_key(number), number % 5 + 1.0, 0.25, 0.9, "words" if number % 7 == 0 else None, 300, 1, 0.001)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_resume_reads_on_in_place_of_looking_up(filled: Path, monkeypatch: pyt
     looked: list[int] = []
     look_up = Store.look_up
 
-    def counted(self: Store, keys: list[bytes]) -> dict[bytes, Known]:
+    def counted(self: Store, keys: list[bytes]) -> dict[bytes, CacheEntry]:
         looked.append(len(keys))
         return look_up(self, keys)
 
@@ -150,7 +150,7 @@ def test_what_is_in_the_log_yet_is_seen_in_a_store_that_may_only_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path / "s.sqlite")
-    store.put(Known(b"k" * 16, 4.0, 0.5, 1.0, None, 10, 1, None), lambda: None)
+    store.put(CacheEntry(b"k" * 16, 4.0, 0.5, 1.0, None, 10, 1, None), lambda: None)
     store.flush()
     monkeypatch.setattr("os.access", lambda path, mode: False)
     looked = Store(tmp_path / "s.sqlite", create=False)

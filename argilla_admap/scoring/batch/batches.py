@@ -18,8 +18,8 @@ import orjson
 from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring.batch.batch_api import BatchApi, BatchState, Gone, Unsure
 from argilla_admap.scoring.batch.batch_files import Gathered, read_line, sweep
-from argilla_admap.scoring.batch.ledger import BatchBook, Part, Replied, Waiting
-from argilla_admap.scoring.cache.store import Known
+from argilla_admap.scoring.batch.ledger import BatchLedger, Part, Replied, Waiting
+from argilla_admap.scoring.cache.store import CacheEntry
 from argilla_admap.scoring.client.budget import Price
 from argilla_admap.scoring.client.dispatcher import Dispatcher
 from argilla_admap.scoring.client.failures import RetryAction, Unreadable, classify, server_words
@@ -55,7 +55,7 @@ class Batches:
         self._dispatcher = dispatcher
         self._price = price
         self._api = BatchApi(client)
-        self._book = BatchBook(dispatcher.store.path, dispatcher.name)
+        self._book = BatchLedger(dispatcher.store.path, dispatcher.name)
         self._files = Path(f"{dispatcher.store.path}-batches")
         self._files.mkdir(mode=0o700, exist_ok=True)
         sweep(self._files, self._book.files())
@@ -121,7 +121,7 @@ class Batches:
         except Unreadable as exc:
             return self._ask_again(question, found, str(exc)) if exc.again else self._give_up_on(question, str(exc))
 
-    def _read(self, question: Request, found: Replied) -> list[Known]:
+    def _read(self, question: Request, found: Replied) -> list[CacheEntry]:
         try:
             reply = orjson.loads(found.body)
             readings = question.read(reply)
@@ -131,7 +131,7 @@ class Batches:
         spent = self._price.cost(tokens_in, tokens_out, cached) if self._price is not None else None
         known = []
         for key, reading in zip(question.keys, readings, strict=False):
-            known.append(Known(key, *reading, tokens_in, tokens_out, spent))
+            known.append(CacheEntry(key, *reading, tokens_in, tokens_out, spent))
             # The first of several readings carries the bill of them all.
             tokens_in, tokens_out, spent = 0, 0, 0.0 if spent is not None else None
         for one in known:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from argilla_admap.errors import ScoringError
 
-__all__ = ["BatchBook", "Part", "Replied", "Waiting", "waiting_in_batches"]
+__all__ = ["BatchLedger", "Part", "Replied", "Waiting", "waiting_in_batches"]
 
 _CHUNK = 500
 _SCHEMA = """
@@ -61,7 +61,7 @@ class Replied(NamedTuple):
     tries: int
 
 
-class BatchBook:
+class BatchLedger:
     """The book of one endpoint and model.
 
     Args:

@@ -1,7 +1,7 @@
-"""Who asks: two processes on one store never ask the same question at once.
+"""Locks on keys: two processes on one store never ask the same question at once.
 
-A claim is a lock on one byte of a file in a folder beside the store, at the place that the question's key names. The kernel
-keeps it, and lets it go when the process ends, however it ends: there is no lease to expire and no process id to mistake.
+A lock covers one byte of a file in a folder beside the store, at an offset taken from the key. The kernel holds it and releases
+it when the process ends, however it ends: there is no lease to expire and no stale process id.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import struct
 from pathlib import Path
 
-__all__ = ["Claims"]
+__all__ = ["KeyLocks"]
 
 # Locks of the open file, where the system has them (Linux): two runs in one process are kept apart too.
 _OPEN_FILE_LOCK = getattr(fcntl, "F_OFD_SETLK", None) if struct.calcsize("l") == 8 else None
@@ -20,14 +20,15 @@ _OPEN_FILE_LOCK = getattr(fcntl, "F_OFD_SETLK", None) if struct.calcsize("l") ==
 _FILES = 32
 
 
-class Claims:
-    """Claims on keys, for the processes that share the store at `path`."""
+class KeyLocks:
+    """KeyLocks on keys, for the processes that share the store at `path`."""
 
     def __init__(self, path: Path) -> None:
+        # The folder's name is older than this class: processes of an earlier version lock here too.
         self._folder = Path(f"{path}-claims")
         self._files: list[int] = []
-        #: False where the file system keeps no locks: then two processes may ask the same question.
-        self.kept = True
+        #: False where the file system has no locks: two processes may then ask the same question.
+        self.supported = True
 
     def _open(self) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -35,9 +36,9 @@ class Claims:
         flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
         self._files = [os.open(self._folder / f"{n:02d}", flags, 0o600) for n in range(_FILES)]
 
-    def take(self, key: bytes) -> bool:
+    def acquire(self, key: bytes) -> bool:
         """Whether the question is ours to ask now."""
-        if not self.kept:
+        if not self.supported:
             return True
         try:
             if not self._files:
@@ -46,12 +47,12 @@ class Claims:
         except OSError as exc:
             if exc.errno in (errno.EAGAIN, errno.EACCES):
                 return False
-            self.kept = False
+            self.supported = False
         return True
 
-    def drop(self, key: bytes) -> None:
-        """Lets a claim go; its answer, if there is one, is in the store."""
-        if self.kept and self._files:
+    def release(self, key: bytes) -> None:
+        """Releases a key; its answer, if there is one, is in the store."""
+        if self.supported and self._files:
             self._lock(fcntl.F_UNLCK, key)
 
     def _lock(self, kind: int, key: bytes) -> None:
@@ -64,6 +65,6 @@ class Claims:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
 
     def close(self) -> None:
-        """Lets all claims go."""
+        """Releases all keys."""
         for file in self._files:
             os.close(file)

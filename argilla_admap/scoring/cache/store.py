@@ -21,7 +21,7 @@ import platformdirs
 
 from argilla_admap.errors import InputError, ScoringError
 
-__all__ = ["Known", "Store", "default_path"]
+__all__ = ["CacheEntry", "Store", "default_path"]
 
 _VERSION = 2
 _CHUNK = 2000
@@ -41,7 +41,7 @@ _FROM_VERSION_1 = (
 )
 
 
-class Known(NamedTuple):
+class CacheEntry(NamedTuple):
     """An answer that was paid for."""
 
     key: bytes
@@ -60,8 +60,8 @@ class Known(NamedTuple):
 
 
 _key = itemgetter(0)
-# As `Known._make`, without a Python frame for each row.
-_known = partial(tuple.__new__, Known)
+# As `CacheEntry._make`, without a Python frame for each row.
+_known = partial(tuple.__new__, CacheEntry)
 
 
 def default_path() -> Path:
@@ -83,7 +83,7 @@ class Store:
 
     def __init__(self, path: Path | None = None, *, create: bool = True) -> None:
         self.path = Path(path) if path is not None else default_path()
-        self._waiting: list[tuple[Known, Callable[[], None]]] = []
+        self._waiting: list[tuple[CacheEntry, Callable[[], None]]] = []
         with self._translated("open"):
             in_memory = not create and not self.path.exists()
             if not create and not in_memory and not os.access(self.path, os.W_OK):
@@ -150,9 +150,9 @@ class Store:
                 f"{self.path}: cannot {doing} the judgement store ({exc.strerror}); name another with --store"
             ) from exc
 
-    def look_up(self, keys: Sequence[bytes]) -> dict[bytes, Known]:
+    def look_up(self, keys: Sequence[bytes]) -> dict[bytes, CacheEntry]:
         """Those of the keys that are known."""
-        found: dict[bytes, Known] = {}
+        found: dict[bytes, CacheEntry] = {}
         with self._translated("read"):
             for start in range(0, len(keys), _CHUNK):
                 chunk = keys[start : start + _CHUNK]
@@ -162,7 +162,7 @@ class Store:
                 found.update(zip(map(_key, known), known, strict=True))
         return found
 
-    def recall(self, keys: Sequence[bytes]) -> dict[bytes, Known]:
+    def recall(self, keys: Sequence[bytes]) -> dict[bytes, CacheEntry]:
         """As `look_up`, for many keys that are likely asked for in about the order in which they were answered: a resume."""
         with self._translated("read"):
             found = self._neighbours.take(keys)
@@ -186,7 +186,7 @@ class Store:
             number: int = self._db.execute("PRAGMA data_version").fetchone()[0]
             return number
 
-    def put(self, known: Known, done: Callable[[], None]) -> None:
+    def put(self, known: CacheEntry, done: Callable[[], None]) -> None:
         """Takes an answer in; `done` is called when it is written."""
         self._waiting.append((known, done))
 
@@ -270,9 +270,9 @@ class _Neighbours:
         self._next: int | None = None
         self._misses = 0
         #: Read, and not asked for yet.
-        self._held: dict[bytes, Known] = {}
+        self._held: dict[bytes, CacheEntry] = {}
 
-    def take(self, keys: Sequence[bytes]) -> dict[bytes, Known]:
+    def take(self, keys: Sequence[bytes]) -> dict[bytes, CacheEntry]:
         """Those of the keys that lie near."""
         if self._next is None:
             return {}

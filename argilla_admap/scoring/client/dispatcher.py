@@ -1,6 +1,6 @@
 """The one way to a judge's server: each question is asked once, paid once, and kept.
 
-A question waits in the queue until the limits, the level of concurrency and the budget let it go. It is claimed first, so that
+A question waits in the queue until the limits, the level of concurrency and the budget let it go. It is locked first, so that
 no other process asks it too; its slot is free again when its answer is written to the store, so that a killed process has paid
 for no more than what was in flight. Everything runs on one event loop, and nothing here waits but the requests themselves.
 """
@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar
 
 from argilla_admap.errors import JudgeRefused, ScoringError
-from argilla_admap.scoring.cache.locks import Claims
-from argilla_admap.scoring.cache.store import Known, Store
+from argilla_admap.scoring.cache.locks import KeyLocks
+from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.budget import Budget, Price
 from argilla_admap.scoring.client.concurrency import Throttle
 from argilla_admap.scoring.client.failures import CircuitBreaker, Failure, RetryAction, classify
@@ -51,7 +51,7 @@ class _Task:
 
     question: Request
     waiters: list[tuple[_Waiter, int]] = field(default_factory=list)
-    claimed: bool = False
+    locked: bool = False
     tries: int = 0
     timeouts: int = 0
     unreadable: int = 0
@@ -78,7 +78,7 @@ class Dispatcher:
     Args:
         transport: carries the requests; closed with this object.
         store: keeps the answers; shared.
-        claims: of the same store; shared.
+        locks: of the same store; shared.
         budget: of the whole run; shared.
         price: of this model; None where unknown.
         throttle: when the next may go.
@@ -89,7 +89,7 @@ class Dispatcher:
         self,
         transport: Transport,
         store: Store,
-        claims: Claims,
+        locks: KeyLocks,
         budget: Budget,
         price: Price | None,
         throttle: Throttle,
@@ -107,7 +107,7 @@ class Dispatcher:
         #: Why nothing more is asked, in words; None while asking goes on.
         self.stop_reason: str | None = None
         self._first_version = store.version()
-        self._claims = claims
+        self._locks = locks
         self._throttle = throttle
         self._timeout = timeout
         self._queue: deque[_Task] = deque()
@@ -128,7 +128,7 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._closed = False
 
-    def known(self, keys: Sequence[bytes]) -> dict[bytes, Known]:
+    def known(self, keys: Sequence[bytes]) -> dict[bytes, CacheEntry]:
         """Those of the keys that were answered before."""
         known = self.store.recall(keys)
         self._health.resumed |= bool(known)
@@ -175,7 +175,7 @@ class Dispatcher:
                     self._pump_timer = self._loop.call_later(delay, self._pump_later)
                 break
             job = self._queue.popleft()
-            if not self._claim(job):
+            if not self._lock(job):
                 continue
             about, most_in, most_out = job.question.tokens()
             dollars = self.price.cost(most_in, most_out) if self.price is not None else 0.0
@@ -192,7 +192,7 @@ class Dispatcher:
             self._depart(ready)
 
     def _depart(self, ready: list[_Reservation]) -> None:
-        """Sends claimed questions, but for those that another process answered before they were claimed."""
+        """Sends locked questions, but for those that another process answered before they were locked."""
         # As long as nobody else has written to the store, what was looked up before is all there is.
         keys = (
             [key for ticket in ready for key in ticket.job.question.keys] if self.store.version() != self._first_version else []
@@ -223,15 +223,15 @@ class Dispatcher:
         self._pump_timer = None
         self._pump()
 
-    def _claim(self, job: _Task) -> bool:
+    def _lock(self, job: _Task) -> bool:
         """Whether the question is ours to ask; False when another process asks it at this moment."""
-        if not job.claimed:
-            if not self._claims.take(job.question.keys[0]):
+        if not job.locked:
+            if not self._locks.acquire(job.question.keys[0]):
                 self._elsewhere.append(job)
                 if self._elsewhere_timer is None:
                     self._elsewhere_timer = self._loop.call_later(0.1, self._look_elsewhere)
                 return False
-            job.claimed = True
+            job.locked = True
         return True
 
     def _look_elsewhere(self) -> None:
@@ -290,7 +290,7 @@ class Dispatcher:
 
     # From the server to the store.
 
-    def _keep(self, job: _Task, known: list[Known]) -> None:
+    def _keep(self, job: _Task, known: list[CacheEntry]) -> None:
         def written() -> None:
             self._active -= 1
             self._finish(job, Outcome(known))
@@ -388,8 +388,8 @@ class Dispatcher:
 
     def _finish(self, job: _Task, answer: Outcome) -> None:
         self._jobs.pop(job.question.keys[0], None)
-        if job.claimed:
-            self._claims.drop(job.question.keys[0])
+        if job.locked:
+            self._locks.release(job.question.keys[0])
         for group, place in job.waiters:
             group.answers[place] = answer
             group.left -= 1
@@ -447,7 +447,7 @@ class Splittable(Request, Protocol):
         ...
 
 
-async def ask_splitting(dispatcher: Dispatcher, question: Splittable) -> dict[bytes, Known | str]:
+async def ask_splitting(dispatcher: Dispatcher, question: Splittable) -> dict[bytes, CacheEntry | str]:
     """By key, what is known of each text; or why nothing is.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import orjson
 
-from argilla_admap.scoring.cache.store import Known, Store
+from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.budget import Price
 from argilla_admap.scoring.client.failures import Failure, RetryAction, Unreadable
 
@@ -19,7 +19,7 @@ _MOST_TOKENS = 100_000_000
 
 
 class ParsedAnswer(NamedTuple):
-    """What was read from one answer, or from one choice of several: the columns of `Known` that a scorer fills."""
+    """What was read from one answer, or from one choice of several: the columns of `CacheEntry` that a scorer fills."""
 
     score: float | None
     variance: float | None = None
@@ -64,7 +64,7 @@ class Request(Protocol):
 class Outcome(NamedTuple):
     """The answer to a question: what is known now, or why nothing is."""
 
-    known: list[Known]
+    known: list[CacheEntry]
     error: str | None = None
 
 
@@ -111,7 +111,7 @@ class Response(NamedTuple):
     #: US dollars.
     spent: float
     #: To be stored; empty where nothing could be read.
-    known: list[Known]
+    known: list[CacheEntry]
     #: Why nothing could be read.
     fault: Failure | None
     #: What came is not of the protocol, as from a gateway before a server that is down.
@@ -154,7 +154,7 @@ def open_reply(question: Request, body: bytes, about: int, most: float, price: P
     known = []
     bill: tuple[int, int, float | None] = (tokens_in, tokens_out, spent if price is not None else None)
     for key, reading in zip(question.keys, readings, strict=False):
-        known.append(Known(key, *reading, *bill))
+        known.append(CacheEntry(key, *reading, *bill))
         # The first of several readings carries the bill of them all.
         bill = (0, 0, 0.0 if price is not None else None)
     return Response(

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 
 from argilla_admap.errors import InputError, JudgeRefused
-from argilla_admap.scoring.cache.store import Known, Store
+from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.dispatcher import ask_splitting
 from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.client.request import ParsedAnswer
@@ -204,7 +204,7 @@ class LocalEmbedder:
             missing = [text for text, key in keys.items() if key not in known and text not in found]
             if missing:
                 for text, vector in zip(missing, await asyncio.to_thread(self._encode, missing), strict=True):
-                    one = Known(keys[text], None, None, None, _packed(vector), 0, 0, 0.0)
+                    one = CacheEntry(keys[text], None, None, None, _packed(vector), 0, 0, 0.0)
                     known[one.key] = one
                     self._store.put(one, _nothing)
                 self._store.flush()

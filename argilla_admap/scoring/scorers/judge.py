@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from argilla_admap.scoring.cache.store import Known
+from argilla_admap.scoring.cache.store import CacheEntry
 from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.client.request import ParsedAnswer
 from argilla_admap.scoring.judging.capabilities import Capabilities, filled
@@ -122,11 +122,11 @@ class JudgeScorer:
 
     async def _answers(
         self, asking: _Asking, sheet: Sheet, keys: Sequence[tuple[bytes, ...]]
-    ) -> tuple[list[Sequence[Known]], dict[int, str]]:
+    ) -> tuple[list[Sequence[CacheEntry]], dict[int, str]]:
         """What is known at each place, from the store or by asking; and the errors by place."""
         stored = self._dispatcher.known([key for some in keys for key in some])
         self.cached += len(stored)
-        known: list[Sequence[Known]] = []
+        known: list[Sequence[CacheEntry]] = []
         waiting: list[tuple[int, _Question]] = []
         for place, some in enumerate(keys):
             # First what a resume finds a million times: one sample, and it is there.
@@ -300,7 +300,7 @@ class _Question:
         self.keys = keys
         self.seen = ""
 
-    def rest(self, known: Sequence[Known]) -> _Question:
+    def rest(self, known: Sequence[CacheEntry]) -> _Question:
         """The question for those keys that were not answered."""
         had = {one.key for one in known}
         return _Question(self._asking, self._sheet, self._place, tuple(key for key in self.keys if key not in had))
@@ -349,11 +349,11 @@ class _Question:
         return False
 
 
-def _believed(known: Known) -> bool:
+def _believed(known: CacheEntry) -> bool:
     return known.variance is not None and (known.mass or 0.0) >= BELIEVABLE_MASS
 
 
-def _expected(known: Sequence[Known]) -> ScoredCompletion | None:
+def _expected(known: Sequence[CacheEntry]) -> ScoredCompletion | None:
     """From distributions: the mean of their means. None where one of them is not to be believed."""
     if len(known) == 1:
         _, mean, spread, mass, reason, _, _, _ = known[0]
@@ -368,7 +368,7 @@ def _expected(known: Sequence[Known]) -> ScoredCompletion | None:
     return ScoredCompletion(fmean(means), None, variance(means), len(means), tuple(means), words)
 
 
-def _sampled(known: Sequence[Known]) -> ScoredCompletion:
+def _sampled(known: Sequence[CacheEntry]) -> ScoredCompletion:
     """From single grades."""
     grades = [one.score for one in known if one.score is not None]
     reason = next((one.text for one in known if isinstance(one.text, str)), None)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from argilla_admap.errors import InputError, JudgeRefused
-from argilla_admap.scoring.cache.store import Known
+from argilla_admap.scoring.cache.store import CacheEntry
 from argilla_admap.scoring.client.dispatcher import ask_splitting
 from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.client.request import ParsedAnswer
@@ -93,7 +93,7 @@ class RewardScorer:
     async def score(self, batch: pa.RecordBatch) -> list[list[ScoredCompletion]]:
         rows = _rows(batch)
         keys = [[self._key(row, text) for text in row.completions] for row in rows]
-        known: dict[bytes, Known | str] = dict(self._session.store.look_up([key for row in keys for key in row]))
+        known: dict[bytes, CacheEntry | str] = dict(self._session.store.look_up([key for row in keys for key in row]))
         self.cached += len(known)
         missing = []
         for row, row_keys in zip(rows, keys, strict=True):
@@ -102,7 +102,7 @@ class RewardScorer:
         known |= await (self._ask(missing) if self._dispatcher is not None else self._compute(missing))
         return [[_scored(known[key]) for key in row] for row in keys]
 
-    async def _ask(self, missing: list[tuple[Asked, bytes, str]]) -> dict[bytes, Known | str]:
+    async def _ask(self, missing: list[tuple[Asked, bytes, str]]) -> dict[bytes, CacheEntry | str]:
         dispatcher, dialect = self._dispatcher, self._dialect
         if dispatcher is None or dialect is None:
             return {}
@@ -113,16 +113,16 @@ class RewardScorer:
                 last.add(text, key)
             else:
                 questions.append(_Reward(dialect, self._served or None, self._label, row, [text], [key]))
-        found: dict[bytes, Known | str] = {}
+        found: dict[bytes, CacheEntry | str] = {}
         for answered in await asyncio.gather(*(ask_splitting(dispatcher, question) for question in questions)):
             found |= answered
         return found
 
-    async def _compute(self, missing: list[tuple[Asked, bytes, str]]) -> dict[bytes, Known | str]:
+    async def _compute(self, missing: list[tuple[Asked, bytes, str]]) -> dict[bytes, CacheEntry | str]:
         values = await self._local.rewards([(row, text) for row, _, text in missing])
-        found: dict[bytes, Known | str] = {}
+        found: dict[bytes, CacheEntry | str] = {}
         for (_, key, _), value in zip(missing, values, strict=True):
-            found[key] = one = Known(key, value, None, None, None, 0, 0, 0.0)
+            found[key] = one = CacheEntry(key, value, None, None, None, 0, 0, 0.0)
             self._session.store.put(one, _nothing)
         self._session.store.flush()
         return found
@@ -211,7 +211,7 @@ def _rows(batch: pa.RecordBatch) -> list[Asked]:
     return rows
 
 
-def _scored(found: Known | str) -> ScoredCompletion:
+def _scored(found: CacheEntry | str) -> ScoredCompletion:
     if isinstance(found, str):
         return ScoredCompletion(None, found)
     if found.score is None:
