@@ -127,7 +127,7 @@ class Format(ABC):
     """A way of writing preference data. One instance serves all files: it keeps no state.
 
     Attributes:
-        name: what ``--format`` calls it.
+        name: its name, for the parameter `format`.
         takes: in plain words, what is taken for what.
     """
 

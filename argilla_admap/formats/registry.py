@@ -16,7 +16,7 @@ from argilla_admap.formats.containers.shards import open_source
 from argilla_admap.formats.format import Chosen, Draft, FieldNames, Format, Row, RowError, RowFormat
 from argilla_admap.formats.ids import Identities
 from argilla_admap.formats.layouts.chats import HhRlhf, Messages, ShareGpt, UltraFeedbackBinarized
-from argilla_admap.formats.layouts.generations import ByFields, Columns, Distilabel
+from argilla_admap.formats.layouts.generations import ByFields, Distilabel, OwnTable
 from argilla_admap.formats.layouts.grouped import HelpSteer2, Kto
 from argilla_admap.formats.layouts.pairs import (
     Alpaca,
@@ -49,7 +49,7 @@ __all__ = [
 #: In the order in which they are tried: the one that asks for more comes first.
 FORMATS: tuple[Format, ...] = (
     Plain(),
-    Columns(),
+    OwnTable(),
     UltraFeedback(),
     Completions(),
     Nectar(),

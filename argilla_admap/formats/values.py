@@ -116,7 +116,7 @@ def optional_text(value: object) -> str | None:
     return printable(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def number(value: object, what: str, hint: str = "another field can be named with --rating-field") -> float | None:
+def number(value: object, what: str, hint: str = "another field can be named with `rating_field`") -> float | None:
     """A rating: a number of a scale, or text that writes one; null, "N/A" and the empty text are no rating."""
     if value is None:
         return None
@@ -249,9 +249,9 @@ def fields_of(row: Row) -> str:
 
 
 def found_id(row: Row, fields: FieldNames) -> str | None:
-    """The data's own id: the field that --id-field names, else the first of the usual names; None where there is none."""
+    """The data's own id: the field that `id_field` names, else the first of the usual names; None where there is none."""
     if fields.id is not None:
-        value = look(row, fields.id, "--id-field")
+        value = look(row, fields.id, "`id_field`")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise RowError(f"the id in {fields.id!r} is {seen(value)}, expected text or a number")
         return _id_text(value)
@@ -291,7 +291,7 @@ def ratings_by_field(row: Row, fields: FieldNames, k: int) -> tuple[tuple[float 
     for name in fields.rating:
         found = find(row, name)
         if not found:
-            raise RowError(f"{name!r}, named by --rating-field, is missing; the row has {fields_of(row)}")
+            raise RowError(f"{name!r}, named by `rating_field`, is missing; the row has {fields_of(row)}")
         if len(found) == 1 and not isinstance(found[0][1], (int, float)) and found[0][1] is not None:
             path, value = found[0]
             if not isinstance(value, str) or decoded(value) is not None:

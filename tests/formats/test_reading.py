@@ -340,11 +340,11 @@ def test_a_pair_is_named_by_hand(write) -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        (FieldNames(prompt="nope", chosen="win", rejected="lose"), "'nope', named by --prompt-field, is missing; the row has"),
-        (FieldNames(chosen="win"), "needs both"),
+        (FieldNames(prompt="nope", chosen="win", rejected="lose"), "'nope', named by `prompt_field`, is missing; the row has"),
+        (FieldNames(chosen="win"), "needs both fields"),
         (FieldNames(prompt="question"), "which fields hold the completions"),
         (FieldNames(prompt="question", completion=("win",)), "expected a list"),
-        (FieldNames(chosen="win", rejected="lose", prompt="question", rating=("x",)), "named by --rating-field"),
+        (FieldNames(chosen="win", rejected="lose", prompt="question", rating=("x",)), "named by `rating_field`"),
         (FieldNames(chosen="win", rejected="lose", prompt="question", id="list"), "expected text or a number"),
     ],
 )

@@ -297,7 +297,7 @@ def test_fields_without_a_place_for_a_rating_say_so(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"q": "p", "a": "x", "b": "y"}\n')
     fields = FieldNames(prompt="q", completion=("a", "b"))
     identity = next(read(tmp_path / "x.jsonl", fields=fields).records()).id
-    with pytest.raises(InputError, match="name one with --rating-field"):
+    with pytest.raises(InputError, match="name one with `rating_field`"):
         write_corrected(tmp_path / "x.jsonl", tmp_path / "y.jsonl", {identity: (0, 1)}, fields=fields)
 
 

@@ -44,7 +44,7 @@ class Messages(Pair):
             if given is None:
                 raise RowError(
                     "there is no prompt: 'chosen' and 'rejected' begin with no common message; "
-                    "name its field with --prompt-field"
+                    "name its field with `prompt_field`"
                 )
             prompt, kept = prompt_of(row, ("prompt", "instruction"))
         return self.draft(row, fields, prompt, kept, (chosen, rejected))

@@ -31,7 +31,7 @@ from argilla_admap.formats.values import (
 )
 from argilla_admap.records import Turn
 
-__all__ = ["ByFields", "Columns", "Distilabel"]
+__all__ = ["ByFields", "Distilabel", "OwnTable"]
 
 
 def _aligned(row: Row, names: Sequence[str], k: int) -> tuple[tuple[str, Sequence[Any]], ...]:
@@ -123,8 +123,8 @@ def put_in_lists(row: Row, draft: Draft, ratings: Sequence[float | None]) -> lis
     return edits
 
 
-class Columns(RowFormat):
-    """The columns of this project's own tables, such as a file of scores."""
+class OwnTable(RowFormat):
+    """The columns of the tables that this project writes, such as a file of scores."""
 
     name = "columns"
     takes = "the columns of a file that this program wrote"
@@ -186,10 +186,10 @@ class ByFields(RowFormat):
                 named = tuple(n for n in ("completions", "generations", "responses", "answers") if n in seen)
                 fields = replace(fields, completion=named[:1])
         if bool(fields.chosen) != bool(fields.rejected):
-            raise InputError("a pair needs both --chosen-field and --rejected-field")
+            raise InputError("a pair needs both fields", hint="name both with `chosen_field` and `rejected_field`")
         if not fields.chosen and not fields.completion:
             raise InputError(
-                "which fields hold the completions? name them with --completion-field, or --chosen-field and --rejected-field"
+                "which fields hold the completions? name them with `completion_field`, or `chosen_field` and `rejected_field`"
             )
         return fields
 
@@ -208,7 +208,7 @@ class ByFields(RowFormat):
         k = len(completions)
         if k < 2:
             raise RowError(
-                f"{k} completion{'s' * (k != 1)}, and a comparison needs two or more; name more with --completion-field"
+                f"{k} completion{'s' * (k != 1)}, and a comparison needs two or more; name more with `completion_field`"
             )
         draft = Draft(prompt, completions, turns=turns, id=found_id(row, fields), source=found_source(row, fields))
         if fields.rating:
@@ -221,11 +221,11 @@ class ByFields(RowFormat):
         prompt = ""
         turns: tuple[Turn, ...] = ()
         if fields.prompt:
-            value = look(row, fields.prompt, "--prompt-field")
+            value = look(row, fields.prompt, "`prompt_field`")
             stated = messages(value, repr(fields.prompt))
             prompt, turns = prompt_and_turns(stated) if stated else (as_text(value, f"the prompt {fields.prompt!r}"), ())
         if fields.chosen and fields.rejected:
-            values = [look(row, fields.chosen, "--chosen-field"), look(row, fields.rejected, "--rejected-field")]
+            values = [look(row, fields.chosen, "`chosen_field`"), look(row, fields.rejected, "`rejected_field`")]
             sides = [messages(value, "the pair") for value in values]
             if sides[0] is not None and sides[1] is not None:
                 shared, chosen, rejected = split_messages(sides[0], sides[1])
@@ -233,7 +233,7 @@ class ByFields(RowFormat):
                     prompt, turns = prompt_and_turns(shared)
                 return prompt, turns, (chosen, rejected)
         else:
-            values = [look(row, name, "--completion-field") for name in fields.completion]
+            values = [look(row, name, "`completion_field`") for name in fields.completion]
             if len(values) == 1:
                 values = list(listing(values[0], repr(fields.completion[0])))
         if not fields.prompt:
@@ -246,6 +246,6 @@ class ByFields(RowFormat):
             return correct_pair(row, draft, ratings, (sides[0], sides[1]))
         if not draft.places:
             raise RowError(
-                "the fields that were named have no place for a rating; name one with --rating-field, or write with --format"
+                "the fields that were named have no place for a rating; name one with `rating_field`, or write with `format`"
             )
         return put_in_lists(row, draft, ratings)

@@ -61,7 +61,7 @@ class HelpSteer2(Format):
             found = [f for name in names for f in find(row, name)]
             if not found:
                 raise RowError(
-                    f"{', '.join(names)} is missing in row {position + 1} of the prompt; name another field with --rating-field"
+                    f"{', '.join(names)} is missing in row {position + 1} of the prompt; name another field with `rating_field`"
                 )
             known = [n for n in (number(value, "the rating") for _, value in found) if n is not None]
             ratings.append(sum(known) / len(known) if known else None)

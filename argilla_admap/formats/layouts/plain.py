@@ -46,7 +46,7 @@ def prompt_of(row: Row, names: Sequence[str] = _PROMPTS) -> tuple[str, tuple[Tur
             return as_text(value, f"the prompt {name!r}"), ()
     if len(names) == 1:
         raise RowError(f"{names[0]!r} is missing; the row has {fields_of(row)}")
-    raise RowError(f"there is no prompt; expected one of {', '.join(names)}, or name the field with --prompt-field")
+    raise RowError(f"there is no prompt; expected one of {', '.join(names)}, or name the field with `prompt_field`")
 
 
 def objects(row: Row, name: str) -> list[Mapping[str, Any]]:
