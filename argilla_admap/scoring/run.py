@@ -190,7 +190,7 @@ class _Run:
         self._out.put(last)
 
     async def _open(self, *, dry: bool = False) -> None:
-        self._session = Session(self._options, self._client, dry=dry)
+        self._session = Session(self._options, self._client, dry=dry, warn=self._warn)
         scorer = find_scorer(self._options.scorer)
         for model in self._options.models:
             one = scorer(replace(self._options, models=(model,)), self._session)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from argilla_admap.errors import InputError
 from argilla_admap.scoring.batch.ledger import waiting_in_batches
+from argilla_admap.scoring.cache.keys import KeySpace
 from argilla_admap.scoring.cache.locks import KeyLocks
 from argilla_admap.scoring.cache.store import Store
 from argilla_admap.scoring.client.budget import Budget, find_price
@@ -24,12 +25,21 @@ class Session:
         options: of the run.
         client: the user's own; None: made from the options and the environment.
         dry: nothing is asked or written: a store that is not there is not made.
+        warn: takes a sentence for the person.
     """
 
-    def __init__(self, options: ScoreOptions, client: Client | None = None, *, dry: bool = False) -> None:
+    def __init__(
+        self,
+        options: ScoreOptions,
+        client: Client | None = None,
+        *,
+        dry: bool = False,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
         self._dry = dry
         self._options = options
         self._client = client
+        self._warn = warn
         self._store: Store | None = None
         self._locks: KeyLocks | None = None
         self.budget = Budget(options.max_cost)
@@ -90,8 +100,19 @@ class Session:
             dispatcher = DispatcherBesideBatches(*shared, client=client)
         else:
             dispatcher = Dispatcher(*shared)
+        if not side:
+            # The keys of what is asked at the side have always held its address.
+            dispatcher.key_space = self.store.key_space(name)
+            self._tell(name, dispatcher.key_space)
         self.dispatchers[(name, model)] = dispatcher
         return dispatcher
+
+    def _tell(self, name: str, space: KeySpace) -> None:
+        """Says once for a store which of its older answers count for an endpoint."""
+        if space.note is not None and self._warn is not None:
+            self._warn(space.note)
+            if not self._dry:
+                self.store.remember_said(name, space.note)
 
     def _beside_batches(self) -> bool:
         return not (self._dry or self._options.ask_waiting) and any(waiting_in_batches(self.store.path))

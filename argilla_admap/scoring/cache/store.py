@@ -13,13 +13,14 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import orjson
 import platformdirs
 
 from argilla_admap.errors import InputError, ScoringError
+from argilla_admap.scoring.cache.keys import KeySpace, addresses_by_model, key_space
 
 __all__ = ["CacheEntry", "Store", "default_path"]
 
@@ -31,6 +32,8 @@ CREATE TABLE IF NOT EXISTS judgements (
 );
 CREATE TABLE IF NOT EXISTS endpoints (name TEXT PRIMARY KEY, facts TEXT NOT NULL);
 """
+#: Among the endpoints: the addresses that were known when keys held none, by model. Written when the store is first opened.
+_OLD_KEYS = "keys without an address"
 #: Version 1 kept the rows in the order of their keys, not in the order in which they came.
 _FROM_VERSION_1 = (
     "ALTER TABLE judgements RENAME TO by_key",
@@ -115,17 +118,20 @@ class Store:
             raise InputError(f"{self.path}: a judgement store of another version ({version}); name another with --store")
         if version == _VERSION:
             self._check_tables()
-            return
+            if self.endpoint(_OLD_KEYS):
+                return
         self._db.execute("BEGIN IMMEDIATE")
         # Asked again: another process may have made them meanwhile.
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         changes = _FROM_VERSION_1 if version == 1 else (*_SCHEMA.split(";"), f"PRAGMA user_version={_VERSION}")
         for change in changes if version != _VERSION else ():
             self._db.execute(change)
+        facts = orjson.dumps({"addresses": self._addresses_without_keys()}).decode()
+        self._db.execute("INSERT OR IGNORE INTO endpoints VALUES (?, ?)", (_OLD_KEYS, facts))
         self._db.execute("COMMIT")
 
     def _check_tables(self) -> None:
-        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'judgements'").fetchone():
+        if not self._has_table("judgements"):
             raise InputError(f"{self.path}: a database, but not a judgement store; name another with --store")
 
     @contextmanager
@@ -231,6 +237,34 @@ class Store:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
             finally:
                 connection.close()
+
+    def key_space(self, name: str) -> KeySpace:
+        """Which keys are those of an endpoint and model, named as "ADDRESS MODEL"; its note only until it was said."""
+        endpoint, _, model = name.partition(" ")
+        facts: Any = self.endpoint(_OLD_KEYS)
+        old = facts["addresses"] if facts else self._addresses_without_keys()
+        with self._translated("read"):
+            space = key_space(endpoint, model, old, self._addresses())
+        return space._replace(note=None) if self.endpoint(f"{name} keys").get("said") == space.note else space
+
+    def remember_said(self, name: str, note: str) -> None:
+        """The person was told the note of an endpoint's and model's key space."""
+        self.remember_endpoint(f"{name} keys", {"said": note})
+
+    def _addresses(self) -> dict[str, list[str]]:
+        names = self._db.execute("SELECT name FROM endpoints").fetchall()
+        if self._has_table("batch_parts"):
+            names += self._db.execute("SELECT endpoint FROM batch_parts").fetchall()
+        return addresses_by_model([row[0] for row in names])
+
+    def _addresses_without_keys(self) -> dict[str, list[str]] | None:
+        """The addresses by model, of a store whose keys were written before they held one; None: it has no keys yet."""
+        tables = [table for table in ("judgements", "batch_parts") if self._has_table(table)]
+        used = any(self._db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in tables)  # noqa: S608  # our own
+        return self._addresses() if used else None
+
+    def _has_table(self, name: str) -> bool:
+        return self._db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
     def endpoint(self, name: str) -> dict[str, object]:
         """What was learned of an endpoint and model."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar
 
 from argilla_admap.errors import JudgeRefused, ScoringError
+from argilla_admap.scoring.cache.keys import KeySpace
 from argilla_admap.scoring.cache.locks import KeyLocks
 from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.budget import Budget, Price
@@ -104,6 +105,8 @@ class Dispatcher:
         self.token_ratio = TokenRatio(store, name)
         #: The endpoint and model, as the store remembers them.
         self.name = name
+        #: What goes into the keys of its judgements.
+        self.key_space = KeySpace(tuple(name.split(" ")[:1]), None)
         #: Why nothing more is asked, in words; None while asking goes on.
         self.stop_reason: str | None = None
         self._first_version = store.version()

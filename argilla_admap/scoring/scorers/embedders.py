@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -11,6 +10,7 @@ import numpy as np
 import orjson
 
 from argilla_admap.errors import InputError, JudgeRefused
+from argilla_admap.scoring.cache.keys import key_hash
 from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.dispatcher import ask_splitting
 from argilla_admap.scoring.client.failures import Unreadable
@@ -122,7 +122,7 @@ class EndpointEmbedder:
         }
 
     def _key(self, text: str) -> bytes:
-        return _key("embedding", self._dispatcher.name, text)
+        return key_hash("embedding", self._dispatcher.name, text).digest()
 
     def estimate(self, texts: Sequence[str]) -> Work:
         keys = {self._key(text): text for text in texts if text.strip()}
@@ -196,7 +196,7 @@ class LocalEmbedder:
         return []
 
     async def embed(self, texts: Sequence[str]) -> dict[str, Embedded]:
-        keys = {text: _key("embedding", LOCAL + self._name, text) for text in texts}
+        keys = {text: key_hash("embedding", LOCAL + self._name, text).digest() for text in texts}
         found = {text: Embedded(None, "an empty text has no embedding") for text in keys if not text.strip()}
         async with self._one_at_a_time:
             known = self._store.look_up(list(keys.values()))
@@ -220,7 +220,7 @@ class LocalEmbedder:
         return self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True)
 
     def estimate(self, texts: Sequence[str]) -> Work:
-        keys = {_key("embedding", LOCAL + self._name, text) for text in texts if text.strip()}
+        keys = {key_hash("embedding", LOCAL + self._name, text).digest() for text in texts if text.strip()}
         return Work(cached=len(self._store.look_up(list(keys))))
 
     def facts(self) -> dict[str, Any]:
@@ -229,10 +229,6 @@ class LocalEmbedder:
             # Regions depend on where texts are cut, so it is said.
             facts |= {"texts_cut": self._cut, "cut_at_tokens": self._model.max_seq_length}
         return facts
-
-
-def _key(*parts: str) -> bytes:
-    return hashlib.blake2b(orjson.dumps(parts), digest_size=16).digest()
 
 
 def _packed(vector: Any) -> bytes:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
+from argilla_admap.scoring.cache.keys import KeySpace, key_hash
 from argilla_admap.scoring.cache.store import CacheEntry
 from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.client.request import ParsedAnswer
 from argilla_admap.scoring.judging.capabilities import Capabilities, filled
 from argilla_admap.scoring.judging.grades import BELIEVABLE_MASS, read_choices
-from argilla_admap.scoring.judging.items import Sheet, key_prefix
+from argilla_admap.scoring.judging.items import Sheet
 from argilla_admap.scoring.judging.models import ending_models
 from argilla_admap.scoring.judging.prompt import PROMPT_VERSION, Instructions, question_text
 from argilla_admap.scoring.judging.rubric import SCALE, read_rubric
@@ -237,6 +238,11 @@ class JudgeScorer:
         }
 
     @property
+    def key_space(self) -> KeySpace:
+        """What goes into the keys of its judgements."""
+        return self._dispatcher.key_space
+
+    @property
     def service_tier(self) -> str | None:
         """As the user asked."""
         return self._options.service_tier
@@ -256,7 +262,7 @@ class _Asking:
         self.logprobs = logprobs
         self.instructions = Instructions(judge.rubric_instructions, form)
         self.usual_output = 1 if form == "digit" else 8 if form == "json" else 45
-        self.prefix = key_prefix(PROMPT_VERSION, judge.name, form, logprobs, self.instructions.text)
+        self.prefix = key_hash(PROMPT_VERSION, judge.name, form, logprobs, self.instructions.text, *judge.key_space.parts)
         self.fixed_tokens = estimate_tokens(self.instructions.text) + _FRAME
         self.fixed_most = most_tokens(self.instructions.text) + 4 * _FRAME
         self._frames: dict[tuple[int, int, bool], tuple[bytes, bytes]] = {}

@@ -12,7 +12,6 @@ Source: Lee et al., arXiv 2505.23114, section on reference-based alignment score
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from argilla_admap.errors import InputError
+from argilla_admap.scoring.cache.keys import key_hash
 from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.client.request import ParsedAnswer
 from argilla_admap.scoring.scorer import ScoredCompletion, ScorerOption, Work
@@ -136,7 +136,9 @@ class ReferenceScorer:
 
     def _questions(self, row: _Row) -> list[_Write]:
         model = self._options.model
-        return [_Write(model, row.messages, sample) for sample in range(self._writes)]
+        writer = self._writer()
+        parts = writer.key_space.parts if writer is not None else ()
+        return [_Write(model, row.messages, sample, parts) for sample in range(self._writes)]
 
     async def estimate(self, batch: pa.RecordBatch) -> Work:
         rows = _rows(batch)
@@ -246,12 +248,11 @@ class _Write:
 
     path = "/chat/completions"
 
-    def __init__(self, model: str, messages: tuple[tuple[str, str], ...], sample: int) -> None:
+    def __init__(self, model: str, messages: tuple[tuple[str, str], ...], sample: int, key_parts: tuple[str, ...]) -> None:
         self._model = model
         self._messages = messages
         self._limit = "max_completion_tokens"
-        said = orjson.dumps([PROMPT_VERSION, model, messages, sample])
-        self.keys: tuple[bytes, ...] = (hashlib.blake2b(said, digest_size=16).digest(),)
+        self.keys: tuple[bytes, ...] = (key_hash(PROMPT_VERSION, model, messages, sample, *key_parts).digest(),)
 
     def body(self) -> bytes:
         messages = [{"role": "system", "content": _SYSTEM}]

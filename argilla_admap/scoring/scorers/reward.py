@@ -9,12 +9,10 @@ Servers speak different dialects (see `reward_dialects`); which one is asked is 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from argilla_admap.errors import InputError, JudgeRefused
+from argilla_admap.scoring.cache.keys import key_hash
 from argilla_admap.scoring.cache.store import CacheEntry
 from argilla_admap.scoring.client.dispatcher import ask_splitting
 from argilla_admap.scoring.client.failures import Unreadable
@@ -150,8 +148,7 @@ class RewardScorer:
     def _key(self, row: Asked, text: str) -> bytes:
         dialect = self._dialect.name if self._dialect is not None else "local"
         model = self._served if self._dispatcher is not None else self._model
-        said = ["reward", self._where, dialect, model, self._label, row.messages, text]
-        return hashlib.blake2b(orjson.dumps(said), digest_size=16).digest()
+        return key_hash("reward", self._where, dialect, model, self._label, row.messages, text).digest()
 
 
 class _Reward:
