@@ -1,4 +1,9 @@
-"""The shared parts of the tests: a real Argilla, a judge's double in a process of its own, a real browser."""
+"""The shared parts of the tests: a real Argilla, a judge's double in a process of its own, a real browser.
+
+While working: ``pytest -m 'not server and not browser'``, which ends in under two minutes. The marks follow from the fixtures.
+"""
+
+import pytest
 
 pytest_plugins = [
     "tests.doubles.argilla_server",
@@ -9,3 +14,20 @@ pytest_plugins = [
     "tests.doubles.reward_server",
     "tests.doubles.browser",
 ]
+
+#: The mark of a test that uses one of these fixtures, by itself or through another one.
+MARKS = {
+    "argilla_server": "server",
+    "life": "server",
+    "llama_url": "server",
+    "llama_embeddings_url": "server",
+    "llama_rerank_url": "server",
+    "browser": "browser",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that need a real server or a browser."""
+    for item in items:
+        for name in set(getattr(item, "fixturenames", ())) & set(MARKS):
+            item.add_marker(MARKS[name])

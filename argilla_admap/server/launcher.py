@@ -1,4 +1,4 @@
-"""Starts, finds and stops an Argilla of one's own: engine, queue, server and worker, on loopback."""
+"""Starts, finds and stops an embedded Argilla: engine, queue, server and worker, on loopback."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from dataclasses import dataclass, field
 
 from argilla_admap.errors import InputError, ServerError
 from argilla_admap.server import runtime
-from argilla_admap.server.data_dir import Home, Progress, Secrets, State, locked
-from argilla_admap.server.health import argilla_answers, elasticsearch_answers, redis_answers
+from argilla_admap.server.data_dir import DataDir, Report, Secrets, ServerState, locked
 from argilla_admap.server.processes import Process, free_port, is_alive, is_free, launch, stop_all
-from argilla_admap.server.services import NAMES, TITLES, External, Plan
+from argilla_admap.server.services import (
+    TITLES,
+    ExternalServices,
+    Services,
+    argilla_answers,
+    elasticsearch_answers,
+    redis_answers,
+)
 
-__all__ = ["Connection", "Status", "find", "start", "status", "stop"]
+__all__ = ["Connection", "ServerStatus", "find", "start", "status", "stop"]
 
 #: Seconds until a start is given up; a busy machine with two cores needs about 40.
 PATIENCE = 300.0
 #: Argilla's own port, taken where it is free.
 USUAL_PORT = 6900
-# What the parts' logs say of a port that another program took between our look and their start.
+# What the logs say where another program took a port between our check and the start.
 _PORT_TAKEN = ("address already in use", "Address already in use", "BindHttpException", "BindTransportException")
-# What they say of files that a full disk or the machine's power left half written.
-_BROKEN = {
+# What they say of files that a full disk or a loss of power left half written.
+_DAMAGED = {
     "redis": (
         "Bad file format reading the append only file",
         "error reading the AOF",
@@ -50,257 +56,254 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ServerStatus:
     """How a server stands."""
 
     running: bool
     url: str | None
     data_dir: str
-    #: The pid of each part; None where it does not run, or is not ours.
+    #: The pid of each service; None where it does not run, or is not ours.
     pids: dict[str, int | None]
-    #: Parts whose addresses were given in the environment.
+    #: Services whose addresses were given in the environment.
     external: list[str]
-    #: What is wrong, in words; empty when all is well or the server is stopped.
+    #: What is wrong; empty when all is well or the server is stopped.
     problems: list[str]
 
 
-def start(
-    data_dir: str | os.PathLike[str] | None = None, port: int | None = None, progress: Progress | None = None
-) -> Connection:
+def start(data_dir: str | os.PathLike[str] | None = None, port: int | None = None, report: Report | None = None) -> Connection:
     """Starts the server of a folder, or repairs and finds the one that runs; it goes on after this program ends.
 
     Args:
         data_dir: the server's folder; default: ADMAP_SERVER_DIR, else one of this user.
         port: the page's port; default: the one of the last start, else 6900, else any that is free.
-        progress: is told each step.
+        report: is told each step.
     Returns:
         The address, the key, and the owner's name and password.
     Raises:
         InputError: the port is taken, or out of range.
-        ServerError: a program is missing or a part does not start; what was started is stopped again.
+        ServerError: a program is missing or a service does not start; what was started is stopped again.
     """
     if port is not None and not 1 <= port <= 65535:
-        raise InputError(f"--port {port} is not a port; give a number from 1 to 65535")
-    say = _with_time(progress or (lambda _line: None))
-    home = Home(data_dir)
-    home.make()
-    with locked(home.lock_file, say, "starting or stopping this server"):
-        return _start(home, port, say)
+        raise InputError(f"{port} is not a port", option="port", hint="give a number from 1 to 65535")
+    report = _with_time(report or (lambda _line: None))
+    folder = DataDir(data_dir)
+    folder.make()
+    with locked(folder.lock_file, report, "starting or stopping this server"):
+        return _start(folder, port, report)
 
 
-def stop(data_dir: str | os.PathLike[str] | None = None, progress: Progress | None = None) -> bool:
+def stop(data_dir: str | os.PathLike[str] | None = None, report: Report | None = None) -> bool:
     """Stops the server of a folder, by pid and start time; all data stays.
 
     Returns:
         Whether anything ran.
     """
-    say = progress or (lambda _line: None)
-    home = Home(data_dir)
-    if not home.root.is_dir():
+    folder = DataDir(data_dir)
+    if not folder.root.is_dir():
         return False
-    with locked(home.lock_file, say, "starting or stopping this server"):
-        state = home.state()
+    with locked(folder.lock_file, report or (lambda _line: None), "starting or stopping this server"):
+        state = folder.state()
         running = {name: one for name, one in state.processes.items() if is_alive(one)}
         _stop(running)
         state.processes.clear()
         state.ready = False
-        home.keep_state(state)
+        folder.write_state(state)
         return bool(running)
 
 
-def status(data_dir: str | os.PathLike[str] | None = None) -> Status:
+def status(data_dir: str | os.PathLike[str] | None = None) -> ServerStatus:
     """How the server of a folder stands; changes nothing."""
-    home = Home(data_dir)
-    state = home.state()
-    secrets = home.secrets()
+    folder = DataDir(data_dir)
+    state = folder.state()
+    secrets = folder.secrets()
     alive = {name: one.pid for name, one in state.processes.items() if is_alive(one)}
     pids = {name: alive.get(name) for name in ("elasticsearch", "redis", "server", "worker")}
     url = _url(state)
-    dead = [name for name, pid in pids.items() if pid is None and name not in state.external]
     problems = []
-    if secrets is not None and len(dead) + len(state.external) < len(NAMES):
-        problems += [f"{TITLES[name]} does not run" for name in dead]
-        if pids["server"] is not None and not argilla_answers(url or "", secrets.api_key):
+    if secrets is not None and alive:
+        problems += [f"{TITLES[name]} does not run" for name in pids if name not in alive and name not in state.external]
+        if "server" in alive and not argilla_answers(url or "", secrets.api_key):
             problems.append("Argilla does not answer (yet)")
-    running = pids["server"] is not None and not problems
-    return Status(running, url if running else None, str(home.root), pids, state.external, problems)
+    running = "server" in alive and secrets is not None and not problems
+    return ServerStatus(running, url if running else None, str(folder.root), pids, state.external, problems)
 
 
 def find(data_dir: str | os.PathLike[str] | None = None) -> Connection | None:
     """The running server of a folder, without asking it; None where none runs."""
-    home = Home(data_dir)
-    state = home.state()
-    secrets = home.secrets()
+    folder = DataDir(data_dir)
+    state = folder.state()
+    secrets = folder.secrets()
     url = _url(state)
     if secrets is None or url is None or not state.ready or not is_alive(state.processes.get("server")):
         return None
     return Connection(url, secrets.api_key, secrets.username, secrets.password)
 
 
-def _start(home: Home, port: int | None, say: Progress) -> Connection:
-    external = External.from_environment()
-    state = home.state()
-    secrets = home.secrets()
+def _start(folder: DataDir, port: int | None, report: Report) -> Connection:
+    external = ExternalServices.from_environment()
+    state = folder.state()
+    secrets = folder.secrets()
     if "database" in state.external and external.database is None:
         raise InputError(
-            f"{home.root} was started with a database of your own: set ARGILLA_DATABASE_URL again, "
-            "or choose another folder with --data-dir for an embedded one"
+            f"{folder.root} was started with a database of your own",
+            hint="set ARGILLA_DATABASE_URL again, or choose another folder with `data_dir` for an embedded database",
         )
     if secrets is None:
-        # In someone else's database the usual name may be taken by another person.
+        # In someone else's database the usual name may be another person's.
         secrets = Secrets.generate("argilla" if external.database is None else f"admap-{os.urandom(3).hex()}")
-        home.keep_secrets(secrets)
+        folder.write_secrets(secrets)
     _check_programs(external)
     _check_external(external)
     built = runtime.ensure(
-        say,
+        report,
         elasticsearch=external.elasticsearch is None,
         postgresql=(external.database or "").startswith("postgresql"),
     )
     state.external = external.names
     for attempt in range(4):
-        _choose_ports(state, port, external, say)
-        plan = Plan(home, secrets, state.ports, external, built)
+        _choose_ports(state, port, external, report)
+        services = Services(folder, secrets, state.ports, external, built)
         try:
-            _bring_up(plan, state, say)
-        except _PartEnded as ended:
-            # Something that we can mend ourselves is tried again, a few times; all else is the person's to see.
-            if attempt == 3 or not _mend(plan, state, ended.name, port, say):
-                raise ServerError(_why(plan, ended.name, "ended while it was starting")) from ended
+            _bring_up(services, state, report)
+        except _ServiceEnded as ended:
+            # What we can repair is tried again, a few times; all else is for the person to see.
+            if attempt == 3 or not _repair(services, state, ended.name, port, report):
+                raise ServerError(_why(services, ended.name, "ended while it was starting")) from ended
             continue
         break
-    return Connection(plan.url, secrets.api_key, secrets.username, secrets.password)
+    return Connection(services.url, secrets.api_key, secrets.username, secrets.password)
 
 
-class _PartEnded(Exception):
-    """A part ended before it was ready."""
+class _ServiceEnded(Exception):
+    """A service ended before it was ready."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.name = name
 
 
-def _bring_up(plan: Plan, state: State, say: Progress) -> None:
+def _bring_up(services: Services, state: ServerState, report: Report) -> None:
+    folder = services.data_dir
     kept: dict[str, Process] = {}
     outdated: dict[str, Process] = {}
     for name, process in state.processes.items():
         if is_alive(process):
-            same = name in plan.names and process.fingerprint == plan.program(name).fingerprint()
+            same = name in services.names and process.fingerprint == services.program(name).fingerprint()
             (kept if same else outdated)[name] = process
-    if set(kept) == set(plan.names) and not outdated and all(plan.is_ready(name) for name in plan.names):
+    if set(kept) == set(services.names) and not outdated and all(services.is_ready(name) for name in services.names):
         state.ready = True
-        plan.home.keep_state(state)
-        say(f"already running at {plan.url}")
+        folder.write_state(state)
+        report(f"already running at {services.url}")
         return
-    if "server" in kept and "elasticsearch" in plan.names and "elasticsearch" not in kept:
-        # What was being written when the engine ended is in the database only: the server looks for it as it starts.
+    if "server" in kept and "elasticsearch" in services.names and "elasticsearch" not in kept:
+        # What was being written when the engine ended is in the database only: the server repairs the index as it starts.
         outdated["server"] = kept.pop("server")
     if outdated:
-        say(f"stopping, to start again: {', '.join(TITLES[name] for name in outdated)}")
+        report(f"stopping, to start again: {', '.join(TITLES[name] for name in outdated)}")
         _stop(outdated)
         if "server" in outdated:
-            plan.home.index_in_doubt.touch()
-    if not kept:
-        # Each run leaves a copy of the page's files there.
-        shutil.rmtree(plan.home.temporary, ignore_errors=True)
-        plan.home.temporary.mkdir(mode=0o700, exist_ok=True)
+            folder.dirty_marker.touch()
     if kept:
-        say(f"still running: {', '.join(TITLES[name] for name in kept)}; starting the rest")
+        report(f"still running: {', '.join(TITLES[name] for name in kept)}; starting the rest")
+    else:
+        # Each run leaves a copy of the page's files there.
+        shutil.rmtree(folder.temporary, ignore_errors=True)
+        folder.temporary.mkdir(mode=0o700, exist_ok=True)
     state.processes = dict(kept)
     state.ready = False
-    plan.home.keep_state(state)
+    folder.write_state(state)
     begun: dict[str, Process] = {}
     try:
-        _launch_and_wait(plan, state, begun, say)
+        _launch_and_wait(services, state, begun, report)
     except BaseException:
         # Ctrl-C too: what this start has begun is stopped, what ran before goes on.
         _stop(begun)
         for name in begun:
             state.processes.pop(name, None)
-        plan.home.keep_state(state)
+        folder.write_state(state)
         raise
     state.ready = True
-    plan.home.keep_state(state)
-    say(f"Argilla runs at {plan.url}")
+    folder.write_state(state)
+    report(f"Argilla runs at {services.url}")
 
 
-def _launch_and_wait(plan: Plan, state: State, begun: dict[str, Process], say: Progress) -> None:
-    for name in plan.names:
+def _launch_and_wait(services: Services, state: ServerState, begun: dict[str, Process], report: Report) -> None:
+    for name in services.names:
         if name in state.processes:
             continue
 
         def record(process: Process, name: str = name) -> None:
             begun[name] = state.processes[name] = process
-            plan.home.keep_state(state)
+            services.data_dir.write_state(state)
 
-        launch(plan.program(name), record)
-    say(f"starting {', '.join(TITLES[name] for name in begun)}: about half a minute")
-    waiting = list(plan.names)
+        launch(services.program(name), record)
+    report(f"starting {', '.join(TITLES[name] for name in begun)}: about half a minute")
+    waiting = list(services.names)
     deadline = time.monotonic() + PATIENCE
     heard = 0
     while waiting:
-        # A server that mends a large index says so from time to time: it is given more time then.
-        lines = _index_lines(plan) if "server" in waiting and "server" in begun else []
+        # A server that repairs a large index reports from time to time, and is given more time.
+        lines = _index_lines(services) if "server" in waiting and "server" in begun else []
         for line in lines[heard:]:
-            say(line)
+            report(line)
             deadline = time.monotonic() + PATIENCE
         heard = len(lines)
         for name in list(waiting):
-            if plan.is_ready(name):
+            if services.is_ready(name):
                 waiting.remove(name)
                 if name in begun:
-                    say(f"{TITLES[name]} is ready")
+                    report(f"{TITLES[name]} is ready")
             elif not is_alive(state.processes[name]):
-                raise _PartEnded(name)
+                raise _ServiceEnded(name)
             elif time.monotonic() > deadline:
-                stuck = "" if name in begun else "; it ran before this start: stop it first with admap server stop"
-                raise ServerError(_why(plan, name, f"was not ready after {PATIENCE:.0f} s{stuck}"))
+                stuck = "" if name in begun else "; it ran before this start: run admap server stop first"
+                raise ServerError(_why(services, name, f"was not ready after {PATIENCE:.0f} s{stuck}"))
         time.sleep(0.1)
 
 
-def _index_lines(plan: Plan) -> list[str]:
+def _index_lines(services: Services) -> list[str]:
     try:
-        words = plan.home.log("server").read_text(encoding="utf-8", errors="replace")
+        log = services.data_dir.log("server").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
-    return [line.removeprefix("admap: ") for line in words.splitlines() if line.startswith("admap: the index")]
+    return [line.removeprefix("admap: ") for line in log.splitlines() if line.startswith("admap: the index")]
 
 
-def _mend(plan: Plan, state: State, name: str, port: int | None, say: Progress) -> bool:
-    """Removes what kept a part from starting, if it is one of two things that we know; else False."""
-    words = plan.home.log(name).read_text(encoding="utf-8", errors="replace")
-    if any(sign in words for sign in _PORT_TAKEN):
+def _repair(services: Services, state: ServerState, name: str, port: int | None, report: Report) -> bool:
+    """Removes what kept a service from starting: a taken port, or damaged files that can be made again. Else False."""
+    log = services.data_dir.log(name).read_text(encoding="utf-8", errors="replace")
+    if any(sign in log for sign in _PORT_TAKEN):
         if name == "server" and port is not None:
-            raise InputError(f"--port {port} was taken by another program meanwhile; choose another, or leave it out")
-        say(f"the port of {TITLES[name]} was taken by another program meanwhile; trying another")
+            raise _port_taken(port)
+        report(f"the port of {TITLES[name]} was taken by another program meanwhile; trying another")
         state.ports.pop(name, None)
         return True
-    folder = {"redis": plan.home.redis, "elasticsearch": plan.home.elasticsearch}.get(name)
-    if folder is not None and any(sign in words for sign in _BROKEN[name]):
+    folder = {"redis": services.data_dir.redis, "elasticsearch": services.data_dir.elasticsearch}.get(name)
+    if folder is not None and any(sign in log for sign in _DAMAGED[name]):
         aside = folder.with_name(f"{folder.name}.broken-{time.strftime('%Y%m%d-%H%M%S')}")
         folder.replace(aside)
         folder.mkdir(mode=0o700)
         lost = "jobs that waited are lost" if name == "redis" else "the index is filled again from the database"
-        say(f"the files of {TITLES[name]} are damaged; moved to {aside}: {lost}")
+        report(f"the files of {TITLES[name]} are damaged; moved to {aside}: {lost}")
         return True
     return False
 
 
-def _why(plan: Plan, name: str, what: str) -> str:
-    log = plan.home.log(name)
-    advice = "Start again once the cause is mended; no data is lost by a start that failed."
-    if name == "server" and plan.external.database:
-        advice = f"The database is the one that ARGILLA_DATABASE_URL names: check its address, user and password. {advice}"
+def _why(services: Services, name: str, what: str) -> str:
+    log = services.data_dir.log(name)
+    advice = "Start again once the cause is removed; no data is lost by a start that failed."
+    if name == "server" and services.external.database:
+        advice = f"Its database is that of ARGILLA_DATABASE_URL: check the address, user and password. {advice}"
     return f"{TITLES[name]} {what}; the end of {log}:\n{runtime.tail(log)}\n{advice}"
 
 
 def _stop(processes: dict[str, Process]) -> None:
-    # Those that write go first: the engine and the queue then have nothing more to take.
+    # Those that write go first: the engine and the queue then have nothing more to do.
     stop_all([one for name, one in processes.items() if name in ("server", "worker")])
     stop_all([one for name, one in processes.items() if name not in ("server", "worker")])
 
 
-def _check_programs(external: External) -> None:
+def _check_programs(external: ExternalServices) -> None:
     missing = runtime.missing_packages(elasticsearch=external.elasticsearch is None, redis=external.redis is None)
     if missing:
         packages = " ".join(sorted(set(missing.values())))
@@ -310,20 +313,22 @@ def _check_programs(external: External) -> None:
         )
 
 
-def _check_external(external: External) -> None:
+def _check_external(external: ExternalServices) -> None:
     if external.elasticsearch and not elasticsearch_answers(external.elasticsearch):
-        raise ServerError("no Elasticsearch answers at the address in ARGILLA_ELASTICSEARCH; correct it, or unset it for ours")
+        raise ServerError(
+            "no Elasticsearch answers at the address in ARGILLA_ELASTICSEARCH", hint="correct it, or unset it for ours"
+        )
     if external.redis and external.redis.startswith("redis://") and not redis_answers(external.redis):
-        raise ServerError("no Redis answers at the address in ARGILLA_REDIS_URL; correct it, or unset it for ours")
+        raise ServerError("no Redis answers at ARGILLA_REDIS_URL", hint="correct the address, or unset it for ours")
 
 
-def _choose_ports(state: State, port: int | None, external: External, say: Progress) -> None:
-    """Keeps the ports of parts that run and those that are still free; finds others for the rest."""
+def _choose_ports(state: ServerState, port: int | None, external: ExternalServices, report: Report) -> None:
+    """Keeps the ports of services that run and those that are still free; finds others for the rest."""
     running = {name for name, one in state.processes.items() if is_alive(one)}
     remembered = state.ports.get("server")
     if port is not None and not ("server" in running and remembered == port):
         if not is_free(port):
-            raise InputError(f"--port {port} is taken by another program; choose another, or leave it out")
+            raise _port_taken(port)
         state.ports["server"] = port
     for name in ("server", "elasticsearch", "redis"):
         if name in external.names:
@@ -335,14 +340,18 @@ def _choose_ports(state: State, port: int | None, external: External, say: Progr
         usual = USUAL_PORT if name == "server" else None
         state.ports[name] = free_port(old, usual, taken=state.ports.values())
         if name == "server" and old is not None and state.ports[name] != old:
-            say(f"port {old} of the last start is taken by another program; now {state.ports[name]}")
+            report(f"port {old} of the last start is taken by another program; now {state.ports[name]}")
 
 
-def _url(state: State) -> str | None:
+def _port_taken(port: int) -> InputError:
+    return InputError(f"{port} is taken by another program", option="port", hint="choose another, or leave `port` out")
+
+
+def _url(state: ServerState) -> str | None:
     port = state.ports.get("server")
     return f"http://127.0.0.1:{port}" if port else None
 
 
-def _with_time(progress: Progress) -> Progress:
+def _with_time(report: Report) -> Report:
     begun = time.monotonic()
-    return lambda line: progress(f"[{time.monotonic() - begun:3.0f} s] {line}")
+    return lambda line: report(f"[{time.monotonic() - begun:3.0f} s] {line}")

@@ -1,9 +1,8 @@
-"""Processes that outlive us: started behind a gate, known by pid and start time, stopped without mistaking another."""
+"""Processes that outlive us: started behind a barrier, known by pid and start time, stopped without mistaking another."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import signal
@@ -14,13 +13,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from argilla_admap.errors import ServerError
 
 __all__ = ["Process", "Program", "free_port", "is_alive", "is_free", "launch", "stop_all"]
 
 # A child waits here until its pid is written down. If we die before that, it reads the end of the pipe and ends too:
 # no process is ever left that the next start does not know.
-_GATE = ("/bin/sh", "-c", 'read -r go || exit 1; exec "$@"', "admap-server")
+_BARRIER = ("/bin/sh", "-c", 'read -r go || exit 1; exec "$@"', "admap-server")
 
 # Kept, so that Python takes their exit codes when they end.
 _started: list[subprocess.Popen[bytes]] = []
@@ -31,7 +32,7 @@ class Process:
     """One running process of ours."""
 
     pid: int
-    #: Clock ticks since the machine's start, as /proc says: with the boot's id, no other process has both.
+    #: Hundredths of a second since the machine's start: with the boot's id, no other process has both.
     started: int
     boot: str
     #: What it was started with; another fingerprint means that it must be started again.
@@ -40,30 +41,30 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """How one part is started. Secrets stand in the environment or the input, never in the words."""
+    """How a service is started. Secrets are in the environment or the input, never in the arguments."""
 
     name: str
-    words: Sequence[str]
+    arguments: Sequence[str]
     #: What we set for it.
     environment: Mapping[str, str]
-    #: What it gets of the environment that we are in.
-    passed: Mapping[str, str]
+    #: What it gets of our own environment.
+    inherited: Mapping[str, str]
     log: Path
     folder: Path
     #: Written to its standard input.
-    given: str = ""
-    #: Of the program, where its words do not tell.
+    stdin: str = ""
+    #: Of the program, where its arguments do not tell.
     version: str = ""
 
     def fingerprint(self) -> str:
-        """The same for the same words, settings, input and version; another shell's PATH is no reason to start again."""
+        """The same for the same arguments, settings, input and version; another shell's PATH is no reason to start again."""
         settings = (f"{name}={value}" for name, value in sorted(self.environment.items()))
-        parts = [*self.words, *settings, self.given, self.version]
+        parts = [*self.arguments, *settings, self.stdin, self.version]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def launch(program: Program, record: Callable[[Process], None]) -> Process:
-    """Starts a program in a session of its own, so that Ctrl-C on our command does not reach it.
+    """Starts a program in a session of its own, so that Ctrl-C or a closed terminal does not reach it.
 
     Args:
         program: what to start.
@@ -74,45 +75,42 @@ def launch(program: Program, record: Callable[[Process], None]) -> Process:
     # The log of the run before stays beside it: it says why that one ended.
     with contextlib.suppress(FileNotFoundError):
         program.log.replace(program.log.with_suffix(".log.1"))
-    descriptor = os.open(program.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        child = subprocess.Popen(
-            [*_GATE, *program.words],
-            stdin=subprocess.PIPE,
-            stdout=descriptor,
-            stderr=descriptor,
-            cwd=program.folder,
-            env={**program.passed, **program.environment},
-            start_new_session=True,
-        )
+        descriptor = os.open(program.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "wb") as log:
+            child = subprocess.Popen(
+                [*_BARRIER, *program.arguments],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=program.folder,
+                env={**program.inherited, **program.environment},
+                start_new_session=True,
+                umask=0o077,
+            )
     except OSError as error:
-        raise ServerError(f"{program.name} cannot be started: {program.words[0]}: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
+        place = error.filename or program.arguments[0]
+        raise ServerError(f"{program.name} cannot be started: {place}: {error.strerror}") from error
     _started.append(child)
-    gate = child.stdin
-    if gate is None:
+    if child.stdin is None:
         raise ServerError(f"{program.name} cannot be started: it has no standard input")
-    with gate:
+    with child.stdin as barrier:
         started = _started_at(child.pid)
         if started is None:
-            raise ServerError(f"{program.name} cannot be started: /proc does not show process {child.pid}")
+            raise ServerError(f"{program.name} cannot be started: it ended at once")
         process = Process(child.pid, started, _boot(), program.fingerprint())
         record(process)
         with contextlib.suppress(BrokenPipeError):
-            gate.write(f"go\n{program.given}".encode())
-            gate.flush()
+            barrier.write(f"go\n{program.stdin}".encode())
+            barrier.flush()
     return process
 
 
 def is_alive(process: Process | None) -> bool:
     """Whether this very process runs: the same pid, started at the same moment of the same boot."""
-    if process is None or process.boot != _boot():
-        return False
     for child in _started:
-        if child.pid == process.pid:
-            child.poll()
-    return _started_at(process.pid) == process.started
+        child.poll()
+    return process is not None and process.boot == _boot() and _started_at(process.pid) == process.started
 
 
 def stop_all(processes: Iterable[Process], patience: float = 15.0) -> None:
@@ -130,13 +128,13 @@ def stop_all(processes: Iterable[Process], patience: float = 15.0) -> None:
         time.sleep(0.05)
         waiting = [one for one in waiting if is_alive(one)]
     for one in waiting:
-        children = _children(one)
-        _send(one, signal.SIGKILL)
-        for child in children:
-            _send(child, signal.SIGKILL)
-    while waiting:
+        with contextlib.suppress(psutil.Error):
+            children = psutil.Process(one.pid).children(recursive=True) if is_alive(one) else []
+            _send(one, signal.SIGKILL)
+            for child in children:
+                child.kill()
+    while any(is_alive(one) for one in waiting):
         time.sleep(0.05)
-        waiting = [one for one in waiting if is_alive(one)]
 
 
 def is_free(port: int) -> bool:
@@ -150,12 +148,12 @@ def is_free(port: int) -> bool:
     return True
 
 
-def free_port(*wishes: int | None, taken: Iterable[int] = ()) -> int:
-    """The first of the wishes that is free and not in `taken`, else any free port of loopback."""
+def free_port(*preferred: int | None, taken: Iterable[int] = ()) -> int:
+    """The first of the preferred ports that is free and not in `taken`, else any free port of loopback."""
     used = set(taken)
-    for wish in wishes:
-        if wish is not None and wish not in used and is_free(wish):
-            return wish
+    for port in preferred:
+        if port is not None and port not in used and is_free(port):
+            return port
     while True:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.bind(("127.0.0.1", 0))
@@ -172,40 +170,21 @@ def _boot() -> str:
 
 
 def _started_at(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat; None where there is no such process, or it has ended and only waits to be reaped."""
+    """When a process was started; None where there is none, or it has ended and only waits to be reaped.
+
+    Counted from the machine's start: a clock that is set does not change it.
+    """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return None
+        return round((process.create_time() - psutil.boot_time()) * 100)
+    except psutil.Error:
         return None
-    # The name stands in brackets and may hold anything, brackets too: count from the last one.
-    rest = stat[stat.rindex(")") + 2 :].split()
-    return None if rest[0] in "ZX" else int(rest[19])
-
-
-def _children(process: Process) -> list[Process]:
-    found = []
-    with contextlib.suppress(OSError):
-        for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split():
-            started = _started_at(int(pid))
-            if started is not None:
-                found.append(Process(int(pid), started, process.boot, ""))
-    return found
 
 
 def _send(process: Process, number: signal.Signals) -> None:
-    # A descriptor holds on to this process: between the look at its start time and the signal, the pid cannot pass on.
-    with contextlib.suppress(ProcessLookupError):
-        try:
-            descriptor = os.pidfd_open(process.pid)
-        except OSError as error:
-            if error.errno != errno.ENOSYS:
-                raise
-            # A kernel before 5.3.
-            if is_alive(process):
-                os.kill(process.pid, number)
-            return
-        try:
-            if is_alive(process):
-                signal.pidfd_send_signal(descriptor, number)
-        finally:
-            os.close(descriptor)
+    with contextlib.suppress(psutil.Error):
+        if is_alive(process):
+            # psutil looks at the start time once more before it sends.
+            psutil.Process(process.pid).send_signal(number)

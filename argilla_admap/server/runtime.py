@@ -1,6 +1,6 @@
-"""What the server is made of, built once for a machine's user: its Python environment, and the search engine's classes.
+"""What the server runs on, built once for each user of a machine: a Python environment, and the search engine's classes.
 
-Both are fetched by the user's own pip and Maven. Elasticsearch's licence lets everyone use it; we do not pass it on.
+The user's own pip and Maven fetch both. Elasticsearch's licence lets everyone use it; we do not redistribute it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from argilla_admap.errors import ServerError
-from argilla_admap.server.data_dir import Progress, locked
+from argilla_admap.server.data_dir import Report, locked
 
 __all__ = ["Runtime", "ensure", "missing_packages", "tail"]
 
@@ -32,7 +32,7 @@ _COMPLETE = "complete"
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Where the built parts are."""
+    """Where the built programs are."""
 
     #: The interpreter that has argilla-server.
     python: Path
@@ -42,7 +42,7 @@ class Runtime:
 
 @dataclass(slots=True)
 class _Build:
-    """A folder that is complete when its marker is there, and is made anew from nothing otherwise."""
+    """A folder that is complete when its marker is there, and is otherwise built from the start."""
 
     folder: Path
     what: str
@@ -63,18 +63,15 @@ def missing_packages(elasticsearch: bool, redis: bool) -> dict[str, str]:
     """The programs that are needed and absent, each with the Debian package that brings it.
 
     Args:
-        elasticsearch: whether a search engine of our own is needed.
-        redis: whether a Redis of our own is needed.
+        elasticsearch: whether we start the search engine.
+        redis: whether we start Redis.
     """
     missing = {}
     if elasticsearch:
         built = _engine_build().is_complete()
-        needed = (
-            {"java": "default-jdk-headless"} if built else {"java": "default-jdk-headless", "javac": "default-jdk-headless"}
-        )
-        for program, package in needed.items():
+        for program in ("java",) if built else ("java", "javac"):
             if java(program) is None:
-                missing[program] = package
+                missing[program] = "default-jdk-headless"
         if not built and shutil.which("mvn") is None:
             missing["mvn"] = "maven"
     if redis and shutil.which("redis-server") is None:
@@ -96,12 +93,12 @@ def java(program: str = "java") -> str | None:
     return shutil.which(program)
 
 
-def ensure(progress: Progress, *, elasticsearch: bool, postgresql: bool) -> Runtime:
-    """Builds what is not there yet; both at the same time.
+def ensure(report: Report, *, elasticsearch: bool, postgresql: bool) -> Runtime:
+    """Builds what is not there yet, both at the same time.
 
     Args:
-        progress: is told what is being built.
-        elasticsearch: whether a search engine of our own is needed.
+        report: is told what is being built.
+        elasticsearch: whether we start the search engine.
         postgresql: whether the database is PostgreSQL, whose driver is an extra.
     Raises:
         ServerError: a step failed; with the end of its log.
@@ -114,11 +111,11 @@ def ensure(progress: Progress, *, elasticsearch: bool, postgresql: bool) -> Runt
             cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise ServerError(
-                f"the folder {cache} cannot be made: {error.strerror}; name another by ADMAP_CACHE_DIR"
+                f"the folder {cache} cannot be made: {error.strerror}", hint="name another in ADMAP_CACHE_DIR"
             ) from error
         # The builders inherit the lock: if we are killed, the next start waits until pip or Maven has ended too.
-        with locked(cache / "lock", progress, "building the server's programs") as lock:
-            _build_all([build for build in builds if not build.is_complete()], lock, progress)
+        with locked(cache / "lock", report, "building the server's programs") as lock:
+            _build_all([build for build in builds if not build.is_complete()], lock, report)
     return Runtime(
         python=python_build.folder / "bin" / "python",
         class_path=_class_path(_engine_build().folder) if elasticsearch else None,
@@ -126,16 +123,16 @@ def ensure(progress: Progress, *, elasticsearch: bool, postgresql: bool) -> Runt
 
 
 def tail(log: Path, lines: int = 10) -> str:
-    """The last lines of a log that say something, indented: without the frames of tracebacks, which the file has."""
+    """The last lines of a log, indented, without the frames of tracebacks."""
     try:
         with log.open("rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - 65_536))
-            words = file.read().decode(errors="replace").splitlines()
+            text = file.read().decode(errors="replace").splitlines()
     except OSError:
-        words = []
+        text = []
     noise = ("Traceback (most recent call last)", "During handling of", "The above exception was")
-    found = [line for line in words if line.strip() and not line[0].isspace() and not line.startswith(noise)]
+    found = [line for line in text if line.strip() and not line[0].isspace() and not line.startswith(noise)]
     return "\n".join(f"    {line[:300]}" for line in found[-lines:]) or "    (nothing was logged)"
 
 
@@ -152,7 +149,7 @@ def _key(*parts: str) -> str:
 def _python_build(postgresql: bool) -> _Build:
     extra = _POSTGRESQL if postgresql else ()
     version = ".".join(map(str, sys.version_info[:3]))
-    # An environment points at the interpreter that made it: another one, another environment.
+    # An environment points at the interpreter that made it: another interpreter needs another environment.
     key = _key(_REQUIREMENTS.read_text(encoding="utf-8"), *extra, version, sys.base_prefix)
     folder = _cache() / f"python-{key}"
     pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
@@ -184,11 +181,11 @@ def _class_path(folder: Path) -> str:
     return os.pathsep.join([str(_SOURCES), str(folder / "classes"), str(folder / "lib" / "*")])
 
 
-def _build_all(builds: Sequence[_Build], lock: int, progress: Progress) -> None:
+def _build_all(builds: Sequence[_Build], lock: int, report: Report) -> None:
     running = list(builds)
     try:
         for build in running:
-            progress(f"building {build.what}: once for this machine, a minute or two")
+            report(f"building {build.what}: once for this machine, a minute or two")
             if build.folder.exists():
                 shutil.rmtree(build.folder)
             build.folder.mkdir(mode=0o700)
@@ -197,7 +194,7 @@ def _build_all(builds: Sequence[_Build], lock: int, progress: Progress) -> None:
             for build in list(running):
                 if _advance(build, lock):
                     (build.folder / _COMPLETE).touch()
-                    progress(f"{build.what} is built ({time.monotonic() - build.begun:.0f} s)")
+                    report(f"{build.what} is built ({time.monotonic() - build.begun:.0f} s)")
                     running.remove(build)
             time.sleep(0.1)
     finally:
@@ -232,11 +229,9 @@ def _advance(build: _Build, lock: int) -> bool:
 
 
 def _advice(build: _Build) -> str:
-    words = build.log.read_text(encoding="utf-8", errors="replace") if build.log.exists() else ""
-    if "No space left" in words:
-        return (
-            f"The disk is full: make room (about 1 GB), or name another folder by ADMAP_CACHE_DIR (now {build.folder.parent})."
-        )
-    if "release version 17 not supported" in words or "invalid flag: --release" in words:
+    text = build.log.read_text(encoding="utf-8", errors="replace")
+    if "No space left" in text:
+        return f"The disk is full: make room (about 1 GB), or set ADMAP_CACHE_DIR to another folder than {build.folder.parent}."
+    if "release version 17 not supported" in text or "invalid flag: --release" in text:
         return "Java 17 or newer is needed: sudo apt-get install openjdk-17-jdk-headless, and set JAVA_HOME to it."
     return "If a package could not be fetched, check the network or the mirror that pip and Maven are set to; then start again."

@@ -1,7 +1,7 @@
-"""What runs inside the embedded server's own environment: ``python -I server_entry.py serve|work``.
+"""The entry of server and worker, in the environment that has argilla-server: ``python -I server_entry.py serve PORT | work``.
 
-It is started by path, with the interpreter that has argilla-server: nothing of argilla_admap can be imported here.
-Addresses and secrets come by environment variables (``ARGILLA_*`` are argilla-server's own).
+It is started by its path: nothing of argilla_admap can be imported here. Addresses and secrets come in environment variables
+(``ARGILLA_*`` are argilla-server's own).
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from typing import Any
 from uuid import UUID
 
 #: In the server's folder, which is the working directory: there while a server runs, and after one that was killed.
-IN_DOUBT = Path("index-in-doubt")
+DIRTY_MARKER = Path("index-in-doubt")
 
 
-def say(step: str) -> None:
-    """A line for the log; the launcher looks for some of them."""
+def log(step: str) -> None:
+    """Writes a line to the log; the launcher looks for some of them."""
     print(f"admap: {step}", flush=True)  # noqa: T201  # standard output is the log file here
 
 
 def migrate() -> None:
     """Brings the database to argilla-server's newest revision.
 
-    SQLite does not take back half a migration. So the migration runs on a copy, which then takes the place of the
-    database in one step: stopped at any moment, the database is the old one or the new one.
+    SQLite cannot roll back half a migration. So the migration runs on a copy, which then replaces the database in one
+    step: stopped at any moment, the database is the old one or the new one.
     """
     from alembic import command
     from alembic.config import Config
@@ -47,7 +47,7 @@ def migrate() -> None:
         command.upgrade(config, "head")
         return
     database = Path(str(make_url(database_url_sync()).database))
-    # Also rolls back what a killed server had half written: nothing of it may be left beside the new file.
+    # Opening it also rolls back what a killed server had half written: no journal may be left beside the new file.
     if is_newest():
         return
     copy = database.with_name(database.name + ".migrating")
@@ -68,7 +68,7 @@ def migrate() -> None:
 
 
 def is_newest() -> bool:
-    """Whether the database stands at the newest revision already."""
+    """Whether the database is at the newest revision."""
     from alembic.config import Config
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
@@ -81,7 +81,7 @@ def is_newest() -> bool:
 
 
 async def ensure_owner(username: str, password: str, api_key: str, workspace: str) -> None:
-    """Makes the first user and workspace, or gives the user who is there this password and key (it is our database)."""
+    """Makes the first user and workspace, or gives an existing user this password and key."""
     from argilla_server.contexts import accounts
     from argilla_server.database import AsyncSessionLocal, async_engine
     from argilla_server.models import User, UserRole, Workspace
@@ -100,32 +100,32 @@ async def ensure_owner(username: str, password: str, api_key: str, workspace: st
                 workspaces=[space],
             )
         elif user.api_key != api_key:
-            # The file with the secrets was lost and made anew: the new ones are the ones that hold.
+            # The file with the secrets was lost and made anew; the database is ours, so the new secrets hold.
             await user.update(session, api_key=api_key, password_hash=accounts.hash_password(password))
     # The pool belongs to this event loop, which ends here; the server's loop opens its own.
     await async_engine.dispose()
 
 
-async def mend_index(in_doubt: bool) -> None:
+async def repair_index(dirty: bool) -> None:
     """Makes the search index hold what the database holds.
 
     A record is committed to the database first and sent to the index then; a kill between the two leaves it out. An
-    index that is new, lost or broken is filled again.
+    index that is new, lost or damaged is filled again.
 
     Args:
-        in_doubt: the last server did not end by itself: what was changed last is sent again.
+        dirty: the last server was killed: what was changed last is sent again.
     """
     from argilla_server.database import AsyncSessionLocal, async_engine
     from argilla_server.search_engine import get_search_engine
 
     async with AsyncSessionLocal() as session:
         datasets = await ready_datasets(session)
-        changed = await changed_last(session) if in_doubt else {}
+        changed = await last_changes(session) if dirty else {}
         if datasets:
             async for engine in get_search_engine():
                 await wait_for(engine)
                 for dataset in datasets:
-                    await mend_dataset(session, engine, dataset, changed.get(dataset.id, set()))
+                    await repair_dataset(session, engine, dataset, changed.get(dataset.id, set()))
     await async_engine.dispose()
 
 
@@ -138,8 +138,8 @@ async def wait_for(engine: Any) -> None:
     sys.exit("admap: the search engine did not answer for two minutes")
 
 
-async def mend_dataset(session: Any, engine: Any, dataset: Any, changed: set[str]) -> None:
-    """Sends to the index what it lacks of one data set and what was changed, and takes out what the database has no more."""
+async def repair_dataset(session: Any, engine: Any, dataset: Any, changed: set[str]) -> None:
+    """Sends to the index what it lacks of one data set and what was changed; removes what the database no longer has."""
     from argilla_server.models import Record
     from argilla_server.search_engine.commons import es_index_name_for_dataset
     from elasticsearch8.helpers import async_bulk, async_scan
@@ -147,40 +147,40 @@ async def mend_dataset(session: Any, engine: Any, dataset: Any, changed: set[str
 
     index = es_index_name_for_dataset(dataset)
     if not await is_sound(engine.client, index):
-        say(f"the index of {dataset.name} is absent or broken: made anew")
+        log(f"the index of {dataset.name} is absent or damaged: making a new one")
         await engine.delete_index(dataset)
         await engine.create_index(dataset)
-    known = (await session.execute(select(func.count(Record.id)).filter_by(dataset_id=dataset.id))).scalar_one()
+    expected = (await session.execute(select(func.count(Record.id)).filter_by(dataset_id=dataset.id))).scalar_one()
     found = (await engine.client.count(index=index))["count"]
     wanted = set(changed)
-    if known != found:
+    if expected != found:
         present = {hit["_id"] async for hit in async_scan(engine.client, index=index, query={"_source": False})}
         stored = {str(one) for one in (await session.execute(select(Record.id).filter_by(dataset_id=dataset.id))).scalars()}
         wanted |= stored - present
         gone = [{"_op_type": "delete", "_index": index, "_id": one} for one in present - stored]
         await async_bulk(engine.client, gone, raise_on_error=False, refresh=True)
     if wanted:
-        say(f"the index of {dataset.name}: sending {len(wanted):,} records again")
+        log(f"the index of {dataset.name}: sending {len(wanted):,} records again")
         await send(dataset.id, engine, sorted(wanted))
 
 
 async def is_sound(client: Any, index: str) -> bool:
-    """Whether an index is there and all of it can be read."""
+    """Whether an index is there and can be read in full."""
     if not await client.indices.exists(index=index):
         return False
     while True:
         health = await client.cluster.health(index=index, wait_for_status="yellow", timeout="20s")
         if health["status"] != "red":
             return True
-        # Still being read from the disk is no defect; nothing left to try is one.
+        # An index that is still being read from the disk is not damaged.
         if health["initializing_shards"] == 0:
             return False
 
 
-async def changed_last(session: Any) -> dict[Any, set[str]]:
-    """The ids of the records changed in the last seconds before the last change of all, by data set.
+async def last_changes(session: Any) -> dict[Any, set[str]]:
+    """The ids of the records changed within fifteen seconds of the last change, by data set.
 
-    One request, and those beside it, could have been half done.
+    The last request, and those beside it, could have been half done.
     """
     from argilla_server.models import Record, Response, Suggestion, Vector
     from sqlalchemy import func, select
@@ -198,63 +198,63 @@ async def changed_last(session: Any) -> dict[Any, set[str]]:
 
 
 async def send(dataset_id: Any, engine: Any, wanted: list[str]) -> None:
-    """Sends records to the index again, whole, a hundred at a time."""
+    """Sends whole records to the index again, a hundred at a time."""
     from argilla_server.database import AsyncSessionLocal
     from argilla_server.models import Record, Response, Suggestion
     from sqlalchemy import select
     from sqlalchemy.orm import selectinload
 
-    parts = (
+    relations = (
         selectinload(Record.responses).selectinload(Response.user),
         selectinload(Record.suggestions).selectinload(Suggestion.question),
         selectinload(Record.vectors),
     )
     for begin in range(0, len(wanted), 100):
         ids = [UUID(one) for one in wanted[begin : begin + 100]]
-        # A session keeps all that it has read: a new one for each hundred, so that memory stays flat.
+        # A session keeps all that it has read: a new one for each hundred keeps memory flat.
         async with AsyncSessionLocal() as session:
             (dataset,) = await ready_datasets(session, dataset_id)
-            records = (await session.execute(select(Record).where(Record.id.in_(ids)).options(*parts))).scalars().all()
+            records = (await session.execute(select(Record).where(Record.id.in_(ids)).options(*relations))).scalars().all()
             await engine.index_records(dataset, records)
         if (begin // 100) % 20 == 19:
-            say(f"the index: {begin + 100:,} of {len(wanted):,} records")
+            log(f"the index: {begin + 100:,} of {len(wanted):,} records")
 
 
 async def ready_datasets(session: Any, dataset_id: Any = None) -> Any:
-    """The published data sets, or the one, with all that their index is made from."""
+    """The published data sets, or one of them, with all that their index is made from."""
     from argilla_server.enums import DatasetStatus
     from argilla_server.models import Dataset
     from sqlalchemy import select
     from sqlalchemy.orm import selectinload
 
-    parts = (Dataset.fields, Dataset.questions, Dataset.metadata_properties, Dataset.vectors_settings)
-    query = select(Dataset).where(Dataset.status == DatasetStatus.ready).options(*map(selectinload, parts))
+    settings = (Dataset.fields, Dataset.questions, Dataset.metadata_properties, Dataset.vectors_settings)
+    query = select(Dataset).where(Dataset.status == DatasetStatus.ready).options(*map(selectinload, settings))
     if dataset_id is not None:
         query = query.where(Dataset.id == dataset_id)
     return (await session.execute(query)).scalars().all()
 
 
-def skip_events_that_nobody_hears() -> None:
-    """Bulk writes build an event for every record even when no webhook is registered, half of their time: ask first."""
+def skip_events_without_webhooks() -> None:
+    """Bulk writes spend half of their time on events even when no webhook is registered: checks that first."""
     from argilla_server.bulk import records_bulk
     from argilla_server.models import Webhook
     from sqlalchemy import select
 
     notify: Callable[..., Awaitable[list[Any]]] = records_bulk.notify_record_event_v1
 
-    async def notify_if_heard(db: Any, record_event: Any, record: Any) -> list[Any]:
-        # A session lives as long as one request: the answer is asked once for a bulk, and never kept longer.
-        heard = db.info.get("admap_webhook_registered")
-        if heard is None:
+    async def notify_webhooks(db: Any, record_event: Any, record: Any) -> list[Any]:
+        # A session lives as long as one request: the question is asked once for each bulk.
+        registered = db.info.get("admap_webhook_registered")
+        if registered is None:
             found = await db.execute(select(Webhook.id).where(Webhook.enabled.is_(True)).limit(1))
-            heard = db.info["admap_webhook_registered"] = found.first() is not None
-        return await notify(db, record_event, record) if heard else []
+            registered = db.info["admap_webhook_registered"] = found.first() is not None
+        return await notify(db, record_event, record) if registered else []
 
-    records_bulk.notify_record_event_v1 = notify_if_heard
+    records_bulk.notify_record_event_v1 = notify_webhooks
 
 
-def give_a_single_record_its_vectors() -> None:
-    """Asked for one record, the server answers 500 where the record has a vector, whose name it forgot to load.
+def load_vectors_of_a_single_record() -> None:
+    """Asked for one record with a vector, the server answers 500: it did not load the vector's name.
 
     The page asks so when a link opens the records that are similar to one.
     """
@@ -270,21 +270,21 @@ def give_a_single_record_its_vectors() -> None:
     records.selectinload = load_with_names
 
 
-def hide_what_is_hidden_from_annotators() -> None:
-    """Asked for one record, the server gives an annotator the metadata that are hidden from annotators, and others' answers.
+def filter_a_single_record_for_annotators() -> None:
+    """Asked for one record, the server shows an annotator hidden metadata and other people's answers: leaves both out.
 
-    Its searches leave both out. A blind review rests on that.
+    The server's searches leave both out; a blind review depends on it.
     """
     from argilla_server._app import app
     from argilla_server.api.handlers.v1.datasets.records import _filter_record_metadata_for_user
     from argilla_server.api.handlers.v1.records import get_record
     from sqlalchemy.orm.attributes import set_committed_value
 
-    async def get_what_is_theirs(db: Any, record_id: UUID, current_user: Any) -> Any:
+    async def get_filtered_record(db: Any, record_id: UUID, current_user: Any) -> Any:
         record = await get_record(db=db, record_id=record_id, current_user=current_user)
         if not (current_user.is_owner or current_user.is_admin):
             await db.refresh(record.dataset, ["metadata_properties"])
-            # Set as if it had been read so: nothing of it is ever written back.
+            # Set as if read from the database: it is never written back.
             set_committed_value(record, "metadata_", await _filter_record_metadata_for_user(record, current_user))
             mine = [response for response in record.responses if response.user_id == current_user.id]
             set_committed_value(record, "responses", mine)
@@ -293,19 +293,19 @@ def hide_what_is_hidden_from_annotators() -> None:
     routes = [route for mount in app.routes for route in getattr(getattr(mount, "app", mount), "routes", ())]
     for route in routes:
         if getattr(route, "endpoint", None) is get_record:
-            route.dependant.call = get_what_is_theirs
+            route.dependant.call = get_filtered_record
 
 
 def build_type_adapters_once() -> None:
-    """The server builds pydantic's checker of a setting anew for every value that it checks; one for each type is enough."""
+    """The server builds a pydantic validator for every value that it validates; one for each type is enough."""
     from argilla_server.models import database
     from pydantic import TypeAdapter
 
     database.TypeAdapter = functools.cache(TypeAdapter)
 
 
-def serve_uncompressed() -> None:
-    """On loopback compressing an answer costs more than sending it."""
+def disable_compression() -> None:
+    """On loopback, compressing an answer costs more than sending it."""
     import brotli_asgi
 
     class Uncompressed:
@@ -319,51 +319,51 @@ def serve_uncompressed() -> None:
 
 
 def serve(port: int) -> None:
-    """Migrates, makes the owner, mends the index, and serves on loopback until it is stopped."""
-    serve_uncompressed()
+    """Migrates, makes the owner, repairs the index, and serves on loopback until it is stopped."""
+    disable_compression()
     migrate()
-    # The migration's own logging set-up silences every logger that was there before it.
+    # The migration's logging set-up disables every logger that was there before it.
     for logger in logging.root.manager.loggerDict.values():
         if isinstance(logger, logging.Logger):
             logger.disabled = False
     names = ("ADMAP_USERNAME", "ADMAP_PASSWORD", "ADMAP_API_KEY", "ADMAP_WORKSPACE")
     asyncio.run(ensure_owner(*(os.environ.pop(name) for name in names)))
-    say("the database is ready")
-    asyncio.run(mend_index(in_doubt=IN_DOUBT.exists()))
-    skip_events_that_nobody_hears()
-    give_a_single_record_its_vectors()
-    hide_what_is_hidden_from_annotators()
+    log("the database is ready")
+    asyncio.run(repair_index(dirty=DIRTY_MARKER.exists()))
+    skip_events_without_webhooks()
+    load_vectors_of_a_single_record()
+    filter_a_single_record_for_annotators()
     build_type_adapters_once()
     import uvicorn
 
-    IN_DOUBT.touch()
-    # uvicorn raises the signal again once it has ended all requests; that would end us before the next line.
+    DIRTY_MARKER.touch()
+    # uvicorn raises the signal again after the last request; that would end us before the marker is removed.
     signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     uvicorn.run("argilla_server:app", host="127.0.0.1", port=port, access_log=False)
-    IN_DOUBT.unlink(missing_ok=True)
+    DIRTY_MARKER.unlink(missing_ok=True)
 
 
 def work() -> None:
-    """Does the jobs of the queue (statuses, webhooks, imports) until it is stopped."""
+    """Runs the jobs of the queue (statuses, webhooks, imports) until it is stopped."""
     from argilla_server.jobs.queues import DEFAULT_QUEUE, HIGH_QUEUE, REDIS_CONNECTION
     from rq import Worker
 
-    # The server, which starts beside us, may still be migrating.
+    # The server may still be migrating.
     while not is_newest():
         time.sleep(0.2)
-    say("listening")
+    log("listening")
     # The urgent queue first. One worker: each is a process of 270 MB.
     Worker([HIGH_QUEUE, DEFAULT_QUEUE], connection=REDIS_CONNECTION).work(logging_level="WARNING")
 
 
-def main(words: list[str]) -> None:
-    """Reads the two forms of the command line."""
-    if words[:1] == ["serve"]:
-        serve(int(words[1]))
-    elif words == ["work"]:
+def main(arguments: list[str]) -> None:
+    """Runs the server or the worker."""
+    if arguments[:1] == ["serve"]:
+        serve(int(arguments[1]))
+    elif arguments == ["work"]:
         work()
     else:
-        sys.exit("usage: inside.py serve PORT | work")
+        sys.exit("usage: server_entry.py serve PORT | work")
 
 
 if __name__ == "__main__":

@@ -1,28 +1,34 @@
-"""The four parts of a server: how each is started, and how it is known to be ready."""
+"""The four services of a server: how each is started, and how it is known to be ready."""
 
 from __future__ import annotations
 
+import base64
+import http.client
 import importlib.metadata
 import json
 import os
+import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-from argilla_admap.server.data_dir import Home, Secrets
-from argilla_admap.server.health import argilla_answers, elasticsearch_answers, redis_answers
+from argilla_admap.server.data_dir import DataDir, Secrets
 from argilla_admap.server.processes import Program
 from argilla_admap.server.runtime import Runtime, java
 
-__all__ = ["NAMES", "TITLES", "External", "Plan"]
+__all__ = ["NAMES", "TITLES", "ExternalServices", "Services", "argilla_answers", "elasticsearch_answers", "redis_answers"]
 
 #: In the order in which they are started; they are stopped in the reverse order.
 NAMES = ("redis", "elasticsearch", "server", "worker")
 TITLES = {"redis": "Redis", "elasticsearch": "Elasticsearch", "server": "Argilla", "worker": "the worker"}
 
-_INSIDE = Path(__file__).with_name("server_entry.py")
-# What a child may know of our environment. All else, keys of judges above all, stays with us.
-_PASSED = (
+# More than any of our services answers to the question whether it is ready.
+_MOST_BYTES = 1_000_000
+_ENTRY = Path(__file__).with_name("server_entry.py")
+# What a service inherits of our environment. All else, above all the keys of judges, stays with us.
+_INHERITED = (
     *("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
@@ -32,16 +38,16 @@ _PASSED = (
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class External:
-    """Addresses of parts that already run, from the environment; None where the part is ours."""
+class ExternalServices:
+    """Addresses of services that already run, from the environment; None where the service is ours."""
 
     elasticsearch: str | None = None
     redis: str | None = None
     database: str | None = None
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> External:
-        """Reads the three variables that argilla-server itself knows them by."""
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> ExternalServices:
+        """Reads argilla-server's own three variables."""
         return cls(
             elasticsearch=environment.get("ARGILLA_ELASTICSEARCH") or None,
             redis=environment.get("ARGILLA_REDIS_URL") or None,
@@ -50,20 +56,19 @@ class External:
 
     @property
     def names(self) -> list[str]:
-        """The parts that come from outside."""
+        """The services that come from outside."""
         return [name for name in ("elasticsearch", "redis", "database") if getattr(self, name)]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Plan:
-    """All that decides how the parts are started."""
+class Services:
+    """How the services of one server are started, and whether they are ready."""
 
-    home: Home
+    data_dir: DataDir
     secrets: Secrets
     ports: Mapping[str, int]
-    external: External
+    external: ExternalServices
     runtime: Runtime
-    _programs: dict[str, Program] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -83,38 +88,30 @@ class Plan:
 
     @property
     def names(self) -> list[str]:
-        """The parts that are ours to start."""
+        """The services that are ours to start."""
         return [name for name in NAMES if name not in self.external.names]
 
     def program(self, name: str) -> Program:
-        """How a part is started."""
+        """How a service is started."""
         if name == "redis":
             return self._redis()
         if name == "elasticsearch":
             return self._elasticsearch()
-        words = ["serve", str(self.ports["server"])] if name == "server" else ["work"]
+        # -I: neither the working directory nor PYTHONPATH may bring another module of the same name.
+        python = [str(self.runtime.python), "-I", str(_ENTRY)]
         environment = self._argilla_environment()
-        if name == "server":
-            environment |= {
-                "ADMAP_USERNAME": self.secrets.username,
-                "ADMAP_PASSWORD": self.secrets.password,
-                "ADMAP_API_KEY": self.secrets.api_key,
-                "ADMAP_WORKSPACE": self.secrets.workspace,
-            }
-        # -I: neither the folder that we are in nor PYTHONPATH may bring another module of the same name.
-        python = [str(self.runtime.python), "-I", str(_INSIDE), *words]
-        return Program(
-            name,
-            python,
-            environment,
-            _passed(),
-            self.home.log(name),
-            self.home.root,
-            version=importlib.metadata.version("argilla-admap"),
-        )
+        if name == "worker":
+            return self._program(name, [*python, "work"], environment)
+        environment |= {
+            "ADMAP_USERNAME": self.secrets.username,
+            "ADMAP_PASSWORD": self.secrets.password,
+            "ADMAP_API_KEY": self.secrets.api_key,
+            "ADMAP_WORKSPACE": self.secrets.workspace,
+        }
+        return self._program(name, [*python, "serve", str(self.ports["server"])], environment)
 
     def is_ready(self, name: str) -> bool:
-        """Whether a part answers now."""
+        """Whether a service answers now."""
         if name == "redis":
             return redis_answers(self.redis_url)
         if name == "elasticsearch":
@@ -122,28 +119,43 @@ class Plan:
         if name == "server":
             return argilla_answers(self.url, self.secrets.api_key)
         try:
-            return "admap: listening" in self.home.log(name).read_text(encoding="utf-8", errors="replace")
+            return "admap: listening" in self.data_dir.log(name).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return False
+
+    def _program(
+        self,
+        name: str,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        folder: Path | None = None,
+        stdin: str = "",
+    ) -> Program:
+        # C.UTF-8: Java reads the names of folders by it.
+        environment = {"TMPDIR": str(self.data_dir.temporary), "PYTHONUNBUFFERED": "1", "LC_ALL": "C.UTF-8", **environment}
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        # The entry is ours: a new version of it is started anew.
+        version = importlib.metadata.version("argilla-admap") if name in ("server", "worker") else ""
+        log = self.data_dir.log(name)
+        return Program(name, arguments, environment, inherited, log, folder or self.data_dir.root, stdin, version)
 
     def _redis(self) -> Program:
         lines = [
             "bind 127.0.0.1",
             f"port {self.ports['redis']}",
             f"requirepass {self.secrets.redis_password}",
-            # Jobs that wait outlive a stop; at most the last second of them is lost with the machine's power.
+            # Jobs that wait survive a stop; at most the last second of them is lost with the machine's power.
             "appendonly yes",
             "appendfsync everysec",
             'save ""',
             "daemonize no",
+            "",
         ]
         # By its input, so that no list of processes and no file shows the password.
-        words = ["redis-server", "-"]
-        given = "\n".join(lines) + "\n"
-        return Program("redis", words, self._environment(), _passed(), self.home.log("redis"), self.home.redis, given)
+        return self._program("redis", ["redis-server", "-"], {}, self.data_dir.redis, "\n".join(lines))
 
     def _elasticsearch(self) -> Program:
-        words = [
+        arguments = [
             java() or "java",
             "-Xms512m",
             "-Xmx512m",
@@ -151,24 +163,23 @@ class Plan:
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError",
-            f"-XX:ErrorFile={self.home.logs / 'elasticsearch-crash.log'}",
-            f"-Djava.io.tmpdir={self.home.temporary}",
+            f"-XX:ErrorFile={self.data_dir.logs / 'elasticsearch-crash.log'}",
+            f"-Djava.io.tmpdir={self.data_dir.temporary}",
             "-Dfile.encoding=UTF-8",
             "-cp",
             self.runtime.class_path or "",
             "org.elasticsearch.node.EmbeddedNode",
-            str(self.home.elasticsearch),
+            str(self.data_dir.elasticsearch),
             str(self.ports["elasticsearch"]),
         ]
-        environment = self._environment() | {"ADMAP_ENGINE_PASSWORD": self.secrets.engine_password}
-        return Program("elasticsearch", words, environment, _passed(), self.home.log("elasticsearch"), self.home.root)
+        return self._program("elasticsearch", arguments, {"ADMAP_ENGINE_PASSWORD": self.secrets.engine_password})
 
     def _argilla_environment(self) -> dict[str, str]:
-        # Relative to the folder in which the parts run: a path may hold characters that mean something in an address.
-        embedded = f"sqlite+aiosqlite:///{self.home.database.relative_to(self.home.root)}?check_same_thread=False"
-        return self._environment() | {
-            "ARGILLA_HOME_PATH": str(self.home.root),
-            "ARGILLA_DATABASE_URL": self.external.database or embedded,
+        # Relative to the working directory of the services: a path may hold characters that mean something in an address.
+        database = self.data_dir.database.relative_to(self.data_dir.root)
+        return {
+            "ARGILLA_HOME_PATH": str(self.data_dir.root),
+            "ARGILLA_DATABASE_URL": self.external.database or f"sqlite+aiosqlite:///{database}?check_same_thread=False",
             "ARGILLA_ELASTICSEARCH": self.elasticsearch_url,
             "ARGILLA_REDIS_URL": self.redis_url,
             "ARGILLA_AUTH_SECRET_KEY": self.secrets.session_key,
@@ -177,10 +188,54 @@ class Plan:
             "HF_HUB_DISABLE_TELEMETRY": "1",
         }
 
-    def _environment(self) -> dict[str, str]:
-        # C.UTF-8: Java reads the names of folders by it.
-        return {"TMPDIR": str(self.home.temporary), "PYTHONUNBUFFERED": "1", "LC_ALL": "C.UTF-8"}
+
+def argilla_answers(url: str, api_key: str, timeout: float = 5.0) -> bool:
+    """Whether Argilla serves at this address and knows this key."""
+    status, body = _get(f"{url}/api/v1/me", {"X-Argilla-Api-Key": api_key}, timeout)
+    return status == 200 and "username" in body
 
 
-def _passed() -> dict[str, str]:
-    return {name: os.environ[name] for name in _PASSED if name in os.environ}
+def elasticsearch_answers(url: str, timeout: float = 5.0) -> bool:
+    """Whether the engine at this address can be searched; the address may hold a user and a password."""
+    parts = urlsplit(url)
+    headers = {}
+    if parts.username:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    status, body = _get(url.rstrip("/") + "/_cluster/health?wait_for_status=yellow&timeout=1s", headers, timeout)
+    return status == 200 and body.get("timed_out") is False
+
+
+def redis_answers(url: str, timeout: float = 5.0) -> bool:
+    """Whether a Redis answers at this address (redis://[user:password@]host:port/...) and lets us in."""
+    parts = urlsplit(url)
+    commands = [["PING"]]
+    if parts.password:
+        user = [unquote(parts.username)] if parts.username else []
+        commands.insert(0, ["AUTH", *user, unquote(parts.password)])
+    try:
+        address = (parts.hostname or "127.0.0.1", parts.port or 6379)
+        with socket.create_connection(address, timeout=timeout) as connection:
+            answers = connection.makefile("rb")
+            for words in commands:
+                lines = [f"*{len(words)}", *(line for word in words for line in (f"${len(word.encode())}", word)), ""]
+                connection.sendall("\r\n".join(lines).encode())
+                answer = answers.readline(_MOST_BYTES)
+    except (OSError, ValueError):
+        return False
+    # While it still loads its file it says -LOADING.
+    return answer.startswith(b"+PONG")
+
+
+def _get(url: str, headers: dict[str, str], timeout: float) -> tuple[int, dict[str, object]]:
+    try:
+        parts = urlsplit(url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        # Not through a proxy: what we start is on loopback, and what is named in the environment is named in full.
+        with closing(kind(parts.hostname or "127.0.0.1", parts.port, timeout=timeout)) as connection:
+            connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""), headers=headers)
+            answer = connection.getresponse()
+            body = json.loads(answer.read(_MOST_BYTES) or b"{}")
+            return answer.status, body if isinstance(body, dict) else {}
+    except (OSError, http.client.HTTPException, ValueError, RecursionError):
+        return 0, {}

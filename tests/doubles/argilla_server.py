@@ -45,7 +45,7 @@ def argilla_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestSer
     """A running Argilla: url, api_key, username, password, data_dir."""
     kept = os.environ.get("ADMAP_TEST_SERVER_DIR")
     data_dir = Path(kept) if kept else tmp_path_factory.mktemp("argilla") / "server"
-    connection = (launcher.find(data_dir) if kept else None) or launcher.start(data_dir, progress=print)
+    connection = (launcher.find(data_dir) if kept else None) or launcher.start(data_dir, report=print)
     yield TestServer(connection.url, connection.api_key, connection.username, connection.password, data_dir)
     if not kept:
         launcher.stop(data_dir)

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from argilla_admap.server import launcher
-from argilla_admap.server.data_dir import Home
+from argilla_admap.server.data_dir import DataDir
 
 NAMES = ("elasticsearch", "redis", "server", "worker")
 
@@ -26,8 +26,8 @@ class Life:
     data_dir: Path
 
     @property
-    def home(self) -> Home:
-        return Home(self.data_dir)
+    def folder(self) -> DataDir:
+        return DataDir(self.data_dir)
 
     @property
     def pids(self) -> dict[str, int | None]:

@@ -12,7 +12,10 @@ from click.testing import CliRunner
 
 from argilla_admap.cli.machine.server_command import command
 from argilla_admap.server import launcher
+from argilla_admap.server.data_dir import DataDir, Secrets, ServerState
 from argilla_admap.server.launcher import Connection
+from argilla_admap.server.processes import Process
+from argilla_admap.server.services import NAMES, TITLES
 from tests.doubles.argilla_server import TestServer
 
 
@@ -43,13 +46,32 @@ def test_a_connection_that_is_printed_shows_no_secret() -> None:
     assert "the-password" not in shown
 
 
-def test_a_dry_run_names_the_parts_and_makes_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_names_the_services_and_makes_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "server"
     start = CliRunner().invoke(command, ["start", "--dry-run", "--json", "--data-dir", str(folder)])
     assert json.loads(start.output)["parts"] == ["elasticsearch", "redis", "server", "worker"]
     stop = CliRunner().invoke(command, ["stop", "--dry-run", "--data-dir", str(folder)])
     assert "would stop: nothing" in stop.output
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("external", [[], ["database"], ["elasticsearch", "redis"], ["elasticsearch", "redis", "database"]])
+@pytest.mark.parametrize("dead", ["server", "worker"])
+def test_a_server_of_which_a_service_is_dead_is_not_running_whatever_else_is_external(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, external: list[str], dead: str
+) -> None:
+    monkeypatch.setattr(launcher, "is_alive", lambda process: process.pid != 1)
+    monkeypatch.setattr(launcher, "argilla_answers", lambda *_words: True)
+    folder = DataDir(tmp_path)
+    folder.make()
+    folder.write_secrets(Secrets.generate())
+    names = [name for name in NAMES if name not in external]
+    processes = {name: Process(1 if name == dead else 2, 0, "boot", "") for name in names}
+    folder.write_state(ServerState({"server": 6900}, processes, external, ready=True))
+    found = launcher.status(tmp_path)
+    assert not found.running
+    assert found.url is None
+    assert found.problems == [f"{TITLES[dead]} does not run"]
 
 
 def test_a_dry_run_of_stop_stops_nothing(argilla_server: TestServer) -> None:

@@ -34,7 +34,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
 def half_migrated(life: Life) -> int:
     """A first start that was killed, with its server, in the middle of making the database; the bytes made so far."""
     starter = life.begin("start")
-    copy = life.home.database.with_name("argilla.db.migrating")
+    copy = life.folder.database.with_name("argilla.db.migrating")
     size = until(lambda: (made := size_of(copy)) > 20_000 and made)
     server = life.pids["server"]
     assert server is not None
@@ -90,7 +90,7 @@ def test_a_database_that_was_half_made_when_all_was_killed_is_made_whole(
     life: Life, half_migrated: int, two_starts: object
 ) -> None:
     assert half_migrated > 20_000
-    assert [path.name for path in life.home.database.parent.iterdir()] == ["argilla.db"]
+    assert [path.name for path in life.folder.database.parent.iterdir()] == ["argilla.db"]
 
 
 def test_the_page_the_version_and_the_owner_are_there(life: Life, two_starts: object) -> None:
@@ -141,19 +141,19 @@ def test_the_parts_listen_on_loopback_only(life: Life, two_starts: object) -> No
 def test_no_list_of_processes_and_no_log_shows_a_secret_and_no_part_knows_the_judges_key(
     life: Life, two_starts: object
 ) -> None:
-    secrets = life.home.secrets()
+    secrets = life.folder.secrets()
     assert secrets is not None
     hidden = [secrets.password, secrets.api_key, secrets.session_key, secrets.engine_password, secrets.redis_password]
     for pid in life.pids.values():
         words = Path(f"/proc/{pid}/cmdline").read_text()
         assert not [one for one in hidden if one in words]
         assert "sk-of-the-judge" not in Path(f"/proc/{pid}/environ").read_text()
-    for log in life.home.logs.iterdir():
+    for log in life.folder.logs.iterdir():
         assert not [one for one in hidden if one in log.read_text(errors="replace")], log
 
 
 def test_the_engine_and_the_queue_let_only_the_server_in(life: Life, two_starts: object) -> None:
-    ports = life.home.state().ports
+    ports = life.folder.state().ports
     assert httpx.get(f"http://127.0.0.1:{ports['elasticsearch']}/_cat/indices").status_code == 401
     assert httpx.get(f"http://127.0.0.1:{ports['elasticsearch']}/", auth=("admap", "guess")).status_code == 401
     with socket.create_connection(("127.0.0.1", ports["redis"])) as connection:
@@ -192,7 +192,7 @@ def test_a_start_repairs_a_server_of_which_one_part_was_killed_while_it_wrote(li
     found = launcher.status(life.data_dir)
     assert not found.running
     shown = life.command("status")
-    assert "does not run; mend it: admap server start" in shown.stderr
+    assert "does not run; repair it with `admap server start`" in shown.stderr
     done = life.command("start", "--json")
     assert done.returncode == 0, done.stderr
     after = json.loads(done.stdout)["pids"]
@@ -246,9 +246,9 @@ def test_after_a_stop_nothing_of_it_runs_and_nothing_is_found(life: Life, datase
 def test_a_stop_leaves_alone_a_process_that_got_the_pid_of_one_of_ours(life: Life, dataset: str) -> None:
     with subprocess.Popen(["sleep", "60"]) as stranger:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        state = json.loads(life.home.state_file.read_text())
+        state = json.loads(life.folder.state_file.read_text())
         state["processes"] = {"server": {"pid": stranger.pid, "started": 1, "boot": boot, "fingerprint": ""}}
-        life.home.state_file.write_text(json.dumps(state))
+        life.folder.state_file.write_text(json.dumps(state))
         assert launcher.find(life.data_dir) is None
         assert life.command("stop").returncode == 0
         assert stranger.poll() is None
@@ -262,19 +262,19 @@ def test_a_port_that_is_taken_is_refused_by_name(life: Life, dataset: str) -> No
         port = other.getsockname()[1]
         done = life.command("start", "--port", str(port))
     assert done.returncode == 2
-    assert f"--port {port} is taken by another program" in done.stderr
+    assert f"--port: {port} is taken by another program" in done.stderr
     with pytest.raises(InputError, match="not a port"):
         launcher.start(life.data_dir, port=0)
 
 
 def test_a_start_copes_with_a_taken_port_damaged_files_a_lost_index_and_lost_secrets_at_once(life: Life, dataset: str) -> None:
-    home = life.home
-    port = home.state().ports["server"]
-    before = home.secrets()
-    shutil.rmtree(home.elasticsearch / "data")
-    for part in (home.redis / "appendonlydir").glob("*.aof"):
+    folder = life.folder
+    port = folder.state().ports["server"]
+    before = folder.secrets()
+    shutil.rmtree(folder.elasticsearch / "data")
+    for part in (folder.redis / "appendonlydir").glob("*.aof"):
         part.write_bytes(b"\x00\xffnot a redis file" * 50)
-    home.secrets_file.write_text('{"username": "arg')
+    folder.secrets_file.write_text('{"username": "arg')
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", port))
@@ -284,8 +284,8 @@ def test_a_start_copes_with_a_taken_port_damaged_files_a_lost_index_and_lost_sec
         assert json.loads(done.stdout)["url"] != f"http://127.0.0.1:{port}"
     assert f"port {port} of the last start is taken by another program" in done.stderr
     assert "the files of Redis are damaged" in done.stderr
-    assert "made anew" in done.stderr
-    after = home.secrets()
+    assert "making a new one" in done.stderr
+    after = folder.secrets()
     assert before is not None
     assert after is not None
     assert after.api_key != before.api_key
@@ -294,8 +294,8 @@ def test_a_start_copes_with_a_taken_port_damaged_files_a_lost_index_and_lost_sec
 
 
 def test_an_engine_and_a_redis_that_already_run_are_used(life: Life, dataset: str, tmp_path: Path) -> None:
-    secrets = life.home.secrets()
-    ports = life.home.state().ports
+    secrets = life.folder.secrets()
+    ports = life.folder.state().ports
     assert secrets is not None
     other = Life(tmp_path / "other")
     given = {
@@ -314,7 +314,7 @@ def test_an_engine_and_a_redis_that_already_run_are_used(life: Life, dataset: st
         with other.http() as http:
             assert http.get("/api/v1/me").json()["username"].startswith("admap-")
         for name in ("elasticsearch", "redis"):
-            assert secrets.engine_password not in other.home.state_file.read_text(), name
+            assert secrets.engine_password not in other.folder.state_file.read_text(), name
         other.command("stop")
         refused = other.command("start")
         assert refused.returncode == 2
@@ -332,7 +332,7 @@ def test_an_address_at_which_nothing_answers_is_named(tmp_path: Path, name: str)
         scheme = "redis" if "REDIS" in name else "http"
         done = Life(tmp_path).command("start", **{name: f"{scheme}://user:geheim@127.0.0.1:{port}"})
     assert done.returncode == 1
-    assert f"in {name}" in done.stderr
+    assert f"answers at {name}" in done.stderr
     assert "geheim" not in done.stderr
 
 

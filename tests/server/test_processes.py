@@ -18,8 +18,8 @@ from argilla_admap.errors import ServerError
 from argilla_admap.server.processes import Process, Program, free_port, is_alive, is_free, launch, stop_all
 
 
-def program(folder: Path, *words: str, given: str = "", environment: dict[str, str] | None = None) -> Program:
-    return Program("a test", words, environment or {}, {"PATH": os.environ["PATH"]}, folder / "log", folder, given)
+def program(folder: Path, *words: str, stdin: str = "", environment: dict[str, str] | None = None) -> Program:
+    return Program("a test", words, environment or {}, {"PATH": os.environ["PATH"]}, folder / "log", folder, stdin)
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ def test_a_starter_that_dies_before_it_has_written_the_process_down_leaves_none(
     assert not (tmp_path / "ran").exists()
 
 
-def test_what_is_given_reaches_the_program_and_the_words_do_not_show_it(tmp_path: Path) -> None:
-    process = launch(program(tmp_path, "sh", "-c", "cat > got; sleep 60", given="requirepass hidden\n"), lambda _process: None)
+def test_the_input_reaches_the_program_and_the_list_of_processes_does_not_show_it(tmp_path: Path) -> None:
+    process = launch(program(tmp_path, "sh", "-c", "cat > got; sleep 60", stdin="requirepass hidden\n"), lambda _process: None)
     wait_for(lambda: (tmp_path / "got").exists() and (tmp_path / "got").read_text() == "requirepass hidden\n")
     assert "hidden" not in Path(f"/proc/{process.pid}/cmdline").read_text()
     stop_all([process])
@@ -120,7 +120,7 @@ def test_a_folder_that_is_absent_is_an_error_with_its_name(tmp_path: Path) -> No
 
 def test_another_shell_gives_the_same_fingerprint_and_another_setting_does_not(tmp_path: Path) -> None:
     one = program(tmp_path, "true", environment={"PORT": "1"})
-    assert one.fingerprint() == dataclasses.replace(one, passed={"PATH": "/elsewhere"}).fingerprint()
+    assert one.fingerprint() == dataclasses.replace(one, inherited={"PATH": "/elsewhere"}).fingerprint()
     assert one.fingerprint() != dataclasses.replace(one, environment={"PORT": "2"}).fingerprint()
 
 

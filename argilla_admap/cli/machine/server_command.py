@@ -1,4 +1,4 @@
-"""`admap server`: an Argilla of one's own."""
+"""`admap server`: an embedded Argilla."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def env(data_dir: str | None, as_json: bool) -> None:
 
     found = launcher.find(data_dir)
     if found is None:
-        raise ServerError(f"no server runs in {launcher.status(data_dir).data_dir}; start it: admap server start")
+        raise ServerError(f"no server runs in {launcher.status(data_dir).data_dir}", hint="start it with `admap server start`")
     values = {
         "ARGILLA_API_URL": found.url,
         "ARGILLA_API_KEY": found.api_key,
@@ -110,20 +110,20 @@ def env(data_dir: str | None, as_json: bool) -> None:
 
 
 def _plan(found: Any, as_json: bool, does: str) -> None:
-    """What ``--dry-run`` answers: the server as it stands, the parts that would be started or stopped, and what that lacks."""
+    """The answer of ``--dry-run``: the server as it stands, what would be started or stopped, and what is missing."""
     from argilla_admap.server.runtime import missing_packages
 
     stops = does == "would stop"
-    parts = [name for name, pid in found.pids.items() if name not in found.external and (pid is not None) == stops]
-    missing = {} if stops else missing_packages("elasticsearch" in parts, "redis" in parts)
+    services = [name for name, pid in found.pids.items() if name not in found.external and (pid is not None) == stops]
+    missing = {} if stops else missing_packages("elasticsearch" in services, "redis" in services)
     lacking = ", ".join(f"{program} (Debian package {package})" for program, package in missing.items())
 
     def show() -> None:
-        click.echo(f"{does}: {', '.join(parts) if parts else 'nothing'}; folder {found.data_dir}")
+        click.echo(f"{does}: {', '.join(services) if services else 'nothing'}; folder {found.data_dir}")
         if lacking:
-            click.echo(f"lacking: {lacking}")
+            click.echo(f"missing: {lacking}")
 
-    emit(dataclasses.asdict(found) | {"parts": parts, "missing": missing}, as_json, show)
+    emit(dataclasses.asdict(found) | {"parts": services, "missing": missing}, as_json, show)
 
 
 def _show_connection(connection: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from argilla_admap.server.data_dir import Home
+from argilla_admap.server.data_dir import DataDir
 
 
 @pytest.fixture
@@ -117,10 +117,10 @@ def test_the_worker_recomputes_the_statuses_when_fewer_answers_are_enough(datase
 @pytest.fixture
 def engine(argilla_server: Any) -> Iterator[httpx.Client]:
     """The engine itself, with the password of the server's folder."""
-    home = Home(argilla_server.data_dir)
-    secrets = home.secrets()
+    folder = DataDir(argilla_server.data_dir)
+    secrets = folder.secrets()
     assert secrets is not None
-    url = f"http://127.0.0.1:{home.state().ports['elasticsearch']}"
+    url = f"http://127.0.0.1:{folder.state().ports['elasticsearch']}"
     with httpx.Client(base_url=url, auth=("admap", secrets.engine_password), timeout=30) as client:
         yield client
 
