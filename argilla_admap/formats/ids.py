@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from argilla_admap.formats.format import Draft
+import orjson
+
+from argilla_admap.formats.format import Chosen, Copy, Draft, Path, Row, RowError, Swap, TieCannotBeSaid
+from argilla_admap.formats.values import at
 from argilla_admap.records import content_id
 
-__all__ = ["HashSet", "Identities", "Named", "safe_id"]
+__all__ = ["Identities", "Identity", "canonical", "safe_id", "without_label"]
 
 #: Longer ids are cut: some databases index no more.
 _LONGEST = 200
-_MASK = 2**64 - 1
 # Control characters, line and paragraph separators, and the marks that turn the direction of text.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
@@ -42,66 +45,59 @@ def _digest(*parts: str) -> str:
     return digest.hexdigest()
 
 
-class HashSet:
-    """A set of non-zero 64-bit numbers in about 16 bytes each: a tenth of what Python's own takes.
+def canonical(value: object) -> str:
+    """The value as JSON, the same for equal values; what JSON has no word for as its Python text."""
+    try:
+        return orjson.dumps(value, default=repr, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        # Lone surrogates, and whole numbers of more than 64 bits.
+        return json.dumps(value, default=repr, sort_keys=True)
 
-    The numbers must be hashes: their low bits choose the place.
+
+def without_label(rows: Sequence[Row], draft: Draft, chosen: Chosen) -> str:
+    """All that the record's rows hold but its label, as JSON: the same before and after any correction of the label.
+
+    The label is what the format's corrections write. Two values that a correction exchanges count without their order.
     """
+    k = len(draft.completions)
+    written: set[Path] = set()
+    exchanged: set[tuple[Path, ...]] = set()
+    # Of three orders, one at least changes each rating, and each way round of a pair is among them.
+    for ratings in (range(1, k + 1), range(k, 0, -1), range(k + 1, 2 * k + 1)):
+        try:
+            edits = chosen.format.correct(rows, draft, [float(rating) for rating in ratings], chosen.fields)
+        except (TieCannotBeSaid, RowError):
+            continue
+        for number, mine in enumerate(edits):
+            for edit in mine:
+                if isinstance(edit, Swap):
+                    exchanged.add(tuple(sorted(((number, *edit.first), (number, *edit.second)), key=repr)))
+                else:
+                    written.add((number, *(edit.target if isinstance(edit, Copy) else edit.path)))
+    label = written | {path for pair in exchanged for path in pair}
 
-    def __init__(self) -> None:
-        self._places = array("Q", bytes(8 * 1024))
-        self._count = 0
+    def leaves(value: object, path: Path) -> Iterator[tuple[Path, Any]]:
+        if path in label:
+            return
+        if isinstance(value, Mapping) or (isinstance(value, Sequence) and not isinstance(value, str)):
+            for step, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+                yield from leaves(inner, (*path, step))
+        elif not any(place[: len(path)] == path for place in label):
+            yield path, value
 
-    def __len__(self) -> int:
-        return self._count
-
-    def __contains__(self, value: int) -> bool:
-        places = self._places
-        mask = len(places) - 1
-        at = value & mask
-        while places[at]:
-            if places[at] == value:
-                return True
-            at = (at + 1) & mask
-        return False
-
-    def add(self, value: int) -> bool:
-        """Adds the number; True where it was not there."""
-        places = self._places
-        mask = len(places) - 1
-        at = value & mask
-        while places[at]:
-            if places[at] == value:
-                return False
-            at = (at + 1) & mask
-        places[at] = value
-        self._count += 1
-        if self._count * 3 > len(places) * 2:
-            self._grow()
-        return True
-
-    def _grow(self) -> None:
-        old = self._places
-        places = array("Q", bytes(16 * len(old)))
-        mask = len(places) - 1
-        for value in old:
-            if value:
-                at = value & mask
-                while places[at]:
-                    at = (at + 1) & mask
-                places[at] = value
-        self._places = places
+    sides = [sorted(canonical(at(rows, path)) for path in pair) for pair in sorted(exchanged, key=repr)]
+    return canonical([list(leaves(rows, ())), sides])
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A draft's final id, and what it turned out to be.
+class Identity:
+    """A record's final id, and what the record turned out to be.
 
     Attributes:
         id: unique, except that an exact duplicate has the id of its first.
-        duplicate: same id, texts and label as an earlier record.
+        duplicate: its rows are those of an earlier record.
         contradicts: same texts as an earlier record with another label, whatever their order.
-        shared: the data's id was an earlier record's of other texts, so that this one has a suffix.
+        shared: the data's id was an earlier record's, so that this one has a suffix.
     """
 
     id: str
@@ -113,48 +109,54 @@ class Named:
 class Identities:
     """Gives each record of one pass its id.
 
-    An id that is taken gets a suffix of ten hex digits: a hash of the record's own texts, and of its label too where the texts
-    are those of an earlier record. Neither the place in the file, nor the correction of a label whose texts are in the data
-    once, changes it. The memory is about 16 bytes a hash, four hashes a record.
+    An id that is taken gets a suffix of ten hex digits: a hash of the record's own texts; where those are the first's too, of
+    the texts and all else in its rows but the label. Neither the place in the file nor a corrected label changes it. Only
+    where nothing but the label differs does the label count too.
+
+    Memory: about 300 bytes a record, in Python's hashes, which are fast and never leave this pass.
     """
 
     def __init__(self) -> None:
-        self._ids = HashSet()
-        self._texts = HashSet()
-        self._labelled = HashSet()
-        self._exact = HashSet()
+        #: Hash of an id -> hash of the texts of the record that has it.
+        self._texts_of: dict[int, int] = {}
+        #: Of an id and the rows that have it.
+        self._seen: set[int] = set()
+        #: Hash of texts -> hash of the label that they had first.
+        self._labels: dict[int, int] = {}
 
-    def name(self, draft: Draft) -> Named:
-        """The draft's id. Called once for each record, in the order of the data."""
+    def name(self, draft: Draft, rows: str, unlabelled: Callable[[], str]) -> Identity:
+        """The record's id. Called once for each record, in the order of the data.
+
+        Args:
+            draft: the record.
+            rows: all that its rows hold, the same for rows that are equal (`canonical`).
+            unlabelled: the same without the label (`without_label`); only called for an id that is taken.
+        """
         wanted = content_id(draft.prompt, draft.completions) if draft.id is None else safe_id(draft.id)
         ratings = draft.ratings or (None,) * len(draft.completions)
-        # Python's own hashes are fast, and nothing of them leaves this pass. As numbers, -1 and -2 would have the same.
-        exact = hash((wanted, draft.prompt, draft.completions, repr(ratings))) & _MASK or 1
-        # A pair says the same whichever side comes first, so contradictions are sought without regard to the order.
+        # A pair says the same whichever side comes first, so contradictions are sought without regard to the order. Ratings
+        # are compared as text: Python hashes the numbers -1 and -2 alike.
         pairs = sorted(zip(draft.completions, map(repr, ratings), strict=True))
-        texts = hash((draft.prompt, *(text for text, _ in pairs))) & _MASK or 1
-        labelled = hash((texts, *(rating for _, rating in pairs))) & _MASK or 1
-        if self._ids.add(hash(wanted) & _MASK or 1):
-            self._exact.add(exact)
-            return Named(wanted, contradicts=self._contradicts(texts, labelled))
-        ids = [wanted, *_suffixed(wanted, draft, pairs)]
-        for level, candidate in enumerate(ids):
-            if (exact ^ level) in self._exact:
-                return Named(candidate, duplicate=True)
-        # The last is of all that tells the record from a duplicate, so it is free.
-        level, candidate = next((n, c) for n, c in enumerate(ids) if n == 3 or (n and self._ids.add(hash(c) & _MASK or 1)))
-        self._exact.add(exact ^ level)
-        contradicts = self._contradicts(texts, labelled)
-        return Named(candidate, contradicts=contradicts, shared=not contradicts)
+        texts = hash((draft.prompt, *(text for text, _ in pairs)))
+        label = hash(tuple(pairs))
 
-    def _contradicts(self, texts: int, labelled: int) -> bool:
-        new_label = self._labelled.add(labelled)
-        return not self._texts.add(texts) and new_label
+        def suffixed() -> Iterator[str]:
+            yield wanted
+            parts = [draft.prompt, *(text for text, _ in pairs)]
+            if self._texts_of[hash(wanted)] != texts:
+                yield f"{wanted}-{_digest(*parts)}"
+            parts.append(unlabelled())
+            yield f"{wanted}-{_digest(*parts)}"
+            yield f"{wanted}-{_digest(*parts, *(rating for _, rating in pairs))}"
+            yield f"{wanted}-{_digest(wanted, rows)}"
 
-
-def _suffixed(wanted: str, draft: Draft, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """The id with hashes of the texts in any order; of these and the label; of the texts in their order and the label."""
-    texts = [draft.prompt, *(text for text, _ in pairs)]
-    yield f"{wanted}-{_digest(*texts)}"
-    yield f"{wanted}-{_digest(*texts, *(rating for _, rating in pairs))}"
-    yield f"{wanted}-{_digest(draft.prompt, *draft.completions, repr(draft.ratings))}"
+        for candidate in suffixed():
+            exact = hash((candidate, rows))
+            if exact in self._seen:
+                return Identity(candidate, duplicate=True)
+            if hash(candidate) not in self._texts_of:
+                break
+        self._texts_of[hash(candidate)] = texts
+        self._seen.add(exact)
+        contradicts = self._labels.setdefault(texts, label) != label
+        return Identity(candidate, contradicts=contradicts, shared=candidate != wanted and not contradicts)

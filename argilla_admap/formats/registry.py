@@ -2,74 +2,80 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import json
 import os
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.containers.opening import Numbered, Shard
-from argilla_admap.formats.containers.shards import open_source
+from argilla_admap.formats import layouts
+from argilla_admap.formats.containers.csv_text import CsvShard
+from argilla_admap.formats.containers.shard import NumberedRow, Shard, TextShard
+from argilla_admap.formats.containers.sources import open_source
 from argilla_admap.formats.format import Chosen, Draft, FieldNames, Format, Row, RowError, RowFormat
-from argilla_admap.formats.ids import Identities
-from argilla_admap.formats.layouts.chats import HhRlhf, Messages, ShareGpt, UltraFeedbackBinarized
-from argilla_admap.formats.layouts.generations import ByFields, Distilabel, OwnTable
-from argilla_admap.formats.layouts.grouped import HelpSteer2, Kto
-from argilla_admap.formats.layouts.pairs import (
-    Alpaca,
-    ArgillaBinarized,
-    Orca,
-    Trl,
-    TrlImplicit,
-)
-from argilla_admap.formats.layouts.plain import Completions, Nectar, Plain, UltraFeedback
-from argilla_admap.formats.layouts.verdicts import Arena, HelpSteer3, Versus
-from argilla_admap.formats.values import shorten
-from argilla_admap.formats.writing import WriteReport, write
+from argilla_admap.formats.ids import Identities, canonical, without_label
+from argilla_admap.formats.values import kind, shorten
 from argilla_admap.records import PREFERENCE_SCHEMA, Record, printable, records_to_batch
 from argilla_admap.tables import BATCH_ROWS, RecordStream
 
 __all__ = [
     "FORMATS",
     "CheckedRecords",
-    "Entry",
     "FieldNames",
     "Preferences",
     "ReadReport",
-    "WriteReport",
-    "entries",
+    "RecordRows",
     "read",
     "recognise",
-    "write",
+    "record_rows",
 ]
 
-#: In the order in which they are tried: the one that asks for more comes first.
-FORMATS: tuple[Format, ...] = (
-    Plain(),
-    OwnTable(),
-    UltraFeedback(),
-    Completions(),
-    Nectar(),
-    Arena(),
-    HelpSteer3(),
-    ArgillaBinarized(),
-    ShareGpt(),
-    UltraFeedbackBinarized(),
-    Messages(),
-    Orca(),
-    Distilabel(),
-    Trl(),
-    Alpaca(),
-    HhRlhf(),
-    TrlImplicit(),
-    HelpSteer2(),
-    Versus(),
-    Kto(),
-    ByFields(),
+#: Where a row fits several formats, the one that asks for more is taken: it stands first. A format that is not listed here is
+#: tried after these and before `fields`.
+_ORDER = (
+    "plain",
+    "columns",
+    "ultrafeedback",
+    "completions",
+    "nectar",
+    "arena",
+    "helpsteer3",
+    "argilla_binarized",
+    "sharegpt",
+    "ultrafeedback_binarized",
+    "trl-messages",
+    "orca",
+    "distilabel",
+    "trl",
+    "alpaca",
+    "hh-rlhf",
+    "trl-implicit",
+    "helpsteer2",
+    "versus",
+    "kto",
 )
+_BY_HAND = "fields"
+
+
+def _found_formats() -> tuple[Format, ...]:
+    """One of each format that a module of `layouts` defines, in the order in which they are tried."""
+    modules = [importlib.import_module(m.name) for m in pkgutil.iter_modules(layouts.__path__, f"{layouts.__name__}.")]
+    classes = [v for m in modules for v in vars(m).values() if inspect.isclass(v) and v.__module__ == m.__name__]
+    found = [v() for v in classes if issubclass(v, Format) and not inspect.isabstract(v)]
+    ranks = {name: rank for rank, name in enumerate((*_ORDER, "", _BY_HAND))}
+    return tuple(sorted(found, key=lambda one: ranks.get(one.name, ranks[""])))
+
+
+FORMATS: tuple[Format, ...] = _found_formats()
 _SAMPLE = 32
 _SHOWN = 20
 #: A batch ends before its texts take more.
@@ -85,9 +91,10 @@ class ReadReport:
         records: records that were yielded.
         skipped: rows that could not be used.
         skipped_examples: the first 20 of them: place, value, what was expected.
-        duplicates: records with the id, texts and label of an earlier one; yielded once.
+        duplicates: records whose rows are those of an earlier one, as a whole; yielded once.
         contradictions: records with the texts of an earlier one and another label; both are yielded.
-        shared_ids: records whose id was taken by one of other texts; yielded with a suffix to the id.
+        shared_ids: records with the id of an earlier one, or without an id and with its texts, that differ from it elsewhere;
+            yielded with a suffix to the id.
     """
 
     rows: int = 0
@@ -114,7 +121,8 @@ class ReadReport:
             )
         if self.shared_ids:
             lines.append(
-                f"{_count(self.shared_ids, 'record')} with the id of an earlier one of other texts; the id got a suffix"
+                f"{_count(self.shared_ids, 'record')} with the id or the texts of an earlier one, and a difference elsewhere; "
+                "the id got a suffix"
             )
         return lines
 
@@ -123,14 +131,19 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
-class Entry(NamedTuple):
+class RecordRows(NamedTuple):
     """One record of a pass, with the rows that hold it."""
 
     shard: Shard
-    rows: tuple[Numbered, ...]
+    rows: tuple[NumberedRow, ...]
     draft: Draft
     id: str
     duplicate: bool
+
+    @property
+    def values(self) -> list[Row]:
+        """The rows' values."""
+        return [row.value or {} for row in self.rows]
 
 
 class CheckedRecords(RecordStream, ABC):
@@ -190,7 +203,7 @@ class Preferences(CheckedRecords):
     def records(self) -> Iterator[Record]:
         """A new pass, one record at a time. Raises InputError at the first bad row, or where there is no record at all."""
         report = self.report = ReadReport()
-        for entry in entries(self._shards, self.format, on_error=self._on_error, report=report):
+        for entry in record_rows(self._shards, self.format, on_error=self._on_error, report=report):
             if entry.duplicate:
                 continue
             report.records += 1
@@ -239,16 +252,16 @@ def read(
             ``hf:ORG/NAME[:SPLIT]``, or ``-`` for JSON Lines on standard input.
         format: the format's name, where it should not be recognised.
         fields: names of fields, where they should not be guessed.
-        on_error: what a bad row does: ``stop`` raises InputError, ``skip`` counts it in the report and goes on.
+        on_error: what to do with a bad row: ``stop`` raises InputError, ``skip`` counts it in the report and goes on.
         limit: at most so many records.
 
     Raises:
         InputError: the source is absent, empty, cut or damaged, or of no known format. Bad rows raise it on the way.
     """
     if on_error not in ("stop", "skip"):
-        raise InputError(f"on_error is {on_error!r}, expected 'stop' or 'skip'")
+        raise InputError(f"{on_error!r} is neither 'stop' nor 'skip'", option="on_error")
     if limit is not None and limit < 1:
-        raise InputError(f"the limit is {limit}, expected 1 or more")
+        raise InputError(f"{limit} is not 1 or more", option="limit")
     shards = open_source(source, whole=limit is None)
     chosen = recognise(shards, format, fields or FieldNames(), on_error)
     return Preferences(shards, chosen, name=os.fspath(source), on_error=on_error, limit=limit)
@@ -267,7 +280,7 @@ def recognise(shards: Sequence[Shard], name: str | None, fields: FieldNames, on_
             if value is None:
                 bad.append(f"{shard.where(number)}: {problem}")
                 if on_error == "stop":
-                    raise InputError(_bad(bad[0]))
+                    raise _bad(bad[0])
             else:
                 sample.append(value)
             if len(sample) == _SAMPLE or len(bad) > 1000:
@@ -277,14 +290,18 @@ def recognise(shards: Sequence[Shard], name: str | None, fields: FieldNames, on_
     where = shards[0].name
     if not sample:
         raise InputError(f"{where}: no row can be read; the first: {bad[0]}" if bad else f"{where}: there are no rows")
-    if name is None and fields.says_the_texts:
-        name = ByFields.name
-    elif fields.says_the_texts and _plain(name or "") != ByFields.name:
-        raise InputError(f"--format {name} knows its fields; leave it out, or the names of the texts' fields")
+    if fields.says_the_texts:
+        if name is not None and _plain(name) != _BY_HAND:
+            raise InputError(
+                f"the format {name} knows its fields", hint="leave it out, or the names of the texts' fields", option="format"
+            )
+        name = _BY_HAND
     if name is not None:
         by_name = {_plain(f.name): f for f in FORMATS}
         if _plain(name) not in by_name:
-            raise InputError(f"there is no format {name!r}; choose one of {', '.join(f.name for f in FORMATS)}")
+            raise InputError(
+                f"there is no format {name!r}", hint=f"choose one of {', '.join(f.name for f in FORMATS)}", option="format"
+            )
         chosen = by_name[_plain(name)]
     else:
         fits = [[f.fits(row) for row in sample] for f in FORMATS]
@@ -292,7 +309,7 @@ def recognise(shards: Sequence[Shard], name: str | None, fields: FieldNames, on_
         # and of its formats the one that asks for more.
         best = max(fits, key=lambda fitting: (sum(fitting), fitting))
         if not any(best):
-            raise InputError(_unknown(where, sample))
+            raise _unknown(shards[0], sample)
         chosen = FORMATS[fits.index(best)]
     fitting = [row for row in sample if chosen.fits(row)]
     return Chosen(chosen, chosen.settle(fitting or sample, fields))
@@ -302,27 +319,63 @@ def _plain(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def _unknown(where: str, sample: Sequence[Row]) -> str:
-    names = dict.fromkeys(str(n) for row in sample for n in row)
-    seen = ", ".join(shorten(n)[1:-1] for n in list(names)[:30]) or "none"
-    inner = [n for n, v in sample[0].items() if isinstance(v, list) and v and isinstance(v[0], dict)]
-    if len(sample) == 1 and len(inner) == 1:
-        return (
-            f"{where}: is one object, whose fields are {seen}; its rows seem to be in {inner[0]!r}: "
-            f"take them out, for example with `jq -c '.[\"{inner[0]}\"][]'`, into a .jsonl file"
+def _unknown(shard: Shard, sample: Sequence[Row]) -> InputError:
+    """The error for rows that fit no format: with what they hold, and where it can be told, a command that makes rows of it."""
+    first = sample[0]
+    kinds = {str(name): kind(value) for row in reversed(sample) for name, value in row.items()}
+    seen = ", ".join(f"{shorten(name)[1:-1]}: {what}" for name, what in list(kinds.items())[:30]) or "none"
+    if isinstance(shard, CsvShard) and any(name != name.strip() for name in kinds):
+        return InputError(
+            f"{shard.name}: the header's names have spaces around them ({', '.join(map(repr, kinds))})",
+            hint=f"take them away with `{shard.through(_TRIM, suffix='.trimmed')}`",
         )
-    return (
-        f"{where}: the format is not recognised from its fields ({seen}); say which they are, for example "
-        "--prompt-field NAME --chosen-field NAME --rejected-field NAME, or --completion-field NAME --rating-field NAME, "
-        "or choose a format with --format"
+    if len(sample) == 1 and isinstance(shard, TextShard):
+        what, program = _rows_within(first)
+        if program:
+            command = shard.through(f"jq -c '{program}'", extension=".jsonl")
+            return InputError(f"{shard.name}: is one object with {what} ({seen})", hint=f"take them out with `{command}`")
+    return InputError(
+        f"{shard.name}: the format is not recognised from its fields ({seen})",
+        hint="say which they are with `prompt_field`, `chosen_field` and `rejected_field`, or with `prompt_field`, "
+        "`completion_field` (repeated) and `rating_field`; or choose a format with `format`",
     )
 
 
-def _bad(message: str) -> str:
-    return f"{message}. Correct the row, or pass over bad rows with --on-error skip"
+_TRIM = (
+    'python3 -c \'import csv, io, sys; rows = csv.reader(io.TextIOWrapper(sys.stdin.buffer, "utf-8", newline=""), '
+    'skipinitialspace=True); csv.writer(io.TextIOWrapper(sys.stdout.buffer, "utf-8", newline="")).writerows('
+    "[cell.strip() for cell in row] if n == 0 else row for n, row in enumerate(rows))'"
+)
 
 
-def entries(shards: Sequence[Shard], chosen: Chosen, *, on_error: str, report: ReadReport) -> Iterator[Entry]:
+def _rows_within(table: Row) -> tuple[str, str]:
+    """How rows stand in one JSON object, and the program for `jq` that takes them out; two empty texts where none are seen."""
+    lists = {name: v for name, v in table.items() if isinstance(v, list) and v and all(isinstance(item, dict) for item in v)}
+    if "rows" in lists and all(isinstance(item.get("row"), dict) for item in lists["rows"]):
+        return "the rows of a data set's viewer in `rows`", ".rows[].row"
+    if len(lists) == 1:
+        (name,) = lists
+        return f"its rows in {name!r}", f".[{json.dumps(name)}][]"
+    if lists and len(lists) == len(table):
+        return f"lists of rows, one for each of {', '.join(lists)}", ".[][]"
+    if {"columns", "data"} <= set(table):
+        return "the columns and rows of pandas", ".columns as $c | .data[] | [$c, .] | transpose | map({(.[0]): .[1]}) | add"
+    inner = [set(value) for value in table.values() if isinstance(value, dict)]
+    if len(inner) != len(table) or not inner[0] or any(keys != inner[0] for keys in inner):
+        return "", ""
+    if all(key.isdigit() for key in inner[0]):
+        return (
+            "a column of pandas in each field",
+            ". as $t | (.[keys_unsorted[0]] | keys_unsorted[]) as $k | $t | map_values(.[$k])",
+        )
+    return "a row in each field", "to_entries[] | {id: .key} + .value"
+
+
+def _bad(message: str) -> InputError:
+    return InputError(message, hint="correct the row, or pass over bad rows with `on_error` skip")
+
+
+def record_rows(shards: Sequence[Shard], chosen: Chosen, *, on_error: str, report: ReadReport) -> Iterator[RecordRows]:
     """One pass over all rows, as records with their ids, duplicates too. Both reading and writing back go through here.
 
     Raises:
@@ -333,44 +386,37 @@ def entries(shards: Sequence[Shard], chosen: Chosen, *, on_error: str, report: R
         for rows in _groups(shard, chosen.format):
             report.rows += len(rows)
             problem = rows[0].problem
+            values = [row.value or {} for row in rows]
             if problem is None:
                 try:
-                    draft = chosen.format.parse([row.value or {} for row in rows], chosen.fields)
+                    draft = chosen.format.parse(values, chosen.fields)
                 except RowError as exc:
                     problem = str(exc)
             if problem is not None:
                 message = f"{shard.where(rows[0].number)}: {problem}"
                 if on_error == "stop":
-                    raise InputError(_bad(message))
+                    raise _bad(message)
                 report.skipped += len(rows)
                 if len(report.skipped_examples) < _SHOWN:
                     report.skipped_examples.append(message)
                 continue
-            named = identities.name(draft)
+            named = identities.name(draft, canonical(values), partial(without_label, values, draft, chosen))
             report.duplicates += named.duplicate
             report.contradictions += named.contradicts
             report.shared_ids += named.shared
-            yield Entry(shard, rows, draft, named.id, named.duplicate)
+            yield RecordRows(shard, rows, draft, named.id, named.duplicate)
 
 
-def _groups(shard: Shard, format: Format) -> Iterator[tuple[Numbered, ...]]:
+def _groups(shard: Shard, format: Format) -> Iterator[tuple[NumberedRow, ...]]:
     """Rows of one key that follow each other, together; all others alone."""
     if isinstance(format, RowFormat):
         for row in shard.rows():
             yield (row,)
         return
-    group: list[Numbered] = []
-    group_key: Any = None
-    for row in shard.rows():
-        key = None if row.value is None else format.group_key(row.value)
-        if key is None or key != group_key:
-            if group:
-                yield tuple(group)
-            group = []
-        group_key = key
-        group.append(row)
-        if key is None:
-            yield tuple(group)
-            group = []
-    if group:
+
+    def key(row: NumberedRow) -> object:
+        found = None if row.value is None else format.group_key(row.value)
+        return object() if found is None else found
+
+    for _, group in groupby(shard.rows(), key):
         yield tuple(group)

@@ -28,12 +28,16 @@ def read_vectors(path: Path, ids: Sequence[str]) -> npt.NDArray[np.float64]:
         InputError: absent, of another shape, or no id fits.
     """
     if not path.is_file():
-        raise InputError(f"--embeddings {path}: there is no such file; {_HOW}")
+        raise _unusable(path, "there is no such file")
     if path.suffix == ".npy":
         return _from_numpy(path, len(ids))
     if path.suffix == ".parquet":
         return _from_parquet(path, ids)
-    raise InputError(f"--embeddings {path}: {_HOW}")
+    raise _unusable(path, "its extension is neither .npy nor .parquet")
+
+
+def _unusable(path: Path, problem: str) -> InputError:
+    return InputError(f"{path}: {problem}", hint=_HOW, option="embeddings")
 
 
 def _from_numpy(path: Path, n: int) -> npt.NDArray[np.float64]:
@@ -41,13 +45,11 @@ def _from_numpy(path: Path, n: int) -> npt.NDArray[np.float64]:
         # No pickles: an array of objects could run code.
         values: Any = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as exc:
-        raise InputError(f"--embeddings {path}: not an array of numbers ({exc}); {_HOW}") from exc
+        raise _unusable(path, f"not an array of numbers ({exc})") from exc
     if getattr(values, "ndim", 0) != 2 or values.dtype.kind not in "fiu":
-        raise InputError(f"--embeddings {path}: expected numbers of shape (records, dimensions); {_HOW}")
+        raise _unusable(path, "expected numbers of shape (records, dimensions)")
     if len(values) != n:
-        raise InputError(
-            f"--embeddings {path}: {len(values):,} rows for a map of {n:,} records; {_HOW} (a .parquet is matched by id)"
-        )
+        raise _unusable(path, f"{len(values):,} rows for a map of {n:,} records")
     return np.asarray(values, dtype=np.float64)
 
 
@@ -55,24 +57,22 @@ def _from_parquet(path: Path, ids: Sequence[str]) -> npt.NDArray[np.float64]:
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as exc:
-        raise InputError(f"--embeddings {path}: not a Parquet file ({exc}); {_HOW}") from exc
+        raise _unusable(path, f"not a Parquet file ({exc})") from exc
     lists = [f.name for f in table.schema if pa.types.is_list(f.type) or pa.types.is_fixed_size_list(f.type)]
     name = "embedding" if "embedding" in lists else lists[0] if len(lists) == 1 else None
     if "id" not in table.schema.names or name is None:
-        raise InputError(f"--embeddings {path}: has the columns {', '.join(table.schema.names)}; {_HOW}")
+        raise _unusable(path, f"has the columns {', '.join(table.schema.names)}")
     column: Any = table.column(name).combine_chunks()
     present = np.flatnonzero(np.asarray(column.is_valid()))
     kept: Any = column.take(present)
     flat = np.asarray(kept.flatten(), dtype=np.float64)
     width = len(flat) // len(present) if len(present) else 0
     if not width or any(len(vector) != width for vector in kept.slice(0, 1000)) or len(flat) != width * len(present):
-        raise InputError(f"--embeddings {path}: the vectors of `{name}` are empty or of different lengths; {_HOW}")
+        raise _unusable(path, f"the vectors of `{name}` are empty or of different lengths")
     places = {id_: row for row, id_ in enumerate(table.column("id").take(present).cast(pa.string()).to_pylist())}
     rows = np.array([places.get(id_, -1) for id_ in ids], np.int64)
     if not (rows >= 0).any():
-        raise InputError(
-            f"--embeddings {path}: none of its {len(places):,} ids is an id of the map; are both of the same data?"
-        )
+        raise _unusable(path, f"none of its {len(places):,} ids is an id of the map, as if it were of other data")
     vectors = np.full((len(ids), width), np.nan)
     vectors[rows >= 0] = flat.reshape(-1, width)[rows[rows >= 0]]
     return vectors

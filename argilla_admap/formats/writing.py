@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ import orjson
 import pyarrow as pa
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.containers.opening import container_of, packing_of
-from argilla_admap.formats.writeback.rewrite import packed
+from argilla_admap.formats.containers.compressed import container_of, packed, packing_of
+from argilla_admap.formats.containers.csv_text import GUARDED, guarded
 from argilla_admap.records import Record, batch_to_records
 from argilla_admap.tables import RecordStream, atomic_path, write_parquet
 
@@ -35,7 +36,8 @@ class WriteReport:
         records: records of the stream.
         rows: rows written.
         left_out: records without a better and a worse completion, which a format of pairs cannot hold.
-        guarded: cells of a CSV file that got a quote mark in front, so that no spreadsheet runs them as a formula.
+        guarded: texts of a CSV file that got a ``'`` in front, so that no spreadsheet runs them as a formula; our own reader
+            takes it away again.
         output: the file.
     """
 
@@ -226,7 +228,8 @@ def write(stream: RecordStream, output: str | os.PathLike[str], format: str = "p
     """Writes the records in a format; the file's extension says the container (.jsonl .json .csv .parquet, and .gz .zst).
 
     Formats of pairs take the best and the worst completion by rating; a record without such two is left out and counted. In a
-    CSV file, text that begins with ``= + - @``, a tab or a carriage return gets a ``'`` in front: no spreadsheet runs it.
+    CSV file, text that a spreadsheet might run as a formula gets a ``'`` in front, and a column `admap_guarded` says in which
+    rows: by that column our own reader knows the file, and gives every text back as it was.
 
     Raises:
         InputError: the format cannot be written, the extension tells no container, or there is no place to write to.
@@ -235,7 +238,9 @@ def write(stream: RecordStream, output: str | os.PathLike[str], format: str = "p
     names = {name.replace("_", "-"): name for name in WRITABLE}
     name = names.get(format.lower().replace("_", "-"))
     if name is None:
-        raise InputError(f"the format {format!r} cannot be written; choose one of {', '.join(WRITABLE)}")
+        raise InputError(
+            f"the format {format!r} cannot be written", hint=f"choose one of {', '.join(WRITABLE)}", option="format"
+        )
     writer = WRITABLE[name]
     container = container_of(path)
     report = WriteReport(output=os.fspath(output))
@@ -243,7 +248,9 @@ def write(stream: RecordStream, output: str | os.PathLike[str], format: str = "p
         write_parquet(path, _batches(stream, writer, report), writer.schema, stream.info or None)
         return report
     if container not in ("jsonl", "json", "csv"):
-        raise InputError(f"{path}: cannot be written; name a file that ends in .jsonl, .json, .csv or .parquet")
+        raise InputError(
+            f"{path}: cannot be written", hint="name a file that ends in .jsonl, .json, .csv or .parquet", option="output"
+        )
     with atomic_path(path) as temporary, packed(temporary, packing_of(path)) as out:
         rows = _rows(stream, writer.row, report)
         if container == "csv":
@@ -256,14 +263,9 @@ def write(stream: RecordStream, output: str | os.PathLike[str], format: str = "p
     return report
 
 
-def _records(stream: RecordStream) -> Iterator[list[Record]]:
-    for batch in stream.batches():
-        yield batch_to_records(batch)
-
-
 def _rows(stream: RecordStream, make: Callable[[Record], _Rows | None], report: WriteReport) -> Iterator[_Rows]:
-    for records in _records(stream):
-        for record in records:
+    for batch in stream.batches():
+        for record in batch_to_records(batch):
             report.records += 1
             row = make(record)
             if row is None:
@@ -293,19 +295,25 @@ def _write_array(out: IO[bytes], rows: Iterator[_Rows]) -> None:
 
 
 def _write_csv(out: IO[bytes], columns: list[str], rows: Iterator[_Rows], report: WriteReport, delimiter: str) -> None:
-    text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
     # Parquet's own column for turns is for tables only.
-    table = csv.DictWriter(text, [c for c in columns if c != "turns"], delimiter=delimiter, lineterminator="\n")
-    table.writeheader()
-    for row in rows:
-        cells = {}
-        for key, value in row.items():
-            if isinstance(value, (list, dict)):
-                value = orjson.dumps(value).decode()
-            elif isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-                value = "'" + value
-                report.guarded += 1
-            cells[key] = value
-        table.writerow(cells)
-    text.flush()
-    text.detach()
+    columns = [name for name in columns if name != "turns"]
+    with tempfile.TemporaryFile() as spool:
+        # The header says whether there are guards, so that the rows go through once before it is written.
+        for row in rows:
+            cells, guards = [], 0
+            for value in map(row.get, columns):
+                cell = orjson.dumps(value).decode() if isinstance(value, (list, dict)) else value
+                if isinstance(cell, str) and (safe := guarded(cell)) is not None:
+                    cell, guards = safe, guards + 1
+                cells.append(cell)
+            report.guarded += guards
+            spool.write(orjson.dumps([*cells, guards], option=orjson.OPT_APPEND_NEWLINE))
+        spool.seek(0)
+        width = len(columns) + bool(report.guarded)
+        text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
+        # All texts are quoted: where a spreadsheet takes another character for the separator, none of them opens a new cell.
+        table = csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        table.writerow([*columns, GUARDED][:width])
+        table.writerows(orjson.loads(line)[:width] for line in spool)
+        text.flush()
+        text.detach()

@@ -18,7 +18,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from argilla_admap.formats.containers.opening import open_bytes
+from argilla_admap.formats.containers.compressed import open_bytes
 from argilla_admap.formats.registry import read
 from argilla_admap.formats.writeback.corrected import write_corrected
 

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.containers.csv_rows import CsvFile
-from argilla_admap.formats.containers.json_rows import JsonArray, JsonLines, TextShard, load_json
+from argilla_admap.formats.containers.csv_text import CsvShard
+from argilla_admap.formats.containers.json_text import JsonArray, JsonLines, load_json
+from argilla_admap.formats.containers.shard import TextShard
 from argilla_admap.formats.format import Copy, Put, Swap
 from argilla_admap.formats.writeback.edits import PlaceError, edit_cells, edit_json, edit_value
 
-SHARDS: list[type[TextShard]] = [JsonLines, JsonArray, CsvFile]
+SHARDS: list[type[TextShard]] = [JsonLines, JsonArray, CsvShard]
 #: Bytes that mean something to one of the containers, and some that do not.
 _TOKENS = [b"{", b"}", b"[", b"]", b'"', b"\\", b",", b"\n", b"\r\n", b" ", b"a", b"\xff", b":", b"1", b"\xef\xbb\xbf"]
 noise = st.lists(st.sampled_from(_TOKENS), max_size=30)

@@ -189,7 +189,7 @@ CUT = gzip.compress(GOOD.encode() * 5000)[:60]
         ("x.csv", b'prompt,chosen,rejected\np,a,b\nq,"c,d\n', "x.csv:3: a quote that opens"),
         ("x.csv", b"prompt,prompt\na,b\n", "two columns have the name 'prompt'"),
         ("x.json", b'{"data": [{"prompt": "p"}],\n "n": 1}', "jq -c"),
-        ("x.jsonl", b'{"foo": 1, "bar": 2}\n', "--prompt-field"),
+        ("x.jsonl", b'{"foo": 1, "bar": 2}\n', "`prompt_field`"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(write, name: str, content: bytes, said: str) -> None:
@@ -202,7 +202,7 @@ def test_an_absent_file_a_folder_of_nothing_and_bad_options_say_so(tmp_path: Pat
     assert "there is no such file" in refusal(tmp_path / "absent.jsonl")
     assert "no file in this folder can be read" in refusal(tmp_path)
     assert "choose one of plain" in refusal(sample("trl"), format="docx")
-    assert "expected 1 or more" in refusal(sample("trl"), limit=0)
+    assert "is not 1 or more" in refusal(sample("trl"), limit=0)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_a_bad_line_is_named_with_its_file_line_value_and_what_to_do(write, line
     message = refusal(path)
     assert f"{path}:5: " in message
     assert said in message
-    assert "--on-error skip" in message
+    assert "`on_error` skip" in message
 
 
 def test_what_is_no_utf8_is_named_by_line_and_byte(write) -> None:
@@ -396,7 +396,7 @@ def test_a_line_of_many_megabytes_is_a_line(write) -> None:
 
 def test_a_pair_beside_an_unknown_text_is_not_guessed_to_have_no_prompt(write) -> None:
     row = {"q": "p", "chosen": "a", "rejected": "b"}
-    assert "(q, chosen, rejected); say which they are" in refusal(write("x.jsonl", json.dumps(row)))
+    assert "(q: text, chosen: text, rejected: text); say which they are" in refusal(write("x.jsonl", json.dumps(row)))
     assert texts(write("x.jsonl", json.dumps(row)), fields=FieldNames(prompt="q")) == [("p", ("a", "b"))]
     known = {"chosen": "Q: p\nA: a", "rejected": "Q: p\nA: b", "source": "x", "id": "1"}
     assert texts(write("y.jsonl", json.dumps(known))) == [("Q: p\nA: ", ("a", "b"))]

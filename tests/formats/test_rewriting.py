@@ -185,7 +185,7 @@ def test_a_saved_data_set_is_written_as_one_parquet_file(tmp_path: Path) -> None
     ids = {r.prompt: r.id for r in read(tmp_path / "saved").records()}
     write_corrected(tmp_path / "saved", tmp_path / "out.parquet", {ids["p1"]: (0, 1)})
     assert [r.completions for r in read(tmp_path / "out.parquet").records()] == [("a", "b"), ("b", "a"), ("a", "b")]
-    with pytest.raises(InputError, match=r"ending in \.parquet"):
+    with pytest.raises(InputError, match=r"ends in \.parquet"):
         write_corrected(tmp_path / "saved", tmp_path / "out.jsonl", {})
 
 
@@ -320,3 +320,13 @@ def test_of_two_pairs_that_contradict_each_other_only_the_corrected_one_changes(
     write_corrected(tmp_path / "x.jsonl", tmp_path / "y.jsonl", {first.id: (0.0, 1.0)})
     lines = (tmp_path / "y.jsonl").read_text().splitlines()
     assert lines[0] == lines[1] == content.splitlines()[1]
+
+
+@pytest.mark.parametrize("ties", ["keep", "drop"])
+def test_rows_of_an_array_in_one_line_are_told_apart(tmp_path: Path, ties: str) -> None:
+    rows = [{"id": f"q{n}", "prompt": f"p{n}", "chosen": "a", "rejected": "b"} for n in range(6)]
+    (tmp_path / "x.json").write_text(json.dumps(rows))
+    report = write_corrected(tmp_path / "x.json", tmp_path / "y.json", {"q1": (0, 1), "q3": (1, 1), "q5": (0, 1)}, ties=ties)
+    assert report.corrected == 2
+    expected = [{**row, "chosen": "b", "rejected": "a"} if row["id"] in ("q1", "q5") else row for row in rows]
+    assert json.loads((tmp_path / "y.json").read_text()) == [r for r in expected if ties == "keep" or r["id"] != "q3"]

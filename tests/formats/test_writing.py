@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.registry import read, write
-from argilla_admap.formats.writing import WRITABLE
+from argilla_admap.formats.registry import read
+from argilla_admap.formats.writeback.corrected import write_corrected
+from argilla_admap.formats.writing import WRITABLE, write
 from argilla_admap.records import PREFERENCE_SCHEMA, Record, Turn, records_to_batch
 from argilla_admap.tables import RecordStream
 from tests.formats.samples import sample
@@ -112,14 +113,39 @@ def test_records_that_are_no_pair_are_left_out_and_counted(tmp_path: Path) -> No
     assert (report.records, report.rows, report.left_out) == (3, 1, 2)
 
 
-@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
-def test_text_in_csv_starts_no_formula(tmp_path: Path, begin: str) -> None:
-    formula = begin + 'HYPERLINK("http://x")'
-    report = write(stream(record(formula, "b", id=formula, prompt=formula)), tmp_path / "x.csv", "trl")
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "'=", "''-", "\uff1d"])
+def test_text_in_csv_starts_no_formula_and_comes_back_as_it_was(tmp_path: Path, begin: str) -> None:
+    formula = begin + 'HYPERLINK("http://x");=1'
+    written = record(formula, "b", prompt=formula)
+    report = write(stream(written, record("'x", "1", id="y")), tmp_path / "x.csv", "trl")
     with (tmp_path / "x.csv").open(newline="") as file:
-        cells = list(csv.reader(file))[1]
-    assert cells == ["'" + formula, "'" + formula, "'" + formula, "b"]
-    assert report.guarded == 3
+        header, first, second = csv.reader(file)
+    assert header == ["id", "prompt", "chosen", "rejected", "admap_guarded"]
+    assert first == ["x", "'" + formula, "'" + formula, "b", "2"]
+    assert second == ["y", "p", "'x", "1", "0"]
+    assert report.guarded == 2
+    back = list(read(tmp_path / "x.csv").records())
+    assert (back[0].prompt, back[0].completions, back[1].completions) == (formula, (formula, "b"), ("'x", "1"))
+    # A correction exchanges the texts with their guards.
+    write_corrected(tmp_path / "x.csv", tmp_path / "y.csv", {"x": (0.0, 1.0)})
+    assert next(read(tmp_path / "y.csv").records()).completions == ("b", formula)
+
+
+def test_csv_without_such_texts_has_no_column_of_ours_and_somebody_elses_quote_marks_stay(tmp_path: Path) -> None:
+    write(stream(record("'=a", "b", id="x")), tmp_path / "guarded.csv", "trl")
+    write(stream(record("'a", "b", id="x")), tmp_path / "x.csv", "trl")
+    assert (tmp_path / "x.csv").read_text() == '"id","prompt","chosen","rejected"\n"x","p","\'a","b"\n'
+    (tmp_path / "theirs.csv").write_text("prompt,chosen,rejected\np,'=a,b\n")
+    assert next(read(tmp_path / "theirs.csv").records()).completions == ("'=a", "b")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(texts=st.lists(st.text(st.sampled_from("'=+-@ab,;\"\n\r\t "), max_size=5), min_size=3, max_size=3))
+def test_any_text_in_csv_comes_back_as_it_was(texts: list[str], tmp_path: Path) -> None:
+    prompt, *completions = texts
+    write(stream(record(*completions, prompt=prompt)), tmp_path / "x.csv", "trl")
+    back = next(read(tmp_path / "x.csv").records())
+    assert (back.prompt, back.completions) == (prompt, tuple(completions))
 
 
 def test_json_of_nothing_is_an_empty_array(tmp_path: Path) -> None:

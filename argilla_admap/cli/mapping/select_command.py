@@ -115,9 +115,9 @@ def _write(stream: RecordStream, output: Path, format_name: str | None) -> int:
 
         write_parquet(output, stream.batches(), stream.schema, stream.info)
         return 0
-    from argilla_admap.formats import registry
+    from argilla_admap.formats import writing
 
-    return registry.write(stream, output, format_name or "plain").left_out
+    return writing.write(stream, output, format_name or "plain").left_out
 
 
 def _show(answer: dict[str, Any], selection: Selection) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.containers.opening import Shard
-from argilla_admap.formats.containers.shards import open_source
+from argilla_admap.formats.containers.shard import Shard
+from argilla_admap.formats.containers.sources import open_source
 from argilla_admap.formats.format import Chosen, FieldNames, RowError, TieCannotBeSaid
-from argilla_admap.formats.registry import Entry, ReadReport, entries, recognise
-from argilla_admap.formats.writeback.rewrite import Plan, rewrite
+from argilla_admap.formats.registry import ReadReport, RecordRows, recognise, record_rows
+from argilla_admap.formats.writeback.rewrite import ShardEdits, rewrite
 from argilla_admap.records import content_id
 
 __all__ = ["CorrectedReport", "write_corrected"]
@@ -83,7 +83,7 @@ def write_corrected(
         InputError: the original cannot be read, a correction does not fit its record, or the output cannot hold it.
     """
     if ties not in ("keep", "drop"):
-        raise InputError(f"ties is {ties!r}, expected 'keep' or 'drop'")
+        raise InputError(f"{ties!r} is neither 'keep' nor 'drop'", option="ties")
     shards = open_source(original)
     chosen = recognise(shards, format, fields or FieldNames(), on_error)
     report = CorrectedReport(chosen.name)
@@ -102,12 +102,12 @@ def _plan(
     *,
     on_error: str,
     drop_ties: bool,
-) -> dict[Shard, Plan]:
+) -> dict[Shard, ShardEdits]:
     """For each shard the edits of its rows, by their numbers."""
-    planner = _Planner(chosen, {shard: Plan() for shard in shards}, report, drop_ties=drop_ties)
-    turned: list[tuple[str, Entry]] = []
+    planner = _Planner(chosen, {shard: ShardEdits() for shard in shards}, report, drop_ties=drop_ties)
+    turned: list[tuple[str, RecordRows]] = []
     read = ReadReport()
-    for entry in entries(shards, chosen, on_error=on_error, report=read):
+    for entry in record_rows(shards, chosen, on_error=on_error, report=read):
         report.records += not entry.duplicate
         ratings = corrections.get(entry.id)
         if ratings is not None:
@@ -129,23 +129,22 @@ def _plan(
 class _Planner:
     """Gathers the edits of a pass, and counts them."""
 
-    def __init__(self, chosen: Chosen, plans: dict[Shard, Plan], report: CorrectedReport, *, drop_ties: bool) -> None:
+    def __init__(self, chosen: Chosen, plans: dict[Shard, ShardEdits], report: CorrectedReport, *, drop_ties: bool) -> None:
         self.plans = plans
         self.seen: set[str] = set()
         self._chosen = chosen
         self._report = report
         self._drop_ties = drop_ties
 
-    def add(self, identity: str, entry: Entry, ratings: Sequence[float | None]) -> None:
+    def add(self, identity: str, entry: RecordRows, ratings: Sequence[float | None]) -> None:
         """Adds the edits that give the entry these ratings."""
         report = self._report
         first = identity not in self.seen
         self.seen.add(identity)
         plan = self.plans[entry.shard]
         numbers = [row.number for row in entry.rows]
-        rows = [row.value or {} for row in entry.rows]
         try:
-            edits = self._chosen.format.correct(rows, entry.draft, _asked(entry, ratings), self._chosen.fields)
+            edits = self._chosen.format.correct(entry.values, entry.draft, _asked(entry, ratings), self._chosen.fields)
         except TieCannotBeSaid:
             if first:
                 (report.ties_dropped if self._drop_ties else report.ties_kept).append(identity)
@@ -165,7 +164,7 @@ class _Planner:
             report.already_so += not changed
 
 
-def _asked(entry: Entry, ratings: Sequence[float | None]) -> Sequence[float | None]:
+def _asked(entry: RecordRows, ratings: Sequence[float | None]) -> Sequence[float | None]:
     """The correction, which must fit the record."""
     old = entry.draft.ratings or (None,) * len(entry.draft.completions)
     if len(ratings) != len(old):

@@ -2,89 +2,89 @@
 
 from __future__ import annotations
 
-import gzip
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.containers.csv_rows import CsvFile
-from argilla_admap.formats.containers.json_rows import JsonArray, TextShard
-from argilla_admap.formats.containers.opening import Shard, container_of, open_bytes, packing_of
-from argilla_admap.formats.containers.parquet_rows import ParquetFile, TableShard
+from argilla_admap.formats.containers.compressed import container_of, open_bytes, packed, packing_of
+from argilla_admap.formats.containers.csv_text import CsvShard
+from argilla_admap.formats.containers.json_text import JsonArray
+from argilla_admap.formats.containers.shard import Shard, TextShard
+from argilla_admap.formats.containers.table_files import ParquetShard, TableShard
 from argilla_admap.formats.format import Edit, places_of
 from argilla_admap.formats.writeback.edits import PlaceError, edit_cells, edit_json, edit_value
 from argilla_admap.tables import atomic_path, output_errors, write_error
 
-__all__ = ["Plan", "packed", "rewrite"]
+__all__ = ["ShardEdits", "rewrite"]
 
 _GROUP_ROWS = 10_000
 
 
 @dataclass(slots=True)
-class Plan:
+class ShardEdits:
     """What is to change in one shard: edits of rows, and rows to leave out, by the rows' numbers."""
 
     edits: dict[int, list[Edit]] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
 
 
-def rewrite(original: Path, shards: Sequence[Shard], output: Path, plans: dict[Shard, Plan]) -> None:
+def rewrite(original: Path, shards: Sequence[Shard], output: Path, edits_of: dict[Shard, ShardEdits]) -> None:
     """Writes all shards to the output, which is whole or absent.
 
     Raises:
         InputError: the output is the original, is of another kind, or cannot hold a value.
     """
     if output.exists() and original.exists() and original.samefile(output):
-        raise InputError(f"{output}: this is the original, which must not be lost; name another file with -o")
-    paths = [getattr(shard, "path", None) for shard in shards]
-    if original.is_dir() and output.suffix.lower() != ".parquet" and all(not _is_arrow(shard) for shard in shards):
+        raise InputError(f"{output}: this is the original, which must not be lost", hint="name another file", option="output")
+    files = [shard for shard in shards if isinstance(shard, (TextShard, ParquetShard))]
+    if original.is_dir() and output.suffix.lower() != ".parquet" and len(files) == len(shards):
         with _folder(output) as folder:
-            for shard, path in zip(shards, paths, strict=True):
-                target = folder / Path(str(path)).relative_to(original)
+            for shard in files:
+                target = folder / shard.path.relative_to(original)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _write(shard, target, plans[shard])
+                _write(shard, target, edits_of[shard])
         return
-    if len(shards) == 1 and isinstance(shards[0], (TextShard, ParquetFile)):
-        _check_kind(shards[0].path, output)
+    if len(shards) == 1 and files:
+        _check_kind(files[0].path, output)
         with atomic_path(output) as temporary:
-            _write(shards[0], temporary, plans[shards[0]], named=output)
+            _write(files[0], temporary, edits_of[files[0]], named=output)
         return
     tables = [shard for shard in shards if isinstance(shard, TableShard)]
     if len(tables) != len(shards):
-        raise InputError(f"{output}: a folder of text files is written as a folder; name one without an extension with -o")
+        raise InputError(
+            f"{output}: a folder of text files is written as a folder", hint="name one without an extension", option="output"
+        )
     if container_of(output) != "parquet":
-        raise InputError(f"{output}: this source is written as one Parquet file; name one with -o, ending in .parquet")
+        raise InputError(
+            f"{output}: this source is written as one Parquet file", hint="name one that ends in .parquet", option="output"
+        )
     with atomic_path(output) as temporary:
-        _write_tables(tables, temporary, plans)
-
-
-def _is_arrow(shard: Shard) -> bool:
-    return isinstance(shard, TableShard) and not isinstance(shard, ParquetFile)
+        _write_tables(tables, temporary, edits_of)
 
 
 def _check_kind(original: Path, output: Path) -> None:
     ours, theirs = container_of(original), container_of(output)
     if ours != theirs:
         raise InputError(
-            f"{output}: the original is {ours}, and is written again as {ours}; give the output its extension, "
-            "or write another format with --format and without --original"
+            f"{output}: the original is {ours}, and is written again as {ours}",
+            hint="give the output its extension, or write another format with `format` and without `original`",
+            option="output",
         )
 
 
 @contextmanager
 def _folder(output: Path) -> Iterator[Path]:
     if output.exists():
-        raise InputError(f"{output}: is there already; name a new folder with -o")
+        raise InputError(f"{output}: is there already", hint="name a new folder", option="output")
     try:
         temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent))
     except OSError as exc:
@@ -98,43 +98,29 @@ def _folder(output: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write(shard: Shard, target: Path, plan: Plan, *, named: Path | None = None) -> None:
+def _write(shard: Shard, target: Path, edits: ShardEdits, *, named: Path | None = None) -> None:
     if isinstance(shard, TextShard):
         with packed(target, packing_of(named or target)) as stream:
-            _write_text(shard, stream, plan)
-    elif isinstance(shard, ParquetFile):
-        _write_parquet(shard, target, plan)
+            _write_text(shard, stream, edits)
+    elif isinstance(shard, ParquetShard):
+        _write_parquet(shard, target, edits)
 
 
-@contextmanager
-def packed(path: Path, packing: str | None) -> Iterator[IO[bytes]]:
-    """A file that packs what is written to it; the same bytes for the same content."""
-    with ExitStack() as stack:
-        stream: IO[bytes] = stack.enter_context(path.open("wb"))
-        if packing == "gzip":
-            # Neither the file's name nor the time belongs to the data.
-            zipped = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
-            stream = cast("IO[bytes]", stack.enter_context(zipped))
-        elif packing == "zstd":
-            stream = stack.enter_context(zstandard.ZstdCompressor().stream_writer(stream, closefd=False))
-        yield stream
-
-
-def _write_text(shard: TextShard, out: IO[bytes], plan: Plan) -> None:
+def _write_text(shard: TextShard, out: IO[bytes], edits: ShardEdits) -> None:
     separated = isinstance(shard, JsonArray)
     # Of an array's first row, what stands before it is the array's beginning: it stays though the row be dropped.
     beginning: bytes | None = None
     written = False
     with open_bytes(shard.path) as stream:
         for number, lead, raw, tail in shard.pieces(stream):
-            if number and number in plan.dropped:
+            if number and number in edits.dropped:
                 if not separated:
                     out.write(lead)
                 elif not written and beginning is None:
                     beginning = lead
                 continue
-            if number and number in plan.edits:
-                raw = _edited(shard, number, raw, plan.edits[number])
+            if number and number in edits.edits:
+                raw = _edited(shard, number, raw, edits.edits[number])
             if number and beginning is not None:
                 lead, beginning = beginning, None
             elif not number and beginning is not None:
@@ -146,7 +132,7 @@ def _write_text(shard: TextShard, out: IO[bytes], plan: Plan) -> None:
 def _edited(shard: TextShard, number: int, raw: bytes, edits: Sequence[Edit]) -> bytes:
     text = raw.decode("utf-8")
     try:
-        if isinstance(shard, CsvFile):
+        if isinstance(shard, CsvShard):
             return edit_cells(text, shard.header, shard.delimiter, edits).encode()
         return edit_json(text, edits).encode()
     except PlaceError as exc:
@@ -155,12 +141,12 @@ def _edited(shard: TextShard, number: int, raw: bytes, edits: Sequence[Edit]) ->
 
 def _no_place(shard: Shard, number: int, problem: Exception) -> InputError:
     return InputError(
-        f"{shard.where(number)}: the file cannot hold the correction ({problem}); name the rating's field with --rating-field, "
-        "or write another format with --format and without --original"
+        f"{shard.where(number)}: the file cannot hold the correction ({problem})",
+        hint="name the rating's field with `rating_field`, or write another format with `format` and without `original`",
     )
 
 
-def _write_parquet(shard: ParquetFile, target: Path, plan: Plan) -> None:
+def _write_parquet(shard: ParquetShard, target: Path, edits: ShardEdits) -> None:
     with shard.open() as file:
         described = file.metadata
         compression: dict[str, Any] = {}
@@ -184,12 +170,12 @@ def _write_parquet(shard: ParquetFile, target: Path, plan: Plan) -> None:
             for group in range(described.num_row_groups):
                 table = file.read_row_group(group)
                 rows = table.num_rows
-                table = edit_table(shard, table, start, plan)
+                table = edit_table(shard, table, start, edits)
                 writer.write_table(table, row_group_size=max(table.num_rows, 1))
                 start += rows
 
 
-def _write_tables(shards: Sequence[TableShard], target: Path, plans: dict[Shard, Plan]) -> None:
+def _write_tables(shards: Sequence[TableShard], target: Path, edits_of: dict[Shard, ShardEdits]) -> None:
     writer: pq.ParquetWriter | None = None
     schema = pa.schema([])
     with ExitStack() as stack:
@@ -200,7 +186,7 @@ def _write_tables(shards: Sequence[TableShard], target: Path, plans: dict[Shard,
                 if writer is None:
                     schema = table.schema
                     writer = stack.enter_context(pq.ParquetWriter(target, table.schema, compression="zstd"))
-                writer.write_table(edit_table(shard, table, start, plans[shard]).cast(schema))
+                writer.write_table(edit_table(shard, table, start, edits_of[shard]).cast(schema))
                 start += rows
 
 
@@ -215,15 +201,15 @@ def _tables(shard: TableShard) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
-def edit_table(shard: Shard, table: pa.Table, start: int, plan: Plan) -> pa.Table:
+def edit_table(shard: Shard, table: pa.Table, start: int, edits: ShardEdits) -> pa.Table:
     """The table with its rows edited and dropped; its first row has the number `start`.
 
     Values of other rows are carried over in Arrow and not made anew. Raises InputError where a column cannot hold a value.
     """
-    numbers = [n for n in range(start, start + table.num_rows) if n in plan.edits] if plan.edits else []
+    numbers = [n for n in range(start, start + table.num_rows) if n in edits.edits] if edits.edits else []
     touched: dict[str, list[int]] = {}
     for number in numbers:
-        for edit in plan.edits[number]:
+        for edit in edits.edits[number]:
             for path in places_of(edit):
                 name = str(path[0])
                 if name not in table.schema.names:
@@ -231,8 +217,8 @@ def edit_table(shard: Shard, table: pa.Table, start: int, plan: Plan) -> pa.Tabl
                 if number not in touched.setdefault(name, []):
                     touched[name].append(number)
     if touched:
-        table = _with_edits(shard, table, start, plan, touched, numbers)
-    dropped = [n - start for n in plan.dropped if start <= n < start + table.num_rows]
+        table = _with_edits(shard, table, start, edits, touched, numbers)
+    dropped = [n - start for n in edits.dropped if start <= n < start + table.num_rows]
     if dropped:
         keep = np.ones(table.num_rows, dtype=bool)
         keep[dropped] = False
@@ -241,14 +227,14 @@ def edit_table(shard: Shard, table: pa.Table, start: int, plan: Plan) -> pa.Tabl
 
 
 def _with_edits(
-    shard: Shard, table: pa.Table, start: int, plan: Plan, touched: dict[str, list[int]], numbers: Sequence[int]
+    shard: Shard, table: pa.Table, start: int, edits: ShardEdits, touched: dict[str, list[int]], numbers: Sequence[int]
 ) -> pa.Table:
     places = pa.array([n - start for n in numbers], pa.int64())
     old_rows: list[dict[str, Any]] = table.select(list(touched)).take(places).to_pylist()
     new_rows: dict[int, dict[str, Any]] = {}
     for number, row in zip(numbers, old_rows, strict=True):
         try:
-            new_rows[number] = edit_value(row, plan.edits[number])
+            new_rows[number] = edit_value(row, edits.edits[number])
         except PlaceError as exc:
             raise _no_place(shard, number, exc) from exc
     for name, mine in touched.items():

@@ -164,7 +164,7 @@ class _Options:
 def _write(
     result: PullResult, client: rg.Argilla, output: str | os.PathLike[str] | None, options: _Options, *, dry_run: bool
 ) -> Pulled:
-    from argilla_admap.formats import registry
+    from argilla_admap.formats import registry, writing
     from argilla_admap.formats.writeback.corrected import write_corrected
 
     notes = list(result.notes)
@@ -218,7 +218,7 @@ def _write(
             on_error="skip",
         )
     if not dry_run and output is not None:
-        report = registry.write(stream, output, options.format or _PLAIN)
+        report = writing.write(stream, output, options.format or _PLAIN)
         if report.left_out:
             notes.append(f"{report.left_out:,} records have no better and worse completion and were left out")
     return Pulled(result, written=result.corrected, notes=tuple(notes))

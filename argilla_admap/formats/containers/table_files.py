@@ -1,7 +1,8 @@
-"""Rows of tables: Parquet files, Arrow files as `datasets.save_to_disk` leaves them, data sets of the Hugging Face hub."""
+"""Rows of tables: Parquet files, Arrow files as `datasets.save_to_disk` leaves them, data sets of the Hugging Face Hub."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.containers.opening import Numbered, Shard
+from argilla_admap.formats.containers.compressed import no_such_file
+from argilla_admap.formats.containers.shard import NumberedRow, Shard
 
-__all__ = ["ArrowFile", "HubDataset", "ParquetFile", "TableShard"]
+__all__ = ["ArrowShard", "HubShard", "ParquetShard", "TableShard"]
 
 _ROWS = 256
 
@@ -21,11 +23,11 @@ _ROWS = 256
 class TableShard(Shard):
     """A table, in Arrow batches."""
 
+    @abstractmethod
     def batches(self) -> Iterator[pa.RecordBatch]:
         """A new pass over the table, a few hundred rows at a time."""
-        raise InputError(f"{self.name}: not a table")
 
-    def rows(self) -> Iterator[Numbered]:
+    def rows(self) -> Iterator[NumberedRow]:
         number = 0
         for batch in self.batches():
             try:
@@ -38,25 +40,25 @@ class TableShard(Shard):
                 continue
             for row in values:
                 number += 1
-                yield Numbered(number, row)
+                yield NumberedRow(number, row)
 
 
-def _row(number: int, batch: pa.RecordBatch, position: int) -> Numbered:
+def _row(number: int, batch: pa.RecordBatch, position: int) -> NumberedRow:
     row: dict[str, Any] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             row[name] = column[position].as_py()
         except UnicodeDecodeError as exc:
-            return Numbered(
+            return NumberedRow(
                 number, None, f"{name!r} is not UTF-8 at byte {exc.start + 1}; write the file again from its source"
             )
         except (ValueError, OverflowError):
             # A time that Python has no value for is nothing that a record needs.
             row[name] = None
-    return Numbered(number, row)
+    return NumberedRow(number, row)
 
 
-class ParquetFile(TableShard):
+class ParquetShard(TableShard):
     """A Parquet file."""
 
     def __init__(self, path: Path, name: str | None = None) -> None:
@@ -73,10 +75,11 @@ class ParquetFile(TableShard):
                 _ = file.schema.column(column).path
             return file
         except FileNotFoundError as exc:
-            raise InputError(f"{self.name}: there is no such file; check the path") from exc
+            raise no_such_file(self.path) from exc
         except (pa.ArrowException, UnicodeDecodeError, OSError) as exc:
             raise InputError(
-                f"{self.name}: cannot be read as Parquet ({_line(exc)}); it is cut, damaged or of another kind, get it again"
+                f"{self.name}: cannot be read as Parquet ({_line(exc)}); it is cut, damaged or of another kind",
+                hint="get it again",
             ) from exc
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -84,10 +87,10 @@ class ParquetFile(TableShard):
             try:
                 yield from file.iter_batches(batch_size=_ROWS)
             except (pa.ArrowException, OSError) as exc:
-                raise InputError(f"{self.name}: damaged ({_line(exc)}); get it again") from exc
+                raise InputError(f"{self.name}: damaged ({_line(exc)})", hint="get it again") from exc
 
 
-class ArrowFile(TableShard):
+class ArrowShard(TableShard):
     """An Arrow stream file of a data set that was saved to disk."""
 
     def __init__(self, path: Path, name: str | None = None) -> None:
@@ -101,12 +104,12 @@ class ArrowFile(TableShard):
                     for start in range(0, batch.num_rows, _ROWS):
                         yield batch.slice(start, _ROWS)
         except FileNotFoundError as exc:
-            raise InputError(f"{self.name}: there is no such file; save the data set again") from exc
+            raise no_such_file(self.path) from exc
         except (pa.ArrowException, OSError) as exc:
-            raise InputError(f"{self.name}: cannot be read as Arrow ({_line(exc)}); save the data set again") from exc
+            raise InputError(f"{self.name}: cannot be read as Arrow ({_line(exc)})", hint="save the data set again") from exc
 
 
-class HubDataset(TableShard):
+class HubShard(TableShard):
     """A split of a data set that the `datasets` library loads by name, or from a folder."""
 
     def __init__(self, name: str, split: str, *, whole: bool) -> None:
@@ -123,15 +126,18 @@ class HubDataset(TableShard):
         try:
             import datasets
         except ImportError as exc:
-            raise InputError(f"{self.name}: needs the `datasets` library; install it with `pip install datasets`") from exc
+            raise InputError(
+                f"{self.name}: needs the `datasets` library", hint="install it with `pip install datasets`"
+            ) from exc
         try:
             # A part is streamed; the whole is fetched once into the library's cache, since it is gone through more than once.
             return datasets.load_dataset(self._dataset, split=self._split, streaming=not self._whole)
         except Exception as exc:
             # The library raises errors of a dozen kinds and of other libraries.
             raise InputError(
-                f"{self.name}: cannot be loaded ({_line(exc)}); check the name, write the split behind it (hf:ORG/NAME:SPLIT), "
-                "log in with `huggingface-cli login` if it is private, or download it and name the file"
+                f"{self.name}: cannot be loaded ({_line(exc)})",
+                hint="check the name, write the split behind it (hf:ORG/NAME:SPLIT), log in with `huggingface-cli login` if it "
+                "is private, or download it and name the file",
             ) from exc
 
 

@@ -1,30 +1,23 @@
-"""The places that data come from, opened, unpacked and streamed row by row: files, folders, standard input."""
+"""A file's kind and compression by its name, and its unpacked bytes."""
 
 from __future__ import annotations
 
-import atexit
 import gzip
 import io
-import shutil
-import sys
-import tempfile
 import zlib
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, cast
 
 import zstandard
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.format import Row
-from argilla_admap.tables import output_errors
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["EXTENSIONS", "Numbered", "Shard", "container_of", "open_bytes", "packing_of", "spooled_stdin"]
+__all__ = ["EXTENSIONS", "container_of", "no_such_file", "open_bytes", "packed", "packing_of"]
 
 #: The containers that we read, by the file's extension.
 EXTENSIONS = {
@@ -37,35 +30,6 @@ EXTENSIONS = {
     ".arrow": "arrow",
 }
 _PACKINGS = {".gz": "gzip", ".zst": "zstd"}
-#: Beyond this, a single row is no row: the file is of another kind, or a bracket or quote was never closed.
-LONGEST_ROW = 512 * 2**20
-
-
-class Numbered(NamedTuple):
-    """A row with its number in its file: the line where it begins, or its position, from 1.
-
-    A row that cannot be read has no value, and a problem in words.
-    """
-
-    number: int
-    value: Row | None
-    problem: str | None = None
-
-
-class Shard(ABC):
-    """One file, or one table, of the rows that are read."""
-
-    def __init__(self, name: str) -> None:
-        # A name of a folder's file is a stranger's text too.
-        self.name = name if name.isprintable() else repr(name)
-
-    @abstractmethod
-    def rows(self) -> Iterator[Numbered]:
-        """A new pass over the rows. Raises InputError where the file as a whole cannot be read on."""
-
-    def where(self, number: int) -> str:
-        """The row's place, for a message."""
-        return f"{self.name}: row {number}"
 
 
 def container_of(path: Path) -> str:
@@ -78,14 +42,21 @@ def container_of(path: Path) -> str:
     known = " ".join(e for e in EXTENSIONS if e != ".arrow")
     extension = "".join(path.suffixes[-2:])
     raise InputError(
-        f"{path}: the extension {extension!r} is not known; rename the file to one of {known}, "
-        "with .gz or .zst behind it if it is packed"
+        f"{path}: the extension {extension!r} is not known",
+        hint=f"name a file that ends in one of {known}, with .gz or .zst behind it if it is packed",
     )
 
 
 def packing_of(path: Path) -> str | None:
     """How the file is packed, by its name: "gzip", "zstd", or None."""
     return _PACKINGS.get(path.suffix.lower())
+
+
+def no_such_file(path: Path) -> InputError:
+    """The error for a path where nothing is."""
+    return InputError(
+        f"{path}: there is no such file", hint="check the path, or write hf:ORG/NAME for a data set of the Hugging Face Hub"
+    )
 
 
 @contextmanager
@@ -104,17 +75,18 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
                 yield io.BufferedReader(_Unzstd(raw), 2**18)
             else:
                 if head[:2] == b"\x1f\x8b" or head == b"\x28\xb5\x2f\xfd":
-                    raise InputError(f"{path}: the file is packed, but its name does not say so; add .gz or .zst to the name")
+                    raise InputError(
+                        f"{path}: the file is packed, but its name does not say so", hint="add .gz or .zst to the name"
+                    )
                 yield raw
     except FileNotFoundError as exc:
-        raise InputError(
-            f"{path}: there is no such file; check the path, or write hf:ORG/NAME for a data set of the hub"
-        ) from exc
+        raise no_such_file(path) from exc
     except IsADirectoryError as exc:
         raise InputError(f"{path}: this is a folder, expected a file") from exc
     except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as exc:
         raise InputError(
-            f"{path}: cannot be unpacked to its end ({exc}); it is cut, damaged or not packed as its name says; get it again"
+            f"{path}: cannot be unpacked to its end ({exc}); it is cut, damaged or not packed as its name says",
+            hint="get it again",
         ) from exc
     except OSError as exc:
         raise InputError(f"{path}: cannot be read ({exc.strerror or exc})") from exc
@@ -151,17 +123,15 @@ class _Unzstd(io.RawIOBase):
         return size
 
 
-def spooled_stdin() -> Path:
-    """Standard input in a temporary file, since it is gone through more than once. Raises InputError where there is none."""
-    if sys.stdin is None or sys.stdin.isatty():
-        raise InputError("-: standard input is a terminal; pipe JSON Lines into the command, or name a file")
-    with tempfile.NamedTemporaryFile(prefix="admap-stdin-", suffix=".jsonl", delete=False) as spool:
-        path = Path(spool.name)
-        # Registered before it is filled: an interrupted copy is removed too.
-        atexit.register(path.unlink, missing_ok=True)
-        with output_errors(path, "name a folder with room in TMPDIR"):
-            shutil.copyfileobj(sys.stdin.buffer, spool)
-            spool.flush()
-        if not spool.tell():
-            raise InputError("-: standard input is empty; pipe JSON Lines into the command, or name a file")
-    return path
+@contextmanager
+def packed(path: Path, packing: str | None) -> Iterator[IO[bytes]]:
+    """A new file that packs what is written to it; the same bytes for the same content."""
+    with ExitStack() as stack:
+        stream: IO[bytes] = stack.enter_context(path.open("wb"))
+        if packing == "gzip":
+            # Neither the file's name nor the time belongs to the data.
+            zipped = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
+            stream = cast("IO[bytes]", stack.enter_context(zipped))
+        elif packing == "zstd":
+            stream = stack.enter_context(zstandard.ZstdCompressor().stream_writer(stream, closefd=False))
+        yield stream

@@ -5,27 +5,39 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.containers.json_rows import Piece, TextShard
-from argilla_admap.formats.containers.opening import LONGEST_ROW
+from argilla_admap.formats.containers.shard import LONGEST_ROW, Piece, TextShard
 from argilla_admap.formats.format import Row
 from argilla_admap.formats.values import shorten
 
-__all__ = ["CsvFile"]
+__all__ = ["GUARDED", "CsvShard", "guarded"]
+
+#: The column that says that texts of this file have a guard; its value is the number of them in the row.
+GUARDED = "admap_guarded"
+#: A spreadsheet runs a cell that begins so as a formula. Texts that begin so behind quote marks are guarded too, so that the
+#: guard of every text can be taken away again.
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_GUARD = re.compile(f"'{_FORMULA.pattern}")
 
 
-class CsvFile(TextShard):
+def guarded(text: str) -> str | None:
+    """The text with a ``'`` in front, where a spreadsheet might take it for a formula; None where it needs none."""
+    return f"'{text}" if _FORMULA.match(text) else None
+
+
+class CsvShard(TextShard):
     """Comma-separated values with a header; a record may go over several lines."""
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         super().__init__(path, name)
         self.delimiter = "\t" if ".tsv" in path.name.lower() else ","
         self.header: list[str] = []
-        self._read: tuple[bytes, list[str], str | None] = b"", [], None
+        self._last: tuple[list[str], str | None] = [], None
 
     def pieces(self, stream: IO[bytes]) -> Iterator[Piece]:
         # Without this the csv module refuses long texts. It is a limit of the process, so it is only ever raised.
@@ -46,14 +58,15 @@ class CsvFile(TextShard):
             record, first = lines.taken()
             if lines.ended and self._is_open(record):
                 raise InputError(
-                    f"{self.name}:{first}: a quote that opens in this line is never closed; close it, or get the file again"
+                    f"{self.name}:{first}: a quote that opens in this line is never closed",
+                    hint="close it, or get the file again",
                 )
             raw = record.rstrip(b"\r\n")
             if not raw.strip():
                 lead += record
                 continue
             number += 1
-            self._read = raw, cells, problem
+            self._last = cells, problem
             yield Piece(number, lead, raw, record[len(raw) :])
             lead = b""
         if lead:
@@ -73,30 +86,25 @@ class CsvFile(TextShard):
         self.header = next(csv.reader([header], delimiter=self.delimiter), [])
         for name in self.header:
             if self.header.count(name) > 1:
-                raise InputError(f"{self.name}:1: two columns have the name {shorten(name)}; rename one")
+                raise InputError(f"{self.name}:1: two columns have the name {shorten(name)}", hint="rename one")
 
     def load(self, raw: bytes) -> Row:
-        known, cells, problem = self._read
-        if raw is not known:
-            raise ValueError("not the row that was read last")
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError as exc:
-            raise ValueError(
-                f"not UTF-8 at byte {exc.start + 1} of the row ({raw[exc.start : exc.start + 1]!r}); "
-                "convert the file, for example with `iconv -f latin1 -t utf-8`"
-            ) from exc
+        cells, problem = self._last
+        text = raw.decode("utf-8")
         if problem is not None:
             raise ValueError(f"not CSV: {problem}, in {shorten(text)}")
         if len(cells) != len(self.header):
             raise ValueError(f"{len(cells)} cells under a header of {len(self.header)} columns, in {shorten(text)}")
-        return dict(zip(self.header, cells, strict=True))
+        row = dict(zip(self.header, cells, strict=True))
+        if row.pop(GUARDED, None) is None:
+            return row
+        return {name: cell[1:] if _GUARD.match(cell) else cell for name, cell in row.items()}
 
 
 class _Lines:
     """The lines of a CSV file as text for the csv module, with their bytes kept until they are taken."""
 
-    def __init__(self, stream: IO[bytes], file: CsvFile) -> None:
+    def __init__(self, stream: IO[bytes], file: CsvShard) -> None:
         self._stream = stream
         self._file = file
         self._number = 0
@@ -119,7 +127,7 @@ class _Lines:
         self._parts.append(line)
         self._size += len(line)
         if self._size >= LONGEST_ROW:
-            raise self._file.too_long(self._first)
+            raise self._file.too_long(f"{self._file.name}:{self._first}")
         # Bytes that are no UTF-8 pass through here, and make their row bad later.
         return line.decode("utf-8", "surrogateescape")
 
@@ -134,15 +142,11 @@ class _Lines:
         if next(self, None) is None:
             return b""
         line, _ = self.taken()
-        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise InputError(f"{self._file.name}: the file is UTF-16; convert it, for example with `iconv -f utf-16 -t utf-8`")
+        self._file.refuse_utf16(line)
         try:
-            text = line.removeprefix(codecs.BOM_UTF8).decode("utf-8").strip("\r\n")
-            self._file.take_header(text)
+            self._file.take_header(line.removeprefix(codecs.BOM_UTF8).decode("utf-8").strip("\r\n"))
         except UnicodeDecodeError as exc:
-            raise InputError(
-                f"{self._file.name}:1: the header is not UTF-8 at byte {exc.start + 1}; convert the file with `iconv`"
-            ) from exc
+            raise InputError(f"{self._file.name}:1: {self._file.not_utf8(line, exc, 'of the header')}") from exc
         except csv.Error as exc:
             raise InputError(f"{self._file.name}:1: the header cannot be read ({exc}); expected the columns' names") from exc
         return line

@@ -1,77 +1,30 @@
-"""Rows of text files, each with the bytes that it stands in: JSON Lines and JSON arrays.
-
-Reading needs the values; writing a file again needs every byte between them too, so both go through the same pieces.
-"""
+"""Rows of JSON Lines and of JSON arrays, each with the bytes that it stands in."""
 
 from __future__ import annotations
 
 import codecs
 import json
 import re
-from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import orjson
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.containers.opening import LONGEST_ROW, Numbered, Shard, open_bytes
+from argilla_admap.formats.containers.compressed import open_bytes
+from argilla_admap.formats.containers.shard import LONGEST_ROW, Piece, TextShard
 from argilla_admap.formats.format import Row
 from argilla_admap.formats.values import seen, shorten
 
-__all__ = ["JsonArray", "JsonLines", "Piece", "TextShard", "json_shard", "load_json"]
-
-
-class Piece(NamedTuple):
-    """A row's own bytes between the bytes before it and the end of its line.
-
-    The bytes of all pieces, `lead + raw + tail`, are the file. The last piece of a file may hold no row: its number is 0.
-    """
-
-    number: int
-    lead: bytes
-    raw: bytes
-    tail: bytes
-
-
-class TextShard(Shard):
-    """A text file of rows."""
-
-    def __init__(self, path: Path, name: str | None = None) -> None:
-        super().__init__(name or str(path))
-        self.path = path
-
-    @abstractmethod
-    def pieces(self, stream: IO[bytes]) -> Iterator[Piece]:
-        """The file cut into its rows, with nothing left out."""
-
-    @abstractmethod
-    def load(self, raw: bytes) -> Row:
-        """The row in the bytes. Raises ValueError saying what is wrong."""
-
-    def rows(self) -> Iterator[Numbered]:
-        with open_bytes(self.path) as stream:
-            for number, _, raw, _ in self.pieces(stream):
-                if number:
-                    try:
-                        yield Numbered(number, self.load(raw))
-                    except ValueError as exc:
-                        yield Numbered(number, None, str(exc))
-
-    def too_long(self, number: int) -> InputError:
-        """The error for a row that never ends."""
-        return InputError(
-            f"{self.where(number)}: a row of more than {LONGEST_ROW >> 20} MB; "
-            "a bracket or quote is not closed, or the file is of another kind"
-        )
+__all__ = ["JsonArray", "JsonLines", "json_shard", "load_json"]
 
 
 _LARGEST = 2.0**63
 
 
 def load_json(raw: bytes) -> Row:
-    """The JSON object in the bytes. Raises ValueError saying what is wrong, and at which byte where it is no UTF-8."""
+    """The JSON object in the bytes. Raises ValueError saying what is wrong, UnicodeDecodeError where it is no UTF-8."""
     try:
         value = orjson.loads(raw)
     except ValueError:
@@ -86,14 +39,7 @@ def load_json(raw: bytes) -> Row:
 
 
 def _load_slowly(raw: bytes) -> Any:
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        other = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "latin1"
-        raise ValueError(
-            f"not UTF-8 at byte {exc.start + 1} of the row ({raw[exc.start : exc.start + 1]!r}); "
-            f"convert the file, for example with `iconv -f {other} -t utf-8`"
-        ) from exc
+    text = raw.decode("utf-8")
     try:
         return json.loads(text)
     except json.JSONDecodeError as exc:
@@ -116,14 +62,9 @@ class JsonLines(TextShard):
         while line := stream.readline(LONGEST_ROW):
             number += 1
             if len(line) == LONGEST_ROW:
-                raise self.too_long(number)
-            if number == 1:
-                if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                    raise InputError(
-                        f"{self.name}: the file is UTF-16; convert it, for example with `iconv -f utf-16 -t utf-8`"
-                    )
-                if line.startswith(codecs.BOM_UTF8):
-                    lead, line = codecs.BOM_UTF8, line[3:]
+                raise self.too_long(self.where(number))
+            if number == 1 and line.startswith(codecs.BOM_UTF8):
+                lead, line = codecs.BOM_UTF8, line[3:]
             raw = line.strip(b" \t\r\n")
             if not raw:
                 lead += line
@@ -147,13 +88,10 @@ _SCALAR_END = re.compile(rb"[,\]\s]")
 class JsonArray(TextShard):
     """One JSON array of objects, or objects one after another; streamed through a moving window."""
 
-    def where(self, number: int) -> str:
-        return f"{self.name}:{number}"
-
     def pieces(self, stream: IO[bytes]) -> Iterator[Piece]:
         window = _Window(stream)
         lead = window.take(3) if window.peek(3) == codecs.BOM_UTF8 else b""
-        line = 1
+        line, number = 1, 0
         in_array = closed = False
         while True:
             lead += window.space()
@@ -165,23 +103,26 @@ class JsonArray(TextShard):
                 lead += window.take(1)
                 continue
             line += lead.count(b"\n")
+            here = f"{self.name}:{line}"
             if closed:
                 raise InputError(
-                    f"{self.where(line)}: more text after the end of the array; keep one array in the file, or write JSON Lines"
+                    f"{here}: more text after the end of the array", hint="keep one array in the file, or write JSON Lines"
                 )
             try:
                 raw = window.value()
             except EOFError:
                 raise InputError(
-                    f"{self.where(line)}: the object that begins here is not closed; the file is cut, get it again"
+                    f"{here}: the object that begins here is not closed; the file is cut", hint="get it again"
                 ) from None
             except OverflowError:
-                raise self.too_long(line) from None
-            yield Piece(line, lead, raw, b"")
+                raise self.too_long(here) from None
+            # All rows may stand in one line, so that its number tells no row from another.
+            number += 1
+            yield Piece(number, lead, raw, b"")
             line += raw.count(b"\n")
             lead = b""
         if in_array and not closed:
-            raise InputError(f"{self.where(line)}: the array is not closed; the file is cut, get it again")
+            raise InputError(f"{self.name}:{line}: the array is not closed; the file is cut", hint="get it again")
         if lead:
             yield Piece(0, lead, b"", b"")
 
@@ -271,10 +212,12 @@ def json_shard(path: Path, container: str, name: str | None = None) -> TextShard
     """The file of JSON as a shard. JSON Lines named `.json`, and an array named `.jsonl`, are taken for what they are.
 
     Raises:
-        InputError: there is nothing in the file.
+        InputError: there is nothing in the file, or it is UTF-16.
     """
+    lines = JsonLines(path, name)
     with open_bytes(path) as stream:
         first = stream.readline(2**20)
+        lines.refuse_utf16(first)
         while first and not first.removeprefix(codecs.BOM_UTF8).strip():
             first = stream.readline(2**20)
     first = first.removeprefix(codecs.BOM_UTF8).strip()
@@ -287,4 +230,4 @@ def json_shard(path: Path, container: str, name: str | None = None) -> TextShard
             orjson.loads(first)
         except ValueError:
             return JsonArray(path, name)
-    return JsonLines(path, name)
+    return lines

@@ -1,0 +1,130 @@
+"""A source's name to its shards: a file, a folder of shards, a saved data set, the Hugging Face Hub, standard input."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from argilla_admap.errors import InputError
+from argilla_admap.formats.containers.compressed import EXTENSIONS, container_of, no_such_file
+from argilla_admap.formats.containers.csv_text import CsvShard
+from argilla_admap.formats.containers.json_text import json_shard
+from argilla_admap.formats.containers.shard import Shard
+from argilla_admap.formats.containers.table_files import ArrowShard, HubShard, ParquetShard
+from argilla_admap.tables import output_errors
+
+__all__ = ["open_source"]
+
+_PIPE = "pipe JSON Lines into the command, or name a file"
+_SAVE_AGAIN = "save the data set again"
+
+
+def open_source(source: str | os.PathLike[str], *, whole: bool = True) -> list[Shard]:
+    """The shards of a source, in order.
+
+    Args:
+        source: a file, a folder, ``hf:ORG/NAME[:SPLIT]``, or ``-`` for JSON Lines on standard input.
+        whole: False where only the first rows will be asked for: then a data set of the hub is streamed, not fetched.
+
+    Raises:
+        InputError: there is nothing there, or nothing that can be read.
+    """
+    words = os.fspath(source)
+    if not words:
+        raise InputError("the input's name is empty", hint="give a file, a folder, hf:ORG/NAME or argilla:DATASET")
+    if words == "-":
+        return [json_shard(_spooled_stdin(), "jsonl", "standard input")]
+    if words.startswith("hf:"):
+        # The rest may be a folder's path; a split's name has no slash.
+        name, colon, split = words[3:].rpartition(":")
+        if not colon or "/" in split:
+            name, split = words[3:], "train"
+        if not name:
+            raise InputError(f"{words}: names no data set, expected hf:ORG/NAME or hf:ORG/NAME:SPLIT")
+        return [HubShard(name, split, whole=whole)]
+    path = Path(words)
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        raise no_such_file(path)
+    return [_file(path)]
+
+
+def _file(path: Path) -> Shard:
+    container = container_of(path)
+    if container in ("jsonl", "json"):
+        return json_shard(path, container)
+    kinds: dict[str, type[CsvShard | ParquetShard | ArrowShard]] = {
+        "csv": CsvShard,
+        "parquet": ParquetShard,
+        "arrow": ArrowShard,
+    }
+    return kinds[container](path)
+
+
+def _folder(path: Path) -> list[Shard]:
+    if (path / "state.json").is_file():
+        return _saved(path)
+    if (path / "dataset_dict.json").is_file():
+        splits = _json(path / "dataset_dict.json", "splits")
+        if len(splits) == 1 or "train" in splits:
+            return _folder(path / ("train" if "train" in splits else splits[0]))
+        raise InputError(f"{path}: has the splits {', '.join(splits)}", hint=f"name one, for example {path / splits[0]}")
+    files = sorted(
+        p for p in path.rglob("*") if p.is_file() and not any(part.startswith((".", "_")) for part in p.relative_to(path).parts)
+    )
+    extensions = [next((s for s in map(str.lower, p.suffixes[-2:]) if s in EXTENSIONS), "") for p in files]
+    kinds = sorted(set(extensions) - {""})
+    # Data sets carry small JSON files about themselves: they are no shards.
+    if len(kinds) > 1 and ".json" in kinds:
+        kinds.remove(".json")
+    if not kinds:
+        raise InputError(f"{path}: no file in this folder can be read, expected one of {', '.join(EXTENSIONS)}")
+    if len(kinds) > 1:
+        raise InputError(
+            f"{path}: holds files of several kinds ({', '.join(kinds)})", hint="name one file, or a folder with one kind"
+        )
+    return [_file(p) for p, extension in zip(files, extensions, strict=True) if extension == kinds[0]]
+
+
+def _saved(path: Path) -> list[Shard]:
+    """The Arrow files that the state of a folder of `datasets.save_to_disk` names."""
+    shards: list[Shard] = [
+        ArrowShard(path / Path(str(f.get("filename"))).name) for f in _json(path / "state.json", "_data_files")
+    ]
+    if not shards:
+        raise InputError(f"{path}: the saved data set has no data files", hint=_SAVE_AGAIN)
+    return shards
+
+
+def _json(path: Path, key: str) -> list[Any]:
+    try:
+        value = orjson.loads(path.read_bytes())[key]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise InputError(f"{path}: cannot be read as a saved data set's state ({exc})", hint=_SAVE_AGAIN) from exc
+    if not isinstance(value, list):
+        raise InputError(f"{path}: {key!r} is no list", hint=_SAVE_AGAIN)
+    return value
+
+
+def _spooled_stdin() -> Path:
+    """Standard input in a temporary file, since it is gone through more than once. Raises InputError where there is none."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError("-: standard input is a terminal", hint=_PIPE)
+    with tempfile.NamedTemporaryFile(prefix="admap-stdin-", suffix=".jsonl", delete=False) as spool:
+        path = Path(spool.name)
+        # Registered before it is filled: an interrupted copy is removed too.
+        atexit.register(path.unlink, missing_ok=True)
+        with output_errors(path, "name a folder with room in TMPDIR"):
+            shutil.copyfileobj(sys.stdin.buffer, spool)
+            spool.flush()
+        if not spool.tell():
+            raise InputError("-: standard input is empty", hint=_PIPE)
+    return path
