@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from argilla_admap.cli.flags import with_flags
 
 if TYPE_CHECKING:
     from argilla_admap.formats.format import FieldNames
@@ -32,23 +33,26 @@ class ScoringCommand(click.Command):
         return super().parse_args(ctx, args)
 
     def _take_in(self, ctx: click.Context, scorer: str | None) -> None:
-        if scorer is None or not scorer.isidentifier():
+        if scorer is None:
             return
-        try:
-            module = importlib.import_module(f"argilla_admap.scoring.scorers.{scorer}")
-        except ModuleNotFoundError:
-            return  # the scorer's own error says which there are
+        from argilla_admap.scoring.scorer import scorer_module
+
         own = {param.name for param in self.params}
-        for option in getattr(module, "OPTIONS", ()):
-            taken = click.Option(
-                [f"--{option.name}"],
+        # Of a name that is no scorer, the scorer's own error says which there are.
+        added = [
+            click.Option(
+                [f"--{option.name.replace('_', '-')}"],
                 type=click.Choice(option.choices) if option.choices else str,
                 help=option.help + (f"  [default: {option.default}]" if option.default else ""),
                 expose_value=False,
                 callback=_keep_extra,
             )
-            if taken.name not in own:
-                self.params.append(taken)
+            for option in getattr(scorer_module(scorer), "OPTIONS", ())
+            if option.name not in own
+        ]
+        self.params += added
+        for option in added:
+            option.help = with_flags(option.help or "", ctx)
 
 
 def _value_of(option: str, args: list[str]) -> str | None:
@@ -62,7 +66,7 @@ def _value_of(option: str, args: list[str]) -> str | None:
 
 def _keep_extra(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     if value is not None:
-        ctx.meta.setdefault(_EXTRA, {})[str(param.name).replace("_", "-")] = value
+        ctx.meta.setdefault(_EXTRA, {})[str(param.name)] = value
 
 
 class _Price(click.ParamType):  # type: ignore[type-arg]  # generic in the types only

@@ -66,6 +66,7 @@ class ScoreOptions:
     timeout: float = 60.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "extra", {name.replace("-", "_"): value for name, value in self.extra.items()})
         _positive("--samples", self.samples)
         _positive("--concurrency", self.concurrency)
         _positive("--rpm", self.rpm)

@@ -1,7 +1,7 @@
 """The seam: what a scorer is, and what a scored completion is.
 
-A scorer is one class in one file, ``argilla_admap/scoring/scorers/NAME.py``, whose module says ``SCORER = TheClass``;
-``--scorer NAME`` finds it by that name and imports it only then. Nothing else needs to change for a new one.
+A scorer is one class in one file, ``argilla_admap/scoring/scorers/NAME.py``, whose module says ``SCORER = TheClass``. The
+option `scorer` finds it by that name and imports it only then. Nothing else needs to change for a new one.
 
 It is made with ``TheClass(options, session)``, once for each model of a panel. ``session.dispatcher(model)`` opens the one
 way to a server: it knows the answers that were paid for before, keeps to the limits and the budget, retries, and never raises
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from argilla_admap.scoring.options import ScoreOptions
     from argilla_admap.scoring.session import Session
 
-__all__ = ["ScoredCompletion", "Scorer", "ScorerOption", "Work", "find_scorer", "scorer_modules", "scorer_options"]
+__all__ = ["ScoredCompletion", "Scorer", "ScorerOption", "Work", "find_scorer", "scorer_module"]
+
+_ROOM = "argilla_admap.scoring.scorers"
 
 
 # Not frozen: a resume makes a million of them, and a frozen one takes four times as long to make.
@@ -48,7 +50,7 @@ class ScoredCompletion:
 
 
 class Work(NamedTuple):
-    """What scoring a batch would take, as an estimate: for ``--dry-run``."""
+    """What scoring a batch would take, as an estimate: for a dry run."""
 
     requests: int = 0
     #: Judgements that the store holds already.
@@ -62,7 +64,6 @@ class Work(NamedTuple):
 class ScorerOption(NamedTuple):
     """An option that a scorer adds to the command line; if given, its value is in ``ScoreOptions.extra`` under its name."""
 
-    #: Without the dashes before it.
     name: str
     help: str
     #: Shown as the default; the scorer uses it when nothing was given.
@@ -107,32 +108,24 @@ class Scorer(Protocol):
 
 
 def find_scorer(name: str) -> type[Scorer]:
-    """The class of the scorer called `name`.
+    """The class of the scorer called `name`; imports no other.
 
     Raises:
         InputError: there is none of that name; the message lists those that there are.
     """
-    room = "argilla_admap.scoring.scorers"
-    if name.isidentifier():
-        try:
-            module = importlib.import_module(f"{room}.{name}")
-        except ModuleNotFoundError as exc:
-            if exc.name != f"{room}.{name}":
-                raise
-        else:
-            found: type[Scorer] | None = getattr(module, "SCORER", None)
-            if found is not None:
-                return found
-    raise InputError(f"--scorer {name!r}: there is no such scorer; choose one of {', '.join(scorer_modules())}")
+    found: type[Scorer] | None = getattr(scorer_module(name), "SCORER", None)
+    if found is None:
+        there = [module.name for module in pkgutil.iter_modules(importlib.import_module(_ROOM).__path__)]
+        names = [name for name in there if hasattr(scorer_module(name), "SCORER")]
+        raise InputError(f"there is no scorer {name!r}", option="scorer", hint=f"choose one of {', '.join(names)}")
+    return found
 
 
-def scorer_modules() -> dict[str, ModuleType]:
-    """The modules that hold a scorer, by its name."""
-    package = importlib.import_module("argilla_admap.scoring.scorers")
-    modules = {m.name: importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)}
-    return {name: module for name, module in modules.items() if hasattr(module, "SCORER")}
-
-
-def scorer_options() -> dict[str, tuple[ScorerOption, ...]]:
-    """The options that scorers add, by the scorer's name: what a scorer's module says as ``OPTIONS``."""
-    return {name: tuple(getattr(module, "OPTIONS", ())) for name, module in scorer_modules().items()}
+def scorer_module(name: str) -> ModuleType | None:
+    """The module of the scorer called `name`, which may hold its options as ``OPTIONS``; None: there is none."""
+    try:
+        return importlib.import_module(f"{_ROOM}.{name}") if name.isidentifier() else None
+    except ModuleNotFoundError as exc:
+        if exc.name != f"{_ROOM}.{name}":
+            raise
+        return None

@@ -6,6 +6,7 @@ Inference's `/predict` and `/rerank`, and of llama.cpp's `/v1/rerank`. The rewar
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ class Reward:
         self.scored: Counter[tuple[str, str]] = Counter()
         self.paths: Counter[str] = Counter()
         self.faults: list[int] = []
+        self.delay = 0.0
         self.url = ""
 
     def app(self) -> web.Application:
@@ -74,6 +76,7 @@ class Reward:
                 raise web.HTTPNotFound
             if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
                 return web.json_response({"error": "Unauthorized"}, status=401)
+            await asyncio.sleep(self.delay)
             if self.faults:
                 return web.json_response(
                     {"error": "Model is overloaded", "error_type": "overloaded"}, status=self.faults.pop(0)

@@ -74,7 +74,7 @@ def test_a_reference_is_written_by_each_address(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     written = []
     for url in (batches.url, batches.url.replace("127.0.0.1", "localhost")):
-        extra = {"embedding-model": "use-m3", "embedding-base-url": embeddings.url}
+        extra = {"embedding_model": "use-m3", "embedding_base_url": embeddings.url}
         chosen = ScoreOptions(scorer="reference", store=tmp_path / "s", extra=extra, base_url=url, models=("gpt-4o",))
         scored = score(stream([record("a", "Why is the sky blue?", "It scatters light.", "Bananas.")]), chosen)
         assert scored.summary["unscored"] == 0

@@ -107,7 +107,7 @@ def test_a_chat_template_is_used_where_the_tokenizer_has_one(tmp_path: Path) -> 
 
 def test_of_several_classes_one_must_be_named(tmp_path: Path) -> None:
     folder, model, tokenizer = _tiny(tmp_path / "model", labels=("bad", "good"))
-    with pytest.raises(InputError, match="bad, good; say with --reward-label"):
+    with pytest.raises(InputError, match="bad, good; say with `reward_label`"):
         score(stream([WATER]), _by_reward(tmp_path / "store", reward_model=folder))
     [[first, _]] = _scores(score(stream([WATER]), _by_reward(tmp_path / "store", reward_model=folder, reward_label="good")))
     with torch.inference_mode():

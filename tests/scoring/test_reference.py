@@ -40,7 +40,7 @@ SKY = record(
 
 
 def _options(embeddings: Embeddings, store: Path, **more: Any) -> ScoreOptions:
-    extra = {"embedding-model": "use-m3", "embedding-base-url": embeddings.url} | more.pop("extra", {})
+    extra = {"embedding_model": "use-m3", "embedding_base_url": embeddings.url} | more.pop("extra", {})
     return ScoreOptions(scorer="reference", store=store, extra=extra, **more)
 
 
@@ -145,7 +145,7 @@ def test_a_reference_of_the_data_is_preferred_unless_told_otherwise(
 ) -> None:
     score(stream([WATER]), _with_judge(embeddings, batches, tmp_path / "store"))
     assert not batches.paid_in_full
-    options = _with_judge(embeddings, batches, tmp_path / "store", extra={"reference-from": "judge"})
+    options = _with_judge(embeddings, batches, tmp_path / "store", extra={"reference_from": "judge"})
     score(stream([WATER]), options)
     assert sum(batches.paid_in_full.values()) == 1
 
@@ -188,9 +188,19 @@ def test_an_overloaded_endpoint_is_asked_again(embeddings: Embeddings, tmp_path:
     assert score(stream([WATER]), _options(embeddings, tmp_path / "store")).summary["unscored"] == 0
 
 
+def test_texts_that_many_batches_share_are_embedded_once(embeddings: Embeddings, tmp_path: Path) -> None:
+    embeddings.embed = lambda text: (float(len(text)), 1.0)
+    data = [
+        record(f"r{i}", f"Question {i}", [f"Text {i % 7}", f"Text {i % 5}"], reference=f"Text {i % 11}") for i in range(900)
+    ]
+    scored = score(stream(data), _options(embeddings, tmp_path / "store"))
+    assert scored.summary["unscored"] == 0
+    assert sorted(embeddings.texts) == sorted({f"Text {i}" for i in range(11)})
+
+
 def test_a_refused_key_names_the_option(embeddings: Embeddings, tmp_path: Path) -> None:
     embeddings.key = "another"
-    with pytest.raises(JudgeRefused, match="--embedding-base-url"):
+    with pytest.raises(JudgeRefused, match="`embedding_base_url`"):
         score(stream([WATER]), _options(embeddings, tmp_path / "store"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from argilla_admap.errors import InputError, JudgeRefused
 from argilla_admap.records import Turn
 from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.run import Scored, estimate, score
-from argilla_admap.scoring.scorers.reward_servers import DIALECTS
+from argilla_admap.scoring.scorers.reward_servers import REWARD_SERVERS
 from tests.doubles.reward_server import Reward, reward
 from tests.scoring.small_data import numbered, record, stream
 
@@ -25,8 +26,7 @@ DATA = [
 
 
 def _options(server: Reward, store: Path, **extra: str) -> ScoreOptions:
-    named = {name.replace("_", "-"): value for name, value in extra.items()}
-    return ScoreOptions(scorer="reward", store=store, extra={"reward-url": server.url, **named})
+    return ScoreOptions(scorer="reward", store=store, extra={"reward_url": server.url, **extra})
 
 
 def _scores(scored: Scored) -> list[list[float | None]]:
@@ -42,12 +42,12 @@ def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
-@pytest.mark.parametrize("dialect", [name for name in DIALECTS if name != "tei-rerank"])
+@pytest.mark.parametrize("dialect", [name for name in REWARD_SERVERS if name != "tei-rerank"])
 def test_each_dialect_gives_the_raw_rewards(make_reward: MakeReward, tmp_path: Path, dialect: str) -> None:
     server = make_reward("bare")
     scored = score(stream(DATA), _options(server, tmp_path / "store", reward_dialect=dialect))
     assert _scores(scored) == _expected()
-    assert set(server.paths) == {DIALECTS[dialect].path}
+    assert set(server.paths) == {REWARD_SERVERS[dialect].path}
 
 
 def test_tei_as_a_reranker_gives_the_raw_rewards(make_reward: MakeReward, tmp_path: Path) -> None:
@@ -89,6 +89,33 @@ def test_no_reward_is_asked_for_twice(make_reward: MakeReward, tmp_path: Path) -
     assert (again.summary["requests"], again.summary["unscored"]) == (0, 0)
 
 
+@pytest.mark.parametrize("kind", ["llama.cpp", "tei", "vllm"])
+def test_completions_that_pairs_share_are_scored_once(make_reward: MakeReward, tmp_path: Path, kind: str) -> None:
+    server = make_reward(kind)
+    best = "Mercury, Venus, the planets"
+    data = [record(f"p{i}", "Name the planets", [best, f"No {i}"][:: 1 if i % 2 else -1]) for i in range(150)]
+    data += [record(f"q{i}", "Name the planets", [f"No {i % 3}", best, best]) for i in range(150)]
+    assert _scores(score(stream(data), _options(server, tmp_path / "store"))) == _expected(data)
+    assert server.scored["Name the planets", best] == 1
+    assert {server.scored["Name the planets", f"No {i}"] for i in range(150)} == {1}
+
+
+def test_a_share_of_a_request_that_another_process_had_answered_is_not_asked_again(
+    make_reward: MakeReward, tmp_path: Path
+) -> None:
+    server = make_reward("llama.cpp")
+    server.delay = 0.3
+    data = [record(f"r{i}", "Name the planets", ["Mercury, the planets", f"No {i}"]) for i in range(2)]
+    options = _options(server, tmp_path / "store")
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda i=i: found.append(_scores(score(stream(data[i:]), options)))) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(found, key=len) == [_expected(data[1:]), _expected(data)]
+
+
 def test_another_model_on_the_same_address_is_asked_anew(make_reward: MakeReward, tmp_path: Path) -> None:
     server = make_reward("vllm")
     score(stream(DATA), _options(server, tmp_path / "store"))
@@ -113,7 +140,7 @@ def test_a_class_is_chosen_by_its_name_or_its_number(make_reward: MakeReward, tm
 
 def test_several_classes_and_none_named_end_before_the_first_record(make_reward: MakeReward, tmp_path: Path) -> None:
     server = make_reward("tei", labels=("good", "bad"))
-    with pytest.raises(InputError, match="bad, good: say with --reward-label"):
+    with pytest.raises(InputError, match="bad, good: say with `reward_label`"):
         score(stream(DATA), _options(server, tmp_path / "store"))
     assert not any(pair[0] == DATA[0].prompt for pair in server.scored)
 
@@ -151,7 +178,7 @@ def test_a_key_is_sent_where_one_is_set(make_reward: MakeReward, tmp_path: Path,
 def test_a_server_that_is_not_there_is_named(make_reward: MakeReward, tmp_path: Path) -> None:
     server = make_reward("vllm")
     server.url = "http://127.0.0.1:9"
-    with pytest.raises(JudgeRefused, match="--reward-url"):
+    with pytest.raises(JudgeRefused, match="`reward_url`"):
         score(stream(DATA), _options(server, tmp_path / "store"))
 
 
@@ -162,7 +189,7 @@ def test_a_chat_server_gives_no_reward_and_is_told_so(make_reward: MakeReward, t
 
 
 def test_neither_server_nor_model_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--reward-url"):
+    with pytest.raises(InputError, match="`reward_url`"):
         score(stream(DATA), ScoreOptions(scorer="reward", store=tmp_path / "store"))
 
 
@@ -185,4 +212,4 @@ def test_the_file_says_which_model_gave_the_rewards(make_reward: MakeReward, tmp
 def test_a_server_that_does_not_name_its_model_is_warned_about(make_reward: MakeReward, tmp_path: Path) -> None:
     said: list[str] = []
     score(stream(DATA), _options(make_reward("bare"), tmp_path / "store"), warn=said.append)
-    assert any("--reward-model" in words for words in said)
+    assert any("`reward_model`" in words for words in said)

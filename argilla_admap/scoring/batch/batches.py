@@ -135,7 +135,7 @@ class Batches:
             # The first of several readings carries the bill of them all.
             tokens_in, tokens_out, spent = 0, 0, 0.0 if spent is not None else None
         for one in known:
-            self._dispatcher.store.put(one, _nothing)
+            self._dispatcher.store.put(one)
         return known
 
     def _ask_again(self, question: Request, found: Replied, reason: str) -> Outcome:
@@ -391,10 +391,6 @@ class Batches:
         with suppress(ScoringError):
             self._book.forget(self._failed)
         self._book.close()
-
-
-def _nothing() -> None:
-    return
 
 
 def _silent(_: str) -> None:

@@ -86,7 +86,7 @@ class Store:
 
     def __init__(self, path: Path | None = None, *, create: bool = True) -> None:
         self.path = Path(path) if path is not None else default_path()
-        self._waiting: list[tuple[CacheEntry, Callable[[], None]]] = []
+        self._waiting: list[tuple[CacheEntry, Callable[[], None] | None]] = []
         with self._translated("open"):
             in_memory = not create and not self.path.exists()
             if not create and not in_memory and not os.access(self.path, os.W_OK):
@@ -192,9 +192,9 @@ class Store:
             number: int = self._db.execute("PRAGMA data_version").fetchone()[0]
             return number
 
-    def put(self, known: CacheEntry, done: Callable[[], None]) -> None:
+    def put(self, entry: CacheEntry, done: Callable[[], None] | None = None) -> None:
         """Takes an answer in; `done` is called when it is written."""
-        self._waiting.append((known, done))
+        self._waiting.append((entry, done))
 
     @property
     def waiting(self) -> int:
@@ -216,7 +216,9 @@ class Store:
                     self._waiting = batch + self._waiting
                     return False
                 try:
-                    self._db.executemany("INSERT OR REPLACE INTO judgements VALUES (?,?,?,?,?,?,?,?)", [k for k, _ in batch])
+                    self._db.executemany(
+                        "INSERT OR REPLACE INTO judgements VALUES (?,?,?,?,?,?,?,?)", [entry for entry, _ in batch]
+                    )
                     self._db.execute("COMMIT")
                 except BaseException:
                     with suppress(sqlite3.Error):
@@ -226,7 +228,8 @@ class Store:
             self._waiting = batch + self._waiting
             raise
         for _, done in batch:
-            done()
+            if done is not None:
+                done()
         return True
 
     def checkpoint(self) -> None:

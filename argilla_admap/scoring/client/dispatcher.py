@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring.cache.keys import KeySpace
@@ -25,7 +25,7 @@ from argilla_admap.scoring.client.failures import CircuitBreaker, Failure, Retry
 from argilla_admap.scoring.client.request import Outcome, Request, TokenRatio, Usage, open_reply
 from argilla_admap.scoring.client.transport import ConnectionFailed, TimedOut, Transport, Unreachable
 
-__all__ = ["Dispatcher", "Splittable", "ask_splitting"]
+__all__ = ["Dispatcher"]
 
 #: Answers gather so many seconds before they are written together.
 _FLUSH_AFTER = 0.004
@@ -299,7 +299,7 @@ class Dispatcher:
             self._finish(job, Outcome(known))
 
         for one in known[:-1]:
-            self.store.put(one, _nothing)
+            self.store.put(one)
         self.store.put(known[-1], written)
         self._since_checkpoint += len(known)
         if self._flush_timer is None:
@@ -433,35 +433,3 @@ class Dispatcher:
                     await self._checkpoint
         finally:
             await self.transport.close()
-
-
-def _nothing() -> None:
-    """For the first of several readings: the last one's word counts for all."""
-
-
-_R = TypeVar("_R", bound="Splittable")
-
-
-class Splittable(Request, Protocol):
-    """A question with a key for each of its texts."""
-
-    def part(self: _R, start: int, end: int) -> _R:
-        """The same question about some of the texts."""
-        ...
-
-
-async def ask_splitting(dispatcher: Dispatcher, question: Splittable) -> dict[bytes, CacheEntry | str]:
-    """By key, what is known of each text; or why nothing is.
-
-    Raises:
-        JudgeRefused, ScoringError: nothing can be asked any more.
-    """
-    answer = (await dispatcher.ask([question]))[0]
-    if answer.error is None and len(answer.known) == len(question.keys):
-        return {known.key: known for known in answer.known}
-    if len(question.keys) == 1 or dispatcher.stop_reason:
-        return dict.fromkeys(question.keys, answer.error or "the answer held nothing")
-    # A text too long for the model, or more texts than the server takes at once: halves tell which.
-    half = len(question.keys) // 2
-    first = await ask_splitting(dispatcher, question.part(0, half))
-    return first | await ask_splitting(dispatcher, question.part(half, len(question.keys)))

@@ -12,10 +12,10 @@ import orjson
 from argilla_admap.errors import InputError, JudgeRefused
 from argilla_admap.scoring.cache.keys import key_hash
 from argilla_admap.scoring.cache.store import CacheEntry, Store
-from argilla_admap.scoring.client.dispatcher import ask_splitting
 from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.client.request import ParsedAnswer
 from argilla_admap.scoring.scorer import Work
+from argilla_admap.scoring.scorers.split_retry import SplitRetry
 
 if TYPE_CHECKING:
     from argilla_admap.scoring.client.dispatcher import Dispatcher
@@ -27,6 +27,7 @@ LOCAL = "local:"
 #: What every endpoint takes in one request, as far as is known: Text Embeddings Inference takes 32 unless told otherwise.
 _MOST_TEXTS = 32
 _MOST_CHARACTERS = 60_000
+_EMPTY = "an empty text has no embedding"
 
 
 class Embedded(NamedTuple):
@@ -68,58 +69,34 @@ class EndpointEmbedder:
 
     Args:
         dispatcher: the way to the model.
-        model: as the server dispatcher it.
+        model: as the server calls it.
     """
 
     def __init__(self, dispatcher: Dispatcher, model: str) -> None:
         self._dispatcher = dispatcher
+        self._requests = SplitRetry(dispatcher)
         self._model = model
-        self._under_way: dict[bytes, asyncio.Future[None]] = {}
 
     async def start(self) -> list[str]:
         return []
 
     async def embed(self, texts: Sequence[str]) -> dict[str, Embedded]:
-        keys = {text: self._key(text) for text in texts}
-        found = {text: Embedded(None, "an empty text has no embedding") for text in keys if not text.strip()}
-        wanted = {text: key for text, key in keys.items() if text not in found}
-        # A text that another batch of records is having embedded: its vector is in the store when that is done.
-        if elsewhere := [self._under_way[key] for key in wanted.values() if key in self._under_way]:
-            await asyncio.wait(elsewhere)
-        known = self._dispatcher.known(list(wanted.values()))
-        found |= {text: Embedded(_vector(known[key].text), known=True) for text, key in wanted.items() if key in known}
-        questions = [_Embed(self._model, part) for part in self._parts([(t, k) for t, k in wanted.items() if k not in known])]
-        done = asyncio.get_running_loop().create_future()
-        ours = [key for question in questions for key in question.keys]
-        self._under_way |= dict.fromkeys(ours, done)
+        texts_of = {self._key(text): text for text in texts if text.strip()}
+
+        def requests(missing: list[bytes]) -> list[_EmbeddingRequest]:
+            return [_EmbeddingRequest(self._model, part) for part in _parts([(texts_of[key], key) for key in missing])]
+
         try:
-            for answered in await asyncio.gather(*(self._ask(question) for question in questions)):
-                found |= answered
+            known, asked = await self._requests.ask(list(texts_of), requests)
         except JudgeRefused as exc:
-            raise JudgeRefused(f"embeddings of {self._model!r} (--embedding-model, --embedding-base-url): {exc}") from exc
-        finally:
-            for key in ours:
-                self._under_way.pop(key, None)
-            done.set_result(None)
+            raise JudgeRefused(f"embeddings of {self._model!r} (`embedding_model`, `embedding_base_url`): {exc}") from exc
+        found = {text: Embedded(None, _EMPTY) for text in texts if not text.strip()}
+        found |= {texts_of[key]: Embedded(_vector(entry.text), known=True) for key, entry in known.items()}
+        for key, one in asked.items():
+            found[texts_of[key]] = (
+                Embedded(None, f"no embedding: {one}") if isinstance(one, str) else Embedded(_vector(one.text))
+            )
         return found
-
-    def _parts(self, texts: list[tuple[str, bytes]]) -> list[list[tuple[str, bytes]]]:
-        parts: list[list[tuple[str, bytes]]] = []
-        characters = 0
-        for text, key in texts:
-            if not parts or len(parts[-1]) >= _MOST_TEXTS or characters + len(text) > _MOST_CHARACTERS:
-                parts.append([])
-                characters = 0
-            parts[-1].append((text, key))
-            characters += len(text)
-        return parts
-
-    async def _ask(self, question: _Embed) -> dict[str, Embedded]:
-        found = await ask_splitting(self._dispatcher, question)
-        return {
-            text: Embedded(None, f"no embedding: {one}") if isinstance(one := found[key], str) else Embedded(_vector(one.text))
-            for text, key in question.texts
-        }
 
     def _key(self, text: str) -> bytes:
         return key_hash("embedding", self._dispatcher.name, text).digest()
@@ -130,36 +107,49 @@ class EndpointEmbedder:
         missing = [(text, key) for key, text in keys.items() if key not in known]
         tokens = sum(len(text.encode()) // 4 for text, _ in missing)
         price = self._dispatcher.price
-        return Work(len(self._parts(missing)), len(known), tokens, 0, price.cost(tokens, 0) if price is not None else None)
+        return Work(len(_parts(missing)), len(known), tokens, 0, price.cost(tokens, 0) if price is not None else None)
 
     def facts(self) -> dict[str, Any]:
         return {"embedding_model": self._model, "embedding_endpoint": self._dispatcher.name.rpartition(" ")[0]}
 
 
-class _Embed:
-    """The question for the vectors of a few texts."""
+def _parts(texts: Sequence[tuple[str, bytes]]) -> list[list[tuple[str, bytes]]]:
+    """Texts and their keys, as many together as a request holds."""
+    parts: list[list[tuple[str, bytes]]] = []
+    characters = 0
+    for text, key in texts:
+        if not parts or len(parts[-1]) >= _MOST_TEXTS or characters + len(text) > _MOST_CHARACTERS:
+            parts.append([])
+            characters = 0
+        parts[-1].append((text, key))
+        characters += len(text)
+    return parts
+
+
+class _EmbeddingRequest:
+    """The request for the vectors of a few texts."""
 
     path = "/embeddings"
 
     def __init__(self, model: str, texts: Sequence[tuple[str, bytes]]) -> None:
         self._model = model
-        self.texts = texts
+        self._texts = texts
         self.keys: tuple[bytes, ...] = tuple(key for _, key in texts)
 
-    def part(self, start: int, end: int) -> _Embed:
-        return _Embed(self._model, self.texts[start:end])
+    def only(self, keys: Sequence[bytes]) -> _EmbeddingRequest:
+        return _EmbeddingRequest(self._model, [(text, key) for text, key in self._texts if key in keys])
 
     def body(self) -> bytes:
-        return orjson.dumps({"model": self._model, "input": [text for text, _ in self.texts], "encoding_format": "float"})
+        return orjson.dumps({"model": self._model, "input": [text for text, _ in self._texts], "encoding_format": "float"})
 
     def tokens(self) -> tuple[int, int, int]:
-        length = sum(len(text.encode()) for text, _ in self.texts)
+        length = sum(len(text.encode()) for text, _ in self._texts)
         return length // 4, length, 0
 
     def read(self, reply: Any) -> list[ParsedAnswer]:
         rows = sorted(reply["data"], key=lambda row: row["index"])
-        if len(rows) != len(self.texts):
-            raise Unreadable(f"{len(rows)} embeddings came back for {len(self.texts)} texts", again=False)
+        if len(rows) != len(self._texts):
+            raise Unreadable(f"{len(rows)} embeddings came back for {len(self._texts)} texts", again=False)
         return [ParsedAnswer(None, text=_packed(row["embedding"])) for row in rows]
 
     def negotiate(self, words: str) -> bool:
@@ -186,31 +176,37 @@ class LocalEmbedder:
             from sentence_transformers import SentenceTransformer
         except ImportError as exc:
             raise InputError(
-                f"--embedding-model {LOCAL}{self._name}: sentence-transformers is not installed; "
-                "pip install 'argilla-admap[embeddings]', or name an endpoint's model"
+                f"{LOCAL}{self._name}: sentence-transformers is not installed",
+                option="embedding_model",
+                hint="pip install 'argilla-admap[embeddings]', or name an endpoint's model",
             ) from exc
         try:
             self._model = await asyncio.to_thread(SentenceTransformer, self._name)
         except (OSError, ValueError) as exc:
-            raise InputError(f"--embedding-model {LOCAL}{self._name}: cannot be loaded ({exc})") from exc
+            raise InputError(f"{LOCAL}{self._name}: cannot be loaded ({exc})", option="embedding_model") from exc
         return []
 
     async def embed(self, texts: Sequence[str]) -> dict[str, Embedded]:
-        keys = {text: key_hash("embedding", LOCAL + self._name, text).digest() for text in texts}
-        found = {text: Embedded(None, "an empty text has no embedding") for text in keys if not text.strip()}
+        keys = {text: self._key(text) for text in texts if text.strip()}
+        found = {text: Embedded(None, _EMPTY) for text in texts if text not in keys}
         async with self._one_at_a_time:
             known = self._store.look_up(list(keys.values()))
-            before = set(known)
-            missing = [text for text, key in keys.items() if key not in known and text not in found]
-            if missing:
-                for text, vector in zip(missing, await asyncio.to_thread(self._encode, missing), strict=True):
-                    one = CacheEntry(keys[text], None, None, None, _packed(vector), 0, 0, 0.0)
-                    known[one.key] = one
-                    self._store.put(one, _nothing)
-                self._store.flush()
-        return found | {
-            text: Embedded(_vector(known[key].text), known=key in before) for text, key in keys.items() if key in known
-        }
+            found |= {text: Embedded(_vector(known[key].text), known=True) for text, key in keys.items() if key in known}
+            missing = [text for text in keys if text not in found]
+            vectors = await asyncio.to_thread(self._encode, missing) if missing else ()
+            for text, vector in zip(missing, vectors, strict=True):
+                try:
+                    packed = _packed(vector)
+                except Unreadable as exc:
+                    found[text] = Embedded(None, f"no embedding: {exc}")
+                    continue
+                found[text] = Embedded(_vector(packed))
+                self._store.put(CacheEntry(keys[text], None, None, None, packed, 0, 0, 0.0))
+            self._store.flush()
+        return found
+
+    def _key(self, text: str) -> bytes:
+        return key_hash("embedding", LOCAL + self._name, text).digest()
 
     def _encode(self, texts: list[str]) -> Any:
         most = self._model.max_seq_length
@@ -220,8 +216,7 @@ class LocalEmbedder:
         return self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True)
 
     def estimate(self, texts: Sequence[str]) -> Work:
-        keys = {key_hash("embedding", LOCAL + self._name, text).digest() for text in texts if text.strip()}
-        return Work(cached=len(self._store.look_up(list(keys))))
+        return Work(cached=len(self._store.look_up([*{self._key(text) for text in texts if text.strip()}])))
 
     def facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"embedding_model": LOCAL + self._name}
@@ -244,7 +239,3 @@ def _vector(packed: str | bytes | None) -> np.ndarray:
     values = np.frombuffer(packed if isinstance(packed, bytes) else b"", dtype=np.float16).astype(np.float32)
     unit: np.ndarray = values / np.linalg.norm(values)
     return unit
-
-
-def _nothing() -> None:
-    return

@@ -4,7 +4,7 @@ The reference comes with the data (their column `reference`), or the judge's mod
 the judgement store, so that records with the same prompt share it.
 
 A score is in -1..1, in practice 0..1; it says how alike the texts are in meaning, not how good either is. With
-``--samples N`` the model writes N references for a prompt: the score is the mean similarity, and its variance says how much it
+`samples` = N the model writes N references for a prompt: the score is the mean similarity, and its variance says how much it
 depends on the reference (which moves regions more than one would think). One reference tells no variance.
 
 Source: Lee et al., arXiv 2505.23114, section on reference-based alignment scores.
@@ -38,13 +38,13 @@ __all__ = ["OPTIONS", "SCORER", "ReferenceScorer"]
 
 OPTIONS = (
     ScorerOption(
-        "embedding-model",
-        "Embeds for --scorer reference: a model of the endpoint, or local:NAME (needs the extra `embeddings`).",
+        "embedding_model",
+        "Embeds for the scorer reference: a model of the endpoint, or local:NAME (needs the extra `embeddings`).",
         default="text-embedding-3-small",
     ),
-    ScorerOption("embedding-base-url", "Where --embedding-model is served. [default: where the judge is]"),
+    ScorerOption("embedding_base_url", "Where `embedding_model` is served. [default: where the judge is]"),
     ScorerOption(
-        "reference-from",
+        "reference_from",
         "Where reference answers come from: the data's column `reference`, the judge's model, or the first that has one.",
         default="auto",
         choices=("auto", "data", "judge"),
@@ -65,7 +65,7 @@ class ReferenceScorer:
     def __init__(self, options: ScoreOptions, session: Session) -> None:
         self._options = options
         self._session = session
-        self._source = options.extra.get("reference-from", "auto")
+        self._source = options.extra.get("reference_from", "auto")
         self._writes = max(1, options.samples or 1)
         self._embedder = _embedder(options, session)
         self._dispatcher: Dispatcher | None = None
@@ -94,7 +94,7 @@ class ReferenceScorer:
         found = [self._given(row) for row in rows]
         open_places = [place for place, one in enumerate(found) if one is None]
         dispatcher = self._writer() if open_places else None
-        questions: dict[bytes, _Write] = {}
+        questions: dict[bytes, _ReferenceRequest] = {}
         if dispatcher is not None:
             for place in open_places:
                 for question in self._questions(rows[place]):
@@ -122,7 +122,7 @@ class ReferenceScorer:
         if row.reference and row.reference.strip() and self._source != "judge":
             return _References((row.reference,), None)
         if self._source == "data":
-            return _References((), "the data have no reference answer for this prompt (--reference-from data)")
+            return _References((), "the data have no reference answer for this prompt (`reference_from` is data)")
         return None
 
     def _writer(self) -> Dispatcher | None:
@@ -134,16 +134,16 @@ class ReferenceScorer:
                 self._cannot_write = str(exc)
         return self._dispatcher
 
-    def _questions(self, row: _Row) -> list[_Write]:
+    def _questions(self, row: _Row) -> list[_ReferenceRequest]:
         model = self._options.model
         writer = self._writer()
         parts = writer.key_space.parts if writer is not None else ()
-        return [_Write(model, row.messages, sample, parts) for sample in range(self._writes)]
+        return [_ReferenceRequest(model, row.messages, sample, parts) for sample in range(self._writes)]
 
     async def estimate(self, batch: pa.RecordBatch) -> Work:
         rows = _rows(batch)
         texts = {text for row in rows for text in row.completions}
-        questions: dict[bytes, tuple[_Write, int]] = {}
+        questions: dict[bytes, tuple[_ReferenceRequest, int]] = {}
         for row in rows:
             given = self._given(row)
             if given is not None:
@@ -180,15 +180,16 @@ class ReferenceScorer:
 
 
 def _embedder(options: ScoreOptions, session: Session) -> Embedder:
-    model = options.extra.get("embedding-model", "text-embedding-3-small")
+    model = options.extra.get("embedding_model", "text-embedding-3-small")
     if model.startswith(LOCAL):
         return LocalEmbedder(session.store, model.removeprefix(LOCAL))
     try:
-        return EndpointEmbedder(session.dispatcher(model, options.extra.get("embedding-base-url"), side=True), model)
+        return EndpointEmbedder(session.dispatcher(model, options.extra.get("embedding_base_url"), side=True), model)
     except InputError as exc:
         raise InputError(
-            f"embeddings of {model!r} (--embedding-model): {exc}; name their server with --embedding-base-url, "
-            f"or embed on this machine with --embedding-model {LOCAL}NAME"
+            f"embeddings of {model!r}: {exc.message}",
+            option="embedding_model",
+            hint=f"name their server with `embedding_base_url`, or embed on this machine with `embedding_model` {LOCAL}NAME",
         ) from exc
 
 
@@ -243,8 +244,8 @@ def _scored(completion: Embedded, found: _References, embedded: Mapping[str, Emb
     return ScoredCompletion(fmean(samples), None, spread, len(samples), samples, reason)
 
 
-class _Write:
-    """The question for one reference answer."""
+class _ReferenceRequest:
+    """The request for one reference answer."""
 
     path = "/chat/completions"
 

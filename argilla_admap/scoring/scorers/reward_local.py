@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.scorers.reward_servers import Asked
+from argilla_admap.scoring.scorers.reward_servers import RewardInput
 
 __all__ = ["LocalReward"]
 
@@ -45,8 +45,9 @@ class LocalReward:
             from transformers import AutoModelForSequenceClassification, AutoTokenizer
         except ImportError as exc:
             raise InputError(
-                f"--reward-model {self._name}: transformers and torch are not installed; "
-                "pip install 'argilla-admap[reward]', or name a server with --reward-url"
+                f"{self._name}: transformers and torch are not installed",
+                option="reward_model",
+                hint="pip install 'argilla-admap[reward]', or name a server with `reward_url`",
             ) from exc
 
         def load() -> None:
@@ -57,7 +58,7 @@ class LocalReward:
         try:
             await asyncio.to_thread(load)
         except (OSError, ValueError) as exc:
-            raise InputError(f"--reward-model {self._name}: cannot be loaded ({exc})") from exc
+            raise InputError(f"{self._name}: cannot be loaded ({exc})", option="reward_model") from exc
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self._model.config.pad_token_id = self._tokenizer.pad_token_id
@@ -74,18 +75,19 @@ class LocalReward:
                 if self._label in (name, str(place)):
                     return int(place)
         raise InputError(
-            f"--reward-model {self._name}: it has the classes {', '.join(labels.values())}; "
-            "say with --reward-label which one's value is the reward"
+            f"{self._name}: it has the classes {', '.join(labels.values())}",
+            option="reward_model",
+            hint="say with `reward_label` which one's value is the reward",
         )
 
-    async def rewards(self, pairs: Sequence[tuple[Asked, str]]) -> list[float]:
+    async def rewards(self, pairs: Sequence[tuple[RewardInput, str]]) -> list[float]:
         """The rewards of completions, in order."""
         if not pairs:
             return []
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._compute, pairs)
 
-    def _compute(self, pairs: Sequence[tuple[Asked, str]]) -> list[float]:
+    def _compute(self, pairs: Sequence[tuple[RewardInput, str]]) -> list[float]:
         import torch
 
         # Texts of like length together: padding is computed too.
@@ -100,7 +102,7 @@ class LocalReward:
                 found[place] = value
         return found
 
-    def _encode(self, pairs: Sequence[tuple[Asked, str]]) -> Any:
+    def _encode(self, pairs: Sequence[tuple[RewardInput, str]]) -> Any:
         common = {"return_tensors": "pt", "padding": True, "truncation": True, "max_length": self._most_tokens}
         if not self._tokenizer.chat_template:
             inputs = self._tokenizer([row.prompt for row, _ in pairs], [text for _, text in pairs], **common)

@@ -1,4 +1,4 @@
-"""How servers of reward models are asked, and what they answer: one entry a dialect.
+"""How servers of reward models are asked, and what they answer: one entry for each way.
 
 ========================  =====================================================  =============================================
 ``vllm-classify``         vLLM, a sequence classifier, with its chat template    ``data[0].probs``, raw (no activation)
@@ -26,7 +26,7 @@ from argilla_admap.errors import InputError, JudgeRefused
 from argilla_admap.scoring.client.failures import Unreadable, server_words
 from argilla_admap.scoring.client.transport import ConnectionFailed, Reply, Transport
 
-__all__ = ["DIALECTS", "Asked", "Dialect", "find_dialect"]
+__all__ = ["REWARD_SERVERS", "RewardInput", "RewardServer", "find_server"]
 
 _TIMEOUT = 30.0
 _PASSING = {429, 500, 502, 503, 504}
@@ -34,7 +34,7 @@ _LONGEST_WAIT = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RewardInput:
     """What a reward model is told of a record."""
 
     prompt: str
@@ -48,7 +48,7 @@ _Classes = list[tuple[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class RewardServer:
     """One way to ask."""
 
     name: str
@@ -56,12 +56,12 @@ class Dialect:
     #: Completions of one prompt in one request.
     most_texts: int
     #: Record and completions to the request's JSON, without the model.
-    ask: Callable[[Asked, Sequence[str]], dict[str, Any]]
+    ask: Callable[[RewardInput, Sequence[str]], dict[str, Any]]
     #: The answer's JSON to the values of each completion, in order; a wrong shape raises what Python raises.
     answer: Callable[[Any], list[_Classes]]
     names_model: bool = True
 
-    def body(self, model: str | None, row: Asked, texts: Sequence[str]) -> bytes:
+    def body(self, model: str | None, row: RewardInput, texts: Sequence[str]) -> bytes:
         """The request."""
         asked = self.ask(row, texts)
         return orjson.dumps({"model": model, **asked} if model and self.names_model else asked)
@@ -88,33 +88,33 @@ def _one_of(classes: _Classes, label: str | None) -> float:
     if not found:
         names = ", ".join(name for name, _ in classes)
         raise Unreadable(
-            f"the model has the classes {names}: say with --reward-label which one's value is the reward", again=False
+            f"the model has the classes {names}: say with `reward_label` which one's value is the reward", again=False
         )
     if not math.isfinite(found[0]):
         raise Unreadable(f"the reward is {found[0]}", again=False)
     return float(found[0])
 
 
-def _ask_chat(row: Asked, texts: Sequence[str]) -> dict[str, Any]:
+def _ask_chat(row: RewardInput, texts: Sequence[str]) -> dict[str, Any]:
     messages = [{"role": role, "content": text} for role, text in row.messages]
     messages.append({"role": "assistant", "content": texts[0]})
     # Without this the reward passes through a sigmoid, which flattens what is far from zero.
     return {"messages": messages, "use_activation": False}
 
 
-def _ask_score(row: Asked, texts: Sequence[str]) -> dict[str, Any]:
+def _ask_score(row: RewardInput, texts: Sequence[str]) -> dict[str, Any]:
     return {"text_1": row.prompt, "text_2": list(texts), "use_activation": False}
 
 
-def _ask_rerank(row: Asked, texts: Sequence[str]) -> dict[str, Any]:
+def _ask_rerank(row: RewardInput, texts: Sequence[str]) -> dict[str, Any]:
     return {"query": row.prompt, "documents": list(texts), "use_activation": False}
 
 
-def _ask_predict(row: Asked, texts: Sequence[str]) -> dict[str, Any]:
+def _ask_predict(row: RewardInput, texts: Sequence[str]) -> dict[str, Any]:
     return {"inputs": [[row.prompt, text] for text in texts], "raw_scores": True}
 
 
-def _ask_tei_rerank(row: Asked, texts: Sequence[str]) -> dict[str, Any]:
+def _ask_tei_rerank(row: RewardInput, texts: Sequence[str]) -> dict[str, Any]:
     return {"query": row.prompt, "texts": list(texts), "raw_scores": True}
 
 
@@ -153,15 +153,15 @@ def _answer_tei_rerank(reply: Any) -> list[_Classes]:
     return [_numbered([row["score"]]) for row in _in_order(reply)]
 
 
-DIALECTS = {
+REWARD_SERVERS = {
     one.name: one
     for one in (
-        Dialect("vllm-classify", "/classify", 1, _ask_chat, _answer_classify),
-        Dialect("vllm-pooling", "/pooling", 1, _ask_chat, _answer_pooling),
-        Dialect("tei-predict", "/predict", 32, _ask_predict, _answer_predict, names_model=False),
-        Dialect("rerank", "/v1/rerank", 32, _ask_rerank, _answer_rerank),
-        Dialect("vllm-score", "/score", 32, _ask_score, _answer_score),
-        Dialect("tei-rerank", "/rerank", 32, _ask_tei_rerank, _answer_tei_rerank, names_model=False),
+        RewardServer("vllm-classify", "/classify", 1, _ask_chat, _answer_classify),
+        RewardServer("vllm-pooling", "/pooling", 1, _ask_chat, _answer_pooling),
+        RewardServer("tei-predict", "/predict", 32, _ask_predict, _answer_predict, names_model=False),
+        RewardServer("rerank", "/v1/rerank", 32, _ask_rerank, _answer_rerank),
+        RewardServer("vllm-score", "/score", 32, _ask_score, _answer_score),
+        RewardServer("tei-rerank", "/rerank", 32, _ask_tei_rerank, _answer_tei_rerank, names_model=False),
     )
 }
 _OF_SERVER = {
@@ -169,37 +169,39 @@ _OF_SERVER = {
     "llama.cpp": ("rerank",),
     "vllm": ("vllm-classify", "vllm-pooling", "vllm-score", "rerank"),
 }
-_TRIAL = Asked("How many legs has a spider?", (("user", "How many legs has a spider?"),), ("Eight.",))
+_TRIAL = RewardInput("How many legs has a spider?", (("user", "How many legs has a spider?"),), ("Eight.",))
 
 
-async def find_dialect(transport: Transport, said: str, model: str | None, label: str | None) -> tuple[Dialect, str | None]:
-    """The dialect that the server answers, and the model's name where the server tells it. Asks for one reward.
+async def find_server(
+    transport: Transport, named: str, model: str | None, label: str | None
+) -> tuple[RewardServer, str | None]:
+    """The way in which the server answers, and the model's name where the server tells it. Asks for one reward.
 
     Raises:
         InputError: the model has several classes and none was named, or the answer is of no known shape.
-        JudgeRefused: the server answers in no dialect; the message holds what it said.
+        JudgeRefused: the server answers in none of them; the message holds what it said.
     """
     try:
         server, served = await _server(transport)
-        names = (said,) if said in DIALECTS else _OF_SERVER.get(server, tuple(DIALECTS))
+        names = (named,) if named in REWARD_SERVERS else _OF_SERVER.get(server, tuple(REWARD_SERVERS))
         refused = []
         for name in names:
-            dialect = DIALECTS[name]
-            body = dialect.body(model or served, _TRIAL, _TRIAL.completions)
-            reply = await _patiently(transport, dialect.path, body)
+            way = REWARD_SERVERS[name]
+            body = way.body(model or served, _TRIAL, _TRIAL.completions)
+            reply = await _patiently(transport, way.path, body)
             if reply.status == 200:
                 try:
-                    dialect.read(orjson.loads(reply.body), label)
+                    way.read(orjson.loads(reply.body), label)
                 except Unreadable as exc:
-                    raise InputError(f"--reward-url: {exc}") from exc
+                    raise InputError(str(exc), option="reward_url") from exc
                 except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-                    refused.append(f"{dialect.path}: not the shape of {name}")
+                    refused.append(f"{way.path}: not the shape of {name}")
                     continue
-                return dialect, model or served
-            refused.append(f"{dialect.path}: {reply.status} {server_words(reply.body)}".strip())
+                return way, model or served
+            refused.append(f"{way.path}: {reply.status} {server_words(reply.body)}".strip())
     except ConnectionFailed as exc:
-        raise JudgeRefused(f"the server does not answer ({exc}); start it, or mend the address") from exc
-    raise JudgeRefused("the server gives no reward: " + "; ".join(refused) + ". Name a --reward-dialect, or another server")
+        raise JudgeRefused(f"the server does not answer ({exc})", hint="start it, or correct the address") from exc
+    raise JudgeRefused("the server gives no reward: " + "; ".join(refused), hint="name a `reward_dialect`, or another server")
 
 
 async def _patiently(transport: Transport, path: str, body: bytes) -> Reply:
