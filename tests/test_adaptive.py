@@ -13,7 +13,9 @@ import argilla_admap as admap
 from argilla_admap.adaptive import estimate, score_adaptively
 from argilla_admap.errors import InputError
 from argilla_admap.example_data import write_example
+from argilla_admap.formats import registry
 from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.output import Scored
 from tests.bench.adaptive import adaptive, uniform
 from tests.doubles.judge_server import Judge
 from tests.scoring.makers import stream
@@ -24,13 +26,17 @@ def preferences(tmp_path: Path) -> Path:
     return write_example(tmp_path)[0]
 
 
+def _rows(scored: Scored, column: str) -> list[Any]:
+    return scored.table().column(column).to_pylist()
+
+
 def test_what_is_undecided_is_judged_again_and_nothing_is_paid_twice(preferences: Path, judge: Judge, tmp_path: Path) -> None:
     judge.behave(logprobs="none", noise=True)
-    options = {"base_url": judge.url, "adaptive": True, "store": tmp_path / "store.sqlite"}
+    options: dict[str, Any] = {"base_url": judge.url, "adaptive": True, "store": tmp_path / "store.sqlite"}
     scored = admap.score(admap.read(preferences), **options)
     completions = scored.summary["completions"]
     assert completions < scored.summary["requests"] <= 2 * completions + 4, "the probe's few calls come on top"
-    counts = [tuple(row) for row in scored.table().column("score_counts").to_pylist()]
+    counts = [tuple(row) for row in _rows(scored, "score_counts")]
     assert min(map(min, counts)) == 1
     assert max(map(max, counts)) > 1
     samples = scored.table().column("samples").to_pylist()
@@ -47,11 +53,10 @@ def test_a_second_judge_looks_only_at_what_is_undecided(preferences: Path, judge
     )
     looked = scored.summary["screen"]["records"]
     assert 0 < looked <= 0.2 * scored.summary["records"] + 1
-    table = scored.table()
-    second = table.column("scores.second").to_pylist()
+    second = _rows(scored, "scores.second")
     assert sum(any(s is not None for s in row) for row in second) == looked
-    first = table.column("scores.first").to_pylist()
-    combined = table.column("scores").to_pylist()
+    first = _rows(scored, "scores.first")
+    combined = _rows(scored, "scores")
     for a, b, both in zip(first, second, combined, strict=True):
         expected = [x if y is None else (x + y) / 2 for x, y in zip(a, b, strict=True)]
         assert both == pytest.approx(expected)
@@ -60,7 +65,7 @@ def test_a_second_judge_looks_only_at_what_is_undecided(preferences: Path, judge
 
 def test_the_budget_holds_for_all_rounds_together(preferences: Path, judge: Judge, tmp_path: Path) -> None:
     judge.behave(logprobs="none", noise=True)
-    options = {"base_url": judge.url, "adaptive": True, "store": tmp_path / "store.sqlite"}
+    options: dict[str, Any] = {"base_url": judge.url, "adaptive": True, "store": tmp_path / "store.sqlite"}
     scored = admap.score(admap.read(preferences), max_cost=0.7, **options)
     assert 0.3 < scored.summary["cost_usd"] <= 0.7
     assert scored.summary["stopped"]
@@ -102,11 +107,11 @@ def test_on_recorded_samples_half_of_the_calls_find_what_three_for_all_find() ->
 
 def test_without_labels_more_samples_go_to_the_borders_of_the_regions(judge: Judge, tmp_path: Path) -> None:
     judge.behave(logprobs="none", noise=True)
-    rows = list(admap.read(write_example(tmp_path)[0], limit=120).records())
+    rows = list(registry.read(write_example(tmp_path)[0], limit=120).records())
     unlabelled = stream([replace(record, ratings=(None,) * len(record.completions)) for record in rows])
     scored = admap.score(unlabelled, base_url=judge.url, adaptive=True, store=tmp_path / "store.sqlite")
     completions = scored.summary["completions"]
-    counts = scored.table().column("score_counts").to_pylist()
+    counts = _rows(scored, "score_counts")
     assert completions < sum(map(sum, counts)) <= 1.5 * completions
     assert scored.summary["adaptive"]["records_judged_again"] > 0
     assert all(len(set(row)) == 1 for row in counts), "a region hangs on all completions of a record"

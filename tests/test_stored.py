@@ -124,7 +124,12 @@ def test_a_map_with_other_facts_than_ours_is_no_map(mapped: Path, tmp_path: Path
 
 
 def test_lists_of_other_lengths_in_data_that_are_not_scored_are_found_too(tmp_path: Path, capsys: Any) -> None:
-    columns = {"id": ["1", "2"], "prompt": ["a", "b"], "completions": [["x", "y"], ["z", "w"]], "ratings": [[1.0, 3.0], [1.0]]}
+    columns: dict[str, Any] = {
+        "id": ["1", "2"],
+        "prompt": ["a", "b"],
+        "completions": [["x", "y"], ["z", "w"]],
+        "ratings": [[1.0, 3.0], [1.0]],
+    }
     pq.write_table(pa.table(columns), tmp_path / "data.parquet")
     with pytest.raises(SystemExit) as end:
         main(["map", str(tmp_path / "data.parquet"), "-o", str(tmp_path / "map.parquet")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import random
@@ -17,15 +18,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import argilla_admap as admap
-from argilla_admap import tables
 from argilla_admap.errors import InputError, OutputError
 from argilla_admap.tables import RecordStream, atomic_path, check_writable, read_stream, write_parquet
 
-SCHEMA = pa.schema([("id", pa.string()), ("n", pa.int64())])
+FIELDS: list[pa.Field[Any]] = [pa.field("id", pa.string()), pa.field("n", pa.int64())]
+SCHEMA = pa.schema(FIELDS)
 
 
 def batches(count: int) -> list[pa.RecordBatch]:
-    return [pa.record_batch([[f"r{i}"], [i]], schema=SCHEMA) for i in range(count)]
+    return [pa.record_batch([pa.array([f"r{i}"]), pa.array([i])], schema=SCHEMA) for i in range(count)]
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -89,7 +90,7 @@ def test_a_file_that_is_being_written_is_never_taken_for_one_that_was_left(
     # In another container the writer's process id is no process, or somebody else's.
     monkeypatch.setattr(os, "getpid", lambda: 2**22)
     if locks == "none":
-        monkeypatch.setattr(tables.fcntl, "flock", refuse)
+        monkeypatch.setattr(fcntl, "flock", refuse)
     elif locks == "mandatory":
         # Locks as SMB has them: what is locked by one handle cannot be written by another of the same program.
         monkeypatch.setattr(Path, "open", refuse)
@@ -185,7 +186,7 @@ LIMITED = (
 
 def command(most_bytes: int, folder: Path, *words: str, **given: object) -> subprocess.CompletedProcess[bytes]:
     line = [sys.executable, "-c", LIMITED, str(most_bytes), *words]
-    return subprocess.run(line, cwd=folder, stderr=subprocess.PIPE, timeout=120, check=False, **given)  # type: ignore[call-overload]
+    return subprocess.run(line, cwd=folder, stderr=subprocess.PIPE, timeout=120, check=False, **given)
 
 
 @pytest.fixture(scope="module")

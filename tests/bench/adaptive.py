@@ -68,7 +68,7 @@ class Replay:
 
     def variances(self) -> list[list[float | None]]:
         """Of one sample of each completion."""
-        found: list[list[float | None]] = self.stream().table().column("score_variances").to_pylist()
+        found: list[Any] = self.stream().table().column("score_variances").to_pylist()
         return found
 
     def quality(self) -> tuple[float, float, float]:

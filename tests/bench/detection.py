@@ -16,6 +16,7 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,8 @@ def main() -> None:
     print(f"{'':32}{'cosine':>11}{'Pearson':>11}{'margin':>11}   P(wrong): AUROC   AP    P@k   ECE   (floor) pooled  noise")
     for name, (make, kind) in chosen.items():
         start = time.perf_counter()
-        ours, base, noise, everything = [], {}, [], []
+        base: dict[str, list[Any]] = {}
+        ours, noise, everything = [], [], []
         for seed in range(options.seeds):
             rows, bad = plant(make(seed), kind, 0.1, seed)
             for method, suspicion in baselines(rows).items():

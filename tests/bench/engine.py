@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -214,7 +214,8 @@ def main() -> None:
 
 def speed(latency: float, requests: int, in_flight: int, rounds: int) -> None:
     """Bare and ours in turn against one server; of the rounds the median."""
-    bars, engines = [], []
+    bars: list[Any] = []
+    engines: list[Any] = []
     with latency_server(latency) as url, tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
             store = Path(folder) / str(number)
@@ -240,6 +241,6 @@ if __name__ == "__main__":
         words = [int(word) if word.isdigit() else word for word in sys.argv[2:]]
         if sys.argv[1] == "limited":
             words[2] = bool(words[2])
-        print(json.dumps(kinds[sys.argv[1]](*words)))
+        print(json.dumps(kinds[sys.argv[1]](*words)))  # type: ignore[operator]
     else:
         main()

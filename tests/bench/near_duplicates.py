@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from argilla_admap import read
+from argilla_admap.formats import registry
 from argilla_admap.mapping.data_map import build_map
 from tests.mapping.plain import scored_stream
 
@@ -84,7 +84,8 @@ LENGTHS = (("under 10 words", 0, 10), ("10 to 30", 10, 31), ("31 to 100", 31, 10
 def twins(rows: list[dict[str, Any]], edit: Edit, *, answers: bool, seed: int = 0) -> list[tuple[int, bool]]:
     """Words of the edited text, and whether the pair is found, of each record that the edit changes."""
     rng = random.Random(seed)
-    made, words = [], []
+    made: list[Any] = []
+    words: list[Any] = []
     for row in rows:
         first, second = row["completions"]
         prompt, texts = row["prompt"], [first["text"], second["text"]]
@@ -110,7 +111,7 @@ def twins(rows: list[dict[str, Any]], edit: Edit, *, answers: bool, seed: int = 
 def main() -> None:
     for path in sys.argv[1:]:
         rows, seen = [], set()
-        for row in read(path).records():
+        for row in registry.read(path).records():
             key = (row.prompt, row.completions)
             if len(row.completions) == 2 and row.completions[0] != row.completions[1] and row.prompt and row.prompt not in seen:
                 seen.add(row.prompt)

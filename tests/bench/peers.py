@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 
@@ -90,7 +91,7 @@ def measure(client: str, python: Path, url: str, prompts: Path, in_flight: int) 
     """Runs one client; None, with words, where it failed."""
     read_stats(url)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [python, CLIENTS / f"{client}_client.py", f"{url}/v1", prompts, str(in_flight)]
+    command: list[Any] = [python, CLIENTS / f"{client}_client.py", f"{url}/v1", prompts, str(in_flight)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])} if client == "ours" else dict(os.environ)
     with tempfile.TemporaryDirectory() as home:
         # A peer that keeps a cache of answers must not find those of the run before.
@@ -104,10 +105,10 @@ def measure(client: str, python: Path, url: str, prompts: Path, in_flight: int) 
     return Speed(
         client=client,
         answered=json.loads(done.stdout.strip().splitlines()[-1])["answered"],
-        requests=stats["requests"],
+        requests=int(stats["requests"]),
         seconds=stats["seconds"],
         cpu_seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        most_in_flight=stats["most_in_flight"],
+        most_in_flight=int(stats["most_in_flight"]),
     )
 
 

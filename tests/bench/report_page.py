@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +32,7 @@ def write_map(path: Path, n: int, k: int) -> None:
     thresholds, _ = fit_thresholds(variance, mean)
     region = np.where(variance >= thresholds.variance, 0, np.where(mean >= thresholds.mean, 1, 2))
     words = np.array(["map", "judge", "label", "river", "answer", "table", "code", "story", "sort", "list", "prompt"])
-    texts = pa.array([" ".join(row) for row in words[rng.integers(0, len(words), (4000, 40))]])
+    texts: Any = pa.array([" ".join(row) for row in words[rng.integers(0, len(words), (4000, 40))]])
     ratings = rng.permuted(np.tile(np.arange(k, dtype=float), (n, 1)), axis=1)
     lists = pa.array(np.arange(0, n * k + 1, k, dtype=np.int32))
     columns = {

@@ -129,7 +129,7 @@ def small_map(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for row in rows:
         if row["variance"] is not None:
             region = "high_var" if row["variance"] >= edge else "high_avg" if row["mean"] >= middle else "low_avg"
-            row["region"] = region  # type: ignore[index]
+            row["region"] = region
     return card.map_info(mean, variance, thresholds={"variance": edge, "mean": middle})
 
 

@@ -30,7 +30,7 @@ def submit(page: Any) -> None:
         page.keyboard.press("Enter")
 
 
-def brought_home(review: Review, client: Any, rows: list[dict[str, Any]]) -> dict[str, tuple[float, ...]]:
+def brought_home(review: Review, client: Any, rows: list[dict[str, Any]]) -> dict[str, tuple[float | None, ...]]:
     """The labels of all records after a pull."""
     result = pull(review.remote.full_name, client)
     assert result.reviewed == len(rows)

@@ -34,11 +34,11 @@ def own_errors(page: Page) -> list[str]:
 
 def shown_record(frame: Frame) -> dict[str, Any]:
     """The record as Argilla hands it to the card: all that somebody at the page could read."""
-    return frame.evaluate("record")  # type: ignore[no-any-return]
+    return frame.evaluate("record")
 
 
 def checked(page: Page) -> list[str]:
-    return page.evaluate("[...document.querySelectorAll('input[type=checkbox]:checked')].map(box => box.id)")  # type: ignore[no-any-return]
+    return page.evaluate("[...document.querySelectorAll('input[type=checkbox]:checked')].map(box => box.id)")
 
 
 @both_roles

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -72,10 +73,10 @@ def test_run_tells_the_noise_rate_with_its_interval_and_what_to_mind(tmp_path, c
     source.write_text("\n".join(json.dumps(row) for row in rows))
 
     def run(preferences, dataset, *, options, output, **_):
-        scored = SimpleNamespace(
+        scored: Any = SimpleNamespace(
             summary={"scored": 320, "completions": 320, "cost_usd": 0.0, "unscored": 0, "unscored_reasons": {}}
         )
-        pushed = SimpleNamespace(
+        pushed: Any = SimpleNamespace(
             created=True, dataset=dataset, added=80, updated=0, unmatched=0, queues=[], notes=(), json=lambda: {"queues": []}
         )
         return pipeline.Run(scored, build_map(preferences), pushed, output)

@@ -95,7 +95,7 @@ def browser_page(new_page: Callable[..., Page]) -> Page:
 
 def seen(page: Page) -> Seen:
     """What the page of `new_page` did so far."""
-    return page.seen  # type: ignore[attr-defined, no-any-return]
+    return page.seen  # type: ignore[attr-defined]
 
 
 def sign_in(page: Page, url: str, username: str, password: str, *, theme: str | None = None) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pyarrow as pa
@@ -244,7 +245,7 @@ def test_what_is_no_utf8_is_named_by_line_and_byte(write) -> None:
 
 
 def test_rows_of_tables_are_named_by_their_number(tmp_path: Path) -> None:
-    rows = [{"prompt": "p", "chosen": "a", "rejected": "b"}, {"prompt": "q", "chosen": None, "rejected": "b"}]
+    rows: list[Any] = [{"prompt": "p", "chosen": "a", "rejected": "b"}, {"prompt": "q", "chosen": None, "rejected": "b"}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet")
     assert "x.parquet: row 2: 'chosen' is null" in refusal(tmp_path / "x.parquet")
     (tmp_path / "x.csv").write_text("prompt,chosen,rejected\np,a,b\nq,a\n")

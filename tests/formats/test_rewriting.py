@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pyarrow as pa
@@ -117,11 +118,11 @@ def test_parquet_keeps_schema_metadata_compression_row_groups_and_all_other_valu
     schema = pa.schema(
         [
             pa.field("prompt", pa.large_string(), metadata={"about": "it"}),
-            ("chosen", pa.dictionary(pa.int32(), pa.string())),
-            ("rejected", pa.dictionary(pa.int32(), pa.string())),
-            ("at", pa.timestamp("ns")),
-            ("small", pa.float32()),
-            ("vector", pa.list_(pa.float32(), 2)),
+            pa.field("chosen", pa.dictionary(pa.int32(), pa.string())),
+            pa.field("rejected", pa.dictionary(pa.int32(), pa.string())),
+            pa.field("at", pa.timestamp("ns")),
+            pa.field("small", pa.float32()),
+            pa.field("vector", pa.list_(pa.float32(), 2)),
         ],
         metadata={"huggingface": '{"info": 1}'},
     )
@@ -156,7 +157,7 @@ def test_parquet_rows_are_dropped_where_a_tie_cannot_be_said(tmp_path: Path) -> 
 
 
 def test_a_parquet_column_that_cannot_hold_the_rating_is_named_and_nothing_is_written(tmp_path: Path) -> None:
-    rows = [{"prompt": "p", "completions": [{"text": "a"}, {"text": "b"}]}, {"instruction": "i"}]
+    rows: list[Any] = [{"prompt": "p", "completions": [{"text": "a"}, {"text": "b"}]}, {"instruction": "i"}]
     pq.write_table(pa.Table.from_pylist(rows[:1]), tmp_path / "x.parquet")
     with pytest.raises(InputError, match="row 1: the file cannot hold the correction"):
         corrected(tmp_path / "x.parquet", tmp_path / "y.parquet", {"p": (1.0, 2.0)})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -95,7 +94,7 @@ def join_pairwise(rows: Rows) -> Rows:
     return [{**a, "completions": a["completions"] + b["completions"]} for a, b in pairs]
 
 
-def found(order: Sequence[float] | Floats, bad: Bools) -> dict[str, float]:
+def found(order: Any, bad: Bools) -> dict[str, float]:
     """AUROC, average precision and precision at k (k as many as were planted) of an order, the suspicious first."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 

@@ -45,7 +45,7 @@ def test_alpha_is_one_in_agreement_and_absent_without_comparison():
 
 
 def test_dawid_skene_agrees_with_the_library():
-    result = dawid_skene(*ANSWERS.T, 3, smoothing=1e-10, rounds=ORACLE["rounds"])
+    result = dawid_skene(ANSWERS[:, 0], ANSWERS[:, 1], ANSWERS[:, 2], 3, smoothing=1e-10, rounds=ORACLE["rounds"])
     assert result.probability == pytest.approx(np.array(ORACLE["probability"]), abs=1e-4)
 
 

@@ -27,7 +27,7 @@ def frame_of(n: int, seed: int, k: int = 3) -> pd.DataFrame:
             "id": [f"r{i}" for i in range(n)],
             "mean": scores.mean(axis=1),
             "variance": scores.var(axis=1),
-            "region": rng.choice(["high_var", "high_avg", "low_avg", None], n),
+            "region": rng.choice(np.array(["high_var", "high_avg", "low_avg", None]), n),
             "p_wrong": np.where(rng.random(n) < 0.1, np.nan, rng.random(n)),
             "flags": [["boundary"] if value else [] for value in rng.random(n) < 0.3],
             "scores": list(scores),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -240,7 +241,8 @@ def test_four_records_are_too_few_to_learn_from_and_that_is_said():
 
 
 def test_the_noise_rates_interval_holds_the_truth_and_narrows_with_the_records():
-    held, widths = 0, {}
+    widths: dict[Any, Any] = {}
+    held = 0
     for seed in range(8):
         for n in (60, 600):
             rows, wrong = synthetic(n, 4, noise=0.1, seed=seed)

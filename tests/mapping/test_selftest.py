@@ -70,7 +70,7 @@ def test_rank_quality_and_calibration_agree_with_scikit_learn():
     bad = rng.random(400) < 0.2
     p = np.round(np.clip(0.4 * bad + 0.6 * rng.random(400), 0, 1), 1)
     weight = rng.random(400)
-    told = rank_quality(p, bad, weight)
+    told = rank_quality(p.astype(np.float64), bad, weight)
     assert told["auroc"] == pytest.approx(roc_auc_score(bad, p, sample_weight=weight))
     assert told["average_precision"] == pytest.approx(average_precision_score(bad, p, sample_weight=weight))
     assert calibration_error(np.full(10, 0.3), np.arange(10) < 3) == pytest.approx(0)

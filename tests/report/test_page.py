@@ -138,7 +138,7 @@ def heavy_map(n: int) -> RecordStream:
     rng = np.random.default_rng(1)
     lists = pa.array(np.arange(0, 4 * n + 1, 4, dtype=np.int32))
     words = pa.array(rng.integers(0, 9000, (2000, 60)).astype(str).tolist())
-    texts = pa.array([" ".join(word) for word in words.to_pylist()])
+    texts: Any = pa.array([" ".join(word) for word in words.to_pylist()])
     numbers = {
         "mean": rng.uniform(1, 10, n),
         "variance": rng.gamma(1, 1, n),

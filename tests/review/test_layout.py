@@ -65,7 +65,7 @@ def test_an_answer_puts_the_chosen_completion_first(
     chosen = order["ab".index(answer)]
     assert after[chosen] > after[1 - chosen]  # type: ignore[operator]
     if None not in ratings and ratings[0] != ratings[1]:
-        assert sorted(after) == sorted(ratings)  # type: ignore[type-var]  # the label's own numbers
+        assert sorted(after) == sorted(ratings)
         if ratings[chosen] > ratings[1 - chosen]:  # type: ignore[operator]
             assert after == ratings
 

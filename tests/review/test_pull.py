@@ -228,7 +228,7 @@ def test_ties_that_the_original_cannot_say_are_kept_or_left_out(api: Api, worksp
         for r in rows
     ]
     original.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    given = {"workspace": workspace, "original": str(original)}
+    given: dict[str, Any] = {"workspace": workspace, "original": str(original)}
     kept = pull_to_file("review", api.client, tmp_path / "kept.jsonl", **given)
     assert (tmp_path / "kept.jsonl").read_bytes() == original.read_bytes()
     assert (kept.json()["ties_kept"], kept.written) == (1, 0)

@@ -49,7 +49,7 @@ def pushed(argilla_client: Any) -> Iterator[tuple[Api, RemoteDataset, pd.DataFra
     push(made, f"{name}/queues", client, reviewers=[client.me.username])
     api = Api(client)
     target = api.dataset(parse_address(f"{name}/queues"))
-    frame = made.frame.assign(reviewer=[[client.me.username]] * 150)
+    frame = made.frame.assign(reviewer=[[client.me.username]] * 150)  # type: ignore[list-item]
     yield api, target, frame, client.datasets("queues", workspace=name)
     for dataset in workspace.datasets:
         dataset.delete()

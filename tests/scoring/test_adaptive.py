@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from argilla_admap.scoring.adaptive_plan import next_round
@@ -33,7 +35,7 @@ def test_nothing_to_decide_ends_it() -> None:
 def test_what_the_samples_agree_on_is_left_for_what_they_do_not() -> None:
     p = np.array([0.4, 0.4, 0.4])
     ratings = [[1, 0, None]] * 3
-    variances = [[0.0, 0.0, 9.0], [2.0, 2.0, 0.0], [None, None, None]]
+    variances: list[Any] = [[0.0, 0.0, 9.0], [2.0, 2.0, 0.0], [None, None, None]]
     plan = next_round(list("abc"), p, ratings, [[2, 2, 2]] * 3, calls=2, variances=variances)
     assert plan == {"b": (3, 3, 2)}
     # One sample tells no noise: then the usual one is assumed, not none.

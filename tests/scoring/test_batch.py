@@ -42,7 +42,7 @@ def _options(batches: Batches, store: Path, **more: Any) -> ScoreOptions:
     return ScoreOptions(**(arguments | more))
 
 
-def _scores(scored: Scored) -> list[list[float | None]]:
+def _scores(scored: Scored) -> list[Any]:
     return scored.table().column("scores").to_pylist()
 
 

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.doubles.judge_server import Judge
 from tests.scoring.makers import records
@@ -24,7 +25,7 @@ def _run(most_bytes: int, *words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), timeout=120, check=False)
 
 
-def _write(path: Path, rows: list[dict[str, object]]) -> Path:
+def _write(path: Path, rows: list[Any]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
@@ -50,7 +51,7 @@ def test_a_store_that_cannot_grow_ends_the_run_and_loses_nothing_that_it_took_in
 
 def test_an_output_that_cannot_grow_is_absent_and_not_half(tmp_path: Path) -> None:
     noise = random.Random(0)
-    rows: list[dict[str, object]] = [
+    rows: list[Any] = [
         {"id": f"r{n}", "prompt": "p", "completions": [{"text": noise.randbytes(4000).hex(), "scores": [3]} for _ in range(2)]}
         for n in range(300)
     ]

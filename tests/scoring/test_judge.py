@@ -180,7 +180,15 @@ def test_existing_scores_are_taken_and_missing_ones_are_not_zero(tmp_path: Any) 
     assert not (tmp_path / "s").exists()
 
 
-WRONG = {"samples": 0, "concurrency": 0, "rpm": -1, "max_cost": -1, "method": "guess", "models": (), "timeout": 0}
+WRONG: dict[str, Any] = {
+    "samples": 0,
+    "concurrency": 0,
+    "rpm": -1,
+    "max_cost": -1,
+    "method": "guess",
+    "models": (),
+    "timeout": 0,
+}
 
 
 @pytest.mark.parametrize("name", WRONG)

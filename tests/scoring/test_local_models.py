@@ -39,7 +39,7 @@ def _by_reward(store: Path, **extra: str) -> ScoreOptions:
     return ScoreOptions(scorer="reward", store=store, extra={name.replace("_", "-"): value for name, value in extra.items()})
 
 
-def _scores(scored: Scored) -> list[list[Any]]:
+def _scores(scored: Scored) -> list[Any]:
     return scored.table().column("scores").to_pylist()
 
 

@@ -29,11 +29,11 @@ def _options(server: Reward, store: Path, **extra: str) -> ScoreOptions:
     return ScoreOptions(scorer="reward", store=store, extra={"reward_url": server.url, **extra})
 
 
-def _scores(scored: Scored) -> list[list[float | None]]:
+def _scores(scored: Scored) -> list[Any]:
     return scored.table().column("scores").to_pylist()
 
 
-def _expected(records: list[Any] = DATA) -> list[list[float]]:
+def _expected(records: list[Any] = DATA) -> list[list[Any]]:
     return [[pytest.approx(reward(one.prompt, text)) for text in one.completions] for one in records]
 
 

@@ -10,7 +10,7 @@ os.environ.update(CURATOR_DISABLE_CACHE="1", TELEMETRY_ENABLED="0", LITELLM_LOCA
 from bespokelabs import curator
 
 
-class Judge(curator.LLM):
+class Judge(curator.LLM):  # type: ignore[misc]
     def prompt(self, input: dict[str, str]) -> str:
         return input["prompt"]
 

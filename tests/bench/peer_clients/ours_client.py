@@ -24,7 +24,7 @@ def main(url: str, prompts: list[str], concurrency: int) -> int:
             models=("bench",), base_url=url, concurrency=concurrency, store=Path(folder) / "store.db", price=(0, 0)
         )
         scored = score(read(file), options)
-        return sum(sum(value is not None for value in row) for row in scored.table().column("scores").to_pylist())
+        return scored.summary["scored"]
 
 
 if __name__ == "__main__":
