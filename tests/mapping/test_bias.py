@@ -258,8 +258,8 @@ def test_length_control_takes_the_slope_out_and_leaves_the_rest() -> None:
             assert table.column(name).equals(before.column(name))
     assert table.column("scores")[0].as_py()[1] is None
     # On average nothing is added and nothing is taken.
-    rows = [t.column("scores").to_pylist() for t in (before, table)]
-    mean = [np.nanmean(np.array([s for row in held for s in row or ()], np.float64)) for held in rows]
+    scores = [t.column("scores").to_pylist() for t in (before, table)]
+    mean = [np.nanmean(np.array([s for row in held for s in row or ()], np.float64)) for held in scores]
     assert mean[0] == pytest.approx(mean[1], abs=0.01)
 
 
