@@ -104,13 +104,6 @@ def _context_of(words: list[str]) -> click.Context:
     return context
 
 
-def _os_words(error: OSError) -> str:
-    """What the operating system refused, and where."""
-    where = ", ".join(ascii(os.fsdecode(name))[1:-1] for name in (error.filename, error.filename2) if name is not None)
-    said = error.strerror or str(error) or type(error).__name__
-    return f"{where}: {said}" if where else said
-
-
 def _show_traceback(error: Exception) -> None:
     """The traceback on stderr, without keys and passwords: libraries put whole addresses into their own errors."""
     import re
@@ -151,12 +144,6 @@ def main(args: list[str] | None = None) -> Any:
         # The reader of our output (`| head`) has gone: not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
-    except OSError as error:
-        # A full disk, a folder that is gone or may not be written to: the user's world, wherever it shows.
-        if debug:
-            _show_traceback(error)
-        click.echo(f"admap: {_os_words(error)}", err=True)
-        sys.exit(1)
     except Exception as error:
         if debug:
             _show_traceback(error)
@@ -171,8 +158,10 @@ def _unexpected_words(error: Exception) -> str:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         place = error.filename or "the output, or the folder of temporary files"
         return f"admap: {place}: {os.strerror(error.errno)}; make room there, or name another folder in TMPDIR."
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"admap: {error.filename}: {error.strerror}."
+    if isinstance(error, OSError):
+        # A folder that is gone, a file that may not be read: the user's world, wherever it shows.
+        place = "" if error.filename is None else ascii(os.fsdecode(error.filename))[1:-1] + ": "
+        return f"admap: {place}{error.strerror or error}."
     return (
         f"admap: unexpected {type(error).__name__}: {error}\n"
         "This is a defect of argilla-admap; run the command again with --debug and report what it prints."
