@@ -22,8 +22,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.mapping.data_map import build_map
 from argilla_admap.scoring import run as engine
 from argilla_admap.scoring.adaptive_plan import next_round
-from argilla_admap.scoring.output import kept
-from argilla_admap.scoring.scored_columns import completions_of, scored_batch
+from argilla_admap.scoring.output import completions_of, scored_batch, write_scored
 from argilla_admap.scoring.scorer import ScoredCompletion
 from argilla_admap.tables import RecordStream
 
@@ -153,7 +152,7 @@ class _Spending:
             summary["model"] = f"{scored.summary['model']}, {second.summary['model']}"
             stream = _beside(scored, second)
         stream.info["score"] = {**stream.info.get("score", {}), **facts, "cost_usd": summary["cost_usd"]}
-        path, remove = kept(stream.batches(), stream.schema, stream.info, output)
+        path, remove = write_scored(stream.batches(), stream.schema, stream.info, output)
         return engine.Scored(path, summary, remove)
 
 

@@ -134,8 +134,10 @@ def _answered(name: str, model: str, reply: Reply) -> Iterator[Finding]:
                 "If the address should end in /v1, name it so with `base_url`.",
             )
         else:
-            found, _, mend = fault.reason.partition("\n")
-            yield Finding("judge", "wrong", f"{name}: {found}", mend or "Try again later, or name another with `base_url`.")
+            advice = fault.hint[:1].upper() + fault.hint[1:] + "." if fault.hint else ""
+            yield Finding(
+                "judge", "wrong", f"{name}: {fault.reason}", advice or "Try again later, or name another with `base_url`."
+            )
         return
     listed = listed_models(reply)
     if listed is None:

@@ -1,4 +1,4 @@
-"""What a user may say about scoring, checked once."""
+"""The options of scoring, checked once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ScoreOptions:
     """How to score. The defaults are those of the command line.
 
     Raises:
-        InputError: a value is out of its range; the message names the option.
+        InputError: a value is out of its range.
     """
 
     scorer: str = "judge"
@@ -45,7 +45,7 @@ class ScoreOptions:
     max_cost: float | None = None
     #: US dollars a million tokens in and out, for models without a listed price.
     price: tuple[float, float] | None = None
-    #: Most requests in flight; None: what the server bears, up to 1,024.
+    #: Most requests in flight; None: adapts to the server, up to 1,024.
     concurrency: int | None = None
     #: Requests a minute.
     rpm: float | None = None
@@ -67,29 +67,24 @@ class ScoreOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "extra", {name.replace("-", "_"): value for name, value in self.extra.items()})
-        _positive("--samples", self.samples)
-        _positive("--concurrency", self.concurrency)
-        _positive("--rpm", self.rpm)
-        _positive("--tpm", self.tpm)
-        _positive("--limit", self.limit)
-        _positive("--timeout", self.timeout)
+        for option in ("samples", "concurrency", "rpm", "tpm", "limit", "timeout"):
+            value = getattr(self, option)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise InputError(f"{value}: must be above 0", option=option)
         if self.max_cost is not None and not (math.isfinite(self.max_cost) and self.max_cost >= 0):
-            raise InputError(f"--max-cost {self.max_cost}: not an amount of US dollars; give 0 or more")
+            raise InputError(f"{self.max_cost}: not an amount of US dollars", option="max_cost", hint="give 0 or more")
         if self.price is not None and not all(math.isfinite(p) and p >= 0 for p in self.price):
-            raise InputError(f"--price {self.price}: give US dollars a million tokens in and out, as in --price 2.5,10")
+            hint = "give US dollars a million tokens in and out, as in 2.5,10"
+            raise InputError(f"{self.price}: not two prices", option="price", hint=hint)
         if self.method not in METHODS:
-            raise InputError(f"--method {self.method!r}: choose one of {', '.join(METHODS)}")
+            raise InputError(f"{self.method!r}: no such method", option="method", hint=f"choose one of {', '.join(METHODS)}")
         if not self.models or not all(name.strip() for name in self.models):
-            raise InputError("--model: give the name of a model, as the judge's server calls it")
+            raise InputError("no name", option="models", hint="give the name of a model, as the judge's server calls it")
         if len(set(self.models)) != len(self.models):
-            raise InputError(f"--model: {', '.join(self.models)} names a model twice; name each judge once")
+            names = ", ".join(self.models)
+            raise InputError(f"{names} names a model twice", option="models", hint="name each judge once")
 
     @property
     def model(self) -> str:
         """The model, of options for one judge."""
         return self.models[0]
-
-
-def _positive(option: str, value: float | None) -> None:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise InputError(f"{option} {value}: must be above 0")

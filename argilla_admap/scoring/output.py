@@ -1,20 +1,180 @@
-"""Scored records in a file: the one that was named, or a private one that goes with the result."""
+"""Scored records: their columns, and the Parquet file that holds them."""
 
 from __future__ import annotations
 
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from argilla_admap.errors import OutputError
+from argilla_admap.records import SCORED_SCHEMA
+from argilla_admap.scoring.scorer import ScoredCompletion
+from argilla_admap.scoring.scorers.existing import ExistingScorer
 from argilla_admap.tables import RecordStream, read_stream, write_parquet
 
-__all__ = ["Scored", "kept"]
+__all__ = ["Counts", "Scored", "completions_of", "row_groups", "scored_batch", "scored_schema", "write_scored"]
+
+#: Row groups of the file.
+_GROUP_ROWS = 4096
+_GROUP_BYTES = 4 << 20
+#: What each judge of a panel has beside the combined columns, as ``scores.NAME``; and where a scored completion holds it.
+_JUDGE_COLUMNS = {
+    "scores": "score",
+    "errors": "error",
+    "score_variances": "variance",
+    "score_counts": "count",
+    "samples": "samples",
+    "reasons": "reason",
+}
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many there were."""
+
+    records: int = 0
+    completions: int = 0
+    scored: int = 0
+    #: Reasons of unscored completions; at most 1,000 different ones are told apart.
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def unscored(self) -> int:
+        """Completions without a score."""
+        return self.completions - self.scored
+
+    def add(self, records: int, results: Sequence[Sequence[ScoredCompletion]]) -> None:
+        """Counts a batch in."""
+        self.records += records
+        for row in results:
+            self.completions += len(row)
+            for one in row:
+                if one.score is not None:
+                    self.scored += 1
+                else:
+                    reason = (one.error or "no reason given")[:200]
+                    self.reasons[reason if reason in self.reasons or len(self.reasons) < 1000 else "other reasons"] += 1
+
+
+def scored_schema(judges: Sequence[str]) -> pa.Schema:
+    """The schema of the file: `SCORED_SCHEMA`, and for a panel the columns of each judge beside."""
+    if len(judges) < 2:
+        return SCORED_SCHEMA
+    fields = list(SCORED_SCHEMA)
+    for judge in judges:
+        fields += [SCORED_SCHEMA.field(name).with_name(f"{name}.{judge}") for name in _JUDGE_COLUMNS]
+    return pa.schema(fields)
+
+
+def scored_batch(
+    batch: pa.RecordBatch, judges: Sequence[str], results: Sequence[Sequence[Sequence[ScoredCompletion]]]
+) -> tuple[pa.RecordBatch, list[Sequence[ScoredCompletion]]]:
+    """A batch of `scored_schema`, and the results that its main columns hold.
+
+    Args:
+        batch: of `PREFERENCE_SCHEMA`.
+        judges: the scorers' names.
+        results: of each scorer, for each record, a scored completion for each completion.
+    """
+    rows: list[Sequence[ScoredCompletion]] = list(results[0])
+    if len(results) > 1:
+        rows = [_panel_mean(judges, row) for row in zip(*results, strict=True)]
+    given = {name: batch.column(name) for name in batch.schema.names}
+    columns = {**given, **_columns(rows)}
+    if "reasons" in given and given["reasons"].null_count < batch.num_rows:
+        columns["reasons"] = _reasons(rows, given["reasons"])
+    columns["judges"] = _judges(batch, judges)
+    if len(results) > 1:
+        for judge, own in zip(judges, results, strict=True):
+            columns.update({f"{name}.{judge}": column for name, column in _columns(own).items()})
+    schema = scored_schema(judges)
+    arrays = [columns[f.name] if f.name in columns else pa.nulls(batch.num_rows, f.type) for f in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema), rows
+
+
+def _judges(batch: pa.RecordBatch, judges: Sequence[str]) -> pa.Array[Any]:
+    """Who scored each record: the judges; of scores that the data carry, whom the data name."""
+    names = pa.array([", ".join(judges)] * batch.num_rows, pa.string())
+    if list(judges) != [ExistingScorer.name]:
+        return names
+    told: Any = batch.column("judge")
+    return pc.coalesce(told, names)
+
+
+def completions_of(batch: pa.RecordBatch) -> list[list[ScoredCompletion]]:
+    """The scored completions that the main columns of a batch of `scored_schema` hold."""
+    columns: list[list[Any]] = [batch.column(name).to_pylist() for name in _JUDGE_COLUMNS]
+    sizes: list[Any] = pc.list_value_length(batch.column("completions")).to_pylist()
+    return [
+        [
+            ScoredCompletion(score, error, variance, count or 0, tuple(samples or ()), reason)
+            for score, error, variance, count, samples, reason in zip(
+                *(values if values is not None else [None] * size for values in row), strict=True
+            )
+        ]
+        for size, *row in zip(sizes, *columns, strict=True)
+    ]
+
+
+def _columns(rows: Sequence[Sequence[ScoredCompletion]]) -> dict[str, pa.Array[Any]]:
+    return {
+        name: pa.array([[getattr(one, attribute) for one in row] for row in rows], SCORED_SCHEMA.field(name).type)
+        for name, attribute in _JUDGE_COLUMNS.items()
+    }
+
+
+def _reasons(rows: Sequence[Sequence[ScoredCompletion]], given: pa.Array[Any]) -> pa.Array[Any]:
+    """The judge's reasons; where it gave none, those that the data carry."""
+    kept = [
+        [one.reason if one.reason is not None else old for one, old in zip(row, olds or [None] * len(row), strict=True)]
+        for row, olds in zip(rows, given.to_pylist(), strict=True)
+    ]
+    return pa.array(kept, pa.list_(pa.string()))
+
+
+def _panel_mean(judges: Sequence[str], row: Sequence[Sequence[ScoredCompletion]]) -> list[ScoredCompletion]:
+    """A panel's completions: the mean of the judges that scored, each judge one voice however many samples it gave."""
+    combined = []
+    for voices in zip(*row, strict=True):
+        scores = [v.score for v in voices if v.score is not None]
+        reasons = [f"{judge}: {v.reason}" for judge, v in zip(judges, voices, strict=True) if v.reason]
+        if not scores:
+            error = "; ".join(f"{judge}: {v.error}" for judge, v in zip(judges, voices, strict=True))
+            combined.append(ScoredCompletion(None, error, reason="\n".join(reasons) or None))
+            continue
+        count = sum(v.count for v in voices)
+        # So that variance / count is the variance of this mean, as it is for one judge.
+        # One sample's variance is the spread of its grades, not an error of its mean.
+        own = [v.variance / v.count for v in voices if v.variance is not None and v.score is not None and v.count > 1]
+        variance = sum(own) / len(scores) ** 2 * count if len(own) == len(scores) else None
+        samples = tuple(s for v in voices for s in v.samples)
+        combined.append(ScoredCompletion(sum(scores) / len(scores), None, variance, count, samples, "\n".join(reasons) or None))
+    return combined
+
+
+def row_groups(first: pa.RecordBatch | None, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in larger batches: each becomes a row group of the file, and many small ones fill memory with metadata."""
+    held: list[pa.RecordBatch] = []
+    for batch in rest if first is None else chain([first], rest):
+        held.append(batch)
+        if sum(b.num_rows for b in held) >= _GROUP_ROWS or sum(b.nbytes for b in held) >= _GROUP_BYTES:
+            yield from _joined(held)
+            held.clear()
+            pa.default_memory_pool().release_unused()
+    yield from _joined(held)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    return pa.Table.from_batches(batches).combine_chunks().to_batches() if batches else []
 
 
 class Scored(RecordStream):
@@ -29,7 +189,7 @@ class Scored(RecordStream):
             self._remove = weakref.finalize(self, remove)
 
 
-def kept(
+def write_scored(
     batches: Iterable[pa.RecordBatch],
     schema: pa.Schema,
     info: Mapping[str, Any] | Callable[[], Mapping[str, Any]],

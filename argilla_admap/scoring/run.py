@@ -7,11 +7,13 @@ the same function, and Ctrl-C reaches the caller.
 from __future__ import annotations
 
 import asyncio
+import gc
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,10 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
-from argilla_admap.scoring.client.collector import seldom_collected
 from argilla_admap.scoring.options import ScoreOptions
-from argilla_admap.scoring.output import Scored, kept
-from argilla_admap.scoring.scored_columns import Count, row_groups, scored_batch, scored_schema
+from argilla_admap.scoring.output import Counts, Scored, row_groups, scored_batch, scored_schema, write_scored
 from argilla_admap.scoring.scorer import Scorer, Work, find_scorer
 from argilla_admap.scoring.session import Session
 from argilla_admap.tables import RecordStream, check_writable
@@ -34,9 +34,15 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "Scored", "estimate", "score"]
 
 _ROWS = 256
-#: Batches read ahead: enough questions for every slot, and what may pile up behind a slow one.
+#: Batches read ahead: enough requests for every slot, and what may pile up behind a slow one.
 _AHEAD_COMPLETIONS = 4096
 _AHEAD_BYTES = 16 << 20
+#: Scored batches that may wait for the caller.
+_WAITING_BATCHES = 8
+#: Seconds that closing waits for the run's thread: answers in flight are waited for and stored.
+_CLOSE_WITHIN = 30.0
+#: New objects before Python's collector looks for cycles; its own threshold is 700 (2,000 from 3.13 on).
+_COLLECT_AFTER = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +83,11 @@ def score(
         InputError: the options or the store cannot be used; nothing was asked.
         ScoringError: the judge cannot be asked any more; what was answered is in the store.
     """
-    run = _Run(preferences, options or ScoreOptions(), client, progress, warn)
+    run = _ScoringRun(preferences, options or ScoreOptions(), client, progress, warn)
     if output is not None:
         if not Path(output).parent.is_dir():
-            raise InputError(f"{output}: there is no folder {Path(output).parent}; make it, or name another place with -o")
+            hint = "make it, or name another place with `output`"
+            raise InputError(f"{output}: there is no folder {Path(output).parent}", hint=hint)
         # A place that cannot be written to is known before the first answer is paid.
         check_writable(output)
     batches = run.batches()
@@ -88,19 +95,19 @@ def score(
         # The schema depends on the scorers' names, which the first batch brings.
         first = next(batches, None)
         schema = first.schema if first is not None else scored_schema(())
-        path, remove = kept(row_groups(first, batches), schema, run.info, output)
+        path, remove = write_scored(row_groups(first, batches), schema, run.info, output)
     finally:
         batches.close()
     return Scored(path, run.summary(str(path) if output is not None else None), remove)
 
 
 def estimate(preferences: RecordStream, options: ScoreOptions | None = None, *, client: Client | None = None) -> dict[str, Any]:
-    """What `score` would ask and cost: the JSON answer of ``--dry-run``. Asks nobody and writes nothing.
+    """What `score` would ask and cost: the JSON answer of a dry run. Asks nobody and writes nothing.
 
     Raises:
         InputError: the options or the store cannot be used.
     """
-    run = _Run(preferences, options or ScoreOptions(), client, None, None)
+    run = _ScoringRun(preferences, options or ScoreOptions(), client, None, None)
     return run.estimate()
 
 
@@ -116,7 +123,7 @@ class _Ahead(NamedTuple):
     results: asyncio.Future[Any]
 
 
-class _Run:
+class _ScoringRun:
     """One run: the thread with the event loop on one side, the caller on the other, a queue between."""
 
     def __init__(
@@ -132,13 +139,13 @@ class _Run:
         self._client = client
         self._progress = progress
         self._warn = warn or (lambda _: None)
-        self._out: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=8)
+        self._out: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=_WAITING_BATCHES)
         self._stopped = False
         self._total: int | None = None
         self._started = time.monotonic()
         self._scorers: list[Scorer] = []
         self._session: Session | None = None
-        self.count = Count()
+        self.count = Counts()
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """Scored batches in input order. Closing the iterator stops the run and keeps what was answered."""
@@ -155,7 +162,7 @@ class _Run:
                 yield got
         finally:
             self._stopped = True
-            thread.join(timeout=30)
+            thread.join(_CLOSE_WITHIN)
 
     def estimate(self) -> dict[str, Any]:
         """The estimate, computed on the loop's thread too."""
@@ -181,22 +188,23 @@ class _Run:
     def _in_thread(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         last: BaseException | None = None
         try:
-            with seldom_collected():
+            with rare_garbage_collection():
                 asyncio.run(work())
-        except _Stopped:
-            return  # nobody listens any more
         except BaseException as exc:
             last = exc
-        self._out.put(last)
+        # The queue may be full, and nobody takes from it any more once the run is stopped.
+        while not self._stopped:
+            with suppress(queue.Full):
+                self._out.put(last, timeout=0.1)
+                return
 
     async def _open(self, *, dry: bool = False) -> None:
         self._session = Session(self._options, self._client, dry=dry, warn=self._warn)
         scorer = find_scorer(self._options.scorer)
         for model in self._options.models:
             one = scorer(replace(self._options, models=(model,)), self._session)
-            if one.name in [s.name for s in self._scorers]:
-                continue
-            self._scorers.append(one)
+            if one.name not in [s.name for s in self._scorers]:
+                self._scorers.append(one)
 
     async def _work(self) -> None:
         try:
@@ -221,7 +229,7 @@ class _Run:
                 await self._session.close()
 
     async def _by_batches(self) -> list[int]:
-        """Passes that gather questions for the Batch API, until a pass finds every answer there.
+        """Passes that gather requests for the Batch API, until a pass finds every answer there.
 
         Returns:
             for each scorer, the judgements that the store held before.
@@ -251,7 +259,9 @@ class _Run:
             held -= batch.nbytes
             scored, rows = scored_batch(batch, names, results)
             self.count.add(batch.num_rows, rows)
-            while self._out.full() and not self._stopped:  # noqa: ASYNC110  # the other side of this queue is a thread
+            while self._out.full():
+                if self._stopped:
+                    raise _Stopped
                 await asyncio.sleep(0.002)
             self._out.put_nowait(scored)
 
@@ -272,7 +282,6 @@ class _Run:
         finally:
             for one in ahead:
                 one.results.cancel()
-            await asyncio.gather(*(one.results for one in ahead), return_exceptions=True)
             # Looked at, so that asyncio does not print what the batches behind the first failure failed with.
             await asyncio.gather(*(one.results for one in ahead), return_exceptions=True)
 
@@ -334,14 +343,11 @@ class _Run:
     def _report(self) -> None:
         if self._progress is None:
             return
-        count = self.count
-        tallies = self._tallies()
+        done, unscored, totals = self.count.completions, self.count.unscored, self._totals()
         seconds = time.monotonic() - self._started
-        self._progress(
-            Progress(count.completions, self._total, count.unscored, tallies["requests"], tallies["cost_usd"], seconds)
-        )
+        self._progress(Progress(done, self._total, unscored, totals["requests"], totals["cost_usd"], seconds))
 
-    def _tallies(self) -> dict[str, Any]:
+    def _totals(self) -> dict[str, Any]:
         dispatchers = list(self._session.dispatchers.values()) if self._session is not None else []
         priced = all(dispatcher.price is not None for dispatcher in dispatchers)
         return {
@@ -350,27 +356,27 @@ class _Run:
             "input_tokens": sum(dispatcher.usage.input_tokens for dispatcher in dispatchers),
             "output_tokens": sum(dispatcher.usage.output_tokens for dispatcher in dispatchers),
             "cost_usd": sum(dispatcher.usage.cost for dispatcher in dispatchers) if priced else None,
-            "over": next((dispatcher.stop_reason for dispatcher in dispatchers if dispatcher.stop_reason), None),
+            "stopped": next((dispatcher.stop_reason for dispatcher in dispatchers if dispatcher.stop_reason), None),
         }
 
     def summary(self, output: str | None) -> dict[str, Any]:
         """The JSON answer of ``score``."""
-        tallies = self._tallies()
-        cost = tallies["cost_usd"]
+        totals = self._totals()
+        cost = totals["cost_usd"]
         return {
             "records": self.count.records,
             "completions": self.count.completions,
             "scored": self.count.scored,
             "unscored": self.count.unscored,
-            "requests": tallies["requests"],
+            "requests": totals["requests"],
             "cached": sum(getattr(s, "cached", 0) for s in self._scorers),
-            "input_tokens": tallies["input_tokens"],
-            "output_tokens": tallies["output_tokens"],
+            "input_tokens": totals["input_tokens"],
+            "output_tokens": totals["output_tokens"],
             "cost_usd": None if cost is None else round(cost, 6),
             "model": ", ".join(s.name for s in self._scorers),
             "output": output,
-            "retried": tallies["failed"],
-            "stopped": tallies["over"],
+            "retried": totals["failed"],
+            "stopped": totals["stopped"],
             "reasons": dict(self.count.reasons.most_common(20)),
             "seconds": round(time.monotonic() - self._started, 3),
         }
@@ -383,3 +389,32 @@ class _Run:
 
 def _completions(batch: pa.RecordBatch) -> int:
     return int(pc.sum(pc.list_value_length(batch.column("completions"))).as_py() or 0)
+
+
+_collecting = threading.Lock()
+_runs = 0
+_threshold = (0, 0, 0)
+
+
+@contextmanager
+def rare_garbage_collection() -> Iterator[None]:
+    """Makes Python's collector look for cycles once for tens of thousands of new objects, not for hundreds.
+
+    A thousand requests in flight keep many objects alive. At its usual threshold the collector goes through them, and through
+    all that is imported, again and again: measured, 40% of a run's CPU. A process that turned the collector off, or holds it
+    back further, is left as it is; the last run to end puts the threshold back.
+    """
+    global _runs, _threshold
+    with _collecting:
+        if _runs == 0:
+            _threshold = gc.get_threshold()
+            if 0 < _threshold[0] < _COLLECT_AFTER:
+                gc.set_threshold(_COLLECT_AFTER, *_threshold[1:])
+        _runs += 1
+    try:
+        yield
+    finally:
+        with _collecting:
+            _runs -= 1
+            if _runs == 0:
+                gc.set_threshold(*_threshold)

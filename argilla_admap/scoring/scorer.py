@@ -5,7 +5,7 @@ option `scorer` finds it by that name and imports it only then. Nothing else nee
 
 It is made with ``TheClass(options, session)``, once for each model of a panel. ``session.dispatcher(model)`` opens the one
 way to a server: it knows the answers that were paid for before, keeps to the limits and the budget, retries, and never raises
-for one request (see `Dispatcher.known` and `.ask`). A scorer that asks nobody leaves the session alone.
+for one request (see `Dispatcher.cached` and `.ask`). A scorer that asks nobody leaves the session alone.
 """
 
 from __future__ import annotations

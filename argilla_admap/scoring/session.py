@@ -56,13 +56,13 @@ class Session:
         """The way to a model, one object for each address and model.
 
         Args:
-            model: as the server dispatcher it.
+            model: as the server calls it.
             base_url: another server than the run's own.
             side: a model beside the judge (embeddings, rewards): asked at once even when the judge is asked by batches, and
-                not counted against ``--max-cost`` where no price is known.
+                not counted against `max_cost` where no price is known.
 
         Raises:
-            InputError: no key; or ``--max-cost`` with a model that has no known price.
+            InputError: no key; or `max_cost` with a model that has no known price.
         """
         options = self._options
         own = self._client if base_url is None else None
@@ -74,8 +74,9 @@ class Session:
         price = find_price(model, options.price, options.service_tier)
         if price is None and options.max_cost is not None and not side:
             raise InputError(
-                f"--max-cost {options.max_cost:g}: no price is listed for the model {model!r}, so its cost cannot be kept "
-                "below it; give the price with --price IN,OUT (US dollars a million tokens), or 0,0 for a server of your own"
+                f"{options.max_cost:g}: no price is listed for the model {model!r}, so its cost cannot be kept below it",
+                option="max_cost",
+                hint="give US dollars a million tokens, in and out, with `price`; 0,0 for a server of your own",
             )
         if self._locks is None:
             store = self.store
@@ -133,7 +134,7 @@ class Session:
         if beside and waiting:
             warn(
                 f"{waiting:,} judgements wait in batches and are not asked, and paid, again: to take them in, run the command "
-                "that submitted them (with --batch)"
+                "that submitted them (with `batch`)"
             )
 
     async def close(self) -> None:

@@ -209,7 +209,7 @@ def test_the_budget_is_kept_by_what_is_submitted(batches: Batches, tmp_path: Pat
     scored = score(stream(numbered(20)), _options(batches, tmp_path / "store", max_cost=0.02))
     assert 0 < scored.summary["scored"] < 40
     assert 0 < scored.summary["cost_usd"] <= 0.02
-    assert "--max-cost" in scored.summary["stopped"]
+    assert "`max_cost`" in scored.summary["stopped"]
 
 
 def test_a_budget_that_the_worst_case_would_pass_is_spent_in_a_few_batches(batches: Batches, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring.cache.store import Store
-from argilla_admap.scoring.client import dispatcher
+from argilla_admap.scoring.client.dispatcher import Dispatcher, RetryPolicy
 from argilla_admap.scoring.client.failures import CircuitBreaker, RetryAction, classify
 from argilla_admap.scoring.client.transport import (
     ConnectionFailed,
@@ -74,7 +74,7 @@ def test_a_fault_for_ever_leaves_a_reason_and_the_others_their_scores(judge: Jud
 def test_a_run_of_nothing_but_what_always_fails_ends_as_the_run_before(
     judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(dispatcher, "_MOST_TRIES", 1)
+    monkeypatch.setattr(Dispatcher, "retries", RetryPolicy(tries=1))
     judge.behave(faults={kind: 0.5})
     first = score(stream(records(60)), options(judge.url, tmp_path))
     assert first.summary["unscored"] > 40
@@ -88,7 +88,7 @@ def test_while_the_server_is_down_questions_wait_and_are_all_answered_after(
     judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     # Each question would be given up at its second failure.
-    monkeypatch.setattr(dispatcher, "_MOST_TRIES", 2)
+    monkeypatch.setattr(Dispatcher, "retries", RetryPolicy(tries=2))
     judge.behave(latency=0.1)
     told: list[int] = []
     ended: list[Scored] = []
@@ -207,31 +207,31 @@ def test_an_error_that_nobody_foresaw_ends_the_run_and_does_not_hang_it(
 
 
 def test_a_server_is_down_when_many_new_questions_fail_and_nothing_is_answered() -> None:
-    health = CircuitBreaker()
-    health.answered(100.0)
-    health.reached()
+    breaker = CircuitBreaker()
+    breaker.answered(100.0)
+    breaker.reached()
     for _ in range(19):
-        health.failed(100.5, new=True)
+        breaker.failed(100.5, new=True)
     for _ in range(50):
         # The last questions of a run may all be such that always fail.
-        health.failed(100.5, new=False)
-    assert not health.down
-    health.failed(100.5, new=True)
-    assert health.down
-    assert health.delay(100.5) == 0.5
+        breaker.failed(100.5, new=False)
+    assert not breaker.open
+    breaker.failed(100.5, new=True)
+    assert breaker.open
+    assert breaker.delay(100.5) == 0.5
     waited, now = [], 100.5
-    while not health.silent(now):
-        now += health.delay(now)
-        health.take(now)
-        waited.append(round(health.delay(now), 3))
+    while not breaker.expired(now):
+        now += breaker.delay(now)
+        breaker.take(now)
+        waited.append(round(breaker.delay(now), 3))
     assert waited[:6] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
     assert 160 < now < 169
-    health.reached()
-    assert (health.down, health.delay(now)) == (False, 0.0)
+    breaker.reached()
+    assert (breaker.open, breaker.delay(now)) == (False, 0.0)
 
 
 def test_a_server_that_never_answered_is_given_up_soon(judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "_MOST_TRIES", 1)
+    monkeypatch.setattr(Dispatcher, "retries", RetryPolicy(tries=1))
     judge.behave(faults={"500": 1.0})
     with pytest.raises(ScoringError, match="does not answer"):
         score(stream(records(200)), options(judge.url, tmp_path))
@@ -256,7 +256,7 @@ def test_a_hung_request_is_given_up(judge: Judge, tmp_path: Any) -> None:
     ("behaviour", "words"),
     [
         ({"key": "another"}, "OPENAI_API_KEY"),
-        ({"unknown_model": True}, "--model"),
+        ({"unknown_model": True}, "`model`"),
         ({"quota": 5}, "credit"),
     ],
 )

@@ -193,7 +193,7 @@ WRONG: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_option_is_named(name: str) -> None:
-    with pytest.raises(InputError, match="--"):
+    with pytest.raises(InputError, match=f"`{name}`"):
         ScoreOptions(**{name: WRONG[name]})
 
 

@@ -10,8 +10,8 @@ import pytest
 from argilla_admap.errors import InputError
 from argilla_admap.scoring.client.budget import Budget, find_price
 from argilla_admap.scoring.client.concurrency import ConcurrencyLimiter, Throttle
+from argilla_admap.scoring.client.protocol import usage_of
 from argilla_admap.scoring.client.rate_limit import Backoff, BackoffPolicy, RateLimiter, RateLimits, duration, retry_after
-from argilla_admap.scoring.client.request import usage_of
 from argilla_admap.scoring.judging.tokens import estimate_tokens, most_tokens
 from argilla_admap.scoring.run import estimate, score
 from tests.doubles.judge_server import Judge
@@ -54,11 +54,11 @@ def test_the_budget_is_never_passed_and_what_is_left_is_said(judge: Judge, tmp_p
     assert scored.summary["cost_usd"] == pytest.approx(paid)
     assert scored.summary["unscored"] > 0
     assert {error for error in column(scored, "errors") if error} == {scored.summary["stopped"]}
-    assert "--max-cost" in scored.summary["stopped"]
+    assert "`max_cost`" in scored.summary["stopped"]
 
 
 def test_a_budget_needs_a_price(judge: Judge, tmp_path: Any) -> None:
-    with pytest.raises(InputError, match="--price"):
+    with pytest.raises(InputError, match="`price`"):
         score(stream(records(3)), options(judge.url, tmp_path, models=("nobody-lists-this",), max_cost=1.0))
     assert judge.counts()["requests"] == 0
     by_hand = options(judge.url, tmp_path, models=("nobody-lists-this",), max_cost=1.0, price=(1.0, 2.0))
@@ -153,20 +153,20 @@ def test_a_refusal_makes_all_wait() -> None:
 
 def test_a_server_that_refuses_by_chance_is_not_asked_ever_slower() -> None:
     throttle = Throttle(concurrency=1000)
-    throttle.level.now = 400.0
+    throttle.concurrency.now = 400.0
     at_once, levels = [], []
     for tenth in range(300):
         now = 100.0 + tenth / 10
         for _ in range(19):
             throttle.answered(now, 0.2, {})
         at_once.append(throttle.refused(now, 0.1))
-        levels.append(throttle.level.now)
+        levels.append(throttle.concurrency.now)
     assert at_once[0]
     assert not at_once[-1]
     assert throttle.limits.requests is None
-    assert throttle.delay(now) == 0.0
+    assert throttle.limits.delay(now) == 0.0
     assert min(levels) < 400 <= levels[-1]
-    assert throttle.has_room(399)
+    assert throttle.concurrency.has_room(399)
 
 
 def test_a_server_with_a_limit_is_asked_slower_until_it_lets_all_through() -> None:
@@ -212,10 +212,10 @@ def test_a_limit_by_windows_that_nobody_states_is_found_and_kept(says: bool) -> 
     """A server that lets 300 through in every three seconds, and all of them at once."""
     throttle, now, window, let, sent = Throttle(), 100.0, 100.0, 0, [(0.0, False)]
     while now < 160.0:
-        if throttle.delay(now) == 0.0:
+        if throttle.limits.delay(now) == 0.0:
             if now >= window + 3.0:
                 window, let = now - (now - 100.0) % 3.0, 0
-            throttle.take(now, 0)
+            throttle.limits.take(now, 0)
             let += 1
             sent.append((now, let > 300))
             if let > 300:
@@ -249,7 +249,21 @@ def test_an_enforced_limit_is_used_and_kept(judge: Judge, tmp_path: Any, headers
         ({"prompt_tokens": -5, "completion_tokens": -1}, (99, 0, 0)),
         ({"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 5000}}, (10, 1, 10)),
         ({"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": -7}}, (10, 1, 0)),
-        ({"prompt_tokens": "120", "completion_tokens": None}, (99, 0, 0)),
+        ({"prompt_tokens": "many", "completion_tokens": None}, (99, 0, 0)),
+        # As gateways written in JavaScript count.
+        ({"prompt_tokens": 300.0, "completion_tokens": 2.0, "total_tokens": 302.0}, (300, 2, 0)),
+        ({"prompt_tokens": "300", "completion_tokens": "2"}, (300, 2, 0)),
+        # Thoughts that are counted beside the answer, or only in the sum.
+        ({"prompt_tokens": 300, "completion_tokens": 1, "total_tokens": 1101}, (300, 801, 0)),
+        (
+            {"prompt_tokens": 300, "completion_tokens": 1, "completion_tokens_details": {"reasoning_tokens": 800}},
+            (300, 801, 0),
+        ),
+        (
+            {"prompt_tokens": 300, "completion_tokens": 801, "completion_tokens_details": {"reasoning_tokens": 800}},
+            (300, 801, 0),
+        ),
+        ({"prompt_tokens": float("nan"), "completion_tokens": 1}, (99, 1, 0)),
         ({}, (99, 1, 0)),
         (None, (99, 1, 0)),
         ([], (99, 1, 0)),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from argilla_admap.scoring.client.failures import Unreadable
-from argilla_admap.scoring.client.request import _loads
+from argilla_admap.scoring.client.protocol import decode
 from argilla_admap.scoring.judging.grades import read_choice, read_choices
 
 
@@ -147,4 +147,4 @@ def test_a_word_with_some_probability_on_grades_is_flagged_by_its_mass_and_not_a
 
 
 def test_a_byte_order_mark_before_the_json_is_no_fault() -> None:
-    assert _loads(b'\xef\xbb\xbf{"choices": []}') == {"choices": []}
+    assert decode(b'\xef\xbb\xbf{"choices": []}') == {"choices": []}

@@ -107,7 +107,7 @@ def test_without_a_key_openai_is_not_asked(judge: Judge, tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8000", "ftp://h/v1", "http://"])
 def test_an_address_that_is_none_is_named(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    with pytest.raises(InputError, match="--base-url"):
+    with pytest.raises(InputError, match="`base_url`"):
         score(stream(records(3)), ScoreOptions(store=tmp_path / "s", base_url=address))
 
 

@@ -23,7 +23,8 @@ from argilla_admap.scoring.cache.store import CacheEntry
 from argilla_admap.scoring.client.budget import Price
 from argilla_admap.scoring.client.dispatcher import Dispatcher
 from argilla_admap.scoring.client.failures import RetryAction, Unreadable, classify, server_words
-from argilla_admap.scoring.client.request import Outcome, Request, usage_of
+from argilla_admap.scoring.client.protocol import usage_of
+from argilla_admap.scoring.client.request import Outcome, Request
 
 __all__ = ["WAITS", "Batches"]
 
@@ -151,9 +152,7 @@ class Batches:
         if self._dispatcher.stop_reason is not None:
             return Outcome([], self._dispatcher.stop_reason)
         if not self._hold(question):
-            self._dispatcher.stop_reason = (
-                f"not asked: the next question could pass --max-cost {self._dispatcher.budget.most:g} (US dollars)"
-            )
+            self._dispatcher.stop_reason = self._dispatcher.budget.words()
             return Outcome([], self._dispatcher.stop_reason)
         if self._gathered.full(question):
             self._close_part()

@@ -1,4 +1,4 @@
-"""How dear: what a request costs, and a budget that is never passed."""
+"""What a request costs, and a budget that is never passed."""
 
 from __future__ import annotations
 
@@ -67,6 +67,10 @@ class Budget:
     def left(self) -> float:
         """The share of the limit that is neither spent nor set aside, 0..1."""
         return 1.0 if self.most is None else max(0.0, 1 - (self.spent + self._reserved) / self.most) if self.most else 0.0
+
+    def words(self) -> str:
+        """Why a request is not sent."""
+        return f"not asked: the next question could pass `max_cost` {self.most:g} (US dollars)"
 
     def reserve(self, dollars: float) -> bool:
         """Sets aside the most that a request can cost; False: it could pass the limit."""

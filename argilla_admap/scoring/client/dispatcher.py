@@ -1,8 +1,9 @@
-"""The one way to a judge's server: each question is asked once, paid once, and kept.
+"""The one way to a judge's server: each request is sent once, paid once, and its answer kept.
 
-A question waits in the queue until the limits, the level of concurrency and the budget let it go. It is locked first, so that
-no other process asks it too; its slot is free again when its answer is written to the store, so that a killed process has paid
-for no more than what was in flight. Everything runs on one event loop, and nothing here waits but the requests themselves.
+A request waits in the queue until the rate limits, the concurrency limiter and the budget let it go. Its key is locked first,
+so that no other process sends it too; its slot is free again when its answer is written to the store, so that a killed process
+has paid for no more than what was in flight. Everything runs on one event loop, and nothing here waits but the requests
+themselves.
 """
 
 from __future__ import annotations
@@ -22,49 +23,64 @@ from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.budget import Budget, Price
 from argilla_admap.scoring.client.concurrency import Throttle
 from argilla_admap.scoring.client.failures import CircuitBreaker, Failure, RetryAction, classify
-from argilla_admap.scoring.client.request import Outcome, Request, TokenRatio, Usage, open_reply
+from argilla_admap.scoring.client.request import Outcome, Request, TokenHistory, Usage, open_reply
 from argilla_admap.scoring.client.transport import ConnectionFailed, TimedOut, Transport, Unreachable
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "RetryPolicy"]
 
 #: Answers gather so many seconds before they are written together.
 _FLUSH_AFTER = 0.004
 _CHECKPOINT_ROWS = 20_000
-_MOST_TRIES = 5
-_MOST_TIMEOUTS = 3
-_MOST_UNREADABLE = 3
-_MOST_REFUSALS = 60
-_LONGEST_PAUSE = 600.0
+#: Seconds between looks at requests that other processes have locked.
+_LOCKED_FOR = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a request is tried before it is given up, and the pauses between."""
+
+    #: While the server fails.
+    tries: int = 5
+    timeouts: int = 3
+    #: Answers with nothing to keep, each of them paid.
+    unreadable: int = 3
+    #: While the server says that it is asked too fast.
+    rate_limited: int = 60
+    #: Seconds before the second try; twice as long before each one after it, with jitter.
+    pause: float = 0.5
+    longest_pause: float = 60.0
+    #: A server that asks to wait longer ends the run.
+    longest_wait: float = 600.0
 
 
 @dataclass(slots=True)
 class _Waiter:
-    """The questions of one `ask`."""
+    """The requests of one `ask`."""
 
     future: asyncio.Future[None]
-    answers: list[Outcome | None]
+    outcomes: list[Outcome | None]
     left: int
 
 
 @dataclass(slots=True, eq=False)
 class _Task:
-    """A question, who waits for it, and how often it has failed in which way."""
+    """A request, who waits for it, and how often it has failed in which way."""
 
-    question: Request
+    request: Request
     waiters: list[tuple[_Waiter, int]] = field(default_factory=list)
     locked: bool = False
     tries: int = 0
     timeouts: int = 0
     unreadable: int = 0
-    refusals: int = 0
-    #: How often the key had been renewed when the question was sent last.
+    rate_limited: int = 0
+    #: How often the key had been renewed when it was sent last.
     renewals: int = 0
 
 
 class _Reservation(NamedTuple):
-    """A question that may go, with what was set aside for it."""
+    """A task that may go, with what was set aside for it."""
 
-    job: _Task
+    task: _Task
     #: Input tokens, estimated.
     about: int
     #: Of input and output, against the limit of tokens a minute.
@@ -84,7 +100,10 @@ class Dispatcher:
         price: of this model; None where unknown.
         throttle: when the next may go.
         timeout: seconds to wait for an answer at the first try.
+        name: the endpoint and model, as the store remembers them.
     """
+
+    retries = RetryPolicy()
 
     def __init__(
         self,
@@ -102,8 +121,7 @@ class Dispatcher:
         self.price = price
         self.budget = budget
         self.usage = Usage()
-        self.token_ratio = TokenRatio(store, name)
-        #: The endpoint and model, as the store remembers them.
+        self.token_history = TokenHistory(store, name)
         self.name = name
         #: What goes into the keys of its judgements.
         self.key_space = KeySpace(tuple(name.split(" ")[:1]), None)
@@ -114,111 +132,110 @@ class Dispatcher:
         self._throttle = throttle
         self._timeout = timeout
         self._queue: deque[_Task] = deque()
-        self._jobs: dict[bytes, _Task] = {}
-        self._elsewhere: list[_Task] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._active = 0
-        self._health = CircuitBreaker()
+        self._tasks: dict[bytes, _Task] = {}
+        self._locked_elsewhere: list[_Task] = []
+        self._sending: set[asyncio.Task[None]] = set()
+        self._in_flight = 0
+        self._breaker = CircuitBreaker()
         self._renewals = 0
         self._renewing = asyncio.Lock()
         self._fatal: BaseException | None = None
         self._pump_timer: asyncio.TimerHandle | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
-        self._elsewhere_timer: asyncio.TimerHandle | None = None
+        self._locked_timer: asyncio.TimerHandle | None = None
         self._since_checkpoint = 0
         self._checkpoint: asyncio.Future[None] | None = None
         self._random = random.Random(0)  # noqa: S311  # spreads retries in time; no secret
         self._loop = asyncio.get_running_loop()
         self._closed = False
 
-    def known(self, keys: Sequence[bytes]) -> dict[bytes, CacheEntry]:
+    def cached(self, keys: Sequence[bytes]) -> dict[bytes, CacheEntry]:
         """Those of the keys that were answered before."""
-        known = self.store.recall(keys)
-        self._health.resumed |= bool(known)
-        return known
+        entries = self.store.recall(keys)
+        self._breaker.resumed |= bool(entries)
+        return entries
 
-    async def ask(self, questions: Sequence[Request]) -> list[Outcome]:
-        """The answers, in the questions' order; one that fails carries its error.
+    async def ask(self, requests: Sequence[Request]) -> list[Outcome]:
+        """The outcomes, in the requests' order; one that fails carries its error.
 
         Raises:
             JudgeRefused, ScoringError: nothing can be asked any more.
         """
         if self._fatal is not None:
             raise self._fatal
-        if not questions:
+        if not requests:
             return []
-        group = _Waiter(self._loop.create_future(), [None] * len(questions), len(questions))
-        for place, question in enumerate(questions):
-            job = self._jobs.get(question.keys[0])
-            if job is None:
-                job = self._jobs[question.keys[0]] = _Task(question)
-                self._queue.append(job)
-            job.waiters.append((group, place))
+        waiter = _Waiter(self._loop.create_future(), [None] * len(requests), len(requests))
+        for place, request in enumerate(requests):
+            task = self._tasks.get(request.keys[0])
+            if task is None:
+                task = self._tasks[request.keys[0]] = _Task(request)
+                self._queue.append(task)
+            task.waiters.append((waiter, place))
         self._pump()
-        await group.future
-        return [answer for answer in group.answers if answer is not None]
+        await waiter.future
+        return [outcome for outcome in waiter.outcomes if outcome is not None]
 
-    async def ask_now(self, questions: Sequence[Request]) -> list[Outcome]:
+    async def ask_now(self, requests: Sequence[Request]) -> list[Outcome]:
         """As `ask`, for what cannot wait where the rest goes by batches: what an endpoint can do."""
-        return await self.ask(questions)
+        return await self.ask(requests)
 
     # From the queue to the server.
 
     def _pump(self) -> None:
         """Sends what may be sent now; called whenever that may have changed."""
         ready: list[_Reservation] = []
-        while self._queue and self._throttle.has_room(self._active + len(ready)) and self._fatal is None and not self._closed:
+        limits, concurrency = self._throttle.limits, self._throttle.concurrency
+        while self._queue and concurrency.has_room(self._in_flight + len(ready)) and self._fatal is None and not self._closed:
             if self.stop_reason is not None:
                 self._finish(self._queue.popleft(), Outcome([], self.stop_reason))
                 continue
             now = self._loop.time()
-            delay = max(self._throttle.delay(now), self._health.delay(now))
+            delay = max(limits.delay(now), self._breaker.delay(now))
             if delay > 0:
                 if self._pump_timer is None:
                     self._pump_timer = self._loop.call_later(delay, self._pump_later)
                 break
-            job = self._queue.popleft()
-            if not self._lock(job):
+            task = self._queue.popleft()
+            if not self._lock(task):
                 continue
-            about, most_in, most_out = job.question.tokens()
+            about, most_in, most_out = task.request.tokens()
             dollars = self.price.cost(most_in, most_out) if self.price is not None else 0.0
             if not self.budget.reserve(dollars):
-                self._queue.appendleft(job)
-                if self._active or ready:
+                self._queue.appendleft(task)
+                if self._in_flight or ready:
                     break
-                self.stop_reason = f"not asked: the next question could pass --max-cost {self.budget.most:g} (US dollars)"
+                self.stop_reason = self.budget.words()
                 continue
-            self._throttle.take(now, about + most_out)
-            self._health.take(now)
-            ready.append(_Reservation(job, about, about + most_out, dollars))
+            limits.take(now, about + most_out)
+            self._breaker.take(now)
+            ready.append(_Reservation(task, about, about + most_out, dollars))
         if ready:
             self._depart(ready)
 
     def _depart(self, ready: list[_Reservation]) -> None:
-        """Sends locked questions, but for those that another process answered before they were locked."""
+        """Sends locked tasks, but for those that another process answered before they were locked."""
         # As long as nobody else has written to the store, what was looked up before is all there is.
-        keys = (
-            [key for ticket in ready for key in ticket.job.question.keys] if self.store.version() != self._first_version else []
-        )
-        found = self.store.look_up(keys)
-        for ticket in ready:
-            job = ticket.job
-            if had := [found[key] for key in job.question.keys if key in found]:
+        changed = self.store.version() != self._first_version
+        found = self.store.look_up([key for one in ready for key in one.task.request.keys]) if changed else {}
+        for reservation in ready:
+            task = reservation.task
+            if entries := [found[key] for key in task.request.keys if key in found]:
                 # All of its samples, or some: the scorer asks for the rest.
-                self.budget.settle(ticket.dollars, 0.0)
-                self._throttle.settle(ticket.tokens, 0)
-                self._finish(job, Outcome(had))
+                self.budget.settle(reservation.dollars, 0.0)
+                self._throttle.limits.settle(reservation.tokens, 0)
+                self._finish(task, Outcome(entries))
                 # Its slot is free, and nobody else would say so.
                 self._loop.call_soon(self._pump)
                 continue
-            self._active += 1
-            task = self._loop.create_task(self._send(ticket))
-            self._tasks.add(task)
-            task.add_done_callback(self._arrived)
+            self._in_flight += 1
+            sending = self._loop.create_task(self._send(reservation))
+            self._sending.add(sending)
+            sending.add_done_callback(self._sent)
 
-    def _arrived(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+    def _sent(self, sending: asyncio.Task[None]) -> None:
+        self._sending.discard(sending)
+        if not sending.cancelled() and (error := sending.exception()) is not None:
             # Whatever it is, nobody else would hear of it, and the run would wait for ever.
             self._stop(error)
 
@@ -226,82 +243,79 @@ class Dispatcher:
         self._pump_timer = None
         self._pump()
 
-    def _lock(self, job: _Task) -> bool:
-        """Whether the question is ours to ask; False when another process asks it at this moment."""
-        if not job.locked:
-            if not self._locks.acquire(job.question.keys[0]):
-                self._elsewhere.append(job)
-                if self._elsewhere_timer is None:
-                    self._elsewhere_timer = self._loop.call_later(0.1, self._look_elsewhere)
-                return False
-            job.locked = True
-        return True
+    def _lock(self, task: _Task) -> bool:
+        """Whether the request is ours to send; False while another process sends it."""
+        task.locked = task.locked or self._locks.acquire(task.request.keys[0])
+        if not task.locked:
+            self._locked_elsewhere.append(task)
+            if self._locked_timer is None:
+                self._locked_timer = self._loop.call_later(_LOCKED_FOR, self._look_elsewhere)
+        return task.locked
 
     def _look_elsewhere(self) -> None:
-        """Are the questions that other processes ask answered, or given up?"""
-        self._elsewhere_timer = None
-        jobs, self._elsewhere = self._elsewhere, []
-        self._queue.extendleft(reversed(jobs))
+        """Are the requests that other processes send answered, or given up?"""
+        self._locked_timer = None
+        tasks, self._locked_elsewhere = self._locked_elsewhere, []
+        self._queue.extendleft(reversed(tasks))
         self._pump()
 
-    async def _send(self, ticket: _Reservation) -> None:
-        job, about, tokens, dollars = ticket
-        job.renewals = self._renewals
+    async def _send(self, reservation: _Reservation) -> None:
+        task, about, tokens, dollars = reservation
+        task.renewals = self._renewals
         started = self._loop.time()
+        patience = self._throttle.concurrency.patience(self._timeout) * 2**task.timeouts
         try:
-            reply = await self.transport.post(
-                job.question.path, job.question.body(), self._throttle.patience(self._timeout) * 2**job.timeouts
-            )
+            reply = await self.transport.post(task.request.path, task.request.body(), patience)
         except ConnectionFailed as exc:
             # What was sent may have been answered and billed: the budget counts it as spent.
             sent = not isinstance(exc, Unreachable)
-            self._settle(ticket, tokens if sent else 0, dollars if sent else 0.0)
+            self._settle(reservation, tokens if sent else 0, dollars if sent else 0.0)
             self.usage.failed += 1
-            job.timeouts += isinstance(exc, TimedOut)
-            cure = RetryAction.GIVE_UP if job.timeouts >= _MOST_TIMEOUTS else RetryAction.RETRY
-            await self._cure(job, Failure(cure, f"the connection to the judge failed: {exc}"), unreachable=not sent)
+            task.timeouts += isinstance(exc, TimedOut)
+            action = RetryAction.GIVE_UP if task.timeouts >= self.retries.timeouts else RetryAction.RETRY
+            await self._handle(task, Failure(action, f"the connection to the judge failed: {exc}"), unreachable=not sent)
             return
         now = self._loop.time()
         if reply.status != 200:
-            self._settle(ticket, 0, 0.0)
+            self._settle(reservation, 0, 0.0)
             self.usage.failed += 1
-            self._throttle.failed(reply.headers)
-            fault = classify(reply.status, reply.headers, reply.body, known=self._health.answered_once)
-            if fault.action in (RetryAction.GIVE_UP, RetryAction.NEGOTIATE, RetryAction.SLOW_DOWN):
-                self._health.reached()
-            await self._cure(job, fault)
+            self._throttle.limits.learn(reply.headers)
+            failure = classify(reply.status, reply.headers, reply.body, known=self._breaker.answered_once)
+            if failure.action in (RetryAction.GIVE_UP, RetryAction.NEGOTIATE, RetryAction.SLOW_DOWN):
+                self._breaker.reached()
+            await self._handle(task, failure)
             return
-        receipt = open_reply(job.question, reply.body, about, dollars, self.price, self.usage)
-        if not receipt.garbled:
+        response = open_reply(task.request, reply.body, about, dollars, self.price, self.usage)
+        if not response.garbled:
             self._throttle.answered(now, now - started, reply.headers)
-            self._health.reached()
-        if receipt.fault is None:
-            self._health.answered(now)
-            self._settle(ticket, receipt.tokens, receipt.spent, done=False)
-            self._keep(job, receipt.known)
+            self._breaker.reached()
+        if response.failure is None:
+            self._breaker.answered(now)
+            self._settle(reservation, response.tokens, response.spent, done=False)
+            self._keep(task, response.entries)
             return
-        self._settle(ticket, receipt.tokens, receipt.spent)
-        job.unreadable += not (receipt.garbled and self._health.down)
-        last = job.unreadable >= _MOST_UNREADABLE
-        await self._cure(job, receipt.fault._replace(action=RetryAction.GIVE_UP) if last else receipt.fault)
+        self._settle(reservation, response.tokens, response.spent)
+        task.unreadable += not (response.garbled and self._breaker.open)
+        last = task.unreadable >= self.retries.unreadable
+        await self._handle(task, response.failure._replace(action=RetryAction.GIVE_UP) if last else response.failure)
 
-    def _settle(self, ticket: _Reservation, tokens: int, spent: float, *, done: bool = True) -> None:
+    def _settle(self, reservation: _Reservation, tokens: int, spent: float, *, done: bool = True) -> None:
         """Replaces what was set aside by what was used; `done`: and its slot is free."""
-        self.budget.settle(ticket.dollars, spent)
-        self._throttle.settle(ticket.tokens, tokens)
-        self._active -= done
+        self.budget.settle(reservation.dollars, spent)
+        self._throttle.limits.settle(reservation.tokens, tokens)
+        self._in_flight -= done
 
     # From the server to the store.
 
-    def _keep(self, job: _Task, known: list[CacheEntry]) -> None:
+    def _keep(self, task: _Task, entries: list[CacheEntry]) -> None:
         def written() -> None:
-            self._active -= 1
-            self._finish(job, Outcome(known))
+            self._in_flight -= 1
+            self._finish(task, Outcome(entries))
 
-        for one in known[:-1]:
-            self.store.put(one)
-        self.store.put(known[-1], written)
-        self._since_checkpoint += len(known)
+        for entry in entries[:-1]:
+            self.store.put(entry)
+        self.store.put(entries[-1], written)
+        self._since_checkpoint += len(entries)
         if self._flush_timer is None:
             self._flush_timer = self._loop.call_later(_FLUSH_AFTER, self._flush)
 
@@ -323,103 +337,110 @@ class Dispatcher:
 
     # What went wrong.
 
-    async def _cure(self, job: _Task, fault: Failure, *, unreachable: bool = False) -> None:
-        cure = fault.action
-        if cure is RetryAction.RENEW_KEY:
-            async with self._renewing:
-                # Of many that fail with one key only the first asks for another.
-                if job.renewals == self._renewals:
-                    if not await self.transport.renew():
-                        words = "The key was not accepted: set OPENAI_API_KEY to a valid one."
-                        self._stop(JudgeRefused(f"{fault.reason}\n{words}"))
-                        return
-                    self._renewals += 1
-            self._queue.appendleft(job)
-        elif cure is RetryAction.STOP:
-            self._stop(JudgeRefused(fault.reason))
-        elif cure is RetryAction.NEGOTIATE and job.question.negotiate(fault.reason):
-            self._queue.appendleft(job)
-        elif cure is RetryAction.SLOW_DOWN:
-            self._slow_down(job, fault)
-        elif cure is RetryAction.RETRY and self._waits_for_server(job, fault):
-            self._queue.append(job)
-        elif cure is RetryAction.RETRY and job.tries + 1 < _MOST_TRIES:
-            job.tries += 1
-            wait = fault.wait if fault.wait is not None else 0.25 * 2**job.tries * (0.5 + self._random.random())
-            self._loop.call_later(min(wait, 60.0), self._again, job)
+    async def _handle(self, task: _Task, failure: Failure, *, unreachable: bool = False) -> None:
+        """Retries a request that failed, gives it up, or stops the run."""
+        action, retries = failure.action, self.retries
+        if action is RetryAction.RENEW_KEY:
+            await self._renew(task, failure)
+        elif action is RetryAction.STOP:
+            self._stop(JudgeRefused(failure.reason, hint=failure.hint))
+        elif action is RetryAction.NEGOTIATE and task.request.negotiate(failure.reason):
+            self._queue.appendleft(task)
+        elif action is RetryAction.SLOW_DOWN:
+            self._slow_down(task, failure)
+        elif action is RetryAction.RETRY and self._waits_for_server(task, failure):
+            self._queue.append(task)
+        elif action is RetryAction.RETRY and task.tries + 1 < retries.tries:
+            task.tries += 1
+            wait = (
+                retries.pause * 2 ** (task.tries - 1) * (0.5 + self._random.random()) if failure.wait is None else failure.wait
+            )
+            self._loop.call_later(min(wait, retries.longest_pause), self._again, task)
         else:
-            tried = f" (tried {job.tries + 1} times)" if cure is RetryAction.RETRY else ""
-            at_fault = cure is RetryAction.NEGOTIATE or cure is RetryAction.RETRY or job.timeouts > 0
-            self._give_up(job, fault.reason + tried, at_fault=at_fault, unreachable=unreachable)
+            tried = f" (tried {task.tries + 1} times)" if action is RetryAction.RETRY else ""
+            at_fault = action in (RetryAction.NEGOTIATE, RetryAction.RETRY) or task.timeouts > 0
+            self._give_up(task, failure.reason + tried, at_fault=at_fault, unreachable=unreachable)
         self._pump()
 
-    def _waits_for_server(self, job: _Task, fault: Failure) -> bool:
-        """Whether it is the server that is down: its questions wait then, and none of them is given up for that."""
-        now = self._loop.time()
-        self._health.failed(now, new=job.tries == 0, wait=fault.wait or 0.0)
-        if self._health.silent(now):
-            self._silent(fault.reason)
-        return self._health.down
+    async def _renew(self, task: _Task, failure: Failure) -> None:
+        """Asks the client for another key; of many requests that fail with one key only the first does."""
+        async with self._renewing:
+            if task.renewals == self._renewals:
+                if not await self.transport.renew():
+                    hint = "the key was not accepted: set OPENAI_API_KEY to a valid one"
+                    self._stop(JudgeRefused(failure.reason, hint=hint))
+                    return
+                self._renewals += 1
+        self._queue.appendleft(task)
 
-    def _silent(self, reason: str) -> None:
-        kept = "; what it answered is kept, run the same again to go on" if self._health.answered_once else ""
+    def _waits_for_server(self, task: _Task, failure: Failure) -> bool:
+        """Whether it is the server that is down: its requests wait then, and none of them is given up for that."""
+        now = self._loop.time()
+        self._breaker.failed(now, new=task.tries == 0, wait=failure.wait or 0.0)
+        if self._breaker.expired(now):
+            self._stop_silent(failure.reason)
+        return self._breaker.open
+
+    def _stop_silent(self, reason: str) -> None:
+        kept = "; what it answered is kept, run the same again to go on" if self._breaker.answered_once else ""
         self._stop(ScoringError(f"{self.name}: the judge does not answer{kept}. The last failure: {reason}"))
 
-    def _slow_down(self, job: _Task, fault: Failure) -> None:
-        if fault.wait is not None and fault.wait > _LONGEST_PAUSE:
-            self._stop(JudgeRefused(f"{fault.reason}\nThe server asks to wait {fault.wait:.0f} s: run the same again later."))
+    def _slow_down(self, task: _Task, failure: Failure) -> None:
+        if failure.wait is not None and failure.wait > self.retries.longest_wait:
+            hint = f"the server asks to wait {failure.wait:.0f} s: run the same again later"
+            self._stop(JudgeRefused(failure.reason, hint=hint))
             return
-        job.refusals += 1
-        at_once = self._throttle.refused(self._loop.time(), fault.wait)
-        if job.refusals >= _MOST_REFUSALS:
-            self._give_up(job, f"{fault.reason} ({job.refusals} times)", at_fault=True, unreachable=False)
+        task.rate_limited += 1
+        at_once = self._throttle.refused(self._loop.time(), failure.wait)
+        if task.rate_limited >= self.retries.rate_limited:
+            self._give_up(task, f"{failure.reason} ({task.rate_limited} times)", at_fault=True, unreachable=False)
         elif at_once:
-            self._queue.appendleft(job)
+            self._queue.appendleft(task)
         else:
-            self._loop.call_later(fault.wait if fault.wait is not None else 1.0, self._again, job)
+            self._loop.call_later(failure.wait if failure.wait is not None else 1.0, self._again, task)
 
-    def _again(self, job: _Task) -> None:
-        self._queue.appendleft(job)
+    def _again(self, task: _Task) -> None:
+        self._queue.appendleft(task)
         self._pump()
 
-    def _give_up(self, job: _Task, reason: str, *, at_fault: bool, unreachable: bool) -> None:
-        """Leaves a question unanswered; stops where it is the server that does not answer, not the question that fails."""
-        if at_fault and self._health.gone(self._loop.time(), unreachable=unreachable, more=bool(self._queue)):
-            self._silent(reason)
+    def _give_up(self, task: _Task, reason: str, *, at_fault: bool, unreachable: bool) -> None:
+        """Leaves a request unanswered; stops where it is the server that does not answer, not the request that fails."""
+        if at_fault and self._breaker.gave_up(self._loop.time(), unreachable=unreachable, more=bool(self._queue)):
+            self._stop_silent(reason)
         else:
-            self._finish(job, Outcome([], reason))
+            self._finish(task, Outcome([], reason))
 
-    def _finish(self, job: _Task, answer: Outcome) -> None:
-        self._jobs.pop(job.question.keys[0], None)
-        if job.locked:
-            self._locks.release(job.question.keys[0])
-        for group, place in job.waiters:
-            group.answers[place] = answer
-            group.left -= 1
-            if group.left == 0 and not group.future.done():
-                group.future.set_result(None)
+    def _finish(self, task: _Task, outcome: Outcome) -> None:
+        self._tasks.pop(task.request.keys[0], None)
+        if task.locked:
+            self._locks.release(task.request.keys[0])
+        for waiter, place in task.waiters:
+            waiter.outcomes[place] = outcome
+            waiter.left -= 1
+            if waiter.left == 0 and not waiter.future.done():
+                waiter.future.set_result(None)
 
     def _stop(self, error: BaseException) -> None:
-        """Ends all: no further question is sent, and all that wait are told."""
+        """Ends all: no further request is sent, and all that wait are told."""
         if self._fatal is not None:
             return
         self._fatal = error
         self._queue.clear()
-        for job in list(self._jobs.values()):
-            for group, _ in job.waiters:
-                if not group.future.done():
-                    group.future.set_exception(error)
+        for task in list(self._tasks.values()):
+            for waiter, _ in task.waiters:
+                if not waiter.future.done():
+                    waiter.future.set_exception(error)
 
     async def close(self, patience: float = 5.0) -> None:
         """Sends nothing more, waits a little for what is in flight (it is paid for), writes it, and closes the connections."""
         self._closed = True
-        for timer in (self._pump_timer, self._elsewhere_timer):
+        for timer in (self._pump_timer, self._locked_timer):
             if timer is not None:
                 timer.cancel()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=patience)
-            for task in list(self._tasks):
-                task.cancel()
+        if self._sending:
+            await asyncio.wait(set(self._sending), timeout=patience)
+            for sending in list(self._sending):
+                sending.cancel()
         if self._flush_timer is not None:
             self._flush_timer.cancel()
         try:
@@ -427,7 +448,7 @@ class Dispatcher:
                 if self.store.flush():
                     break
                 await asyncio.sleep(0.01)
-            self.token_ratio.add(self.usage)
+            self.token_history.add(self.usage)
             if self._checkpoint is not None:
                 with suppress(asyncio.CancelledError):
                     await self._checkpoint

@@ -1,4 +1,4 @@
-"""How fast: requests and tokens a minute as virtual clocks, and a pause when the server asks for one.
+"""How fast: requests and tokens a minute by a generic cell rate algorithm, a pause when the server asks for one, and backoff.
 
 Nothing here waits or sends; times are seconds of a monotonic clock, handed in.
 """
@@ -14,141 +14,140 @@ from enum import Enum
 __all__ = ["Backoff", "BackoffPolicy", "RateLimiter", "RateLimits", "duration", "retry_after"]
 
 #: A little below what is allowed: the server's clock and ours are two, and a request on the way arrives late.
-_MARGIN = 0.985
-#: Seconds that may be caught up on when the machine was busy with something else; a third of it where that is refused.
-_SLACK = 0.1
-_LEAST_SLACK = 0.012
-#: What a pace rises by, as a share a second: before any was refused, up to near the one that was, and from there.
-_SEEK, _RISE, _CREEP = 0.1, 0.02, 0.0005
-_NEAR = 0.97
-#: What was let through lies so far below the pace where the server counts by windows.
-_BURSTS = 0.85
+MARGIN = 0.985
+#: Seconds of requests that may be caught up on after the machine was busy; a third of it each time that is refused.
+BURST, LEAST_BURST = 0.1, 0.012
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|us|s|m|h|d)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class RateLimiter:
-    """A virtual clock (generic cell rate algorithm): each unit taken moves it on by 1/rate; it may run `slack` seconds ahead.
+    """A generic cell rate algorithm: each unit taken moves a virtual clock on by 1/rate; it may run `burst` seconds ahead.
+
+    A rate that nobody has stated is learned: it rises while answers come and falls when the server refuses.
 
     Args:
         rate: units a second.
-        slack: seconds that the clock may be ahead of the time: what late timers may catch up on.
+        burst: seconds that the clock may be ahead of the time: what late timers may catch up on.
         most: never faster than this; infinite where nobody has said how fast.
     """
 
-    def __init__(self, rate: float, slack: float = _SLACK, most: float = float("inf")) -> None:
+    #: What a learned rate rises by, as a share a second: until the first refusal, up to near the rate refused, and from there.
+    SEEK, RISE, CREEP = 0.1, 0.02, 0.0005
+    NEAR = 0.97
+    #: What was let through lies so far below the rate where the server counts by windows.
+    WINDOWED = 0.85
+    #: What becomes of a rate refused again within so many seconds; `NEAR` of it after longer.
+    DECREASE = ((3.0, 0.75), (6.0, 0.85), (12.0, 0.93))
+
+    def __init__(self, rate: float, burst: float = BURST, most: float = float("inf")) -> None:
         self.rate = rate
-        self.slack = slack
+        self.burst = burst
         self.most = most
         self._clock = 0.0
-        #: The pace that was refused last.
-        self._refused = float("inf")
+        self._refused_rate = float("inf")
         self._refused_at = float("-inf")
         self._risen_at = 0.0
 
     def delay(self, now: float) -> float:
         """Seconds until the next unit may be taken."""
-        return max(0.0, self._clock - self.slack - now)
+        return max(0.0, self._clock - self.burst - now)
 
     def take(self, now: float, units: float) -> None:
         """Takes units, though the clock then runs ahead."""
         # It starts with no burst.
-        self._clock = max(self._clock or now + self.slack, now) + units / self.rate
+        self._clock = max(self._clock or now + self.burst, now) + units / self.rate
 
     def settle(self, units: float) -> None:
         """Takes more (positive), or gives back (negative), once the true number is known."""
         self._clock += units / self.rate
 
-    def refused(self, now: float, until: float, let: float | None = None) -> None:
-        """The server refused, and nothing is sent before `until`: from then on fewer at once, or slower.
+    def refused(self, now: float, until: float, let_through: float | None = None) -> None:
+        """The server refused, and nothing is sent before `until`: from then on in smaller bursts, or slower.
 
         Args:
             now: seconds.
             until: likewise.
-            let: units a second that the server has let through, the wait counted in; None: not known.
+            let_through: units a second that the server has let through, the wait counted in; None: not known.
         """
-        if self.slack > _LEAST_SLACK and self.most < float("inf"):
+        if self.burst > LEAST_BURST and self.most < float("inf"):
             # The rate is what the server says: most likely only too many came at once.
-            self.slack /= 3
+            self.burst /= 3
         else:
-            self._refused = self.rate
-            # Refused again so soon, the pace is far too fast: or others share what the server allows.
-            self.rate *= _slower(now - self._refused_at)
-            if let is not None and let < _BURSTS * self.rate:
+            self._refused_rate = self.rate
+            # Refused again so soon, the rate is far too high: or others share what the server allows.
+            since = now - self._refused_at
+            self.rate *= next((share for soon, share in self.DECREASE if since < soon), self.NEAR)
+            if let_through is not None and let_through < self.WINDOWED * self.rate:
                 # A burst was let in, and the rest is to wait for the next window.
-                self.rate = let
+                self.rate = let_through
         self._refused_at = until
         # What could not be sent meanwhile is not caught up on in one burst.
-        self._clock = max(self._clock, until + self.slack)
+        self._clock = max(self._clock, until + self.burst)
 
     def rise(self, now: float) -> None:
-        """Answers come: back to what is allowed, or, where nobody says what is, slowly up. A pace that nobody keeps stays."""
+        """Answers come: back to what is allowed, or slowly up where nobody says what is. An unused rate stays as it is."""
         seconds, self._risen_at = min(1.0, now - self._risen_at), now
         if self.rate < self.most and self._clock > now - 0.5:
-            share = _SEEK if self._refused == float("inf") else _RISE if self.rate < _NEAR * self._refused else _CREEP
+            unrefused, near = self._refused_rate == float("inf"), self.rate >= self.NEAR * self._refused_rate
+            share = self.SEEK if unrefused else self.CREEP if near else self.RISE
             self.rate = min(self.most, self.rate * (1 + share * seconds))
 
 
-def _slower(seconds: float) -> float:
-    """What becomes of a pace that is refused again after so many seconds."""
-    for soon, share in ((3.0, 0.75), (6.0, 0.85), (12.0, 0.93)):
-        if seconds < soon:
-            return share
-    return _NEAR
-
-
 class Backoff(Enum):
-    """What a refusal calls for."""
+    """What a 429 calls for."""
 
     FIRST = "slower, for the first time"
     SLOWER = "slower still"
     SAME = "nothing: it came with others that were heeded"
-    IN_VAIN = "nothing: to go slower has not helped"
+    IN_VAIN = "nothing: going slower has not helped"
 
 
 class BackoffPolicy:
-    """Whether it helps to go slower: a server that refuses by chance, or single questions, refuses as much of fewer."""
+    """Whether going slower helps: a server that refuses by chance, or single requests, refuses as many of fewer."""
 
     #: Seconds that refusals of one burst lie apart at most; and those of one struggle.
-    _BURST, _STRUGGLE = 1.0, 10.0
-    #: After going slower so many times it would have helped: where no more than a few were ever refused, or still as many.
-    _TIMES, _FEW, _PART = 5, 0.25, 0.7
-    #: Seconds until it is tried again.
-    _IN_VAIN = 60.0
+    BURST, STRUGGLE = 1.0, 10.0
+    #: Backoffs in a struggle after which going slower would have helped, unless ...
+    TIMES = 5
+    #: ... no more than this share was ever refused, or still this part of the greatest share.
+    FEW, STILL = 0.25, 0.7
+    #: Seconds until going slower is tried again.
+    IN_VAIN = 60.0
 
     def __init__(self) -> None:
         self._answered = self._refused = self._times = 0
         self._greatest = 0.0
         self._heeded_at = self._in_vain_until = float("-inf")
-        self._first_pace: float | None = None
+        self._first_rate: float | None = None
 
     def answered(self) -> None:
-        """A question was answered."""
+        """A request was answered."""
         self._answered += 1
 
-    def refused(self, now: float, pace: float | None = None) -> Backoff:
-        """A question was refused, at a pace of so many a second where there is one."""
+    def refused(self, now: float, rate: float | None = None) -> Backoff:
+        """A request was refused, at a rate of so many a second where there is one."""
         self._refused += 1
         if now < self._in_vain_until:
             return Backoff.IN_VAIN
-        if now - self._heeded_at < self._BURST:
+        if now - self._heeded_at < self.BURST:
             return Backoff.SAME
         share = self._refused / (self._answered + self._refused)
-        if now - self._heeded_at > self._STRUGGLE:
+        if now - self._heeded_at > self.STRUGGLE:
             self._times = 0
         self._times += 1
         self._heeded_at, self._answered, self._refused = now, 0, 0
         if self._times == 1:
             # Of the time before there is nothing to learn: a burst may have been let in.
             self._greatest = 0.0
-            self._first_pace = pace
+            self._first_rate = rate
             return Backoff.FIRST
-        self._first_pace = self._first_pace or pace
+        self._first_rate = self._first_rate or rate
         # By chance as many are refused of half as many.
-        halved = pace is None or self._first_pace is None or pace <= 0.5 * self._first_pace
+        halved = rate is None or self._first_rate is None or rate <= 0.5 * self._first_rate
         self._greatest = max(self._greatest, share)
-        if self._times > self._TIMES and halved and (self._greatest <= self._FEW or share >= self._PART * self._greatest):
-            self._times, self._in_vain_until = 0, now + self._IN_VAIN
+        if self._times > self.TIMES and halved and (self._greatest <= self.FEW or share >= self.STILL * self._greatest):
+            self._times, self._in_vain_until = 0, now + self.IN_VAIN
             return Backoff.IN_VAIN
         return Backoff.SLOWER
 
@@ -157,12 +156,15 @@ class RateLimits:
     """Requests and tokens a minute of one endpoint and model.
 
     Args:
-        rpm: requests a minute; None: taken from the server's headers, else found by being refused.
+        rpm: requests a minute; None: taken from the server's headers, else learned by being refused.
         tpm: tokens a minute, likewise.
     """
 
+    #: Answers before a rate is concluded from them, and seconds that they are looked back on.
+    ENOUGH, LOOK_BACK = 20, 5.0
+
     def __init__(self, rpm: float | None = None, tpm: float | None = None) -> None:
-        self._said = (rpm is not None, tpm is not None)
+        self._fixed = (rpm is not None, tpm is not None)
         self.requests = _a_minute(rpm) if rpm else None
         self.tokens = _a_minute(tpm) if tpm else None
         self._paused_until = 0.0
@@ -170,21 +172,19 @@ class RateLimits:
         self._answers: list[float] = []
         #: Since when requests go, after the last pause, and how many were let through.
         self._since: float | None = None
-        self._let = 0
+        self._let_through = 0
+
+    def _limiters(self) -> list[RateLimiter]:
+        return [limiter for limiter in (self.requests, self.tokens) if limiter is not None]
 
     @property
     def known(self) -> bool:
-        """Whether there is a pace to keep to."""
-        return self.requests is not None or self.tokens is not None
+        """Whether there is a rate to keep to."""
+        return bool(self._limiters())
 
     def delay(self, now: float) -> float:
         """Seconds until the next request may go."""
-        wait = self._paused_until - now
-        if self.requests is not None:
-            wait = max(wait, self.requests.delay(now))
-        if self.tokens is not None:
-            wait = max(wait, self.tokens.delay(now))
-        return max(0.0, wait)
+        return max(0.0, self._paused_until - now, *(limiter.delay(now) for limiter in self._limiters()))
 
     def take(self, now: float, tokens: int) -> None:
         """Reserves one request of about so many tokens."""
@@ -203,66 +203,58 @@ class RateLimits:
     def answered(self, now: float) -> None:
         """A request was let through."""
         self._streak = 0
-        self._let += 1
-        if self.tokens is not None:
-            self.tokens.rise(now)
-        if self.requests is not None:
-            self.requests.rise(now)
-        else:
+        self._let_through += 1
+        for limiter in self._limiters():
+            limiter.rise(now)
+        if self.requests is None:
             self._answers.append(now)
             if len(self._answers) > 4096:
                 del self._answers[:2048]
 
-    def refused(self, now: float, wait: float | None, verdict: Backoff) -> None:
+    def refused(self, now: float, wait: float | None, backoff: Backoff) -> None:
         """A 429: all wait as long as the server says, else longer each time in a row; and go slower where that helps."""
-        said = wait
-        if wait is None:
-            wait = min(30.0, 0.5 * 2**self._streak)
-        if verdict is Backoff.IN_VAIN:
-            # Back to what the server or the user has said; where nobody has, to no pace at all.
-            for pace in (self.requests, self.tokens):
-                if pace is not None:
-                    pace.rate = pace.most
+        if backoff is Backoff.IN_VAIN:
+            # Back to what the server or the user has said; where nobody has, to no rate at all.
+            for limiter in self._limiters():
+                limiter.rate = limiter.most
             if self.requests is not None and self.requests.most == float("inf"):
                 self.requests = None
             return
-        self._paused_until = max(self._paused_until, now + wait)
-        if verdict is Backoff.SAME:
+        pause = wait if wait is not None else min(30.0, 0.5 * 2**self._streak)
+        self._paused_until = max(self._paused_until, now + pause)
+        if backoff is Backoff.SAME:
             return
         self._streak += 1
-        let = None
-        if said is not None and self._since is not None and self._let >= 20 and now > self._since:
-            let = self._let / (self._paused_until - self._since)
-        self._since, self._let = self._paused_until, 0
-        if not self.known:
-            recent = [t for t in self._answers if now - t < 5.0]
-            if let is not None:
-                self.requests = RateLimiter(let, _LEAST_SLACK)
-            elif len(recent) >= 20:
-                self.requests = RateLimiter(len(recent) / max(1.0, now - recent[0]), _LEAST_SLACK)
+        let_through = None
+        if wait is not None and self._since is not None and self._let_through >= self.ENOUGH and now > self._since:
+            let_through = self._let_through / (self._paused_until - self._since)
+        self._since, self._let_through = self._paused_until, 0
+        if self.known:
+            for limiter in self._limiters():
+                limiter.refused(now, self._paused_until, let_through if limiter is self.requests else None)
             return
-        for pace in (self.requests, self.tokens):
-            if pace is not None:
-                pace.refused(now, self._paused_until, let if pace is self.requests else None)
+        recent = [t for t in self._answers if now - t < self.LOOK_BACK]
+        if let_through is None and len(recent) >= self.ENOUGH:
+            let_through = len(recent) / max(1.0, now - recent[0])
+        if let_through is not None:
+            self.requests = RateLimiter(let_through, LEAST_BURST)
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Takes limits that the server states, unless the user has stated them."""
-        if not self._said[0] and (rpm := _number(headers.get("x-ratelimit-limit-requests"))):
+        if not self._fixed[0] and (rpm := _number(headers.get("x-ratelimit-limit-requests"))):
             self.requests = _stated(self.requests, rpm)
-        if not self._said[1] and (tpm := _number(headers.get("x-ratelimit-limit-tokens"))):
+        if not self._fixed[1] and (tpm := _number(headers.get("x-ratelimit-limit-tokens"))):
             self.tokens = _stated(self.tokens, tpm)
 
 
 def _a_minute(units: float) -> RateLimiter:
-    rate = units / 60 * _MARGIN
+    rate = units / 60 * MARGIN
     return RateLimiter(rate, most=rate)
 
 
-def _stated(pace: RateLimiter | None, units: float) -> RateLimiter:
-    """A pace for what the server states; the one that there is, unless that is for another number."""
-    if pace is not None and pace.most == units / 60 * _MARGIN:
-        return pace
-    return _a_minute(units)
+def _stated(limiter: RateLimiter | None, units: float) -> RateLimiter:
+    """A limiter for what the server states; the one that there is, unless that is for another number."""
+    return limiter if limiter is not None and limiter.most == units / 60 * MARGIN else _a_minute(units)
 
 
 def _number(text: str | None) -> float | None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeGuard
-
-import orjson
+from typing import Any, NamedTuple, Protocol
 
 from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.budget import Price
 from argilla_admap.scoring.client.failures import Failure, RetryAction, Unreadable
+from argilla_admap.scoring.client.protocol import decode, usage_of
 
-__all__ = ["Outcome", "ParsedAnswer", "Request", "Response", "TokenRatio", "Usage", "open_reply", "usage_of"]
-
-#: No request has more tokens than this.
-_MOST_TOKENS = 100_000_000
+__all__ = ["Outcome", "ParsedAnswer", "Request", "Response", "TokenHistory", "Usage", "open_reply"]
 
 
 class ParsedAnswer(NamedTuple):
@@ -28,11 +23,11 @@ class ParsedAnswer(NamedTuple):
 
 
 class Request(Protocol):
-    """One request, and how to read its answer."""
+    """One request, and how to read the answer to it."""
 
     @property
     def keys(self) -> tuple[bytes, ...]:
-        """Where its answers are kept: one key for each reading that is wanted, 16 bytes each."""
+        """Where its answers are kept: one key for each that is wanted, 16 bytes each."""
         ...
 
     @property
@@ -49,7 +44,7 @@ class Request(Protocol):
         ...
 
     def read(self, reply: Any) -> list[ParsedAnswer]:
-        """The readings in the server's JSON: as many as keys, or fewer.
+        """The answers in the server's JSON: as many as keys, or fewer.
 
         Raises:
             Unreadable: there is none.
@@ -62,9 +57,9 @@ class Request(Protocol):
 
 
 class Outcome(NamedTuple):
-    """The answer to a question: what is known now, or why nothing is."""
+    """What became of a request: entries of the cache, or why there are none."""
 
-    known: list[CacheEntry]
+    entries: list[CacheEntry]
     error: str | None = None
 
 
@@ -84,45 +79,26 @@ class Usage:
     estimated_tokens: int = 0
 
 
-def usage_of(reply: Any, about: int) -> tuple[int, int, int]:
-    """Input, output and cached input tokens that the server counted; the estimate where it counts none."""
-    usage = reply.get("usage") if isinstance(reply, dict) else None
-    if not isinstance(usage, dict):
-        return about, 1, 0
-    tokens_in = usage.get("prompt_tokens", usage.get("input_tokens"))
-    tokens_out = usage.get("completion_tokens", usage.get("output_tokens"))
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    counted = tokens_in if _plausible(tokens_in) else about
-    answered = tokens_out if _plausible(tokens_out) else 1 if tokens_in is None else 0
-    return counted, answered, min(cached, counted) if _plausible(cached) else 0
-
-
-def _plausible(tokens: Any) -> TypeGuard[int]:
-    """What a broken server counts must neither fill nor empty the budget, and must fit into the store."""
-    return isinstance(tokens, int) and not isinstance(tokens, bool) and 0 <= tokens <= _MOST_TOKENS
-
-
 class Response(NamedTuple):
-    """Of a reply with status 200, which is paid for whatever it holds."""
+    """What a reply with status 200 brought."""
 
-    #: Input and output tokens.
+    #: Input and output.
     tokens: int
     #: US dollars.
     spent: float
     #: To be stored; empty where nothing could be read.
-    known: list[CacheEntry]
+    entries: list[CacheEntry]
     #: Why nothing could be read.
-    fault: Failure | None
+    failure: Failure | None
     #: What came is not of the protocol, as from a gateway before a server that is down.
     garbled: bool = False
 
 
-def open_reply(question: Request, body: bytes, about: int, most: float, price: Price | None, usage: Usage) -> Response:
-    """Reads a reply and counts it in.
+def open_reply(request: Request, body: bytes, about: int, most: float, price: Price | None, usage: Usage) -> Response:
+    """Reads a reply with status 200, which is paid for whatever it holds, and counts it in.
 
     Args:
-        question: that it answers.
+        request: that it answers.
         body: the reply's body.
         about: input tokens, as they were estimated.
         most: the most that it can have cost, US dollars.
@@ -131,7 +107,7 @@ def open_reply(question: Request, body: bytes, about: int, most: float, price: P
     """
     usage.requests += 1
     try:
-        reply = _loads(body)
+        reply = decode(body)
     except ValueError:
         words = "the answer is not JSON" + (" but a web page" if b"<html" in body[:500].lower() else "")
         # No bill came with it: nobody knows what it cost.
@@ -143,41 +119,28 @@ def open_reply(question: Request, body: bytes, about: int, most: float, price: P
     spent = price.cost(tokens_in, tokens_out, cached) if price is not None else 0.0
     usage.cost += spent
     try:
-        readings = question.read(reply)
+        answers = request.read(reply)
     except Unreadable as exc:
-        return Response(
-            tokens_in + tokens_out, spent, [], Failure(RetryAction.RETRY if exc.again else RetryAction.GIVE_UP, str(exc), 0.0)
-        )
+        failure = Failure(RetryAction.RETRY if exc.again else RetryAction.GIVE_UP, str(exc), 0.0)
+        return Response(tokens_in + tokens_out, spent, [], failure)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-        fault = Failure(RetryAction.RETRY, "the answer is not of the protocol's shape", 0.0)
-        return Response(tokens_in + tokens_out, spent, [], fault, garbled=True)
-    known = []
+        failure = Failure(RetryAction.RETRY, "the answer is not of the protocol's shape", 0.0)
+        return Response(tokens_in + tokens_out, spent, [], failure, garbled=True)
+    entries = []
     bill: tuple[int, int, float | None] = (tokens_in, tokens_out, spent if price is not None else None)
-    for key, reading in zip(question.keys, readings, strict=False):
-        known.append(CacheEntry(key, *reading, *bill))
-        # The first of several readings carries the bill of them all.
+    for key, answer in zip(request.keys, answers, strict=False):
+        entries.append(CacheEntry(key, *answer, *bill))
+        # The first of several answers carries the bill of them all.
         bill = (0, 0, 0.0 if price is not None else None)
-    return Response(
-        tokens_in + tokens_out, spent, known, None if known else Failure(RetryAction.RETRY, "the answer holds nothing", 0.0)
-    )
+    nothing = None if entries else Failure(RetryAction.RETRY, "the answer holds nothing", 0.0)
+    return Response(tokens_in + tokens_out, spent, entries, nothing)
 
 
-def _loads(body: bytes) -> Any:
-    """JSON, and what some servers send in its place for a probability of 0: NaN and -Infinity."""
-    body = body.removeprefix(b"\xef\xbb\xbf")
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        if b"NaN" in body or b"Infinity" in body:
-            return json.loads(body)
-        raise
-
-
-class TokenRatio:
+class TokenHistory:
     """How many input tokens an endpoint counts for each that we estimate, over all runs; kept in the store."""
 
     #: Estimated tokens below which nothing is concluded.
-    _ENOUGH = 5000
+    ENOUGH = 5000
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
@@ -186,9 +149,9 @@ class TokenRatio:
         self._estimated, self._counted = (int(str(facts.get(key, 0))) for key in ("estimated", "counted"))
 
     @property
-    def value(self) -> float | None:
+    def ratio(self) -> float | None:
         """Counted for each estimated; None: too few to tell."""
-        return self._counted / self._estimated if self._estimated >= self._ENOUGH else None
+        return self._counted / self._estimated if self._estimated >= self.ENOUGH else None
 
     def add(self, usage: Usage) -> None:
         """Adds a run's counts."""

@@ -1,8 +1,8 @@
-"""How a request travels: what the user's own client would send, over connections that cost little.
+"""Sends requests as the user's own client would, at a tenth of its CPU.
 
 The client is asked once for each path what it would send, through its public interface, so that Azure's paths, organisations,
-queries and callable keys keep working; then aiohttp carries the bytes, at a tenth of the CPU. A client with an http_client of
-its own (certificates, hooks), or one that a proxy stands before, carries the requests itself.
+queries and callable keys keep working; then aiohttp carries the bytes. A client with an http_client of its own (certificates,
+hooks), or one behind a proxy, carries the requests itself.
 
 The only module that imports `openai` and `aiohttp`.
 """
@@ -97,11 +97,14 @@ def make_client(base_url: str | None, *, needs_key: bool = True) -> openai.Async
     if address is not None:
         parsed = URL(address)
         if parsed.scheme not in {"http", "https"} or not parsed.host:
-            raise InputError(f"--base-url {address!r}: not an address; give one such as http://127.0.0.1:8000/v1")
+            raise InputError(
+                f"{address!r}: not an address", option="base_url", hint="give one such as http://127.0.0.1:8000/v1"
+            )
     elif key is None and needs_key:
         raise InputError(
-            "there is no key for the judge: set OPENAI_API_KEY, or name a server of your own with --base-url "
-            "(vLLM, llama.cpp, Ollama), or use the scores that the data carry with --scorer existing"
+            "there is no key for the judge",
+            hint="set OPENAI_API_KEY, or name a server of your own with `base_url` (vLLM, llama.cpp, Ollama), or use the "
+            "scores that the data carry with `scorer` existing",
         )
     try:
         return openai.AsyncOpenAI(api_key=key or _NO_KEY, base_url=address, max_retries=0)
@@ -109,11 +112,12 @@ def make_client(base_url: str | None, *, needs_key: bool = True) -> openai.Async
         # The client reads the environment's proxies when it is made, and its HTTP library's own errors pass through it.
         if type(exc).__name__ != "InvalidURL":
             raise
-        raise InputError(f"the environment names a proxy by no address ({exc}); set http_proxy and https_proxy right") from exc
+        hint = "give http_proxy and https_proxy an address such as http://proxy:8080, or unset them"
+        raise InputError(f"the environment names a proxy by no address ({exc})", hint=hint) from exc
 
 
 def endpoint_name(client: Client) -> str:
-    """The client's address without credentials and query: under this name its ways are remembered."""
+    """The client's address without credentials and query: under this name its capabilities are remembered."""
     url = URL(str(client.base_url))
     return str(url.with_user(None).with_password(None).with_query(None).with_fragment(None)).rstrip("/")
 
@@ -123,7 +127,7 @@ def open_transport(client: Client, model: str) -> Transport:
     carrier = getattr(client, "_client", None)
     # What the client makes for itself is a wrapper; `openai.DefaultHttpxClient(verify=...)` is the user's.
     own = carrier is not None and not type(carrier).__name__.endswith("HttpxClientWrapper")
-    return _OwnClient(client) if own or _proxied(URL(str(client.base_url))) else _Direct(client, model)
+    return _ClientTransport(client) if own or _proxied(URL(str(client.base_url))) else _DirectTransport(client, model)
 
 
 def _proxied(url: URL) -> bool:
@@ -132,20 +136,20 @@ def _proxied(url: URL) -> bool:
     return bool(proxies.get(url.scheme) or proxies.get("all")) and not urllib.request.proxy_bypass(url.host or "")
 
 
-class _Way(NamedTuple):
+class _Template(NamedTuple):
     """How the client sends to one path."""
 
     url: URL
     headers: dict[str, str]
 
 
-class _Direct:
+class _DirectTransport:
     """Plain connections, as many as there are requests at once, with the client's own URL and headers."""
 
     def __init__(self, client: Client, model: str) -> None:
         self._client = client
         self._model = model
-        self._ways: dict[str, _Way] = {}
+        self._templates: dict[str, _Template] = {}
         self._session: aiohttp.ClientSession | None = None
         self._usual_headers: dict[str, str] | None = None
         self._asking = asyncio.Lock()
@@ -157,7 +161,7 @@ class _Direct:
         return await self._send("GET", path, None, timeout)
 
     async def _send(self, method: str, path: str, body: bytes | None, timeout: float) -> Reply:
-        url, headers = self._ways.get(path) or await self._way(path)
+        url, headers = self._templates.get(path) or await self._template(path)
         session = self._session or self._open(url, headers)
         own = None if headers is self._usual_headers else headers
         try:
@@ -166,18 +170,19 @@ class _Direct:
             ) as response:
                 return Reply(response.status, response.headers, await response.read())
         except aiohttp.ClientConnectorCertificateError as exc:
+            words = getattr(exc.certificate_error, "verify_message", None) or exc.certificate_error
             raise JudgeRefused(
-                f"{url.host}:{url.port}: its certificate is not trusted ({_ssl_words(exc.certificate_error)}); "
-                "if an authority of your own has signed it, set SSL_CERT_FILE to that authority's certificate"
+                f"{url.host}:{url.port}: its certificate is not trusted ({words})",
+                hint="if an authority of your own has signed it, set SSL_CERT_FILE to that authority's certificate",
             ) from exc
         except (aiohttp.ClientError, asyncio.TimeoutError) as exc:
             raise _failure(exc, url) from exc
 
-    async def _way(self, path: str) -> _Way:
+    async def _template(self, path: str) -> _Template:
         async with self._asking:
-            if path not in self._ways:
-                self._ways[path] = await _ask_client(self._client, path, self._model)
-            return self._ways[path]
+            if path not in self._templates:
+                self._templates[path] = await _ask_client(self._client, path, self._model)
+            return self._templates[path]
 
     def _open(self, url: URL, headers: dict[str, str]) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
@@ -193,10 +198,10 @@ class _Direct:
 
     async def renew(self) -> bool:
         async with self._asking:
-            before = dict(self._ways)
+            before = dict(self._templates)
             for path in before:
-                self._ways[path] = await _ask_client(self._client, path, self._model)
-            return before != self._ways
+                self._templates[path] = await _ask_client(self._client, path, self._model)
+            return before != self._templates
 
     async def close(self) -> None:
         if self._session is not None:
@@ -227,10 +232,6 @@ def _within(timeout: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=timeout, connect=min(_CONNECT_WITHIN, 0.9 * timeout))
 
 
-def _ssl_words(exc: Exception) -> str:
-    return getattr(exc, "verify_message", None) or str(exc)
-
-
 def _certificates() -> ssl.SSLContext:
     file = os.environ.get("SSL_CERT_FILE") or certifi.where()
     context = ssl.create_default_context(cafile=file, capath=os.environ.get("SSL_CERT_DIR"))
@@ -238,7 +239,7 @@ def _certificates() -> ssl.SSLContext:
     return context
 
 
-async def _ask_client(client: Client, path: str, model: str) -> _Way:
+async def _ask_client(client: Client, path: str, model: str) -> _Template:
     """What the client would send to this path."""
     seen: list[Any] = []
     # The client's own HTTP library: httpx for openai 1 and 2, httpx2 from 3 on.
@@ -269,14 +270,14 @@ async def _ask_client(client: Client, path: str, model: str) -> _Way:
     }
     for name, value in headers.items():
         if {"\r", "\n", "\0"} & set(value):
-            raise JudgeRefused(f"the header {name} holds a line break: does the key end with one? Take it out.")
+            raise JudgeRefused(f"the header {name} holds a line break", hint="take it out of the key")
     # The answers are short: to compress them costs more than to send them.
     headers["accept-encoding"] = "identity"
     # A user and a password in the URL are in the client's headers already.
-    return _Way(URL(str(request.url), encoded=True).with_user(None), headers)
+    return _Template(URL(str(request.url), encoded=True).with_user(None), headers)
 
 
-class _OwnClient:
+class _ClientTransport:
     """A client with an http_client of its own carries its requests itself."""
 
     def __init__(self, client: Client) -> None:

@@ -103,7 +103,7 @@ class EndpointEmbedder:
 
     def estimate(self, texts: Sequence[str]) -> Work:
         keys = {self._key(text): text for text in texts if text.strip()}
-        known = self._dispatcher.known(list(keys))
+        known = self._dispatcher.cached(list(keys))
         missing = [(text, key) for key, text in keys.items() if key not in known]
         tokens = sum(len(text.encode()) // 4 for text, _ in missing)
         price = self._dispatcher.price

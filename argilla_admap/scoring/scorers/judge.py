@@ -125,7 +125,7 @@ class JudgeScorer:
         self, asking: _Asking, sheet: Sheet, keys: Sequence[tuple[bytes, ...]]
     ) -> tuple[list[Sequence[CacheEntry]], dict[int, str]]:
         """What is known at each place, from the store or by asking; and the errors by place."""
-        stored = self._dispatcher.known([key for some in keys for key in some])
+        stored = self._dispatcher.cached([key for some in keys for key in some])
         self.cached += len(stored)
         known: list[Sequence[CacheEntry]] = []
         waiting: list[tuple[int, _Question]] = []
@@ -146,12 +146,12 @@ class JudgeScorer:
             answers = await self._dispatcher.ask([question for _, question in waiting])
             again = []
             for (place, question), answer in zip(waiting, answers, strict=True):
-                known[place] = [*known[place], *answer.known]
+                known[place] = [*known[place], *answer.entries]
                 if answer.error is not None:
                     errors[place] = answer.error
-                elif len(answer.known) < len(question.keys):
+                elif len(answer.entries) < len(question.keys):
                     # The endpoint gave fewer choices than asked for.
-                    again.append((place, question.rest(answer.known)))
+                    again.append((place, question.rest(answer.entries)))
             waiting = again
         return known, errors
 
@@ -164,7 +164,7 @@ class JudgeScorer:
         async with self._probing:
             if self.capabilities.logprobs:
                 return 0
-            stored = self._dispatcher.known([some[0] for some in keys])
+            stored = self._dispatcher.cached([some[0] for some in keys])
             if any(_believed(one) for one in stored.values()):
                 self.capabilities.logprobs = "full"
                 return 0
@@ -172,9 +172,9 @@ class JudgeScorer:
             for place in places[:_MOST_PROBES]:
                 question = _Question(asking, sheet, place, keys[place][:1])
                 answer = (await self._dispatcher.ask_now([question]))[0]
-                answered += bool(answer.known)
-                if answer.known and not self.capabilities.logprobs:
-                    self.capabilities.logprobs = "full" if _believed(answer.known[0]) else question.seen
+                answered += bool(answer.entries)
+                if answer.entries and not self.capabilities.logprobs:
+                    self.capabilities.logprobs = "full" if _believed(answer.entries[0]) else question.seen
                 if self.capabilities.logprobs:
                     break
             self.remember()
@@ -201,10 +201,10 @@ class JudgeScorer:
         sheet = Sheet(batch)
         usual = 1 if asking.logprobs or self._options.method == "json" else SAMPLES_WITHOUT_LOGPROBS
         keys = sheet.keys(asking.prefix, self._samples(batch, usual))
-        stored = self._dispatcher.known([key for some in keys for key in some])
+        stored = self._dispatcher.cached([key for some in keys for key in some])
         counter = self._counter = self._counter or TokenCounter(self.name)
         fixed = counter.count(asking.instructions.text) + _FRAME
-        learned = None if counter.exact else self._dispatcher.token_ratio.value
+        learned = None if counter.exact else self._dispatcher.token_history.ratio
         requests = tokens_in = tokens_out = 0
         for place, some in enumerate(keys):
             missing = [key for key in some if key not in stored]

@@ -99,12 +99,12 @@ class ReferenceScorer:
             for place in open_places:
                 for question in self._questions(rows[place]):
                     questions.setdefault(question.keys[0], question)
-            known = dispatcher.known(list(questions))
+            known = dispatcher.cached(list(questions))
             self.cached += len(known)
             asked = [question for key, question in questions.items() if key not in known]
             answers = dict(zip((question.keys[0] for question in asked), await dispatcher.ask(asked), strict=True))
             errors = {key: answer.error for key, answer in answers.items() if answer.error}
-            known |= {key: answer.known[0] for key, answer in answers.items() if answer.known}
+            known |= {key: answer.entries[0] for key, answer in answers.items() if answer.entries}
         for place in open_places:
             if dispatcher is None:
                 reason = "the data have no reference answer"
@@ -157,7 +157,7 @@ class ReferenceScorer:
         work = self._embedder.estimate(sorted(texts))
         if dispatcher is None:
             return work
-        known = dispatcher.known(list(questions))
+        known = dispatcher.cached(list(questions))
         missing = [one for key, one in questions.items() if key not in known]
         tokens_in, tokens_out = sum(q.tokens()[0] for q, _ in missing), sum(out for _, out in missing)
         texts = {str(one.text) for one in known.values()} | texts

@@ -51,7 +51,7 @@ class SplitRetry:
         # A text that another batch of records is having asked is in the store when that is done.
         while elsewhere := {self._in_flight[key] for key in keys if key in self._in_flight}:
             await asyncio.wait(elsewhere)
-        known = self._dispatcher.known(keys)
+        known = self._dispatcher.cached(keys)
         missing = [key for key in keys if key not in known]
         done = asyncio.get_running_loop().create_future()
         self._in_flight |= dict.fromkeys(missing, done)
@@ -65,7 +65,7 @@ class SplitRetry:
 
     async def _ask(self, request: Splittable) -> dict[bytes, CacheEntry | str]:
         outcome = (await self._dispatcher.ask([request]))[0]
-        found: dict[bytes, CacheEntry | str] = {entry.key: entry for entry in outcome.known}
+        found: dict[bytes, CacheEntry | str] = {entry.key: entry for entry in outcome.entries}
         missing = [key for key in request.keys if key not in found]
         if missing and not found and (len(missing) == 1 or self._dispatcher.stop_reason):
             return dict.fromkeys(missing, outcome.error or "the answer held nothing")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from argilla_admap.scoring.client.collector import seldom_collected
+from argilla_admap.scoring.run import rare_garbage_collection
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def own_threshold() -> Iterator[None]:
 
 def test_runs_side_by_side_leave_the_threshold_as_it_was() -> None:
     gc.set_threshold(701, 11, 12)
-    first, second = seldom_collected(), seldom_collected()
+    first, second = rare_garbage_collection(), rare_garbage_collection()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
@@ -31,12 +31,12 @@ def test_runs_side_by_side_leave_the_threshold_as_it_was() -> None:
 @pytest.mark.parametrize("chosen", [0, 1_000_000])
 def test_a_threshold_that_is_off_or_higher_stays(chosen: int) -> None:
     gc.set_threshold(chosen, 11, 12)
-    with seldom_collected():
+    with rare_garbage_collection():
         assert gc.get_threshold()[0] == chosen
 
 
 def test_a_run_that_fails_puts_it_back() -> None:
     gc.set_threshold(701, 11, 12)
-    with pytest.raises(ValueError, match="failed"), seldom_collected():
+    with pytest.raises(ValueError, match="failed"), rare_garbage_collection():
         raise ValueError("failed")
     assert gc.get_threshold() == (701, 11, 12)
