@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,54 +147,36 @@ def content_id(prompt: str, completions: Sequence[str]) -> str:
 
 def records_to_batch(records: Sequence[Record]) -> pa.RecordBatch:
     """An Arrow batch of `PREFERENCE_SCHEMA`."""
-    columns = [
-        pa.array([r.id for r in records], pa.string()),
-        pa.array([r.prompt for r in records], pa.string()),
-        pa.array(
-            [[{"role": t.role, "content": t.content} for t in r.turns] if r.turns else None for r in records],
-            PREFERENCE_SCHEMA.field("turns").type,
-        ),
-        pa.array([r.completions for r in records], _STRINGS),
-        pa.array([r.models for r in records], _STRINGS),
-        pa.array([r.ratings for r in records], _DOUBLES),
-        pa.array([r.samples for r in records], pa.list_(_DOUBLES)),
-        pa.array([r.reasons for r in records], _STRINGS),
-        pa.array([r.source for r in records], pa.string()),
-        pa.array([r.judge for r in records], pa.string()),
-        pa.array([r.reference for r in records], pa.string()),
-    ]
+    columns = []
+    for field_ in PREFERENCE_SCHEMA:
+        values: list[Any] = [getattr(record, field_.name) for record in records]
+        if field_.name == "turns":
+            values = [[{"role": turn.role, "content": turn.content} for turn in turns] or None for turns in values]
+        columns.append(pa.array(values, field_.type))
     return pa.RecordBatch.from_arrays(columns, schema=PREFERENCE_SCHEMA)
 
 
 def batch_to_records(batch: pa.RecordBatch) -> list[Record]:
     """The records of a batch of any of the three schemas; missing columns read as absent."""
-    names = set(batch.schema.names)
-    rows: Iterable[dict[str, object]] = batch.select([n for n in PREFERENCE_SCHEMA.names if n in names]).to_pylist()
-    return list(_records(rows))
+    names = [name for name in PREFERENCE_SCHEMA.names if name in set(batch.schema.names)]
+    return [_record(row) for row in batch.select(names).to_pylist()]
 
 
-def _records(rows: Iterable[dict[str, object]]) -> Iterator[Record]:
-    for row in rows:
-        completions = _tuple(row["completions"])
-        empty = (None,) * len(completions)
-        turns = row.get("turns") or ()
-        yield Record(
-            id=row["id"],  # type: ignore[arg-type]  # the schema says so
-            prompt=row["prompt"],  # type: ignore[arg-type]
-            completions=completions,
-            models=_tuple(row.get("models")) or empty,
-            ratings=tuple(_finite(v) for v in _tuple(row.get("ratings"))) or empty,
-            samples=tuple(tuple(_finite(v) for v in s or ()) for s in _tuple(row.get("samples"))) or ((),) * len(completions),
-            reasons=_tuple(row.get("reasons")) or empty,
-            turns=tuple(Turn(t["role"], t["content"]) for t in turns),  # type: ignore[attr-defined]
-            source=row.get("source"),  # type: ignore[arg-type]
-            judge=row.get("judge"),  # type: ignore[arg-type]
-            reference=row.get("reference"),  # type: ignore[arg-type]
-        )
-
-
-def _tuple(value: object) -> tuple[Any, ...]:
-    return tuple(value) if value is not None else ()  # type: ignore[arg-type]  # a list column's value
+def _record(row: dict[str, Any]) -> Record:
+    nothing = (None,) * len(row["completions"])
+    return Record(
+        id=row["id"],
+        prompt=row["prompt"],
+        completions=tuple(row["completions"]),
+        models=tuple(row.get("models") or nothing),
+        ratings=tuple(map(_finite, row.get("ratings") or nothing)),
+        samples=tuple(tuple(map(_finite, given or ())) for given in row.get("samples") or nothing),
+        reasons=tuple(row.get("reasons") or nothing),
+        turns=tuple(Turn(turn["role"], turn["content"]) for turn in row.get("turns") or ()),
+        source=row.get("source"),
+        judge=row.get("judge"),
+        reference=row.get("reference"),
+    )
 
 
 def _finite(value: float | None) -> float | None:

@@ -19,8 +19,8 @@ import pyarrow as pa
 from argilla_admap.errors import InputError
 from argilla_admap.formats import layouts
 from argilla_admap.formats.containers.csv_text import CsvShard
+from argilla_admap.formats.containers.inputs import open_source
 from argilla_admap.formats.containers.shard import NumberedRow, Shard, TextShard
-from argilla_admap.formats.containers.sources import open_source
 from argilla_admap.formats.format import Chosen, Draft, FieldNames, Format, Row, RowError, RowFormat
 from argilla_admap.formats.ids import Identities, canonical, without_label
 from argilla_admap.formats.values import kind, shorten

@@ -22,10 +22,11 @@ from argilla_admap.tables import RecordStream, atomic_path, write_parquet
 
 __all__ = ["WRITABLE", "WriteReport", "write"]
 
-_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-_STRINGS = pa.list_(pa.string())
-_DOUBLES = pa.list_(pa.float64())
-_Rows = dict[str, Any]
+_TEXT, _NUMBER = pa.string(), pa.float64()
+_TEXTS, _NUMBERS = pa.list_(_TEXT), pa.list_(_NUMBER)
+_MESSAGES = pa.list_(pa.struct([("role", _TEXT), ("content", _TEXT)]))
+_Row = dict[str, Any]
+_Make = Callable[[Record], _Row | None]
 
 
 @dataclass(slots=True)
@@ -63,7 +64,7 @@ def _pair(record: Record) -> tuple[int, int] | None:
     return -max(rated)[1], -max((-rating, position) for rating, position in rated)[1]
 
 
-def _plain(record: Record) -> _Rows:
+def _plain(record: Record) -> _Row:
     completions = []
     for text, model, rating, scores, reason in zip(
         record.completions, record.models, record.ratings, record.samples, record.reasons, strict=True
@@ -81,40 +82,35 @@ def _plain(record: Record) -> _Rows:
     return {key: value for key, value in row.items() if value is not None}
 
 
-def _plain_column(record: Record) -> _Rows:
+def _plain_column(record: Record) -> _Row:
     """A column has one type: the prompt is text, and its turns stand beside it."""
     return {**_plain(record), "prompt": record.prompt, "turns": _messages(record) if record.turns else None}
 
 
-def _trl(record: Record) -> _Rows | None:
-    pair = _pair(record)
-    if pair is None:
-        return None
-    chosen, rejected = (record.completions[position] for position in pair)
-    return {"id": record.id, "prompt": record.prompt, "chosen": chosen, "rejected": rejected}
+def _trl(record: Record, chosen: int, rejected: int) -> _Row:
+    texts = record.completions
+    return {"id": record.id, "prompt": record.prompt, "chosen": texts[chosen], "rejected": texts[rejected]}
 
 
-def _trl_messages(record: Record) -> _Rows | None:
-    row = _trl(record)
-    if row is None:
-        return None
-    sides = {name: [{"role": "assistant", "content": row[name]}] for name in ("chosen", "rejected")}
-    return {"id": record.id, "prompt": _messages(record), **sides}
+def _trl_messages(record: Record, *pair: int) -> _Row:
+    sides = ([{"role": "assistant", "content": record.completions[side]}] for side in pair)
+    return {"id": record.id, "prompt": _messages(record), **dict(zip(("chosen", "rejected"), sides, strict=True))}
 
 
-def _alpaca(record: Record) -> _Rows | None:
-    row = _trl(record)
-    if row is None:
-        return None
-    return {"id": record.id, "instruction": record.prompt, "input": "", "chosen": row["chosen"], "rejected": row["rejected"]}
+def _alpaca(record: Record, chosen: int, rejected: int) -> _Row:
+    texts = record.completions
+    return {
+        "id": record.id,
+        "instruction": record.prompt,
+        "input": "",
+        "chosen": texts[chosen],
+        "rejected": texts[rejected],
+    }
 
 
-def _binarized(record: Record) -> _Rows | None:
-    pair = _pair(record)
-    if pair is None:
-        return None
+def _binarized(record: Record, *pair: int) -> _Row:
     prompt = _messages(record)
-    chosen, rejected = ([*prompt, {"role": "assistant", "content": record.completions[position]}] for position in pair)
+    chosen, rejected = ([*prompt, {"role": "assistant", "content": record.completions[side]}] for side in pair)
     return {
         "prompt": record.prompt,
         "prompt_id": record.id,
@@ -126,7 +122,7 @@ def _binarized(record: Record) -> _Rows | None:
     }
 
 
-def _ultrafeedback(record: Record) -> _Rows:
+def _ultrafeedback(record: Record) -> _Row:
     return {
         "id": record.id,
         "source": record.source,
@@ -141,7 +137,7 @@ def _ultrafeedback(record: Record) -> _Rows:
     }
 
 
-def _distilabel(record: Record) -> _Rows:
+def _distilabel(record: Record) -> _Row:
     return {
         "id": record.id,
         "source": record.source,
@@ -157,69 +153,66 @@ def _distilabel(record: Record) -> _Rows:
 class _Writer:
     """How a record becomes a row (None: it cannot), and the columns of a table of such rows."""
 
-    row: Callable[[Record], _Rows | None]
+    row: _Make
     schema: pa.Schema
-    column_row: Callable[[Record], _Rows | None] | None = None
+    column_row: _Make | None = None
 
 
-def _texts(*names: str) -> list[pa.Field[Any]]:
-    return [pa.field(name, pa.string()) for name in names]
+def _writer(make: Callable[[Record], _Row], column_row: _Make | None = None, **types: pa.DataType) -> _Writer:
+    return _Writer(make, pa.schema(list(types.items())), column_row)
 
 
-_COMPLETION = pa.struct(
-    [("text", pa.string()), ("model", pa.string()), ("rating", pa.float64()), ("scores", _DOUBLES), ("reason", pa.string())]
-)
-_RATED = pa.struct(
-    [("model", pa.string()), ("response", pa.string()), ("overall_score", pa.float64()), ("critique", pa.string())]
-)
+def _pair_writer(make: Callable[[Record, int, int], _Row], **types: pa.DataType) -> _Writer:
+    """Of a format that holds the best and the worst completion, whose positions `make` gets."""
+
+    def row(record: Record) -> _Row | None:
+        pair = _pair(record)
+        return None if pair is None else make(record, *pair)
+
+    return _Writer(row, pa.schema(list(types.items())))
+
+
+_COMPLETION = pa.struct([("text", _TEXT), ("model", _TEXT), ("rating", _NUMBER), ("scores", _NUMBERS), ("reason", _TEXT)])
+_RATED = pa.struct([("model", _TEXT), ("response", _TEXT), ("overall_score", _NUMBER), ("critique", _TEXT)])
 
 #: The formats that can be written, by name.
 WRITABLE: Mapping[str, _Writer] = {
-    "plain": _Writer(
+    "plain": _writer(
         _plain,
-        pa.schema(
-            [
-                *_texts("id", "prompt"),
-                pa.field("turns", _MESSAGES),
-                pa.field("completions", pa.list_(_COMPLETION)),
-                *_texts("source", "judge", "reference"),
-            ]
-        ),
         _plain_column,
+        id=_TEXT,
+        prompt=_TEXT,
+        turns=_MESSAGES,
+        completions=pa.list_(_COMPLETION),
+        source=_TEXT,
+        judge=_TEXT,
+        reference=_TEXT,
     ),
-    "trl": _Writer(_trl, pa.schema(_texts("id", "prompt", "chosen", "rejected"))),
-    "trl-messages": _Writer(
-        _trl_messages,
-        pa.schema([*_texts("id"), *(pa.field(name, _MESSAGES) for name in ("prompt", "chosen", "rejected"))]),
+    "trl": _pair_writer(_trl, id=_TEXT, prompt=_TEXT, chosen=_TEXT, rejected=_TEXT),
+    "trl-messages": _pair_writer(_trl_messages, id=_TEXT, prompt=_MESSAGES, chosen=_MESSAGES, rejected=_MESSAGES),
+    "alpaca": _pair_writer(_alpaca, id=_TEXT, instruction=_TEXT, input=_TEXT, chosen=_TEXT, rejected=_TEXT),
+    "ultrafeedback": _writer(
+        _ultrafeedback, id=_TEXT, source=_TEXT, instruction=_TEXT, models=_TEXTS, completions=pa.list_(_RATED)
     ),
-    "alpaca": _Writer(_alpaca, pa.schema(_texts("id", "instruction", "input", "chosen", "rejected"))),
-    "ultrafeedback": _Writer(
-        _ultrafeedback,
-        pa.schema(
-            [*_texts("id", "source", "instruction"), pa.field("models", _STRINGS), pa.field("completions", pa.list_(_RATED))]
-        ),
-    ),
-    "ultrafeedback_binarized": _Writer(
+    "ultrafeedback_binarized": _pair_writer(
         _binarized,
-        pa.schema(
-            [
-                *_texts("prompt", "prompt_id"),
-                *(pa.field(name, _MESSAGES) for name in ("chosen", "rejected", "messages")),
-                pa.field("score_chosen", pa.float64()),
-                pa.field("score_rejected", pa.float64()),
-            ]
-        ),
+        prompt=_TEXT,
+        prompt_id=_TEXT,
+        chosen=_MESSAGES,
+        rejected=_MESSAGES,
+        messages=_MESSAGES,
+        score_chosen=_NUMBER,
+        score_rejected=_NUMBER,
     ),
-    "distilabel": _Writer(
+    "distilabel": _writer(
         _distilabel,
-        pa.schema(
-            [
-                *_texts("id", "source", "instruction"),
-                *(pa.field(name, _STRINGS) for name in ("generations", "generation_models")),
-                pa.field("ratings", _DOUBLES),
-                pa.field("rationales", _STRINGS),
-            ]
-        ),
+        id=_TEXT,
+        source=_TEXT,
+        instruction=_TEXT,
+        generations=_TEXTS,
+        generation_models=_TEXTS,
+        ratings=_NUMBERS,
+        rationales=_TEXTS,
     ),
 }
 
@@ -263,7 +256,7 @@ def write(stream: RecordStream, output: str | os.PathLike[str], format: str = "p
     return report
 
 
-def _rows(stream: RecordStream, make: Callable[[Record], _Rows | None], report: WriteReport) -> Iterator[_Rows]:
+def _rows(stream: RecordStream, make: _Make, report: WriteReport) -> Iterator[_Row]:
     for batch in stream.batches():
         for record in batch_to_records(batch):
             report.records += 1
@@ -276,7 +269,7 @@ def _rows(stream: RecordStream, make: Callable[[Record], _Rows | None], report: 
 
 
 def _batches(stream: RecordStream, writer: _Writer, report: WriteReport) -> Iterator[pa.RecordBatch]:
-    held: list[_Rows] = []
+    held: list[_Row] = []
     for row in _rows(stream, writer.column_row or writer.row, report):
         held.append(row)
         if len(held) == 1024:
@@ -286,7 +279,7 @@ def _batches(stream: RecordStream, writer: _Writer, report: WriteReport) -> Iter
         yield pa.RecordBatch.from_pylist(held, writer.schema)
 
 
-def _write_array(out: IO[bytes], rows: Iterator[_Rows]) -> None:
+def _write_array(out: IO[bytes], rows: Iterator[_Row]) -> None:
     before = b"[\n"
     for row in rows:
         out.write(before + orjson.dumps(row))
@@ -294,7 +287,7 @@ def _write_array(out: IO[bytes], rows: Iterator[_Rows]) -> None:
     out.write(b"\n]\n" if before == b",\n" else b"[]\n")
 
 
-def _write_csv(out: IO[bytes], columns: list[str], rows: Iterator[_Rows], report: WriteReport, delimiter: str) -> None:
+def _write_csv(out: IO[bytes], columns: list[str], rows: Iterator[_Row], report: WriteReport, delimiter: str) -> None:
     # Parquet's own column for turns is for tables only.
     columns = [name for name in columns if name != "turns"]
     with tempfile.TemporaryFile() as spool:

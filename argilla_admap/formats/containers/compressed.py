@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, Any, cast
 
+import pyarrow as pa
 import zstandard
 
 from argilla_admap.errors import InputError
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 __all__ = ["EXTENSIONS", "container_of", "no_such_file", "open_bytes", "packed", "packing_of"]
 
@@ -68,59 +67,29 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
             head = raw.peek(4)[:4]
             if not head:
                 raise InputError(f"{path}: the file is empty")
-            if packing == "gzip":
-                with gzip.GzipFile(fileobj=raw) as unpacked:
-                    yield io.BufferedReader(unpacked, 2**18)
-            elif packing == "zstd":
-                yield io.BufferedReader(_Unzstd(raw), 2**18)
+            if packing is not None:
+                # Unlike zstandard's own reader, Arrow's does not take a file that is cut for a whole one.
+                unpacked: Any = pa.CompressedInputStream(raw, "zstd") if packing == "zstd" else gzip.GzipFile(fileobj=raw)
+                reader: IO[bytes] = io.BufferedReader(unpacked, 2**18)
+                yield reader
+            elif head[:2] == b"\x1f\x8b" or head == b"\x28\xb5\x2f\xfd":
+                raise InputError(
+                    f"{path}: the file is packed, but its name does not say so", hint="add .gz or .zst to the name"
+                )
             else:
-                if head[:2] == b"\x1f\x8b" or head == b"\x28\xb5\x2f\xfd":
-                    raise InputError(
-                        f"{path}: the file is packed, but its name does not say so", hint="add .gz or .zst to the name"
-                    )
                 yield raw
     except FileNotFoundError as exc:
         raise no_such_file(path) from exc
     except IsADirectoryError as exc:
         raise InputError(f"{path}: this is a folder, expected a file") from exc
-    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as exc:
+    except (EOFError, zlib.error, OSError) as exc:
+        # Errors of unpacking have no number.
+        if isinstance(exc, OSError) and exc.errno:
+            raise InputError(f"{path}: cannot be read ({os.strerror(exc.errno)})") from exc
         raise InputError(
             f"{path}: cannot be unpacked to its end ({exc}); it is cut, damaged or not packed as its name says",
             hint="get it again",
         ) from exc
-    except OSError as exc:
-        raise InputError(f"{path}: cannot be read ({exc.strerror or exc})") from exc
-
-
-class _Unzstd(io.RawIOBase):
-    """Unpacked bytes of Zstandard frames. Unlike the library's own reader it does not take a cut file for a whole one."""
-
-    def __init__(self, packed: IO[bytes]) -> None:
-        self._packed = packed
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._begun = False
-        self._ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        wanted = memoryview(buffer)
-        while not self._ready:
-            packed = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._frame, self._begun = zstandard.ZstdDecompressor().decompressobj(), False
-            packed = packed or self._packed.read(2**17)
-            if not packed:
-                if self._begun:
-                    raise EOFError("the last frame has no end")
-                return 0
-            self._begun = True
-            self._ready = memoryview(self._frame.decompress(packed))
-        size = min(len(wanted), len(self._ready))
-        wanted[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
-        return size
 
 
 @contextmanager

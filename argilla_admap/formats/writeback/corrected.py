@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from argilla_admap.errors import InputError
+from argilla_admap.formats.containers.inputs import open_source
 from argilla_admap.formats.containers.shard import Shard
-from argilla_admap.formats.containers.sources import open_source
 from argilla_admap.formats.format import Chosen, FieldNames, RowError, TieCannotBeSaid
 from argilla_admap.formats.registry import ReadReport, RecordRows, recognise, record_rows
 from argilla_admap.formats.writeback.rewrite import ShardEdits, rewrite
