@@ -149,6 +149,7 @@ def test_a_rubric_is_asked_by_and_is_in_the_key(judge: Judge, tmp_path: Any) -> 
         ("r.json", '{"criterion": {}}', "criterion"),
         ("r.json", '{"grades": {"1": "bad"}}', "each of 1, 2, 3, 4 and 5"),
         ("r.json", '{"criteria": {"a": 3}}', "criteria.a"),
+        ("r.json", '{"criteria": [{"name": "honesty"}]}', "a list of names"),
         ("r.json", "[]", "table"),
     ],
 )
@@ -164,7 +165,7 @@ def test_a_model_that_ends_is_a_warning_with_its_replacement(judge: Judge, tmp_p
     score(stream(records(2)), options(judge.url, tmp_path), warn=said.append)
     assert len(said) == 1
     assert "2027-01-14" in said[0]
-    assert "--model gpt-6-luna" in said[0]
+    assert "`model` gpt-6-luna" in said[0]
 
 
 def test_existing_scores_are_taken_and_missing_ones_are_not_zero(tmp_path: Any) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from argilla_admap.records import Turn, records_to_batch
 from argilla_admap.scoring.cache.keys import KeySpace, addresses_by_model, key_hash, key_space
 from argilla_admap.scoring.cache.store import Store
-from argilla_admap.scoring.judging.items import Sheet
+from argilla_admap.scoring.judging.items import BatchItems
 from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.run import estimate, score
 from tests.doubles.batch_server import Batches
@@ -154,7 +154,7 @@ def test_keys_of_texts_without_nul_are_those_of_version_0_1() -> None:
         record("2", "Frage?", "Antwort"),
         record("3", "P", "Z", turns=[Turn("user", "a"), Turn("assistant", "b"), Turn("user", "P")]),
     ]
-    keys = Sheet(records_to_batch(rows)).keys(key_hash("1", "gpt", "digit", True, "words"), [2, 1, 3, 1])
+    keys = BatchItems(records_to_batch(rows)).keys(key_hash("1", "gpt", "digit", True, "words"), [2, 1, 3, 1])
     assert [[key.hex() for key in some] for some in keys] == GOLD
 
 
@@ -168,6 +168,6 @@ def test_no_text_has_the_key_of_another_or_of_its_sample(prompt: str, text: str,
         record("2", other_prompt, other),
         record("3", prompt, text, turns=[Turn("user", ""), Turn("user", prompt)]),
     ]
-    keys = Sheet(records_to_batch(rows)).keys(key_hash("x"), [12, 12, 12])
+    keys = BatchItems(records_to_batch(rows)).keys(key_hash("x"), [12, 12, 12])
     distinct = {(p, t, turns) for p, t, turns in [(prompt, text, False), (other_prompt, other, False), (prompt, text, True)]}
     assert len({key for some in keys for key in some}) == 12 * len(distinct)

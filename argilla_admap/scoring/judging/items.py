@@ -11,11 +11,11 @@ import orjson
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Sheet"]
+__all__ = ["BatchItems"]
 
 
-class Sheet:
-    """A batch's completions by place: 0 for the first record's first, and so on.
+class BatchItems:
+    """A batch's completions by index: 0 for the first record's first, and so on.
 
     Args:
         batch: of `PREFERENCE_SCHEMA`.
@@ -34,49 +34,49 @@ class Sheet:
     def __len__(self) -> int:
         return len(self._texts)
 
-    def prompt(self, place: int) -> str:
+    def prompt(self, index: int) -> str:
         """The prompt that the completion answers, as one text."""
-        text: str = self._prompts[self._owners[place]]
+        text: str = self._prompts[self._owners[index]]
         return text
 
-    def turns(self, place: int) -> list[dict[str, Any]] | None:
+    def turns(self, index: int) -> list[dict[str, Any]] | None:
         """The prompt's turns; None of a prompt of one turn."""
-        return self._turns[self._owners[place]] or None
+        return self._turns[self._owners[index]] or None
 
-    def completion(self, place: int) -> str:
-        """The completion at a place."""
-        return self._texts[place]
+    def completion(self, index: int) -> str:
+        """The completion at an index."""
+        return self._texts[index]
 
     def keys(self, prefix: hashlib.blake2b, samples: Sequence[int]) -> list[tuple[bytes, ...]]:
-        """For each place the keys of its samples: hashes of the way to ask, the prompt, the completion and the sample's number.
+        """For each index the keys of its samples: hashes of the way to ask, the prompt, the completion and the sample's number.
 
         Args:
             prefix: of the way to ask.
-            samples: how many, for each place; at 0 there is no key.
+            samples: how many, for each index; at 0 there is no key.
         """
         keys: list[tuple[bytes, ...]] = []
-        place = 0
+        index = 0
         for prompt, turns, texts in zip(self._prompts, self._turns, self._completions, strict=True):
-            asked = prefix.copy()
-            asked.update(b"%d\0" % len(prompt))
-            asked.update(prompt.encode())
+            hasher = prefix.copy()
+            hasher.update(b"%d\0" % len(prompt))
+            hasher.update(prompt.encode())
             if turns:
-                asked.update(b"\0turns" + orjson.dumps(turns))
+                hasher.update(b"\0turns" + orjson.dumps(turns))
             for text in texts:
-                state = asked.copy()
+                one_text = hasher.copy()
                 if "\0" in text:
                     # After a NUL come the turns and the sample's number too: its length tells this text from those.
-                    state.update(b"\0text%d\0" % len(text))
-                state.update(text.encode())
-                count = samples[place]
-                place += 1
+                    one_text.update(b"\0text%d\0" % len(text))
+                one_text.update(text.encode())
+                count = samples[index]
+                index += 1
                 if count == 1:
-                    keys.append((state.digest(),))
+                    keys.append((one_text.digest(),))
                     continue
-                some = [state.digest()] if count else []
+                group = [one_text.digest()] if count else []
                 for number in range(1, count):
-                    one = state.copy()
-                    one.update(b"\0%d" % number)
-                    some.append(one.digest())
-                keys.append(tuple(some))
+                    sample = one_text.copy()
+                    sample.update(b"\0%d" % number)
+                    group.append(sample.digest())
+                keys.append(tuple(group))
         return keys

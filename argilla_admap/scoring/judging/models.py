@@ -60,9 +60,7 @@ def ending(listed: Sequence[Mapping[str, Any]], model: str) -> str | None:
 def _warning(model: str, ends: dt.date, replacement: Any) -> str:
     days = (ends - dt.datetime.now(dt.timezone.utc).date()).days
     when = f"on {ends} (in {days} days)" if days >= 0 else f"on {ends}"
-    instead = (
-        f"; its named replacement is {replacement}: --model {replacement}" if replacement else "; choose another with --model"
-    )
+    instead = f"; its named replacement is {replacement}: `model` {replacement}" if replacement else "; choose another `model`"
     return f"the model {model} {'will be' if days >= 0 else 'was to be'} shut down {when}{instead}"
 
 

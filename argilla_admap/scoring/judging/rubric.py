@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,54 +71,60 @@ def read_rubric(path: Path | None) -> Rubric:
     if path is None:
         return Rubric("", _CRITERIA, _GRADES)
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        return _read(Path(path))
     except (OSError, UnicodeDecodeError) as exc:
-        raise InputError(f"--rubric {path}: cannot be read ({exc}); give a text, JSON or TOML file in UTF-8") from exc
+        hint = "give a text, JSON or TOML file in UTF-8"
+        raise InputError(f"{path}: cannot be read ({exc})", option="rubric", hint=hint) from exc
+    except ValueError as exc:
+        raise InputError(f"{path}: {exc}", option="rubric") from exc
+
+
+def _read(path: Path) -> Rubric:
+    text = path.read_text(encoding="utf-8-sig")
     if not text.strip():
-        raise InputError(f"--rubric {path}: the file is empty; write down what a good answer is")
-    kind = Path(path).suffix.lower()
+        raise ValueError("the file is empty; write down what a good answer is")
+    kind = path.suffix.lower()
     if kind not in {".json", ".toml"}:
         return Rubric(text, {}, _GRADES)
     try:
         found = orjson.loads(text) if kind == ".json" else _toml(text)
     except ValueError as exc:
-        raise InputError(f"--rubric {path}: not valid {kind[1:].upper()} ({exc})") from exc
+        raise ValueError(f"not valid {kind[1:].upper()} ({exc})") from exc
     if not isinstance(found, dict):
-        raise InputError(f"--rubric {path}: must hold a table with text, criteria or grades")
+        raise ValueError("must hold a table with text, criteria or grades")
     odd = sorted(set(found) - {"text", "criteria", "grades"})
     if odd:
-        raise InputError(f"--rubric {path}: {odd[0]!r} is not known; the names are text, criteria and grades")
-    return Rubric(_string(found.get("text", ""), path, "text"), _criteria(found.get("criteria"), path), _grades(found, path))
+        raise ValueError(f"{odd[0]!r} is not known; the names are text, criteria and grades")
+    return Rubric(_string(found.get("text", ""), "text"), _criteria(found.get("criteria")), _grades(found.get("grades")))
 
 
-def _criteria(found: Any, path: Path) -> Mapping[str, str]:
+def _criteria(found: Any) -> Mapping[str, str]:
     if found is None:
         return {}
-    if isinstance(found, list):
+    if isinstance(found, list) and all(isinstance(name, str) for name in found):
         found = dict.fromkeys(found, "")
     if not isinstance(found, dict) or not all(isinstance(k, str) for k in found):
-        raise InputError(f"--rubric {path}: criteria must be a table of names and descriptions, or a list of names")
-    return {name: _string(what, path, f"criteria.{name}") for name, what in found.items()}
+        raise ValueError("criteria must be a table of names and descriptions, or a list of names")
+    return {name: _string(what, f"criteria.{name}") for name, what in found.items()}
 
 
-def _grades(found: dict[str, Any], path: Path) -> Mapping[int, str]:
-    grades = found.get("grades")
-    if grades is None:
+def _grades(found: Any) -> Mapping[int, str]:
+    if found is None:
         return _GRADES
-    if not isinstance(grades, dict) or {str(k) for k in grades} != {str(g) for g in SCALE}:
-        raise InputError(f"--rubric {path}: grades must describe each of 1, 2, 3, 4 and 5")
-    return {int(grade): _string(what, path, f"grades.{grade}") for grade, what in grades.items()}
+    if not isinstance(found, dict) or {str(k) for k in found} != {str(g) for g in SCALE}:
+        raise ValueError("grades must describe each of 1, 2, 3, 4 and 5")
+    return {int(grade): _string(what, f"grades.{grade}") for grade, what in found.items()}
 
 
-def _string(value: Any, path: Path, name: str) -> str:
+def _string(value: Any, name: str) -> str:
     if not isinstance(value, str):
-        raise InputError(f"--rubric {path}: {name} is {value!r}; it must be text")
+        raise ValueError(f"{name} is {value!r}; it must be text")
     return value
 
 
 def _toml(text: str) -> Any:
-    try:
-        reader = importlib.import_module("tomllib")
-    except ModuleNotFoundError:
-        raise ValueError("Python 3.10 cannot read TOML; write the rubric as JSON") from None
-    return reader.loads(text)
+    if sys.version_info >= (3, 11):
+        import tomllib
+
+        return tomllib.loads(text)
+    raise ValueError("Python 3.10 cannot read TOML; write the rubric as JSON")

@@ -20,7 +20,7 @@ from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.client.request import ParsedAnswer
 from argilla_admap.scoring.judging.capabilities import Capabilities, filled
 from argilla_admap.scoring.judging.grades import BELIEVABLE_MASS, read_choices
-from argilla_admap.scoring.judging.items import Sheet
+from argilla_admap.scoring.judging.items import BatchItems
 from argilla_admap.scoring.judging.models import ending_models
 from argilla_admap.scoring.judging.prompt import PROMPT_VERSION, Instructions, question_text
 from argilla_admap.scoring.judging.rubric import SCALE, read_rubric
@@ -47,7 +47,7 @@ _HOSTED = ("api.openai.com", ".openai.azure.com", ".cognitiveservices.azure.com"
 
 
 class JudgeScorer:
-    """Asks a chat model to grade each completion by the rubric on a scale of 1 to 5, one completion a question."""
+    """Asks a chat model to grade each completion by the rubric on a scale of 1 to 5, one completion a request."""
 
     def __init__(self, options: ScoreOptions, session: Session) -> None:
         self.name = options.model
@@ -60,9 +60,11 @@ class JudgeScorer:
         hosted = any(host in self._dispatcher.name for host in _HOSTED)
         self.capabilities = Capabilities.recall(self._dispatcher.store.endpoint(self._dispatcher.name), hosted=hosted)
         form = "reason" if options.reasons else "json" if options.method == "json" else "digit"
-        self._asking = {
-            True: _Asking(self, form, logprobs=True),
-            False: _Asking(self, form, logprobs=False),
+        instructions = Instructions(self._rubric, form)
+        space = self._dispatcher.key_space
+        self._templates = {
+            logprobs: _RequestTemplate(self, instructions, form, options.service_tier, space, logprobs=logprobs)
+            for logprobs in (True, False)
         }
         self._probing = asyncio.Lock()
         self._counter: TokenCounter | None = None
@@ -78,19 +80,19 @@ class JudgeScorer:
         return await ending_models(self._dispatcher.transport, self.name)
 
     async def score(self, batch: pa.RecordBatch) -> list[list[ScoredCompletion]]:
-        sheet = Sheet(batch)
-        results: list[ScoredCompletion | None] = [None] * len(sheet)
+        items = BatchItems(batch)
+        results: list[ScoredCompletion | None] = [None] * len(items)
         if self.wants_logprobs:
-            await self._by_logprobs(sheet, self._samples(batch, 1), results)
+            await self._by_logprobs(items, self._samples(batch, 1), results)
         if any(result is None for result in results):
             usual = 1 if self._options.method == "json" else SAMPLES_WITHOUT_LOGPROBS
             samples = [0 if done else n for n, done in zip(self._samples(batch, usual), results, strict=True)]
-            await self._by_samples(sheet, samples, results)
+            await self._by_samples(items, samples, results)
         done = iter([result or ScoredCompletion(None, _NO_GRADE) for result in results])
-        return [list(islice(done, k)) for k in sheet.shape]
+        return [list(islice(done, k)) for k in items.shape]
 
     def _samples(self, batch: pa.RecordBatch, usual: int) -> list[int]:
-        """How many samples of each completion, by place."""
+        """How many samples of each completion, by index."""
         base = self._options.samples or usual
         plan = self._options.plan
         lengths: list[Any] = pc.list_value_length(batch.column("completions")).to_pylist()
@@ -99,63 +101,63 @@ class JudgeScorer:
         ids: list[Any] = batch.column("id").to_pylist()
         return [max(base, n) for id_, k in zip(ids, lengths, strict=True) for n in plan.get(id_, (base,) * k)]
 
-    async def _by_logprobs(self, sheet: Sheet, samples: Sequence[int], results: list[ScoredCompletion | None]) -> None:
+    async def _by_logprobs(self, items: BatchItems, samples: Sequence[int], results: list[ScoredCompletion | None]) -> None:
         """Fills in the results that token probabilities give; the others stay None."""
-        asking = self._asking[True]
-        keys = sheet.keys(asking.prefix, samples)
+        template = self._templates[True]
+        keys = items.keys(template.prefix, samples)
         if not self.capabilities.logprobs and self._options.method == "auto":
-            answered = await self._probe(asking, sheet, keys)
+            answered = await self._probe(template, items, keys)
             if not self.wants_logprobs:
                 # The probe's answers are kept; what it found out sends all completions another way.
                 return
             # They are found in the store below, and were not there before this run.
             self.cached -= answered
-        known, errors = await self._answers(asking, sheet, keys)
-        for place, some in enumerate(known):
-            results[place] = _expected(some) if some else ScoredCompletion(None, errors.get(place, _NO_GRADE))
+        known, errors = await self._answers(template, items, keys)
+        for index, group in enumerate(known):
+            results[index] = _expected(group) if group else ScoredCompletion(None, errors.get(index, _NO_GRADE))
 
-    async def _by_samples(self, sheet: Sheet, samples: Sequence[int], results: list[ScoredCompletion | None]) -> None:
-        asking = self._asking[False]
-        known, errors = await self._answers(asking, sheet, sheet.keys(asking.prefix, samples))
-        for place, some in enumerate(known):
-            if samples[place]:
-                results[place] = _sampled(some) if some else ScoredCompletion(None, errors.get(place, _NO_GRADE))
+    async def _by_samples(self, items: BatchItems, samples: Sequence[int], results: list[ScoredCompletion | None]) -> None:
+        template = self._templates[False]
+        known, errors = await self._answers(template, items, items.keys(template.prefix, samples))
+        for index, group in enumerate(known):
+            if samples[index]:
+                results[index] = _sampled(group) if group else ScoredCompletion(None, errors.get(index, _NO_GRADE))
 
     async def _answers(
-        self, asking: _Asking, sheet: Sheet, keys: Sequence[tuple[bytes, ...]]
+        self, template: _RequestTemplate, items: BatchItems, keys: Sequence[tuple[bytes, ...]]
     ) -> tuple[list[Sequence[CacheEntry]], dict[int, str]]:
-        """What is known at each place, from the store or by asking; and the errors by place."""
-        stored = self._dispatcher.cached([key for some in keys for key in some])
+        """What is known at each index, from the store or by asking; and the errors by index."""
+        stored = self._dispatcher.cached([key for group in keys for key in group])
         self.cached += len(stored)
         known: list[Sequence[CacheEntry]] = []
-        waiting: list[tuple[int, _Question]] = []
-        for place, some in enumerate(keys):
+        open_requests: list[tuple[int, _GradeRequest]] = []
+        for index, group in enumerate(keys):
             # First what a resume finds a million times: one sample, and it is there.
-            if len(some) == 1 and (one := stored.get(some[0])) is not None:
+            if len(group) == 1 and (one := stored.get(group[0])) is not None:
                 known.append((one,))
                 continue
-            found = [stored[key] for key in some if key in stored]
+            found = [stored[key] for key in group if key in stored]
             known.append(found)
-            if len(found) < len(some):
-                missing = tuple(key for key in some if key not in stored)
+            if len(found) < len(group):
+                missing = tuple(key for key in group if key not in stored)
                 # Choices of one request share its token probabilities: samples of those are requests of their own.
-                groups = [(key,) for key in missing] if asking.logprobs else [missing]
-                waiting += [(place, _Question(asking, sheet, place, group)) for group in groups]
+                groups = [(key,) for key in missing] if template.logprobs else [missing]
+                open_requests += [(index, _GradeRequest(template, items, index, group)) for group in groups]
         errors: dict[int, str] = {}
-        while waiting:
-            answers = await self._dispatcher.ask([question for _, question in waiting])
+        while open_requests:
+            answers = await self._dispatcher.ask([request for _, request in open_requests])
             again = []
-            for (place, question), answer in zip(waiting, answers, strict=True):
-                known[place] = [*known[place], *answer.entries]
+            for (index, request), answer in zip(open_requests, answers, strict=True):
+                known[index] = [*known[index], *answer.entries]
                 if answer.error is not None:
-                    errors[place] = answer.error
-                elif len(answer.entries) < len(question.keys):
+                    errors[index] = answer.error
+                elif len(answer.entries) < len(request.keys):
                     # The endpoint gave fewer choices than asked for.
-                    again.append((place, question.rest(answer.entries)))
-            waiting = again
+                    again.append((index, request.rest(answer.entries)))
+            open_requests = again
         return known, errors
 
-    async def _probe(self, asking: _Asking, sheet: Sheet, keys: Sequence[tuple[bytes, ...]]) -> int:
+    async def _probe(self, template: _RequestTemplate, items: BatchItems, keys: Sequence[tuple[bytes, ...]]) -> int:
         """Asks the first questions until the endpoint has shown what it gives; all other batches wait for that.
 
         Returns how many were answered.
@@ -164,17 +166,17 @@ class JudgeScorer:
         async with self._probing:
             if self.capabilities.logprobs:
                 return 0
-            stored = self._dispatcher.cached([some[0] for some in keys])
+            stored = self._dispatcher.cached([group[0] for group in keys])
             if any(_believed(one) for one in stored.values()):
                 self.capabilities.logprobs = "full"
                 return 0
-            places = [place for place, some in enumerate(keys) if some[0] not in stored]
-            for place in places[:_MOST_PROBES]:
-                question = _Question(asking, sheet, place, keys[place][:1])
-                answer = (await self._dispatcher.ask_now([question]))[0]
+            indexes = [index for index, group in enumerate(keys) if group[0] not in stored]
+            for index in indexes[:_MOST_PROBES]:
+                request = _GradeRequest(template, items, index, keys[index][:1])
+                answer = (await self._dispatcher.ask_now([request]))[0]
                 answered += bool(answer.entries)
                 if answer.entries and not self.capabilities.logprobs:
-                    self.capabilities.logprobs = "full" if _believed(answer.entries[0]) else question.seen
+                    self.capabilities.logprobs = "full" if _believed(answer.entries[0]) else request.logprobs_seen
                 if self.capabilities.logprobs:
                     break
             self.remember()
@@ -193,31 +195,31 @@ class JudgeScorer:
 
     def keys(self, batch: pa.RecordBatch) -> list[bytes]:
         """The store's keys of the batch's judgements, one sample each."""
-        sheet = Sheet(batch)
-        return [some[0] for some in sheet.keys(self._asking[self.wants_logprobs].prefix, [1] * len(sheet))]
+        items = BatchItems(batch)
+        return [group[0] for group in items.keys(self._templates[self.wants_logprobs].prefix, [1] * len(items))]
 
     async def estimate(self, batch: pa.RecordBatch) -> Work:
-        asking = self._asking[self.wants_logprobs]
-        sheet = Sheet(batch)
-        usual = 1 if asking.logprobs or self._options.method == "json" else SAMPLES_WITHOUT_LOGPROBS
-        keys = sheet.keys(asking.prefix, self._samples(batch, usual))
-        stored = self._dispatcher.cached([key for some in keys for key in some])
+        template = self._templates[self.wants_logprobs]
+        items = BatchItems(batch)
+        usual = 1 if template.logprobs or self._options.method == "json" else SAMPLES_WITHOUT_LOGPROBS
+        keys = items.keys(template.prefix, self._samples(batch, usual))
+        stored = self._dispatcher.cached([key for group in keys for key in group])
         counter = self._counter = self._counter or TokenCounter(self.name)
-        fixed = counter.count(asking.instructions.text) + _FRAME
+        fixed = counter.count(template.instructions.text) + _FRAME
         learned = None if counter.exact else self._dispatcher.token_history.ratio
         requests = tokens_in = tokens_out = 0
-        for place, some in enumerate(keys):
-            missing = [key for key in some if key not in stored]
-            if not missing or some[0] in self._estimated:
+        for index, group in enumerate(keys):
+            missing = [key for key in group if key not in stored]
+            if not missing or group[0] in self._estimated:
                 continue
-            self._estimated.add(some[0])
-            calls = len(missing) if asking.logprobs or not self.capabilities.several else 1
+            self._estimated.add(group[0])
+            calls = len(missing) if template.logprobs or not self.capabilities.several else 1
             requests += calls
             if learned is not None:
-                tokens_in += calls * round(learned * asking.about(sheet, place))
+                tokens_in += calls * round(learned * template.about(items, index))
             else:
-                tokens_in += calls * (fixed + counter.count(asking.text(sheet, place)))
-            tokens_out += len(missing) * asking.usual_output
+                tokens_in += calls * (fixed + counter.count(template.text(items, index)))
+            tokens_out += len(missing) * template.usual_output
         price = self._dispatcher.price
         cost = price.cost(tokens_in, tokens_out) if price is not None else None
         return Work(requests, len(stored), tokens_in, tokens_out, cost)
@@ -237,34 +239,22 @@ class JudgeScorer:
             "tokens_counted": self._counter.exact if self._counter is not None else None,
         }
 
-    @property
-    def key_space(self) -> KeySpace:
-        """What goes into the keys of its judgements."""
-        return self._dispatcher.key_space
 
-    @property
-    def service_tier(self) -> str | None:
-        """As the user asked."""
-        return self._options.service_tier
-
-    @property
-    def rubric_instructions(self) -> Any:
-        """The rubric of this run."""
-        return self._rubric
-
-
-class _Asking:
+class _RequestTemplate:
     """One way to ask: a form of answer, with or without token probabilities."""
 
-    def __init__(self, judge: JudgeScorer, form: str, *, logprobs: bool) -> None:
+    def __init__(
+        self, judge: JudgeScorer, instructions: Instructions, form: str, tier: str | None, space: KeySpace, *, logprobs: bool
+    ) -> None:
         self.judge = judge
+        self.instructions = instructions
         self.form = form
         self.logprobs = logprobs
-        self.instructions = Instructions(judge.rubric_instructions, form)
+        self._tier = tier
         self.usual_output = 1 if form == "digit" else 8 if form == "json" else 45
-        self.prefix = key_hash(PROMPT_VERSION, judge.name, form, logprobs, self.instructions.text, *judge.key_space.parts)
-        self.fixed_tokens = estimate_tokens(self.instructions.text) + _FRAME
-        self.fixed_most = most_tokens(self.instructions.text) + 4 * _FRAME
+        self.prefix = key_hash(PROMPT_VERSION, judge.name, form, logprobs, instructions.text, *space.parts)
+        self.fixed_tokens = estimate_tokens(instructions.text) + _FRAME
+        self.fixed_most = most_tokens(instructions.text) + 4 * _FRAME
         self._frames: dict[tuple[int, int, bool], tuple[bytes, bytes]] = {}
 
     def frame(self, want: int) -> tuple[bytes, bytes]:
@@ -279,78 +269,78 @@ class _Asking:
                 self.form,
                 want=want,
                 logprobs=logprobs,
-                tier=self.judge.service_tier,
+                tier=self._tier,
             )
         return self._frames[key]
 
-    def about(self, sheet: Sheet, place: int) -> int:
-        """About how many input tokens a question has, at a glance."""
-        return self.fixed_tokens + 60 + quick_tokens(sheet.prompt(place)) + quick_tokens(sheet.completion(place))
+    def about(self, items: BatchItems, index: int) -> int:
+        """About how many input tokens a request has, at a glance."""
+        return self.fixed_tokens + 60 + quick_tokens(items.prompt(index)) + quick_tokens(items.completion(index))
 
-    def text(self, sheet: Sheet, place: int) -> str:
-        """The part of the question that holds the data."""
-        return question_text(sheet.prompt(place), sheet.turns(place), sheet.completion(place), self.instructions.reminder)
+    def text(self, items: BatchItems, index: int) -> str:
+        """The part of the request that holds the data."""
+        return question_text(items.prompt(index), items.turns(index), items.completion(index), self.instructions.reminder)
 
 
-class _Question:
+class _GradeRequest:
     """One request for the samples that are missing of one item."""
 
-    __slots__ = ("_asking", "_place", "_revision", "_sheet", "keys", "seen")
+    __slots__ = ("_index", "_items", "_revision", "_template", "keys", "logprobs_seen")
     path = PATH
 
-    def __init__(self, asking: _Asking, sheet: Sheet, place: int, keys: tuple[bytes, ...]) -> None:
-        self._asking = asking
-        self._sheet = sheet
-        self._place = place
+    def __init__(self, template: _RequestTemplate, items: BatchItems, index: int, keys: tuple[bytes, ...]) -> None:
+        self._template = template
+        self._items = items
+        self._index = index
         self._revision = 0
         self.keys = keys
-        self.seen = ""
+        self.logprobs_seen = ""
 
-    def rest(self, known: Sequence[CacheEntry]) -> _Question:
-        """The question for those keys that were not answered."""
+    def rest(self, known: Sequence[CacheEntry]) -> _GradeRequest:
+        """The request for those keys that were not answered."""
         had = {one.key for one in known}
-        return _Question(self._asking, self._sheet, self._place, tuple(key for key in self.keys if key not in had))
+        return _GradeRequest(self._template, self._items, self._index, tuple(key for key in self.keys if key not in had))
 
     def _want(self) -> int:
-        return len(self.keys) if self._asking.judge.capabilities.several else 1
+        return len(self.keys) if self._template.judge.capabilities.several else 1
 
     def body(self) -> bytes:
-        asking = self._asking
-        self._revision = asking.judge.capabilities.revision
-        return filled(asking.frame(self._want()), asking.text(self._sheet, self._place))
+        template = self._template
+        self._revision = template.judge.capabilities.revision
+        return filled(template.frame(self._want()), template.text(self._items, self._index))
 
     def tokens(self) -> tuple[int, int, int]:
-        asking, place = self._asking, self._place
-        prompt, turns, completion = self._sheet.prompt(place), self._sheet.turns(place), self._sheet.completion(place)
-        about = asking.about(self._sheet, place)
+        template, index = self._template, self._index
+        prompt, turns, completion = self._items.prompt(index), self._items.turns(index), self._items.completion(index)
+        about = template.about(self._items, index)
         # The data may grow a little where marks of chat templates are broken up.
         texts = most_tokens(prompt) + most_tokens(completion)
-        most = asking.fixed_most + 400 + texts * 4 // 3 + 40 * len(turns or ())
-        return about, most, self._want() * asking.judge.capabilities.most_output(asking.form)
+        most = template.fixed_most + 400 + texts * 4 // 3 + 40 * len(turns or ())
+        return about, most, self._want() * template.judge.capabilities.most_output(template.form)
 
     def read(self, reply: Any) -> list[ParsedAnswer]:
-        capabilities = self._asking.judge.capabilities
+        capabilities = self._template.judge.capabilities
         choices = reply["choices"]
         first = choices[0]
         content = (first.get("message") or {}).get("content") or ""
         if isinstance(content, str) and not content.strip() and first.get("finish_reason") == "length":
             # What was sent before the last lesson says nothing about it.
             if self._revision == capabilities.revision:
-                self._asking.judge.lacked_tokens()
+                self._template.judge.lacked_tokens()
             raise Unreadable("the judge's answer is empty: it had no token left after its reasoning")
         if len(choices) < self._want():
             capabilities.several = False
-        self._asking.judge.answers += 1
+        self._template.judge.answers += 1
         items = (first.get("logprobs") or {}).get("content") or []
-        self.seen = "truncated" if items else "none"
-        return read_choices(reply, json=self._asking.form != "digit")
+        self.logprobs_seen = "truncated" if items else "none"
+        return read_choices(reply, json=self._template.form != "digit")
 
     def negotiate(self, words: str) -> bool:
-        capabilities = self._asking.judge.capabilities
+        capabilities = self._template.judge.capabilities
         if capabilities.revision > self._revision:
             return True
         if capabilities.learn(words):
-            self._asking.judge.remember()
+            self._template.judge.remember()
             return True
         return False
 
