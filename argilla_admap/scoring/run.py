@@ -234,7 +234,7 @@ class _ScoringRun:
         Returns:
             for each scorer, the judgements that the store held before.
         """
-        from argilla_admap.scoring.batch.routes import BatchDispatcher
+        from argilla_admap.scoring.batch.batches import BatchDispatcher
 
         waiting, known_before = True, None
         while waiting:
@@ -242,7 +242,9 @@ class _ScoringRun:
                 await self._unless_stopped(asyncio.gather(*(scorer.score(batch) for scorer in self._scorers)))
             known_before = known_before or [scorer.cached for scorer in self._scorers]
             dispatchers = list(self._session.dispatchers.values()) if self._session is not None else []
-            settling = [dispatcher.settle(self._warn) for dispatcher in dispatchers if isinstance(dispatcher, BatchDispatcher)]
+            settling = [
+                dispatcher.submit_and_wait(self._warn) for dispatcher in dispatchers if isinstance(dispatcher, BatchDispatcher)
+            ]
             waiting = any(await self._unless_stopped(asyncio.gather(*settling)))
         return known_before or []
 

@@ -92,11 +92,11 @@ class Session:
             name,
         )
         if options.batch and not side:
-            from argilla_admap.scoring.batch.routes import BatchDispatcher
+            from argilla_admap.scoring.batch.batches import BatchDispatcher
 
             dispatcher: Dispatcher = BatchDispatcher(*shared, client=client)
         elif self._beside_batches() and not side:
-            from argilla_admap.scoring.batch.routes import DispatcherBesideBatches
+            from argilla_admap.scoring.batch.batches import DispatcherBesideBatches
 
             dispatcher = DispatcherBesideBatches(*shared, client=client)
         else:
@@ -125,7 +125,7 @@ class Session:
         waiting, _ = waiting_in_batches(self.store.path)
         if waiting and self._options.ask_waiting:
             warn(f"{waiting:,} judgements wait in batches; those of them that this run asks too are paid for twice")
-        from argilla_admap.scoring.batch.routes import DispatcherBesideBatches
+        from argilla_admap.scoring.batch.batches import DispatcherBesideBatches
 
         beside = [dispatcher for dispatcher in self.dispatchers.values() if isinstance(dispatcher, DispatcherBesideBatches)]
         for dispatcher in beside:

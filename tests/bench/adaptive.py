@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from argilla_admap.adaptive import next_round
 from argilla_admap.mapping.data_map import build_map
 from argilla_admap.records import SCORED_SCHEMA
-from argilla_admap.scoring.adaptive_plan import next_round
 from argilla_admap.tables import RecordStream
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]

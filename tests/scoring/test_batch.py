@@ -166,7 +166,7 @@ def test_an_endpoint_without_batches_is_named_as_such(batches: Batches, tmp_path
         batches.takes_files = batches.lists = False
     else:
         batches.create_faults = ["404"]
-    with pytest.raises(JudgeRefused, match="leave out --batch"):
+    with pytest.raises(JudgeRefused, match="no Batch API; leave it out"):
         score(stream(numbered(3)), _options(batches, tmp_path / "store"))
 
 
@@ -376,8 +376,8 @@ def test_a_run_without_batches_leaves_alone_what_waits_in_one(batches: Batches, 
     assert scored.summary["scored"] == 4
     assert sum(batches.paid_in_full.values()) == 4
     reasons = scored.table().column("errors").to_pylist()[0]
-    assert "--batch" in reasons[0]
-    assert "--ask-waiting" in reasons[0]
+    assert "`batch`" in reasons[0]
+    assert "`ask_waiting`" in reasons[0]
     assert any("10 judgements wait in batches" in words for words in said)
 
     batches.seconds = 0.3

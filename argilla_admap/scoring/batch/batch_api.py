@@ -1,6 +1,6 @@
-"""The five calls of the Batch API, each with what its failing means. Here nothing is remembered.
+"""The five calls of the Batch API, each with what its failure means. Stateless.
 
-Creating a batch is the one call that may not simply be tried again: it is found again by the file that it reads.
+Creating a batch is the one call that is not idempotent: a batch whose creation broke off is found by the file that it reads.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring.client.failures import server_words
 
-__all__ = ["PART", "BatchApi", "BatchState", "Gone", "Unsure"]
+__all__ = ["SUBMISSION", "BatchApi", "BatchState", "Gone", "OutcomeUnknown"]
 
-#: The key of a batch's metadata that holds the name of our part.
-PART = "admap_part"
+#: The key of a batch's metadata that holds the name of our submission.
+SUBMISSION = "admap_part"
 _TRIES = 8
 _PAGES = 20
 _ENDED = {"completed", "failed", "expired", "cancelled"}
@@ -29,12 +29,12 @@ class Gone(Exception):
     """The server does not know this file or batch (any more), or has no such call."""
 
 
-class Unsure(Exception):
+class OutcomeUnknown(Exception):
     """The connection broke: the call may have been carried out, or not."""
 
 
-class _Passing(Exception):
-    """The server's trouble, or too many calls: try again."""
+class _Transient(Exception):
+    """The server's trouble, or too many calls: worth a retry."""
 
 
 class BatchState(NamedTuple):
@@ -48,7 +48,7 @@ class BatchState(NamedTuple):
     input_file: str
     output_file: str | None
     error_file: str | None
-    part: str | None
+    submission: str | None
     #: Why it failed as a whole, in words.
     problem: str | None
     #: It failed for a reason that passes: the same may be submitted later.
@@ -74,7 +74,7 @@ class BatchApi:
 
     async def upload(self, path: Path) -> str:
         """Sends a file of requests; returns its id there. A file sent twice costs nothing."""
-        return str(await self._patiently(self._send_file, path=path))
+        return str(await self._retried(self._send_file, path=path))
 
     async def _send_file(self, path: Path) -> str:
         # An open file is sent piece by piece; named by its path, it would be read into memory.
@@ -82,19 +82,19 @@ class BatchApi:
             made = await _call(self._client.files.create, {"file": (path.name, requests), "purpose": "batch"})
         return str(made.id)
 
-    async def create(self, file: str, path: str, part: str) -> BatchState:
+    async def create(self, file: str, path: str, submission: str) -> BatchState:
         """Starts a batch.
 
         Raises:
-            Unsure: the connection broke; look for the batch with `find` before creating another.
+            OutcomeUnknown: the connection broke; look for the batch with `find` before creating another.
         """
-        made = await self._patiently(
+        made = await self._retried(
             self._client.batches.create,
-            unsure_is_fatal=True,
+            never_twice=True,
             input_file_id=file,
             endpoint=self.url(path),
             completion_window="24h",
-            metadata={PART: part},
+            metadata={SUBMISSION: submission},
         )
         return _state(made)
 
@@ -104,7 +104,7 @@ class BatchApi:
         Raises:
             Gone: the server does not know it.
         """
-        return _state(await self._patiently(self._client.batches.retrieve, batch_id=batch))
+        return _state(await self._retried(self._client.batches.retrieve, batch_id=batch))
 
     async def list(self) -> list[BatchState]:
         """The account's latest batches.
@@ -115,7 +115,7 @@ class BatchApi:
         found: list[BatchState] = []
         for _ in range(_PAGES):
             more: dict[str, Any] = {"after": found[-1].id} if found else {}
-            page = await self._patiently(self._client.batches.list, limit=100, **more)
+            page = await self._retried(self._client.batches.list, limit=100, **more)
             rows = [_state(row) for row in page.data]
             found += rows
             if not rows or not getattr(page, "has_more", False):
@@ -128,7 +128,7 @@ class BatchApi:
         Raises:
             Gone: the server does not have it any more.
         """
-        await self._patiently(self._download, file=file, into=into)
+        await self._retried(self._download, file=file, into=into)
         try:
             with into.open("rb") as lines:
                 for line in lines:
@@ -150,22 +150,23 @@ class BatchApi:
 
         await asyncio.to_thread(blocking)
 
-    async def _patiently(self, send: Callable[..., Any], *, unsure_is_fatal: bool = False, **arguments: Any) -> Any:
+    async def _retried(self, send: Callable[..., Any], *, never_twice: bool = False, **arguments: Any) -> Any:
         wait = 0.5
         for attempt in range(1, _TRIES + 1):
             try:
                 return await _call(send, arguments)
-            except Unsure as exc:
-                if unsure_is_fatal:
+            except OutcomeUnknown as exc:
+                if never_twice:
                     raise
                 failure: Exception = exc
-            except _Passing as exc:
+            except _Transient as exc:
                 failure = exc
             if attempt < _TRIES:
                 await asyncio.sleep(wait)
                 wait = min(60.0, 2 * wait)
         raise ScoringError(
-            f"the Batch API does not answer ({failure}); what was submitted goes on there: run the same command again later"
+            f"the Batch API does not answer ({failure})",
+            hint="what was submitted goes on there: run the same command again later",
         ) from failure
 
 
@@ -182,19 +183,19 @@ async def _call(send: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         library = type(exc).__module__.partition(".")[0]
         if library in ("httpx", "httpx2"):
             # A file that breaks off in the middle: the client lets its HTTP library's own error through.
-            raise Unsure(f"{type(exc).__name__}: {exc}") from exc
+            raise OutcomeUnknown(f"{type(exc).__name__}: {exc}") from exc
         if library != "openai":
             raise
         status = getattr(exc, "status_code", None)
         if status is None:
-            raise Unsure(f"{type(exc.__cause__ or exc).__name__}: {exc.__cause__ or exc}") from exc
+            raise OutcomeUnknown(f"{type(exc.__cause__ or exc).__name__}: {exc.__cause__ or exc}") from exc
         said = server_words(exc.response.content) if hasattr(exc, "response") else str(exc)
         if status in (404, 405, 501):
             raise Gone(said) from exc
         if status == 429 or status >= 500:
-            raise _Passing(f"{status}: {said}") from exc
+            raise _Transient(f"{status}: {said}") from exc
         raise JudgeRefused(
-            f"the Batch API answered {status}: {said}\nWithout --batch the same judgements are asked one by one, at full price."
+            f"the Batch API answered {status}: {said}\nWithout `batch` the same judgements are asked one by one, at full price."
         ) from exc
 
 
@@ -212,7 +213,7 @@ def _state(batch: Any) -> BatchState:
         input_file=getattr(batch, "input_file_id", None) or "",
         output_file=getattr(batch, "output_file_id", None),
         error_file=getattr(batch, "error_file_id", None),
-        part=metadata.get(PART),
+        submission=metadata.get(SUBMISSION),
         problem="; ".join(str(p.message or p.code) for p in problems) or None,
         later=any(p.code in _LATER for p in problems),
     )

@@ -11,7 +11,7 @@ import orjson
 
 from argilla_admap.scoring.client.request import Request
 
-__all__ = ["Gathered", "read_line", "sweep"]
+__all__ = ["RequestFile", "read_line", "sweep"]
 
 #: What the Batch API takes in one file.
 MOST_REQUESTS = 50_000
@@ -19,8 +19,8 @@ MOST_REQUESTS = 50_000
 MOST_BYTES = 199_000_000
 
 
-class Gathered:
-    """Requests on their way into one file."""
+class RequestFile:
+    """Requests on their way into one file: written to a draft, then closed under the name of its content."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -59,7 +59,7 @@ class Gathered:
         self.items[key] = tries
 
     def close(self) -> tuple[str, str]:
-        """Ends the file; returns the part's name, which the same questions make again, and the file's, which is its own."""
+        """Closes the file; returns the submission's name, which the same questions give again, and the file's own name."""
         self._file.close()
         digest = hashlib.blake2b(digest_size=16)
         for key, tries in sorted(self.items.items()):

@@ -1,7 +1,7 @@
-"""What was handed to the Batch API, in the judgement store's own file: which questions wait in which batch, which came back.
+"""The ledger of the Batch API, in the judgement store's own file: which questions wait in which batch, and which came back.
 
-A part is one file of requests. It is written down with its questions before it is sent anywhere, so that a start after a kill
-finds each question either answered, or waiting in a part, or asked by nobody.
+A submission is one file of requests and the batch that reads it. It is entered with its questions before anything is sent, so
+that a start after a kill finds each question answered, or waiting in a submission, or asked by nobody.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from argilla_admap.errors import ScoringError
 
-__all__ = ["BatchLedger", "Part", "Replied", "Waiting", "waiting_in_batches"]
+__all__ = ["BatchLedger", "Replied", "Submission", "Waiting", "waiting_in_batches"]
 
 _CHUNK = 500
 _SCHEMA = """
@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS batch_replies (
 """
 
 
-class Part(NamedTuple):
+class Submission(NamedTuple):
     """One file of requests, and how far it has come."""
 
     name: str
@@ -48,7 +48,7 @@ class Part(NamedTuple):
 class Waiting(NamedTuple):
     """A question that is in a batch."""
 
-    part: str
+    submission: str
 
 
 class Replied(NamedTuple):
@@ -62,7 +62,7 @@ class Replied(NamedTuple):
 
 
 class BatchLedger:
-    """The book of one endpoint and model.
+    """The submissions of one endpoint and model.
 
     Args:
         store: the judgement store's file.
@@ -101,8 +101,8 @@ class BatchLedger:
                 found.update((row[0], Waiting(row[1])) for row in items)
         return found
 
-    def add(self, part: str, path: str, file: str, items: Sequence[tuple[bytes, int]]) -> set[bytes]:
-        """Writes a part down with its questions (key, how often asked before), before anything is sent.
+    def add(self, name: str, path: str, file: str, items: Sequence[tuple[bytes, int]]) -> set[bytes]:
+        """Enters a submission with its questions (key, how often asked before), before anything is sent.
 
         Returns:
             questions that another process has handed in or has answered since they were gathered; then nothing was written.
@@ -118,64 +118,64 @@ class BatchLedger:
                 return taken
             self._db.execute(
                 "INSERT OR REPLACE INTO batch_parts (part, endpoint, path, requests, file) VALUES (?,?,?,?,?)",
-                (part, self._endpoint, path, len(items), file),
+                (name, self._endpoint, path, len(items), file),
             )
-            self._db.executemany("INSERT INTO batch_items VALUES (?,?,?)", [(key, part, tries) for key, tries in items])
+            self._db.executemany("INSERT INTO batch_items VALUES (?,?,?)", [(key, name, tries) for key, tries in items])
             self._db.executemany("DELETE FROM batch_replies WHERE key = ?", keys)
         return set()
 
-    def parts(self) -> list[Part]:
-        """All parts whose answers are not in yet."""
+    def submissions(self) -> list[Submission]:
+        """All whose answers are not in yet."""
         with _translated(self._path):
             rows = self._db.execute(
                 "SELECT part, path, requests, file, file_id, batch_id, creating FROM batch_parts "
                 "WHERE endpoint = ? ORDER BY rowid",
                 (self._endpoint,),
             )
-            return [Part._make((*row[:6], bool(row[6]))) for row in rows]
+            return [Submission._make((*row[:6], bool(row[6]))) for row in rows]
 
     def files(self) -> set[str]:
-        """The files of all parts, of whichever endpoint."""
+        """The files of all submissions, of whichever endpoint."""
         with _translated(self._path):
             return {row[0] for row in self._db.execute("SELECT file FROM batch_parts")}
 
-    def uploaded(self, part: str, file_id: str) -> None:
-        """The part's file is on the server."""
-        self._write("UPDATE batch_parts SET file_id = ? WHERE part = ?", file_id, part)
+    def uploaded(self, name: str, file_id: str) -> None:
+        """The submission's file is on the server."""
+        self._write("UPDATE batch_parts SET file_id = ? WHERE part = ?", file_id, name)
 
-    def creating(self, part: str) -> None:
-        """The next call creates the part's batch."""
-        self._write("UPDATE batch_parts SET creating = 1 WHERE part = ?", part)
+    def creating(self, name: str) -> None:
+        """The next call creates the submission's batch."""
+        self._write("UPDATE batch_parts SET creating = 1 WHERE part = ?", name)
 
-    def created(self, part: str, batch_id: str | None) -> None:
-        """The part's batch exists; None: it does not, and nobody is creating it."""
-        self._write("UPDATE batch_parts SET batch_id = ?, creating = 0 WHERE part = ?", batch_id, part)
+    def created(self, name: str, batch_id: str | None) -> None:
+        """The submission's batch exists; None: it does not, and nobody is creating it."""
+        self._write("UPDATE batch_parts SET batch_id = ?, creating = 0 WHERE part = ?", batch_id, name)
 
     def reply(self, rows: Iterable[tuple[bytes, int, bytes]]) -> None:
-        """Keeps answers (key, HTTP status, body) of a part until they are read. May be said twice."""
+        """Keeps answers (key, HTTP status, body) of a submission until they are read. Idempotent."""
         with self._transaction():
             self._db.executemany(
                 "INSERT OR REPLACE INTO batch_replies SELECT key, ?1, ?3, ?4, tries + 1 FROM batch_items WHERE key = ?2",
                 ((self._endpoint, *row) for row in rows),
             )
 
-    def close_part(self, part: str, reason: bytes) -> None:
-        """The part is through: what it brought no answer for may be asked again."""
+    def complete(self, name: str, reason: bytes) -> None:
+        """The submission is through: what it brought no answer for may be asked again."""
         with self._transaction():
             self._db.execute(
                 "INSERT OR IGNORE INTO batch_replies SELECT key, ?, 0, ?, tries + 1 FROM batch_items WHERE part = ?",
-                (self._endpoint, reason, part),
+                (self._endpoint, reason, name),
             )
-            self._forget(part)
+            self._forget(name)
 
-    def drop(self, part: str) -> None:
-        """The part was never sent, or is lost: its questions are asked by nobody."""
+    def drop(self, name: str) -> None:
+        """The submission was never sent, or is lost: its questions are asked by nobody."""
         with self._transaction():
-            self._forget(part)
+            self._forget(name)
 
-    def _forget(self, part: str) -> None:
-        self._db.execute("DELETE FROM batch_items WHERE part = ?", (part,))
-        self._db.execute("DELETE FROM batch_parts WHERE part = ?", (part,))
+    def _forget(self, name: str) -> None:
+        self._db.execute("DELETE FROM batch_items WHERE part = ?", (name,))
+        self._db.execute("DELETE FROM batch_parts WHERE part = ?", (name,))
 
     def clean(self) -> None:
         """Lets go of answers that were read into the store."""
@@ -227,5 +227,5 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as exc:
         raise ScoringError(
-            f"{path}: cannot keep the book of batches ({exc}); mend that and run the same command again"
+            f"{path}: cannot keep the ledger of batches ({exc})", hint="put that right and run the same command again"
         ) from exc
