@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from argilla_admap import mapping
+
 if TYPE_CHECKING:
     from argilla_admap.errors import AdmapError, ArgillaError, InputError, ScoringError, ServerError
     from argilla_admap.mapping.data_map import DataMap, build_map
@@ -61,6 +63,16 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def _draw(data_map: Any, ax: Any) -> Any:
+    from argilla_admap.report.plots import draw
+
+    return draw(data_map, ax)
+
+
+# Drawing is a room above the map: `DataMap.plot` finds it here.
+mapping.draw = _draw
 
 
 def __dir__() -> list[str]:

@@ -1,8 +1,7 @@
-"""DataMap: the result that all other rooms pass around; made by `build_map`, kept as MAP.parquet."""
+"""DataMap: the result that the rooms above pass around; made by `build_map`, kept as MAP.parquet."""
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -12,28 +11,32 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from argilla_admap import mapping
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.checks.detectors import detect
-from argilla_admap.mapping.data.arrays import Floats
-from argilla_admap.mapping.data.arrow_columns import coded_column, double_column, names_column
+from argilla_admap.mapping.checks.check import CheckInput, run_checks
+from argilla_admap.mapping.data.arrays import Floats, coded_column, double_column, names_column
 from argilla_admap.mapping.data.observations import Observations, observe, scores_of_samples
-from argilla_admap.mapping.regions.association import HIGH_ASSOCIATION, cramers_v
 from argilla_admap.mapping.regions.coordinates import (
     ASSUMED_NOISE,
     REGIONS,
+    GivenThresholds,
     Thresholds,
     compute_coordinates,
     region_confidence,
+    split_regions,
     with_noise,
 )
-from argilla_admap.mapping.regions.flags import FLAGS, flag_records
-from argilla_admap.mapping.regions.sources import noise_by_source, sorted_by_source, sources_by_region, worse_sources
-from argilla_admap.mapping.regions.splits import Given, lay_out
-from argilla_admap.mapping.wrong.agreement import agreement, uncentred_cosine
-from argilla_admap.mapping.wrong.contested import contested
-from argilla_admap.mapping.wrong.diagnosis import diagnose
-from argilla_admap.mapping.wrong.labels import prepare_labels
-from argilla_admap.mapping.wrong.other_records import strengths_elsewhere
+from argilla_admap.mapping.regions.record_flags import FLAGS, flag_records
+from argilla_admap.mapping.regions.sources import (
+    HIGH_ASSOCIATION,
+    cramers_v,
+    noise_by_source,
+    source_warning,
+    sources_by_region,
+    worse_sources,
+)
+from argilla_admap.mapping.wrong.contested import agreement, contested, uncentred_cosine
+from argilla_admap.mapping.wrong.diagnosis import diagnose, labels_and_strengths
 from argilla_admap.mapping.wrong.reasons import Evidence
 from argilla_admap.records import MAP_FIELDS, SCORED_SCHEMA
 from argilla_admap.stored import read_stored
@@ -52,19 +55,8 @@ _OF_A_MAP = ("id", "prompt", "completions", "ratings", "scores", *(field.name fo
 
 #: Keys of `DataMap.info` that are the map's own.
 MAP_INFO = frozenset(
-    {
-        "thresholds",
-        "strata",
-        "stratify",
-        "summary",
-        "flag_rules",
-        "fit",
-        "variance",
-        "judge",
-        "judge_noise",
-        "prompt_version",
-        "sources_by_region",
-    }
+    {"thresholds", "strata", "stratify", "summary", "flag_rules", "fit", "variance", "judge", "judge_noise"}
+    | {"prompt_version", "sources_by_region"}
 )
 
 #: What a map adds beside `MAP_FIELDS`.
@@ -73,7 +65,7 @@ EXTRA_FIELDS: list[pa.Field[Any]] = [
     pa.field("variance_judge", pa.float64()),  # what the judge's noise adds to it; 0 where it is not known
     pa.field("variance_between", pa.float64()),  # the first less the second, never below 0
     pa.field("cosine", pa.float64()),  # the paper's agreement
-    pa.field("issues", pa.list_(pa.string())),  # what the label-free detectors found
+    pa.field("issues", pa.list_(pa.string())),  # what the label-free checks found
     pa.field("evidence", pa.list_(pa.string())),  # the reasons for P(wrong), in words
 ]
 
@@ -81,7 +73,7 @@ EXTRA_FIELDS: list[pa.Field[Any]] = [
 _TOTAL = "the population variance of the scores"
 _BETWEEN = (
     "between completions: the population variance of the scores (variance_total) less the judge's own (variance_judge), which "
-    "is known where a completion has several samples"
+    "is known where completions have several samples"
 )
 
 
@@ -128,7 +120,7 @@ class DataMap:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Counts, thresholds, noise rate and flags: what `admap map --json` prints."""
+        """Counts, thresholds, noise rate and flags: what `admap map` prints as JSON."""
         return dict(self.info["summary"])
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -150,14 +142,13 @@ class DataMap:
         return RecordStream(self.batches, self.schema, self.info)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws the map into matplotlib's `ax`, or into a new figure, and gives the axes back.
+        """Draws the map into matplotlib's `ax`, or into a new figure, and returns the axes.
 
         Raises:
             AdmapError: matplotlib is not installed; the message says how to get it.
             InputError: no record has a place on the map.
         """
-        # The drawing lies in a room above this one, so that it is fetched by name when it is asked for.
-        return importlib.import_module("argilla_admap.report.plots").draw(self, ax)
+        return mapping.draw(self, ax)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Writes MAP.parquet, whole or not at all.
@@ -169,7 +160,7 @@ class DataMap:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> DataMap:
-        """The map in a file that `write` made. The whole file is gone through: a bad row is known before anything is done.
+        """The map in a file that `write` made. The whole file is read: a bad row is known before anything is done.
 
         Raises:
             InputError: absent, not Parquet, not a map, or with a row that cannot be used.
@@ -178,7 +169,7 @@ class DataMap:
         missing = [name for name in _OF_A_MAP if name not in opened.schema.names]
         if missing or not isinstance(opened.info.get("summary"), dict):
             lacks = f"no column {missing[0]!r}" if missing else "no summary in its metadata"
-            raise InputError(f"{path}: not a map ({lacks}); make one with `admap map`")
+            raise InputError(f"{path}: not a map ({lacks})", hint="make one with `admap map`")
         source = read_stored(path, opened)
         light = [field for field in source.schema if field.name not in TEXT_COLUMNS]
         kept = [batch.select([field.name for field in light]) for batch in source.batches()]
@@ -194,37 +185,37 @@ def build_map(
 ) -> DataMap:
     """Places each record on the map and says how probably its label is wrong.
 
-    Goes through the stream once; its texts pass through again when the map is written. Records without ratings get their place
-    and region, records without scores what can be seen without a judge; what is unknown is null.
+    Reads the stream once, and again when the map is written. Records without ratings get their place and region, records
+    without scores what can be found without a judge; what is unknown is null.
 
     Args:
         scored: a stream of `SCORED_SCHEMA`; of `PREFERENCE_SCHEMA` too.
         stratify: a column; the regions are then split within each of its values.
         thresholds: two values, or a map whose values to use, instead of those of these records.
-        between: the map's variance, and with it the regions, without the judge's own noise, which is known where completions
-            have several samples; else the population variance of the scores, as the authors have it.
+        between: take the judge's own noise, known where completions have several samples, off the variance and so off the
+            regions; else the variance is the population variance of the scores, as in the paper.
     Raises:
         InputError: no such column, or thresholds that are no numbers.
     """
     if stratify is not None and stratify not in scored.schema.names:
-        raise InputError(f"--stratify {stratify}: there is no such column; there are {', '.join(scored.schema.names)}")
+        hint = f"the columns are {', '.join(scored.schema.names)}"
+        raise InputError(f"there is no column {stratify!r}", option="stratify", hint=hint)
     source = as_scored(scored)
     tapped, kept = _tapped(source)
     seen = observe(tapped, stratify)
-    told = compute_coordinates(seen.offsets, seen.scores, seen.error_variances())
-    place = told if between else with_noise(told)
+    denoised = compute_coordinates(seen.offsets, seen.scores, seen.error_variances())
+    place = denoised if between else with_noise(denoised)
     mapped = np.isfinite(place.variance)
-    layout = lay_out(place, seen.sources, seen.source_names, stratify, thresholds_of(thresholds))
+    split = split_regions(place, seen.sources, seen.source_names, stratify, thresholds_of(thresholds))
     error, assumed = _mean_error(seen)
-    confidence = region_confidence(place, layout.region, error, layout.cuts)
-    labels = prepare_labels(seen.offsets, seen.ratings, seen.scores)
-    elsewhere = strengths_elsewhere(seen.offsets, seen.prompt_keys, seen.completion_keys, labels.rating, labels.used)
-    diagnosis = diagnose(seen, labels, *elsewhere)
-    findings = detect(seen, labels, *elsewhere)
-    split = contested(seen, error)
+    confidence = region_confidence(place, split.region, error, split.cuts)
+    labels, strength, known = labels_and_strengths(seen)
+    diagnosis = diagnose(seen, labels, strength, known)
+    findings = run_checks(CheckInput(seen, labels, seen.owner, strength, known))
+    taste = contested(seen, error)
     masks, rules = flag_records(
         p_wrong=diagnosis.p_wrong,
-        contested=split,
+        contested=taste,
         mean=place.mean,
         variance=place.variance,
         confidence=confidence,
@@ -235,21 +226,21 @@ def build_map(
             "k": pa.array(seen.sizes.astype(np.int32)),
             "mean": double_column(place.mean),
             "variance": double_column(place.variance),
-            "region": coded_column(layout.region, REGIONS),
+            "region": coded_column(split.region, REGIONS),
             "region_confidence": double_column(confidence),
             "agreement": double_column(agreement(seen.offsets, seen.ratings, seen.scores)),
             "p_wrong": double_column(diagnosis.p_wrong),
-            "contested": double_column(split),
+            "contested": double_column(taste),
             "flags": names_column(masks, seen.n),
-            "variance_total": double_column(told.total),
-            "variance_judge": double_column(np.where(mapped, told.noise, np.nan)),
-            "variance_between": double_column(told.variance),
+            "variance_total": double_column(denoised.total),
+            "variance_judge": double_column(np.where(mapped, denoised.noise, np.nan)),
+            "variance_between": double_column(denoised.variance),
             "cosine": double_column(uncentred_cosine(seen.offsets, seen.ratings, seen.scores)),
             "issues": names_column(findings.records, seen.n),
         },
         schema=pa.schema([*MAP_FIELDS, *EXTRA_FIELDS[:-1]]),
     )
-    association = cramers_v(layout.region[mapped & (seen.sources >= 0)], seen.sources[mapped & (seen.sources >= 0)])
+    association = cramers_v(split.region[mapped & (seen.sources >= 0)], seen.sources[mapped & (seen.sources >= 0)])
     high = association is not None and association >= HIGH_ASSOCIATION
     column = stratify or "source"
     rate = diagnosis.mixture.noise_rate if diagnosis.mixture else None
@@ -257,40 +248,40 @@ def build_map(
     summary = {
         "records": seen.n,
         "mapped": int(mapped.sum()),
-        "regions": {name: int((layout.region == code).sum()) for code, name in enumerate(REGIONS)},
-        "thresholds": layout.thresholds.as_json() if layout.thresholds else None,
+        "regions": {name: int((split.region == code).sum()) for code, name in enumerate(REGIONS)},
+        "thresholds": split.thresholds.as_json() if split.thresholds else None,
         "noise_rate": diagnosis.noise_rate,
         "noise_interval": list(diagnosis.noise_interval) if diagnosis.noise_interval else None,
         "noise_by_source": [part.as_json() for part in noise],
         "refusal": diagnosis.refusal,
         "warnings": [
             *diagnosis.warnings,
-            *([sorted_by_source(column, association)] if association is not None and high and stratify is None else []),
+            *([source_warning(column, association)] if association is not None and high and stratify is None else []),
             *worse_sources(noise, column),
         ],
         "flags": {name: int(masks[name].sum()) for name in FLAGS},
         "issues": {name: int(mask.sum()) for name, mask in findings.records.items() if mask.any()},
-        "boundary_ties": int(layout.tied.sum()),
+        "boundary_ties": int(split.tied.sum()),
         "association": association,
     }
     info = {
         **source.info,
         **_who_judged(kept, source.info),
         "thresholds": summary["thresholds"],
-        "strata": layout.strata,
+        "strata": split.strata,
         "stratify": stratify,
         "summary": summary,
         "flag_rules": rules,
         "fit": diagnosis.facts,
         "variance": _BETWEEN if between else _TOTAL,
         "judge_noise": "assumed, a share of the scale: no completion has several samples" if assumed else "from the samples",
-        "sources_by_region": sources_by_region(layout.region, seen.sources, seen.source_names),
+        "sources_by_region": sources_by_region(split.region, seen.sources, seen.source_names),
     }
-    evidence = Evidence(seen, diagnosis, findings, mapped)
+    evidence = Evidence(seen, diagnosis, lambda start, stop: findings.sentences(seen.offsets, start, stop), mapped)
     return DataMap(source, _numbers(source.schema, kept, added), added, info, evidence.column)
 
 
-def thresholds_of(value: Thresholds | Mapping[str, Any] | DataMap | None) -> Given | None:
+def thresholds_of(value: Thresholds | Mapping[str, Any] | DataMap | None) -> GivenThresholds | None:
     """The thresholds that a caller gave, in any of the forms.
 
     Raises:
@@ -300,10 +291,10 @@ def thresholds_of(value: Thresholds | Mapping[str, Any] | DataMap | None) -> Giv
         return None
     if isinstance(value, DataMap):
         if value.thresholds is None:
-            raise InputError("--thresholds: that map has none, since none of its records could be placed")
+            raise InputError("that map has none, since none of its records could be placed", option="thresholds")
         strata = value.info.get("strata") or {}
-        return Given(value.thresholds, {name: Thresholds.from_json(pair) for name, pair in strata.items()})
-    return Given(value if isinstance(value, Thresholds) else Thresholds.from_json(value), {})
+        return GivenThresholds(value.thresholds, {name: Thresholds.from_json(pair) for name, pair in strata.items()})
+    return GivenThresholds(value if isinstance(value, Thresholds) else Thresholds.from_json(value))
 
 
 def _who_judged(kept: list[pa.RecordBatch], info: Mapping[str, Any]) -> dict[str, Any]:
@@ -318,9 +309,9 @@ def _who_judged(kept: list[pa.RecordBatch], info: Mapping[str, Any]) -> dict[str
 
 
 def _mean_error(seen: Observations) -> tuple[Floats, bool]:
-    """Mean error variance of each record's scores, shape (n,), and whether it is assumed for want of repeated samples.
+    """Mean error variance of each record's scores, shape (n,), and whether it is assumed, since there are no repeated samples.
 
-    Completions whose own is unknown, or 0 by the chance of few samples, take part in the pooled one.
+    Each completion's own is shrunk towards the pooled one: it may be unknown, or 0 by the chance of few samples.
     """
     errors = seen.error_variances()
     scored = np.isfinite(seen.scores)
@@ -330,7 +321,7 @@ def _mean_error(seen: Observations) -> tuple[Floats, bool]:
     # Each completion's own estimate has count - 1 degrees of freedom; the pooled one counts as two more.
     freedom = np.where(known, np.maximum(seen.sample_counts - 1, 0), 0)
     shrunk = (freedom * np.where(known, errors, 0.0) + 2 * pooled) / (freedom + 2)
-    owner = np.repeat(np.arange(seen.n), seen.sizes)
+    owner = seen.owner
     count = np.bincount(owner[scored], minlength=seen.n)
     total = np.bincount(owner[scored], shrunk[scored], minlength=seen.n)
     return np.asarray(total / np.maximum(count, 1)), not known.any()
@@ -366,7 +357,7 @@ def _tapped(stream: RecordStream) -> tuple[RecordStream, list[pa.RecordBatch]]:
     kept: list[pa.RecordBatch] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
-        # Few streams are gone through twice: each pass keeps anew.
+        # A second pass starts afresh.
         kept.clear()
         for batch in stream.batches():
             kept.append(batch.select(light))

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -17,17 +19,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
 from argilla_admap.records import printable
-from argilla_admap.report.blocks import Block, embed_json, pack_array, pack_json
 from argilla_admap.report.points import MapLike, Points, gather_points
 from argilla_admap.report.words import Figure, headline, map_figures
 from argilla_admap.tables import RecordStream, atomic_path
 
-__all__ = ["MOST_POINTS", "PageReport", "RecordLink", "region_lines", "write_page"]
+__all__ = ["MOST_POINTS", "DataBlock", "PageReport", "RecordLink", "embed_json", "pack_array", "region_lines", "write_page"]
 
 #: The browser packs a record's place and index into 53 bits, 21 of them for the index.
 MOST_POINTS = 2**21
@@ -40,6 +42,7 @@ _MOST_COMPLETIONS = 12
 _REASON_CHARS = 240
 _MOST_REASONS = 4
 _MOST_SOURCES = 400
+_LEVEL = 6
 _SCRIPTS = ("decode.js", "places.js", "scene.js", "axes.js", "record.js", "panels.js", "start.js")
 
 
@@ -86,11 +89,10 @@ def write_page(
     """Writes the page.
 
     Args:
-        data_map: the map, or the stream of its file; gone through twice.
+        data_map: the map, or the stream of its file; read twice.
         output: the HTML file; whole or absent.
-        title: of the page.
         link: how a record is found in Argilla; without it the page offers to copy the id.
-        figures: more lines for the map's figures in words (of the judge's bias).
+        figures: more lines beside the map's own (of the judge's bias).
         name: what an error calls the map.
     Raises:
         InputError: not a map, no record with a place on it, or `output` cannot be written.
@@ -99,7 +101,7 @@ def write_page(
     order = _most_doubtful_first(points)
     drawn = len(order)
     if not drawn:
-        raise InputError(f"{name}: no record has a place on the map, which takes two scored completions; score the data first")
+        raise InputError(f"{name}: no record has two scored completions, so none has a place on the map", hint="score the data")
     words = (*map_figures(points), *figures)
     blocks, columns = _number_blocks(points, order)
     blocks += _id_blocks(points, order)
@@ -141,18 +143,18 @@ def _most_doubtful_first(points: Points) -> npt.NDArray[np.int64]:
 
 
 def _fractions(values: npt.NDArray[np.float64], steps: int) -> npt.NDArray[Any]:
-    """0..1 as whole numbers of `steps`; steps + 1 says "none"."""
+    """0..1 in `steps` whole steps; steps + 1 means "none"."""
     kind = np.uint16 if steps > 255 else np.uint8
     return np.where(np.isfinite(values), np.rint(np.clip(values, 0, 1) * steps), steps + 1).astype(kind)
 
 
-def _number_blocks(points: Points, order: npt.NDArray[np.int64]) -> tuple[list[Block], dict[str, str]]:
+def _number_blocks(points: Points, order: npt.NDArray[np.int64]) -> tuple[list[DataBlock], dict[str, str]]:
     numbers = {key: values[order] for key, values in points.numbers.items()}
     doubt = _fractions(numbers["p_wrong"], 65_534)
     arrays: dict[str, npt.NDArray[Any]] = {
         "mean": numbers["mean"].astype(np.float32),
         "variance": numbers["variance"].astype(np.float32),
-        # In order already: the differences are tiny, and cost next to nothing.
+        # In order already: the differences are tiny and compress well.
         "p_wrong": np.diff(doubt, prepend=doubt.dtype.type(0)),
         "contested": _fractions(numbers["contested"], 254),
         "agreement": _fractions((numbers["agreement"] + 1) / 2, 254),
@@ -167,7 +169,7 @@ def _number_blocks(points: Points, order: npt.NDArray[np.int64]) -> tuple[list[B
     }
 
 
-def _id_blocks(points: Points, order: npt.NDArray[np.int64]) -> list[Block]:
+def _id_blocks(points: Points, order: npt.NDArray[np.int64]) -> list[DataBlock]:
     ids = points.ids.take(order)
     return [
         pack_json(f"i-{start // BLOCK_ROWS}", [printable(value or "") for value in ids.slice(start, BLOCK_ROWS).to_pylist()])
@@ -175,7 +177,7 @@ def _id_blocks(points: Points, order: npt.NDArray[np.int64]) -> list[Block]:
     ]
 
 
-def _value_blocks(points: Points, order: npt.NDArray[np.int64], room: int) -> tuple[list[Block], int]:
+def _value_blocks(points: Points, order: npt.NDArray[np.int64], room: int) -> tuple[list[DataBlock], int]:
     """Scores and ratings of as many records as there is room for, those most in doubt first; and how many that is."""
     ends = np.cumsum(points.k)
     valued = len(order)
@@ -195,9 +197,9 @@ def _value_blocks(points: Points, order: npt.NDArray[np.int64], room: int) -> tu
     return [], 0
 
 
-def _text_blocks(data_map: MapLike | RecordStream, points: Points, order: npt.NDArray[np.int64], room: int) -> list[Block]:
+def _text_blocks(data_map: MapLike | RecordStream, points: Points, order: npt.NDArray[np.int64], room: int) -> list[DataBlock]:
     """First words of prompts and completions, the records most in doubt first, until the room is used up."""
-    # A record's words take 60 bytes at the very least, so no more of them are held than can fit.
+    # A record's words take 60 bytes or more, so no more records are held than can fit.
     wanted = min(len(order), max(room, 0) // 60)
     rank = np.full(len(points), -1, np.int64)
     rank[order[:wanted]] = np.arange(wanted)
@@ -235,8 +237,8 @@ def _first_words(batch: pa.RecordBatch) -> list[Any]:
     for prompt, length, named, why in zip(prompts, lengths, models, reasons, strict=True):
         shown = [printable(text or "") for text in texts[start : start + min(length, _MOST_COMPLETIONS)]]
         names = [printable(m or "")[:60] for m in named[:_MOST_COMPLETIONS]] if named and any(named) else []
-        told = [printable(reason)[:_REASON_CHARS] for reason in (why or ())[:_MOST_REASONS] if reason]
-        rows.append([printable(prompt or ""), shown, names, told])
+        reasons_shown = [printable(reason)[:_REASON_CHARS] for reason in (why or ())[:_MOST_REASONS] if reason]
+        rows.append([printable(prompt or ""), shown, names, reasons_shown])
         start += length
     return rows
 
@@ -261,8 +263,8 @@ def region_lines(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _assemble(manifest: Mapping[str, Any], blocks: Sequence[Block]) -> bytes:
-    """The template's pieces and the data, joined: what was put in is never searched for a marker."""
+def _assemble(manifest: Mapping[str, Any], blocks: Sequence[DataBlock]) -> bytes:
+    """The template with the data put in; what was put in is never searched for a marker."""
     folder = resources.files(__package__) / "assets"
     style = (folder / "page.css").read_bytes()
     script = b"".join((folder / name).read_bytes() for name in _SCRIPTS)
@@ -284,3 +286,38 @@ def _assemble(manifest: Mapping[str, Any], blocks: Sequence[Block]) -> bytes:
 
 def _digest(text: bytes) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text).digest()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class DataBlock:
+    """Data in the page: base64 of a zlib stream, so that no text of a data set can be read as markup."""
+
+    name: str
+    data: bytes
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def element(self) -> bytes:
+        """Its `<script type="text/plain">`."""
+        return b'<script type="text/plain" id="' + self.name.encode() + b'">' + self.data + b"</script>\n"
+
+
+def pack_array(name: str, values: npt.NDArray[Any]) -> DataBlock:
+    """The array's bytes, little-endian, all first bytes, then all second ones, ...: that compresses to a third less."""
+    plain = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    planes = plain.view(np.uint8).reshape(-1, plain.dtype.itemsize).T
+    return DataBlock(name, base64.b64encode(zlib.compress(planes.tobytes(), _LEVEL)))
+
+
+def pack_json(name: str, value: Any) -> DataBlock:
+    """JSON in a block."""
+    return DataBlock(name, base64.b64encode(zlib.compress(orjson.dumps(value), _LEVEL)))
+
+
+def embed_json(value: Mapping[str, Any]) -> bytes:
+    """JSON that can stand inside a `<script type="application/json">`: ASCII, and nothing that ends or opens a tag."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    for char in "<>&":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text.encode()

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from argilla_admap.errors import AdmapError, InputError
+from argilla_admap.mapping.regions.coordinates import REGION_TITLES
 from argilla_admap.report.page import region_lines
 from argilla_admap.report.points import REGIONS, MapLike, Points, gather_points
-from argilla_admap.report.words import REGION_TITLES, share
+from argilla_admap.report.words import share
 from argilla_admap.tables import RecordStream, atomic_path
 
 if TYPE_CHECKING:
@@ -20,20 +21,24 @@ if TYPE_CHECKING:
 
 __all__ = ["draw", "write_picture"]
 
-#: Up to so many places each is a dot; beyond, the records' density is drawn.
+#: Up to this many places each is a dot; beyond, the density is drawn.
 _MOST_DOTS = 6000
 _BINS = 110
 _INK, _QUIET, _BAR = "#1c1d21", "#5c606b", "#8c9adb"
 _CALM, _MIDDLE, _HOT = "#9aa9e0", "#a64fc0", "#d3174f"
-_REGION_INK = {"high_var": "#c2560c", "high_avg": "#0b7a52", "low_avg": "#5a6b8c"}
+#: Of each region: colour, and place and alignment of its name.
+_REGION_STYLES = {
+    "high_var": ("#c2560c", 0.985, 0.975, "right", "top"),
+    "high_avg": ("#0b7a52", 0.015, 0.975, "left", "top"),
+    "low_avg": ("#5a6b8c", 0.015, 0.025, "left", "bottom"),
+}
 _WIDTH, _HEIGHT = 6.4, 4.6  # inches: one and a half columns of a paper
 
 
 def draw(data_map: MapLike | RecordStream, ax: Axes | None = None) -> Axes:
-    """Draws the map into `ax`, or into a new figure of pyplot, and gives the axes back.
+    """Draws the map into `ax`, or into a new figure of pyplot, and returns the axes.
 
-    The axes are in the map's own units (variance to the right on a square-root scale, mean upwards), so that more can be drawn
-    over it.
+    They have the map's own units (variance on a square-root scale, mean upwards), so that more can be drawn on top.
 
     Args:
         data_map: the map.
@@ -54,13 +59,13 @@ def draw(data_map: MapLike | RecordStream, ax: Axes | None = None) -> Axes:
 def write_picture(
     data_map: MapLike | RecordStream, output: str | os.PathLike[str], *, title: str = "", name: str = "the map"
 ) -> int:
-    """Writes the map with its side histograms as .png (300 dots an inch), .svg or .pdf; gives the number of records drawn.
+    """Writes the map with side histograms as .png (300 dots an inch), .svg or .pdf; returns the number of records drawn.
 
     The same map gives the same bytes.
 
     Args:
         data_map: the map.
-        output: its ending says the kind; whole or absent.
+        output: its ending is the kind; whole or absent.
         title: over the picture; none when empty.
         name: what an error calls the map.
     Raises:
@@ -69,7 +74,9 @@ def write_picture(
     """
     kind = Path(output).suffix.lower().removeprefix(".")
     if kind not in ("png", "svg", "pdf"):
-        raise InputError(f"{output}: pictures are .png, .svg or .pdf; the page to look at is .html")
+        raise InputError(
+            f"{output}: this ending is not a picture's", hint="pictures are .png, .svg or .pdf; the page to look at is .html"
+        )
     _need_matplotlib()
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -86,10 +93,10 @@ def write_picture(
         beside = figure.add_subplot(grid[1, 1], sharey=ax)
         _side_histograms(points, ax, above, beside)
         if title:
-            # A data set's name may hold dollar signs: it is no formula.
+            # A data set's name may hold dollar signs and is no formula.
             figure.suptitle(title, fontsize=10, color=_INK, parse_math=False)
         with atomic_path(output) as temporary:
-            # No date: the same map gives the same file.
+            # No date, so that the same map gives the same file.
             dateless = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
             figure.savefig(temporary, format=kind, dpi=300, metadata=dateless.get(kind))
     return int(points.mapped.sum())
@@ -97,7 +104,7 @@ def write_picture(
 
 def _need_matplotlib() -> None:
     if find_spec("matplotlib") is None:
-        raise AdmapError("pictures need matplotlib: pip install 'argilla-admap[plot]' (the .html page needs nothing)")
+        raise AdmapError("pictures need matplotlib", hint="pip install 'argilla-admap[plot]' (the .html page needs nothing)")
 
 
 def _draw(points: Points, ax: Any) -> None:
@@ -105,7 +112,7 @@ def _draw(points: Points, ax: Any) -> None:
 
     mapped = points.mapped
     if not mapped.any():
-        raise InputError("no record of the map has a place on it: fewer than two completions of each are scored")
+        raise InputError("no record has two scored completions, so none has a place on the map", hint="score the data")
     variance, mean = points.numbers["variance"][mapped], points.numbers["mean"][mapped]
     right = float(np.quantile(variance, 0.999)) * 1.05
     lines = region_lines(points.info)
@@ -121,9 +128,9 @@ def _draw(points: Points, ax: Any) -> None:
     ax.set_xticks(_variance_ticks(right))
     spots, group, counts = np.unique(np.stack([variance, mean], axis=1), axis=0, return_inverse=True, return_counts=True)
     if len(spots) <= _MOST_DOTS:
-        doubt = points.numbers["p_wrong"][mapped]
-        known = np.isfinite(doubt)
-        total = np.bincount(group.ravel()[known], doubt[known], minlength=len(spots))
+        p_wrong = points.numbers["p_wrong"][mapped]
+        known = np.isfinite(p_wrong)
+        total = np.bincount(group.ravel()[known], p_wrong[known], minlength=len(spots))
         _dots(ax, spots, counts, total / counts if known.any() else None)
     else:
         _density(ax, variance, mean, right, ax.get_ylim())
@@ -169,16 +176,16 @@ def _colours() -> Any:
     return LinearSegmentedColormap.from_list("doubt", [_CALM, _MIDDLE, _HOT])
 
 
-def _dots(ax: Any, spots: Any, counts: Any, doubt: Any) -> None:
+def _dots(ax: Any, spots: Any, counts: Any, p_wrong: Any) -> None:
     """One dot a place, its area by the number of records there; the most doubtful on top."""
     size = float(np.clip(9000 / len(spots), 4, 18))
     sizes = np.maximum(size * counts / max(1.0, counts.max() / 12), 2.0) if counts.max() > 12 else size * np.sqrt(counts)
     style = {"linewidths": 0.3, "edgecolors": "white", "clip_on": False, "zorder": 2}
-    if doubt is None:
+    if p_wrong is None:
         ax.scatter(spots[:, 0], spots[:, 1], s=sizes, c=_BAR, alpha=0.8, **style)
         return
-    order = np.argsort(doubt, kind="stable")
-    shades = {"c": doubt[order], "cmap": _colours(), "vmin": 0, "vmax": 1}
+    order = np.argsort(p_wrong, kind="stable")
+    shades = {"c": p_wrong[order], "cmap": _colours(), "vmin": 0, "vmax": 1}
     shown = ax.scatter(spots[order, 0], spots[order, 1], s=sizes[order], alpha=0.85, **shades, **style)
     _colour_bar(ax, shown, "P(label wrong)")
 
@@ -210,13 +217,8 @@ def _colour_bar(ax: Any, shown: Any, title: str) -> None:
 def _name_regions(points: Points, ax: Any) -> None:
     from matplotlib.patheffects import withStroke
 
-    spots = {
-        "high_var": (0.985, 0.975, "right", "top"),
-        "high_avg": (0.015, 0.975, "left", "top"),
-        "low_avg": (0.015, 0.025, "left", "bottom"),
-    }
     for code, region in enumerate(REGIONS[1:], start=1):
-        x, y, across, down = spots[region]
+        colour, x, y, across, down = _REGION_STYLES[region]
         count = int((points.region == code).sum())
         ax.text(
             x,
@@ -225,7 +227,7 @@ def _name_regions(points: Points, ax: Any) -> None:
             transform=ax.transAxes,
             ha=across,
             va=down,
-            color=_REGION_INK[region],
+            color=colour,
             fontweight="bold",
             fontsize=8,
             path_effects=[withStroke(linewidth=2.5, foreground="white")],

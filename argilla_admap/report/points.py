@@ -12,19 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.wrong.features import flat_numbers, list_sizes
+from argilla_admap.mapping.data.arrays import Floats, flat_numbers, list_sizes
+from argilla_admap.mapping.regions.coordinates import REGIONS as MAP_REGIONS
 from argilla_admap.records import MAP_FIELDS
 from argilla_admap.tables import RecordStream
 
 __all__ = ["REGIONS", "MapLike", "Points", "gather_points"]
 
 #: Code 0 is "no region".
-REGIONS = ("", "high_var", "high_avg", "low_avg")
+REGIONS = ("", *MAP_REGIONS)
 NO_SOURCE = "(no source)"
 _NUMBERS = ("mean", "variance", "p_wrong", "contested", "agreement", "region_confidence")
 _MOST_FLAGS = 31
-
-Floats = npt.NDArray[np.float64]
 
 
 class MapLike(Protocol):
@@ -89,7 +88,7 @@ def gather_points(data_map: MapLike | RecordStream, name: str = "the map") -> Po
         names = set(batch.schema.names)
         missing = [f.name for f in MAP_FIELDS if f.name not in names]
         if missing:
-            raise InputError(f"{name}: not a map, it has no column {missing[0]!r}; make one with `admap map`")
+            raise InputError(f"{name}: not a map, it has no column {missing[0]!r}", hint="make one with `admap map`")
         for key in _NUMBERS:
             parts[key].append(_numbers(batch.column(key)))
         k = list_sizes(batch.column("completions"))
@@ -101,7 +100,7 @@ def gather_points(data_map: MapLike | RecordStream, name: str = "the map") -> Po
             parts[key].append(flat_numbers(batch.column(key), k) if key in names else np.full(int(k.sum()), np.nan))
         flags.append(_flag_bits(batch.column("flags"), flag_bits))
     if not parts["ids"]:
-        raise InputError(f"{name}: holds no record; look at what `admap map` said when it was made")
+        raise InputError(f"{name}: holds no record", hint="make the map again with `admap map`, and see what it says")
     source, source_names = _sources(pa.chunked_array(parts["source"], pa.string()))
     return Points(
         ids=pa.chunked_array(parts["ids"]),

@@ -1,22 +1,24 @@
-"""The figures of a map in words: what the report's page, picture and command line say beside the drawing."""
+"""The figures of a map, of the judge's bias and of two maps' agreement in words, for the page and the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from argilla_admap.mapping.regions.association import HIGH_ASSOCIATION, cramers_v
+from argilla_admap.mapping.checks.check import all_checks
+from argilla_admap.mapping.regions.coordinates import REGION_TITLES
+from argilla_admap.mapping.regions.record_flags import FLAG_TITLES, LIKELY_WRONG
+from argilla_admap.mapping.regions.sources import HIGH_ASSOCIATION, cramers_v
 from argilla_admap.records import printable
 from argilla_admap.report.points import REGIONS, Points
 
 __all__ = [
-    "FLAG_TITLES",
-    "ISSUE_TITLES",
-    "REGION_TITLES",
     "Figure",
+    "bias_figures",
+    "comparison_figures",
     "diagnosis_sentences",
     "headline",
     "map_figures",
@@ -26,33 +28,21 @@ __all__ = [
     "share",
 ]
 
-REGION_TITLES = {"high_var": "high variance", "high_avg": "high average", "low_avg": "low average"}
-FLAG_TITLES = {
-    "likely_wrong": "likely wrong",
-    "contested": "contested",
-    "low_mean": "low mean",
-    "high_variance": "high variance",
-    "boundary": "on a region's boundary",
-    "unscored": "unscored",
-}
-#: What the detectors that ask no judge find.
-ISSUE_TITLES = {
-    "impossible_value": "a rating outside the scale",
-    "opposite_duplicate": "the same pair with the opposite label",
-    "contradiction": "other records of the prompt say the opposite",
-    "identical_completions": "one text twice, rated differently",
-    "empty": "an empty completion",
-    "truncated": "a completion that is cut off",
-    "wrong_language": "a completion in another language",
-}
-#: Of the sources, so many have a line of their own.
-_SOURCES_TOLD = 8
+#: This many of the sources get a line of their own.
+_MOST_SOURCES = 8
 _NAME = 60
+#: Groups of fewer pairs say too little to be named.
+_FEWEST_PAIRS = 20
+_GROUPS = 8
+#: A noise rate below this is not printed as a number.
+_HARDLY = 0.0005
+#: What there is without P(wrong).
+_WITHOUT = "the queue likely-wrong is empty; regions, the other flags and what is found without a judge are there all the same"
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line: what it is, its value, and what to make of it."""
+    """One line: what it is, its value, and what it means."""
 
     label: str
     value: str
@@ -68,7 +58,7 @@ def share(part: float, whole: float) -> str:
 
 
 def map_figures(points: Points) -> list[Figure]:
-    """The figures that can be said of every map."""
+    """The figures of every map."""
     n = len(points)
     mapped = int(points.mapped.sum())
     figures = [Figure("records", f"{n:,}", f"{mapped:,} have a place on the map" if mapped < n else "")]
@@ -78,7 +68,7 @@ def map_figures(points: Points) -> list[Figure]:
     controlled = points.info.get("length_control")
     if isinstance(controlled, Mapping):
         taken = controlled.get("scores", {}).get("per_doubling", 0.0)
-        figures.append(Figure("scores at equal length", f"{-taken:+.2f} a doubling", "asked for with --length-control"))
+        figures.append(Figure("scores at equal length", f"{-taken:+.2f} a doubling", "asked for when the map was made"))
     thresholds = points.info.get("thresholds")
     if isinstance(thresholds, Mapping) and "variance" in thresholds:
         figures.append(
@@ -93,18 +83,18 @@ def map_figures(points: Points) -> list[Figure]:
         figures.append(Figure(REGION_TITLES[region], f"{count:,}", share(count, n) + " of the records"))
     summary = _summary(points)
     figures += _noise(summary)
-    doubt = points.numbers["p_wrong"]
-    if np.isfinite(doubt).any():
-        expected = float(np.nansum(doubt))
-        note = f"wrong labels expected among these records; {int((doubt >= 0.5).sum()):,} at 0.5 or more"
+    p_wrong = points.numbers["p_wrong"]
+    if np.isfinite(p_wrong).any():
+        expected = float(np.nansum(p_wrong))
+        note = f"wrong labels expected among these records; {int((p_wrong >= LIKELY_WRONG).sum()):,} at {LIKELY_WRONG} or more"
         figures.append(Figure("sum of P(wrong)", f"{expected:,.0f}", note))
     else:
         reason = summary.get("refusal") or "the records carry no labels, or judge and labels do not agree enough"
         figures.append(Figure("P(wrong)", "none", f"{reason}; {_WITHOUT}"))
-    # The lean of a region to a source is said with its figures below; the map's own sentence on it would say it twice.
+    # The association of region and source has a line of its own below.
     warnings = summary.get("warnings")
     figures += [
-        Figure("mind", "", str(words))
+        Figure("note", "", str(words))
         for words in (warnings if isinstance(warnings, list) else ())
         if "Cramér" not in str(words)
     ]
@@ -115,19 +105,16 @@ def map_figures(points: Points) -> list[Figure]:
         count = int((points.flags >> bit & 1).sum())
         figures.append(Figure(f"flag: {FLAG_TITLES.get(flag, flag.replace('_', ' '))}", f"{count:,}", share(count, n)))
     issues = summary.get("issues")
+    titles = {check.name: check.title for check in all_checks()}
     for issue, count in issues.items() if isinstance(issues, Mapping) else ():
-        figures.append(Figure(f"found: {ISSUE_TITLES.get(issue, issue.replace('_', ' '))}", f"{count:,}", share(count, n)))
+        figures.append(Figure(f"found: {titles.get(issue, issue.replace('_', ' '))}", f"{count:,}", share(count, n)))
     return figures
 
 
-#: What stands when there is no P(wrong).
-_WITHOUT = "the queue likely-wrong is empty; regions, the other flags and what is found without a judge hold all the same"
-
-
 def diagnosis_sentences(summary: Mapping[str, Any]) -> list[str]:
-    """What `admap map` found of the labels as a whole: the noise rate or why there is none, and what to mind."""
-    told = (noise_sentence(summary), refusal_sentence(summary))
-    return [*(words for words in told if words), *(f"Note: {warning}." for warning in summary.get("warnings") or ())]
+    """What `admap map` found of the labels as a whole: the noise rate or why there is none, and the warnings."""
+    found = (noise_sentence(summary), refusal_sentence(summary))
+    return [*(words for words in found if words), *(f"Note: {warning}." for warning in summary.get("warnings") or ())]
 
 
 def refusal_sentence(summary: Mapping[str, Any]) -> str | None:
@@ -139,7 +126,7 @@ def refusal_sentence(summary: Mapping[str, Any]) -> str | None:
 
 
 def sentence(reason: object) -> str:
-    """A reason as the end of a sentence: a question keeps its mark."""
+    """A reason as the end of a sentence: a question keeps its question mark."""
     return str(reason) if str(reason).endswith(("?", "!", ".")) else f"{reason}."
 
 
@@ -150,10 +137,6 @@ def noise_sentence(summary: Mapping[str, Any]) -> str | None:
         return None
     start = "Hardly any of the labels are wrong" if rate < _HARDLY else f"About {rate:.1%} of the labels are probably wrong"
     return f"{start} ({_interval(summary.get('noise_interval'))})."
-
-
-#: Less than this is no share to print.
-_HARDLY = 0.0005
 
 
 def _interval(interval: Any) -> str:
@@ -170,24 +153,24 @@ def _noise(summary: Mapping[str, Any]) -> list[Figure]:
         return []
     note = f"{_interval(summary.get('noise_interval'))}; fitted to this map's labels and scores"
     figures = [Figure("label errors, estimated", f"{rate:.1%}" if rate >= _HARDLY else "hardly any", note)]
-    told = summary.get("noise_by_source")
-    for part in told[:_SOURCES_TOLD] if isinstance(told, list) else ():
+    by_source = summary.get("noise_by_source")
+    for part in by_source[:_MOST_SOURCES] if isinstance(by_source, list) else ():
         mean = part["expected_wrong"] / part["records"]
         note = (
             f"{_interval(part['noise_interval'])}, of {part['records']:,} records; "
-            f"their mean P(wrong), told with one rate for all, is {mean:.1%}"
+            f"their mean P(wrong), computed with one rate for all, is {mean:.1%}"
         )
         figures.append(Figure(f"label errors: {printable(part['source'])[:_NAME]}", f"{part['noise_rate']:.1%}", note))
     return figures
 
 
 def _association(points: Points) -> list[Figure]:
-    """Whether a region is in part a source: then a choice of the region is a choice of sources."""
+    """Whether regions go with sources: choosing a region then means choosing sources."""
     placed = points.region > 0
     strength = cramers_v(points.region[placed].astype(np.int64), points.source[placed])
     if strength is None:
         return []
-    note = "0: the sources lie alike in all regions; 1: a region is a source"
+    note = "0: every region has the same mix of sources; 1: a region is a source"
     if strength >= HIGH_ASSOCIATION:
         counts = np.zeros((len(points.source_names), len(REGIONS)))
         np.add.at(counts, (points.source[placed], points.region[placed]), 1)
@@ -197,7 +180,7 @@ def _association(points: Points) -> list[Figure]:
         source, region = (int(code) for code in np.unravel_index(int(np.argmax(inside - of_all[:, None])), counts.shape))
         note = (
             f"{points.source_names[source]} is {share(of_all[source], 1)} of all and {share(inside[source, region], 1)} of "
-            f"{REGION_TITLES[REGIONS[region]]}; `admap map --stratify source` splits within each source"
+            f"{REGION_TITLES[REGIONS[region]]}; regions can be split within each source instead"
         )
     return [Figure("region and source: Cramér's V", f"{strength:.2f}", note)]
 
@@ -205,19 +188,136 @@ def _association(points: Points) -> list[Figure]:
 def headline(points: Points) -> str:
     """The one sentence that says what the map found."""
     n = len(points)
-    doubt = points.numbers["p_wrong"]
-    if np.isfinite(doubt).any():
-        suspects = int((doubt >= 0.5).sum())
-        errors = round(float(np.nansum(doubt)))
+    p_wrong = points.numbers["p_wrong"]
+    summary = _summary(points)
+    if np.isfinite(p_wrong).any():
+        suspects = int((p_wrong >= LIKELY_WRONG).sum())
+        errors = round(float(np.nansum(p_wrong)))
         expected = f"about {errors:,} {'error is' if errors == 1 else 'errors are'} expected"
-        summary = _summary(points)
         if summary.get("noise_interval"):
             expected += f" (noise rate {summary['noise_rate']:.1%}, {_interval(summary['noise_interval'])})"
         return f"{suspects:,} of {n:,} labels {'is' if suspects == 1 else 'are'} more probably wrong than right; {expected}."
-    refusal = _summary(points).get("refusal")
+    refusal = summary.get("refusal")
     return f"{n:,} records; no P(wrong)" + (f": {sentence(refusal)}" if refusal else ".")
 
 
 def _summary(points: Points) -> Mapping[str, Any]:
     summary = points.info.get("summary")
     return summary if isinstance(summary, Mapping) else {}
+
+
+def bias_figures(bias: Mapping[str, Any]) -> list[Figure]:
+    """The lines of `Bias.as_json()`; what the data cannot show has none."""
+    return [
+        *_length(bias["length"]),
+        *_position(bias),
+        *_family(bias),
+        *_agreement("label", bias["by_source"], bias["by_language"]),
+        *(figure for pair, parts in bias["judges"].items() for figure in _agreement(pair, parts, ())),
+    ]
+
+
+def _estimate(estimate: Mapping[str, Any]) -> str:
+    return f"{estimate['value']:+.2f} points ({estimate['low']:+.2f} to {estimate['high']:+.2f})"
+
+
+def _clear(estimate: Mapping[str, Any]) -> bool:
+    return bool(estimate["low"] > 0 or estimate["high"] < 0)
+
+
+def _length(length: Mapping[str, Any]) -> list[Figure]:
+    plain, held = length["per_doubling"], length["per_doubling_given_label"]
+    if plain is None:
+        return []
+    note = "score that a completion of twice the length gets more, within a prompt"
+    if held is not None:
+        verdict = (
+            "so length itself is rewarded" if held["low"] > 0 else "so length itself is punished" if held["high"] < 0 else ""
+        )
+        note += f"; {_estimate(held)} where the label is equal" + (f", {verdict}" if verdict else ": no clear bias")
+    figures = [Figure("length: per doubling", _estimate(plain), note)]
+    if length["judge_prefers_longer"] is not None:
+        label = length["label_prefers_longer"]
+        compared = f"the labels in {share(label, 1)}" if label is not None else ""
+        figures.append(
+            Figure("judge prefers the longer one", f"in {share(length['judge_prefers_longer'], 1)} of pairs", compared)
+        )
+    return figures
+
+
+def _position(bias: Mapping[str, Any]) -> list[Figure]:
+    plain, held, first = bias["first_position"], bias["first_position_given_label"], bias["label_first"]
+    if plain is None:
+        return []
+    if first is not None and held is None:
+        note = f"the best label is the first in {share(first, 1)} of records, so place and label cannot be told apart"
+        return [Figure("first completion: score", _estimate(plain), note)]
+    shown = held or plain
+    note = "at an equal label" if held else "the data have no labels to hold fixed"
+    if _clear(shown):
+        note += "; a bias only if the judge saw the completions side by side, since a judge that sees each alone has no order"
+    else:
+        note += ": no clear effect of position"
+    return [Figure("first completion: score", _estimate(shown), note)]
+
+
+def _family(bias: Mapping[str, Any]) -> list[Figure]:
+    plain, held, family = bias["own_family"], bias["own_family_given_label"], bias["judge_family"]
+    if plain is None:
+        return []
+    note = f"score of the completions by {family}'s models, the judge's own family, over the others of the prompt"
+    if held is not None:
+        verdict = (
+            "no clear preference" if not _clear(held) else "it prefers its own" if held["value"] > 0 else "it marks them down"
+        )
+        note += f"; {_estimate(held)} where the label is equal: {verdict}"
+    return [Figure("own family", _estimate(plain), note)]
+
+
+def _agreement(other: str, by_source: Sequence[Mapping[str, Any]], by_language: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    if not by_source:
+        return []
+    whole = by_source[0]
+    title = "judge and label agree" if other == "label" else f"{other} agree"
+    span = f"{whole['low']:.2f} to {whole['high']:.2f}, of {whole['pairs']:,} pairs that neither ties"
+    figures = [Figure(title, f"in {share(whole['accuracy'], 1)} of pairs", span)]
+    for kind, parts in (("source", by_source[1:]), ("language", by_language[1:])):
+        large = [part for part in parts if part["pairs"] >= _FEWEST_PAIRS][:_GROUPS]
+        if len(large) > 1:
+            listed = ", ".join(f"{part['group']} {share(part['accuracy'], 1)}" for part in large)
+            figures.append(Figure(f"{title}, by {kind}", listed))
+    return figures
+
+
+def comparison_figures(answer: Mapping[str, Any]) -> list[Figure]:
+    """The lines of `Comparison.answer`."""
+    regions, orders, doubts = answer["regions"], answer["completions"], answer["p_wrong"]
+    figures = [
+        Figure(
+            "records in both",
+            f"{answer['common']:,}",
+            f"{answer['only_a']:,} in a only, {answer['only_b']:,} in b only",
+        ),
+        Figure(
+            "same region",
+            f"{regions['same']:,} ({share(regions['agreement'], 1)})",
+            f"{regions['moved']:,} moved"
+            + (f"; kappa {regions['kappa']:.2f} (1: all the same, 0: by chance)" if regions["kappa"] is not None else ""),
+        ),
+    ]
+    for name in ("mean", "variance"):
+        part = answer[name]
+        if part["rank_correlation"] is not None:
+            change = f"changes by {part['mean_change']:+.2f} on average, {part['mean_absolute_change']:.2f} up or down"
+            figures.append(Figure(f"rank correlation, {name}", f"{part['rank_correlation']:.2f}", change))
+    if orders["same_order"] is not None:
+        note = f"of {orders['pairs']:,} pairs of one prompt; with ties {share(orders['same_order_or_tied'], 1)}"
+        figures.append(Figure("completions in the same order", share(orders["same_order"], 1), note))
+    if doubts["both"]:
+        note = (
+            f"{doubts['suspects_both']:,} in both; {doubts['cleared']:,} of a's are below in b, "
+            f"{doubts['newly_suspect']:,} of b's were below in a"
+        )
+        figures.append(Figure("P(wrong) 0.5 or more", f"a {doubts['suspects_a']:,}, b {doubts['suspects_b']:,}", note))
+        figures.append(Figure(f"of the top {doubts['top']} by P(wrong)", f"{doubts['top_overlap']} are the same"))
+    return figures

@@ -22,12 +22,11 @@ import numpy as np
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
 from argilla_admap.mapping.data.observations import Observations, observe
 from argilla_admap.mapping.data_map import as_scored, build_map
-from argilla_admap.mapping.wrong.diagnosis import items_of
-from argilla_admap.mapping.wrong.feature_groups import evidence_blocks
+from argilla_admap.mapping.wrong.diagnosis import labelled_items
+from argilla_admap.mapping.wrong.features import feature_groups, predict
 from argilla_admap.mapping.wrong.labels import Labels, prepare_labels
-from argilla_admap.mapping.wrong.mixture import Group, Mixture, fit_mixture, posterior
-from argilla_admap.mapping.wrong.other_records import strengths_elsewhere
-from argilla_admap.mapping.wrong.predictor import predict
+from argilla_admap.mapping.wrong.mixture import Mixture, RatedGroup, fit_mixture, posterior
+from argilla_admap.mapping.wrong.other_records import leave_one_out_strengths
 from tests.mapping.plain import load, scored_stream
 from tests.mapping.planting import Rows, binarise, calibration_error, draw_completions, found, one_sample, plant
 
@@ -83,9 +82,9 @@ def learn(copies: list[Rows]) -> list[Any]:
 def regressed(clean: Rows) -> Floats:
     """The product's evidence for each completion, flat, as learned from the clean labels of the records of other folds."""
     seen, labels, _ = looked_at(clean)
-    elsewhere = strengths_elsewhere(seen.offsets, seen.prompt_keys, seen.completion_keys, labels.rating, labels.used)
-    items = items_of(seen, labels, np.repeat(np.arange(seen.n), seen.sizes))
-    return predict(evidence_blocks(seen, labels, items, *elsewhere), items).total()
+    elsewhere = leave_one_out_strengths(seen.offsets, seen.prompt_keys, seen.completion_keys, labels.rating, labels.used)
+    items = labelled_items(seen, labels)
+    return predict(feature_groups(seen, labels, items, *elsewhere), items).total()
 
 
 def boosted(rows: Rows, regressors: list[Any]) -> Floats:
@@ -98,7 +97,7 @@ def boosted(rows: Rows, regressors: list[Any]) -> Floats:
     return score
 
 
-def groups_of(rows: Rows, score: Floats) -> tuple[list[Group], int]:
+def groups_of(rows: Rows, score: Floats) -> tuple[list[RatedGroup], int]:
     """The records whose ratings differ, with the evidence for their completions; and how many records there are."""
     seen, labels, _ = looked_at(rows)
     groups = []
@@ -107,12 +106,12 @@ def groups_of(rows: Rows, score: Floats) -> tuple[list[Group], int]:
         items = group.items[varied]
         top = np.asarray(labels.at_top[items].any(axis=1))
         told = score[items] - score[items].mean(axis=1, keepdims=True)
-        groups.append(Group(group.rows[varied], items, labels.rating[items], told, top, labels.two_valued))
+        groups.append(RatedGroup(group.rows[varied], items, labels.rating[items], told, top, labels.two_valued))
     unit = float(np.sqrt(np.mean(np.square(np.concatenate([g.scores.reshape(-1) for g in groups])))))
     return [replace(g, scores=g.scores / unit) for g in groups], seen.n
 
 
-def judged(groups: list[Group], n: int, mixture: Mixture) -> Floats:
+def judged(groups: list[RatedGroup], n: int, mixture: Mixture) -> Floats:
     """P(wrong) of each record."""
     p = np.zeros(n)
     for group in groups:
@@ -120,7 +119,7 @@ def judged(groups: list[Group], n: int, mixture: Mixture) -> Floats:
     return p
 
 
-def told_all(clean: list[Group], rate: float) -> Mixture:
+def told_all(clean: list[RatedGroup], rate: float) -> Mixture:
     """The constants as the clean labels have them, all wrong ones swapped, at the true rate."""
     known = fit_mixture(clean)
     rates = np.tile([1 - rate, rate, 0.0, 0.0], (len(known.scales), 1))

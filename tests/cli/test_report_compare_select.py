@@ -126,9 +126,9 @@ def test_two_maps_are_compared(admap: Admap, answer: Answer, map_file: Path, tmp
         (("report", "absent.parquet", "-o", "map.html"), "there is no such file"),
         (("compare", "MAP", "absent.parquet"), "there is no such file"),
         (("select", "MAP"), "Say where the records go with -o FILE"),
-        (("select", "MAP", "-o", "o.parquet", "--region", "best"), "choose of high_var, high_avg, low_avg"),
+        (("select", "MAP", "-o", "o.parquet", "--region", "best"), "choose from high_var, high_avg, low_avg"),
         (("select", "MAP", "-o", "o.parquet", "--max-p-wrong", "0", "--without-flag", "boundary"), "no record is left"),
-        (("select", "MAP", "-o", "o.parquet", "--stratify", "task"), "the map has no such column"),
+        (("select", "MAP", "-o", "o.parquet", "--stratify", "task"), "the map has no column"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_nothing_is_written(
@@ -168,4 +168,4 @@ def test_a_map_without_scores_names_the_next_step(admap: Admap, tmp_path: Path) 
     refused = admap("select", unscored, "-o", tmp_path / "train.jsonl", "--region", "high_avg", code=2).stderr
     assert "score the data and map them again, or leave --region out" in refused
     compared = admap("compare", unscored, unscored)
-    assert "Nothing to say of the judge of a: fewer than ten records with scores that differ." in compared.stderr
+    assert "Nothing to say about the judge of a: fewer than ten records with scores that differ." in compared.stderr

@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import t as student
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.analysis.bias import control_length, measure_bias, within_slopes
-from argilla_admap.mapping.wrong.features import LANGUAGES, family_of, read_traits
+from argilla_admap.mapping.analysis.bias import control_length, family_of, measure_bias, read_bias_input, within_slopes
+from argilla_admap.mapping.data.text_features import LANGUAGES
 from argilla_admap.tables import RecordStream
 from tests.mapping.plain import scored_stream
 
@@ -212,7 +212,7 @@ def test_agreement_is_told_by_source_with_its_interval() -> None:
         ("Сколько людей здесь живёт?", "Cyrillic script"),
         ("كم عدد الناس هنا؟", "Arabic script"),
         ("כמה אנשים גרים כאן?", "Hebrew"),
-        ("यहाँ कितने लोग रहते हैं", "Devanagari script"),
+        ("यहाँ कितने लोग रहते हैं", "Indic or Thai script"),
         ("Translate to English: 这里住着多少人这里住着多少人", "Chinese"),
         ("→ ∑ 2² ≠ 4 🙂", "other"),
         ("", "Latin script"),
@@ -221,7 +221,7 @@ def test_agreement_is_told_by_source_with_its_interval() -> None:
 def test_a_language_is_told_by_its_script(text: str, language: str) -> None:
     rows = rows_of(n=1)
     rows[0]["prompt"] = text
-    traits = read_traits(scored_stream(rows))
+    traits = read_bias_input(scored_stream(rows))
     assert LANGUAGES[traits.language[0]] == language
 
 

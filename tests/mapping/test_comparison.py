@@ -126,4 +126,4 @@ def test_each_maps_judge_is_shown_with_its_own_bias() -> None:
 def test_a_side_that_does_not_vary_has_no_rank_correlation_and_chance_alone_no_kappa() -> None:
     assert rank_correlation(np.ones(5), np.arange(5.0)) is None
     assert rank_correlation(np.array([1.0, np.nan]), np.array([1.0, 2.0])) is None
-    assert cohen_kappa(np.array([[7, 0], [0, 0]])) is None
+    assert cohen_kappa(np.zeros(7, int), np.zeros(7, int)) is None

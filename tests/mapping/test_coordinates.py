@@ -16,7 +16,7 @@ from argilla_admap.mapping.regions.coordinates import (
     HIGH_VAR,
     LOW_AVG,
     REGIONS,
-    Cuts,
+    RecordThresholds,
     Thresholds,
     assign_regions,
     compute_coordinates,
@@ -65,7 +65,7 @@ def test_the_authors_split_is_reproduced_where_nothing_ties(n):
     values = rng.normal(size=(n, 4)).round(6)
     place = compute_coordinates(np.arange(n + 1) * 4, values.ravel(), np.full(n * 4, np.nan))
     thresholds, tied = fit_thresholds(place.variance, place.mean)
-    cuts = Cuts(np.full(n, thresholds.variance), np.full(n, thresholds.mean))
+    cuts = RecordThresholds(np.full(n, thresholds.variance), np.full(n, thresholds.mean))
     assert assign_regions(place, cuts).tolist() == authors_split(place.variance, place.mean)
     assert not tied.any()
 
@@ -162,7 +162,7 @@ def test_strata_are_split_each_for_itself():
 
 def test_bad_thresholds_and_strata_are_named():
     stream = scored_stream(rows_of([[1, 2]]))
-    with pytest.raises(InputError, match="no such column"):
+    with pytest.raises(InputError, match="`stratify`: there is no column"):
         build_map(stream, stratify="colour")
     with pytest.raises(InputError, match="variance"):
         build_map(stream, thresholds={"variance": float("nan"), "mean": 1.0})

@@ -15,7 +15,7 @@ from argilla_admap.mapping.data.observations import observe
 from argilla_admap.mapping.data_map import as_scored, build_map
 from argilla_admap.mapping.wrong.diagnosis import diagnose
 from argilla_admap.mapping.wrong.labels import prepare_labels
-from argilla_admap.mapping.wrong.mixture import Group, Mixture, posterior
+from argilla_admap.mapping.wrong.mixture import Mixture, RatedGroup, posterior
 from tests.mapping.plain import DATA, LLMBAR, load, scored_stream
 from tests.mapping.planting import calibration_error, draw_completions, found, plant
 
@@ -86,7 +86,7 @@ def test_the_order_of_the_completions_is_irrelevant(seed, k):
 def test_p_wrong_rises_with_the_margin_against_the_label(scale, margins, rate):
     s = np.sort(np.array(margins))[:, None] * [-0.5, 0.5]
     r = np.tile([1.0, -1.0], (len(s), 1))
-    group = Group(np.arange(len(s)), np.arange(2 * len(s)).reshape(-1, 2), r, s, np.ones(len(s), bool))
+    group = RatedGroup(np.arange(len(s)), np.arange(2 * len(s)).reshape(-1, 2), r, s, np.ones(len(s), bool))
     rates = np.array([[1 - rate, rate / 2, rate / 2, 0.0]])
     p = posterior(group, Mixture(np.array([scale]), np.array([1.0]), rates, 1.0))
     assert (np.diff(p) >= -1e-12).all()

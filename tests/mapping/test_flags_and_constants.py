@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -9,13 +10,11 @@ import pytest
 from scipy.stats import norm
 
 from argilla_admap.mapping.data.observations import observe
-from argilla_admap.mapping.regions.coordinates import Coordinates, Thresholds
-from argilla_admap.mapping.regions.flags import FLAGS, flag_records
-from argilla_admap.mapping.regions.splits import Given, lay_out
+from argilla_admap.mapping.regions.coordinates import Coordinates, GivenThresholds, Thresholds, split_regions
+from argilla_admap.mapping.regions.record_flags import FLAGS, flag_records
 from argilla_admap.mapping.wrong.contested import contested, vote_shares
-from argilla_admap.mapping.wrong.feature_groups import BOUND, evidence_blocks
+from argilla_admap.mapping.wrong.features import BOUND, LabelledItems, feature_groups
 from argilla_admap.mapping.wrong.labels import POWER, prepare_labels
-from argilla_admap.mapping.wrong.predictor import Items
 from tests.mapping.plain import scored_stream
 
 NAN = np.nan
@@ -34,8 +33,7 @@ def seen_of(records, *, others=()):
         }
         for i, record in enumerate(records)
     ]
-    seen = observe(scored_stream(rows))
-    return type(seen)(**{name: getattr(seen, name) for name in seen.__slots__} | {"other_scores": dict(others)})
+    return replace(observe(scored_stream(rows)), other_scores=dict(others))
 
 
 def split(records, error, others=()):
@@ -184,7 +182,7 @@ def place(variance, mean):
 def test_strata_each_have_their_own_cuts_and_records_of_none_are_one():
     variance, mean = [3, 2, 1, 30, 20, 10, 300, 200, 100, NAN], [1, 2, 3, 1, 2, 3, 1, 2, 3, 5]
     sources = np.array([0, 0, 0, 1, 1, 1, -1, -1, -1, 0])
-    found = lay_out(place(variance, mean), sources, ("a", "b"), "source", None)
+    found = split_regions(place(variance, mean), sources, ("a", "b"), "source", None)
     assert found.region.tolist() == [0, 2, 1] * 3 + [-1]
     assert set(found.strata) == {"", "a", "b"}
     assert found.cuts.variance.tolist()[::3] == [2.5, 25.0, 250.0, 2.5]
@@ -192,28 +190,30 @@ def test_strata_each_have_their_own_cuts_and_records_of_none_are_one():
     assert found.thresholds is not None
     assert found.thresholds.variance == 65.0
     # In a split by strata a tie with the cut of all is none.
-    tied = lay_out(place([5, 5, 1, 1, 3, 9], [1, 2, 3, 4, 5, 6]), np.array([0, 0, 0, 1, 1, 1]), ("a", "b"), "source", None)
+    tied = split_regions(
+        place([5, 5, 1, 1, 3, 9], [1, 2, 3, 4, 5, 6]), np.array([0, 0, 0, 1, 1, 1]), ("a", "b"), "source", None
+    )
     assert tied.tied.tolist() == [True, True, False, False, False, False]
 
 
 def test_one_split_for_all_tells_which_records_tie_with_it():
-    found = lay_out(place([5, 5, 5, 1, 1, 1, NAN], [1, 2, 3, 4, 5, 6, 7]), np.zeros(7, int), ("a",), None, None)
+    found = split_regions(place([5, 5, 5, 1, 1, 1, NAN], [1, 2, 3, 4, 5, 6, 7]), np.zeros(7, int), ("a",), None, None)
     assert found.tied.tolist() == [True, True, True, False, False, False, False]
     assert found.strata == {}
 
 
 def test_given_thresholds_hold_and_strata_that_they_do_not_name_take_those_for_all():
-    given = Given(Thresholds(10.0, 2.0), {"b": Thresholds(1.0, 0.0)})
+    given = GivenThresholds(Thresholds(10.0, 2.0), {"b": Thresholds(1.0, 0.0)})
     sources = np.array([0, 1, -1, 0])
-    found = lay_out(place([5, 5, 5, NAN], [3, 3, 1, 1]), sources, ("a", "b"), None, given)
+    found = split_regions(place([5, 5, 5, NAN], [3, 3, 1, 1]), sources, ("a", "b"), None, given)
     assert found.region.tolist() == [1, 0, 2, -1]
     assert found.thresholds == given.everywhere
     assert found.strata == {"": given.everywhere.as_json(), "a": given.everywhere.as_json(), "b": given.strata["b"].as_json()}
-    plain = lay_out(place([5, 50], [3, 3]), sources[:2], ("a", "b"), None, Given(Thresholds(10.0, 2.0)))
+    plain = split_regions(place([5, 50], [3, 3]), sources[:2], ("a", "b"), None, GivenThresholds(Thresholds(10.0, 2.0)))
     assert (plain.region.tolist(), plain.strata) == ([1, 0], {})
-    nothing = lay_out(place([NAN], [NAN]), sources[:1], ("a", "b"), None, given)
+    nothing = split_regions(place([NAN], [NAN]), sources[:1], ("a", "b"), None, given)
     assert (nothing.region.tolist(), nothing.thresholds) == ([-1], given.everywhere)
-    assert lay_out(place([NAN], [NAN]), sources[:1], ("a", "b"), None, None).thresholds is None
+    assert split_regions(place([NAN], [NAN]), sources[:1], ("a", "b"), None, None).thresholds is None
 
 
 def test_ratings_far_apart_count_by_a_power_of_their_distance():
@@ -229,9 +229,9 @@ def test_beside_labels_that_only_say_which_is_better_large_differences_of_scores
     margins = np.arange(1.0, 41.0) / 10
     seen = seen_of([[(1.0, 5 + m / 2), (0.0, 5 - m / 2)] for m in margins])
     labels = prepare_labels(seen.offsets, seen.ratings)
-    items = Items(np.repeat(np.arange(40), 2), 40, labels.used, labels.rating, np.arange(40) % 5, np.arange(40))
-    blocks = evidence_blocks(seen, labels, items, np.zeros(80), np.zeros(80, bool))
-    value = next(block for block in blocks if block.name == "judge").design(np.arange(80))[::2, 0]
+    items = LabelledItems(np.repeat(np.arange(40), 2), 40, labels.used, labels.rating, np.arange(40) % 5, np.arange(40))
+    groups = feature_groups(seen, labels, items, np.zeros(80), np.zeros(80, bool))
+    value = next(group for group in groups if group.name == "judge").design(np.arange(80))[::2, 0]
     usual = np.sqrt(np.square(margins).mean())
     assert value / value[0] == pytest.approx(np.tanh(0.5 * margins / usual) / np.tanh(0.5 * margins[0] / usual))
     assert pytest.approx(0.5) == BOUND

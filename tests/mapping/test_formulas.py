@@ -14,19 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, spearmanr
-from sklearn.metrics import cohen_kappa_score
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.analysis.agreement import dawid_skene, krippendorff_alpha
 from argilla_admap.mapping.analysis.bias import control_length, measure_bias
-from argilla_admap.mapping.analysis.comparison import cohen_kappa, compare_maps, rank_correlation
+from argilla_admap.mapping.analysis.comparison import compare_maps, rank_correlation
 from argilla_admap.mapping.analysis.selection import Rules, map_vectors, quotas, select_records
 from argilla_admap.mapping.analysis.selftest import selftest
 from argilla_admap.mapping.data_map import build_map
-from argilla_admap.mapping.regions.association import cramers_v
-from argilla_admap.report.bias_words import bias_figures, comparison_figures
+from argilla_admap.mapping.regions.sources import cramers_v
 from argilla_admap.report.points import gather_points
-from argilla_admap.report.words import headline, map_figures
+from argilla_admap.report.words import bias_figures, comparison_figures, headline, map_figures
 from tests.mapping.plain import scored_stream
 
 NAN = np.nan
@@ -108,19 +106,6 @@ def test_rank_correlation_is_spearmans_of_the_known_pairs(pairs: list[tuple[floa
         assert found is None
     else:
         assert found == pytest.approx(spearmanr(x[both], y[both]).statistic)
-
-
-@few
-@given(st.lists(st.tuples(codes, codes), min_size=1, max_size=60))
-def test_kappa_is_the_librarys(pairs: list[tuple[int, int]]) -> None:
-    counts = np.zeros((5, 5), np.int64)
-    for a, b in pairs:
-        counts[a, b] += 1
-    found = cohen_kappa(counts)
-    if len({value for pair in pairs for value in pair}) == 1:
-        assert found is None
-    else:
-        assert found == pytest.approx(cohen_kappa_score(*zip(*pairs, strict=True)))
 
 
 @few

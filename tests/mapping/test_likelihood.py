@@ -8,8 +8,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from argilla_admap.mapping.wrong.likelihood import MAX_EXACT, half_log_odds, log_permanent, stories, thinned
-from argilla_admap.mapping.wrong.mixture import LAPSE, LAPSE_OF_PAIRS, SCALES, SPREAD, Group, Mixture, posterior
+from argilla_admap.mapping.wrong.likelihood import MAX_EXACT, component_likelihoods, half_log_odds, log_permanent, thinned
+from argilla_admap.mapping.wrong.mixture import LAPSE, LAPSE_OF_PAIRS, SCALES, SPREAD, Mixture, RatedGroup, posterior
 
 
 def centred(values):
@@ -34,8 +34,8 @@ def test_the_sum_over_assignments_is_that_of_all_permutations(k, scale):
         assert best[i] + rest[i] == pytest.approx(slow, abs=1e-9)
 
 
-def slow_stories(r, s, scale, lapse):
-    """right, swapped, careless, misplaced of one record, from their definitions."""
+def slow_components(r, s, scale, lapse):
+    """correct, swapped, random and outlier of one record, from their definitions."""
     k = len(r)
     everything = [tuple(r[i] for i in p) for p in permutations(range(k))]
 
@@ -43,7 +43,7 @@ def slow_stories(r, s, scale, lapse):
         z = sum(math.exp(scale * float(np.dot(m, s))) for m in [tuple(meant[i] for i in p) for p in permutations(range(k))])
         return math.exp(scale * float(np.dot(x, s))) / z
 
-    right = chance(r, r)
+    correct = chance(r, r)
     tops, bottoms = [i for i in range(k) if r[i] == max(r)], [i for i in range(k) if r[i] == min(r)]
     swaps = []
     for i in tops:
@@ -52,8 +52,8 @@ def slow_stories(r, s, scale, lapse):
             meant[i], meant[j] = r[j], r[i]
             swaps.append(chance(meant, r))
     others = [x for x in everything if not np.allclose(x, r)]
-    careless = sum(chance(x, r) for x in others) / len(others)
-    told = [right, sum(swaps) / len(swaps), careless]
+    random = sum(chance(x, r) for x in others) / len(others)
+    told = [correct, sum(swaps) / len(swaps), random]
     if k > 2 and len(tops) == 1:
         meant = np.where(np.array(r) == max(r), min(r), r)
         meant = meant - meant.mean()
@@ -62,18 +62,18 @@ def slow_stories(r, s, scale, lapse):
 
 
 @pytest.mark.parametrize("k", [2, 3, 4, 5])
-def test_each_story_has_the_likelihood_of_its_definition(k):
+def test_each_component_has_the_likelihood_of_its_definition(k):
     r, s = drawn(k)
-    told = stories(r, s, 1.3, 0.03, np.ones(len(r), bool))
+    told = component_likelihoods(r, s, 1.3, 0.03, np.ones(len(r), bool))
     for i in range(len(r)):
-        slow = slow_stories(r[i], s[i], 1.3, 0.03)
+        slow = slow_components(r[i], s[i], 1.3, 0.03)
         assert told[i, : len(slow)] == pytest.approx(slow, abs=1e-9)
 
 
 @pytest.mark.parametrize("k", [2, 3, 4])
 def test_p_wrong_is_bayes_over_the_scales_of_all_records_and_of_each(k):
     r, s = drawn(k)
-    group = Group(np.arange(len(r)), np.arange(r.size).reshape(r.shape), r, s, np.ones(len(r), bool))
+    group = RatedGroup(np.arange(len(r)), np.arange(r.size).reshape(r.shape), r, s, np.ones(len(r), bool))
     rates = np.array([[0.85, 0.08, 0.05, 0.02], [0.7, 0.1, 0.15, 0.05]])
     mixture = Mixture(SCALES[[18, 21]], np.array([0.3, 0.7]), rates, 1.0)
     # Gauss-Hermite quadrature of a normal distribution with three nodes: 0 and +-sqrt(3) deviations.
@@ -84,7 +84,7 @@ def test_p_wrong_is_bayes_over_the_scales_of_all_records_and_of_each(k):
         for scale, weight, rate in zip(mixture.scales, mixture.weights, mixture.rates, strict=True):
             likelihood = np.zeros(4)
             for node, share in nodes:
-                told = slow_stories(r[i], s[i], float(scale) * math.exp(SPREAD * node), lapse)
+                told = slow_components(r[i], s[i], float(scale) * math.exp(SPREAD * node), lapse)
                 likelihood[: len(told)] += share * np.exp(told)
                 if len(told) == 3:
                     likelihood[3] += share * lapse / math.factorial(k)
@@ -94,7 +94,7 @@ def test_p_wrong_is_bayes_over_the_scales_of_all_records_and_of_each(k):
 
 def test_two_completions_are_bradley_terry():
     s = np.array([[1.0, -1.0], [-0.3, 0.3]])
-    told = stories(np.array([[1.0, -1.0]] * 2), s, 0.7, 1e-12, np.ones(2, bool))
+    told = component_likelihoods(np.array([[1.0, -1.0]] * 2), s, 0.7, 1e-12, np.ones(2, bool))
     margin = s[:, 0] - s[:, 1]
     assert np.exp(told[:, 0]) == pytest.approx(1 / (1 + np.exp(-2 * 0.7 * margin)), abs=1e-6)
     assert np.exp(told[:, 1]) == pytest.approx(1 - np.exp(told[:, 0]), abs=1e-6)

@@ -10,10 +10,10 @@ import pytest
 
 from argilla_admap.mapping.data import near_duplicates
 from argilla_admap.mapping.data.observations import observe
-from argilla_admap.mapping.data.same_text import Effort, Words, same_answer, same_question
+from argilla_admap.mapping.data.same_text import CompareBudget, Words, same_answer, same_question
 from argilla_admap.mapping.data_map import build_map
 from tests.mapping.plain import scored_stream
-from tests.mapping.test_detectors import LONGER, WALK, filler, issues_of, pair
+from tests.mapping.test_checks import LONGER, WALK, filler, issues_of, pair
 
 FRANCE = "What is the capital of France?"
 STORY = (
@@ -358,18 +358,18 @@ def test_a_capital_makes_a_name_inside_a_sentence_and_not_at_its_beginning(mark,
 def test_texts_of_few_different_words_are_not_put_side_by_side_for_minutes() -> None:
     chance = np.random.default_rng(0)
     texts = [Words.of(" ".join(chance.choice(["spam", "eggs"], 10_000))) for _ in range(2)]
-    effort = Effort()
-    assert not same_answer(*texts, strictly=False, effort=effort)
-    assert effort.left == Effort().left
+    budget = CompareBudget()
+    assert not same_answer(*texts, strictly=False, budget=budget)
+    assert budget.left == CompareBudget().left
 
 
 def test_what_may_be_spent_on_all_pairs_is_spent_once() -> None:
     a, b = (Words.of(f"the {x} walks green hills of {y} today") for x, y in (("farmer", "england"), ("farmmer", "englannd")))
-    effort = Effort(10)
-    assert same_question(a, b, effort=effort)
-    assert 0 < effort.left < 10
-    assert not same_question(a, b, effort=Effort(0))
-    assert same_question(a, a, effort=Effort(0))
+    budget = CompareBudget(10)
+    assert same_question(a, b, budget=budget)
+    assert 0 < budget.left < 10
+    assert not same_question(a, b, budget=CompareBudget(0))
+    assert same_question(a, a, budget=CompareBudget(0))
 
 
 def test_the_order_of_the_rows_does_not_decide_which_prompts_are_the_same() -> None:
@@ -384,6 +384,6 @@ def test_the_order_of_the_rows_does_not_decide_which_prompts_are_the_same() -> N
     parts = set()
     for order in permutations(rows):
         seen = observe(scored_stream(list(order)))
-        keys = dict(zip(seen.ids.to_pylist(), seen.prompt_keys.tolist(), strict=True))
+        keys = dict(zip((row["id"] for row in order), seen.prompt_keys.tolist(), strict=True))
         parts.add(tuple(keys[str(a)] == keys[str(b)] for a, b in ((0, 1), (0, 2), (1, 2))))
     assert len(parts) == 1

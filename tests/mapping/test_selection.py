@@ -186,10 +186,10 @@ def test_unknown_p_wrong_is_dropped_by_a_limit_and_a_map_without_any_is_an_error
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"regions": ("high",)}, "--region high: there is no such region"),
-        ({"max_p_wrong": 1.5}, "--max-p-wrong 1.5: a probability is from 0 to 1"),
-        ({"fraction": 0.0}, "--fraction 0.0: give a share"),
-        ({"fraction": float("nan")}, "--fraction nan: give a share"),
+        ({"regions": ("high",)}, "`regions`: there is no region 'high'; choose from high_var"),
+        ({"max_p_wrong": 1.5}, "`max_p_wrong`: 1.5 is no probability"),
+        ({"fraction": 0.0}, "`fraction`: 0.0 is no share"),
+        ({"fraction": float("nan")}, "`fraction`: nan is no share"),
     ],
 )
 def test_what_cannot_be_meant_is_said_with_its_value(options: dict[str, Any], message: str) -> None:
@@ -198,9 +198,9 @@ def test_what_cannot_be_meant_is_said_with_its_value(options: dict[str, Any], me
 
 
 def test_a_stratum_that_is_no_column_names_those_that_are() -> None:
-    with pytest.raises(InputError, match="--stratify task: the map has no such column; it has id, mean"):
+    with pytest.raises(InputError, match="`stratify`: the map has no column 'task'; the columns are id, mean"):
         select_records(frame_of(5), Rules(stratify="task"))
-    with pytest.raises(InputError, match="--stratify flags: its values are lists"):
+    with pytest.raises(InputError, match="`stratify`: the values of 'flags' are lists"):
         select_records(frame_of(5), Rules(stratify="flags"))
 
 

@@ -174,7 +174,7 @@ def test_the_figures_say_regions_errors_flags_and_the_lean_of_a_region_to_a_sour
     assert figures["records"].value == "900"
     assert {"high variance", "high average", "low average", "label errors, estimated", "flag: likely wrong"} <= set(figures)
     assert float(figures["region and source: Cramér's V"].value) > 0.4
-    assert "--stratify source" in figures["region and source: Cramér's V"].note
+    assert "within each source" in figures["region and source: Cramér's V"].note
 
 
 def test_the_link_stands_in_the_page_and_holds_no_markup(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_map_of_unscored_data_is_refused_with_what_to_do(tmp_path: Path) -> No
     for row in rows:
         for completion in row["completions"]:
             completion["scores"] = []
-    with pytest.raises(InputError, match="no record has a place on the map"):
+    with pytest.raises(InputError, match="no record has two scored completions"):
         write_page(map_of(rows), tmp_path / "map.html")
     assert not list(tmp_path.iterdir())
 

@@ -83,7 +83,7 @@ def _by_link(api: Api, target: RemoteDataset, url: str) -> list[str]:
     return [record["external_id"] for record in api.search(target, body)[0]]
 
 
-@pytest.mark.parametrize("name", [*CONTRACT, "judge-disagrees", "opposite-duplicates", "on-its-face", "not-scored"])
+@pytest.mark.parametrize("name", [*CONTRACT, "judge-disagrees", "opposite-duplicates", "obvious-errors", "not-scored"])
 def test_the_three_renderings_of_a_queue_select_the_same_records(pushed: Any, name: str) -> None:
     _same_everywhere(pushed, QUEUES[name])
 

@@ -44,10 +44,9 @@ def command(data_map: str, output: Path, dataset: str | None, title: str | None,
     """
     from argilla_admap.mapping.analysis.bias import measure_bias
     from argilla_admap.mapping.data_map import DataMap
-    from argilla_admap.report.bias_words import bias_figures
     from argilla_admap.report.page import write_page
     from argilla_admap.report.points import gather_points
-    from argilla_admap.report.words import map_figures
+    from argilla_admap.report.words import bias_figures, map_figures
 
     kind = output.suffix.lower()
     if kind not in _KINDS:

@@ -7,36 +7,110 @@ with the data set's label held fixed, where there is one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
-from argilla_admap.mapping.data.observations import OTHER_JUDGE
-from argilla_admap.mapping.wrong.features import LANGUAGES, Traits, families_of, family_of, read_traits
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, double_column, groups_by_size, list_sizes, offsets_of
+from argilla_admap.mapping.data.observations import OTHER_JUDGE, Numbers, NumbersReader
+from argilla_admap.mapping.data.text_features import LANGUAGES, languages_of
 from argilla_admap.tables import RecordStream
 
 __all__ = [
+    "FAMILIES",
     "Agreement",
     "Bias",
+    "BiasInput",
     "Estimate",
     "LengthBias",
     "Pairs",
     "control_length",
     "estimate_bias",
+    "families_of",
+    "family_of",
     "measure_bias",
+    "read_bias_input",
     "within_slopes",
 ]
 
-#: More pairs than this tell nothing more; a seeded sample of the records is taken then.
+#: With more pairs than this, a seeded sample of the records is taken.
 _MOST_PAIRS = 4_000_000
 _GROUPS_SHOWN = 20
+
+#: A maker's models, by what their names hold; the first that fits counts.
+FAMILIES = {
+    "openai": r"gpt-?[345]|gpt4|gpt3|chatgpt|text-davinci|davinci|openai|(?:^|[^a-z0-9])o[134](?:-|$)|turbo-(?:03|06|11|2024)",
+    "anthropic": r"claude|anthropic",
+    "google": r"gemini|gemma|palm|bard|flan|google",
+    "alibaba": r"qwen|qwq",
+    "deepseek": r"deepseek",
+    "mistral": r"mistral|mixtral|ministral|zephyr",
+    "microsoft": r"(?:^|[^a-z])phi-?\d|wizardlm|orca|microsoft",
+    "cohere": r"command-?[ar]?|cohere|aya",
+    "01.ai": r"(?:^|[^a-z])yi-|01-ai",
+    "tii": r"falcon",
+    "bigscience": r"bloom",
+    "meta": r"llama|alpaca|vicuna|koala|tulu|opt-\d|meta",
+}
+_FAMILIES = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in FAMILIES.items())
+
+
+@dataclass(frozen=True, slots=True)
+class BiasInput(Numbers):
+    """The numbers of n records with m completions in all, and what may sway a judge.
+
+    Attributes:
+        log_length: flat, natural logarithm of the completion's characters (of 1 where it is empty).
+        language: shape (n,), of the prompts: codes into `LANGUAGES`.
+        judge: the judge's name; None where unknown.
+    """
+
+    log_length: Floats
+    language: Ints
+    judge: str | None
+
+
+def read_bias_input(stream: RecordStream) -> BiasInput:
+    """Reads the stream once; no text is kept."""
+    reader = NumbersReader(stream.schema)
+    lengths, languages = [np.zeros(0)], [np.zeros(0, np.int64)]
+    judge = stream.info.get("judge")
+    for batch in stream.batches():
+        reader.add(batch)
+        texts: Any = batch.column("completions")
+        characters = np.asarray(pc.fill_null(pc.utf8_length(texts.flatten()), 0), dtype=np.float64)
+        lengths.append(np.log(np.maximum(characters, 1.0)))
+        languages.append(languages_of(batch.column("prompt")))
+        if not judge and "judges" in batch.schema.names:
+            judge = next((name for name in pc.unique(batch.column("judges")).to_pylist() if name), None)
+    return BiasInput(
+        **reader.numbers(),
+        log_length=np.concatenate(lengths),
+        language=np.concatenate(languages),
+        judge=str(judge) if judge else None,
+    )
+
+
+def family_of(model: str | None) -> str | None:
+    """Who makes the model, by its name; None where the name does not tell."""
+    return next((name for name, pattern in _FAMILIES if model and pattern.search(model)), None)
+
+
+def families_of(models: Ints, names: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
+    """The families of coded models: codes into the names returned, -1 where unknown. Same shape as `models`."""
+    families = [family_of(name) for name in names]
+    known = tuple(sorted({family for family in families if family}))
+    codes = np.array([known.index(family) if family else -1 for family in families] + [-1], np.int64)
+    return codes[models], known
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +135,7 @@ class LengthBias:
     Attributes:
         per_doubling: score points that a completion of twice the length gets more.
         per_doubling_given_label: the same at an equal label.
-        judge_prefers_longer: share of a prompt's pairs in which the judge scores the longer one higher (of those it parts).
+        judge_prefers_longer: share of a prompt's pairs with different scores in which the longer one scores higher.
         label_prefers_longer: the same of the labels; None without labels.
     """
 
@@ -73,12 +147,12 @@ class LengthBias:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How often judge and label (or two judges) order a pair of completions alike.
+    """How often judge and label (or two judges) order a pair of completions the same way.
 
     Attributes:
         group: a source, a language, or "" for all.
-        pairs: pairs that both part.
-        accuracy: share of them ordered alike.
+        pairs: pairs that neither ties.
+        accuracy: share of them with the same order.
         low, high: 95% interval of `accuracy` (Wilson).
     """
 
@@ -91,7 +165,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Bias:
-    """What `measure_bias` found; a part that the data do not tell is None or empty.
+    """What `measure_bias` found; what the data cannot show is None or empty.
 
     Attributes:
         judge: its name.
@@ -124,21 +198,21 @@ class Bias:
 
 
 def measure_bias(stream: RecordStream) -> Bias:
-    """Measures the judge of a scored stream, or of a map; goes through it once."""
-    return estimate_bias(read_traits(stream))
+    """Measures the judge of a scored stream, or of a map; reads it once."""
+    return estimate_bias(read_bias_input(stream))
 
 
-def estimate_bias(seen: Traits) -> Bias:
-    """The same from the numbers of the stream."""
+def estimate_bias(seen: BiasInput) -> Bias:
+    """The same from the stream's numbers."""
     scored = np.isfinite(seen.scores)
     labelled = scored & np.isfinite(seen.ratings)
-    position = np.arange(seen.offsets[-1]) - np.repeat(seen.offsets[:-1], seen.sizes)
-    first = (position == 0).astype(np.float64)
+    first = np.zeros(len(seen.scores))
+    first[seen.offsets[:-1][seen.sizes > 0]] = 1.0
     pairs = Pairs.of(seen)
     judged_family, own = _own_family(seen, seen.judge)
     doubled = seen.log_length / np.log(2)
     label_first = _label_first(seen, labelled)
-    # A label that always stands in one place cannot be told from the place.
+    # A label that is always in one place cannot be separated from the place.
     separable = label_first is not None and 0.02 < label_first < 0.98
     languages = seen.language[pairs.record]
     sources = seen.sources[pairs.record]
@@ -173,17 +247,16 @@ def estimate_bias(seen: Traits) -> Bias:
 def within_slopes(offsets: Ints, outcome: Floats, causes: Sequence[Floats], keep: Bools) -> list[Estimate | None]:
     """Least-squares slopes of the outcome on the causes within records, each with a 95% interval.
 
-    Records' own means are taken off first (a fixed effect for each record), and the errors of one record may depend on each
-    other: the variance is clustered by record, with the correction G / (G - 1) and t of G - 1 degrees of freedom.
+    Records' own means are taken off first (a fixed effect for each record). The variance is clustered by record, with the
+    correction G / (G - 1) and t of G - 1 degrees of freedom.
 
     Args:
-        offsets: shape (n + 1,).
         outcome: flat.
         causes: flat, one for each slope.
         keep: flat; the completions to use. Records with fewer than two of them do not count.
     Returns:
-        an estimate for each cause, in outcome's units per unit of the cause; None for all where a cause does not vary or
-        fewer than ten records tell.
+        an estimate for each cause, in the outcome's units per unit of the cause; None for all where a cause does not vary or
+        fewer than ten records count.
     Source: Liang & Zeger, Biometrika 73 (1986) 13-22; Cameron & Miller, J. Human Resources 50 (2015) 317-372, eqs. 10-12.
     """
     nothing: list[Estimate | None] = [None] * len(causes)
@@ -197,9 +270,8 @@ def within_slopes(offsets: Ints, outcome: Floats, causes: Sequence[Floats], keep
     columns = [values[keep][fit] for values in (outcome, *causes)]
     y, *xs = (values - (np.bincount(owner, values, minlength=n) / np.maximum(counts, 1))[owner] for values in columns)
     x = np.stack(xs, axis=1)
-    # A record in which no cause varies tells nothing of any slope.
-    telling = np.bincount(owner, np.square(x).sum(axis=1), minlength=n) > 1e-12
-    records = int(telling.sum())
+    # A record in which no cause varies says nothing of any slope.
+    records = int((np.bincount(owner, np.square(x).sum(axis=1), minlength=n) > 1e-12).sum())
     gram = x.T @ x
     if records < 10 or np.linalg.matrix_rank(gram, tol=1e-9 * max(float(np.trace(gram)), 1e-300)) < len(causes):
         return nothing
@@ -209,7 +281,7 @@ def within_slopes(offsets: Ints, outcome: Floats, causes: Sequence[Floats], keep
     bread = np.linalg.inv(gram)
     covariance = bread @ (clusters.T @ clusters) @ bread * (records / (records - 1))
     reach = float(student.ppf(0.975, records - 1)) * np.sqrt(np.diag(covariance))
-    # An outcome that does not move with a cause at all leaves the dust of rounding, which is no effect however small its error.
+    # Where the outcome does not depend on a cause at all, rounding errors remain, which are no effect however small theirs.
     dust = 1e-9 * np.sqrt(np.square(columns[0]).mean() / np.maximum(np.square(x).mean(axis=0), 1e-300))
     slopes, reach = np.where(np.abs(slopes) <= dust, 0.0, slopes), np.where(reach <= dust, 0.0, reach)
     return [
@@ -235,7 +307,7 @@ class Pairs:
     others: Mapping[str, Floats]
 
     @classmethod
-    def of(cls, seen: Traits) -> Pairs:
+    def of(cls, seen: BiasInput) -> Pairs:
         """All pairs; of a seeded sample of the records where there are more than four million."""
         chosen = np.ones(seen.n, bool)
         total = int((seen.sizes * (seen.sizes - 1) // 2).sum())
@@ -245,7 +317,7 @@ class Pairs:
         parts: dict[str, list[Any]] = {name: [] for name in columns}
         records: list[Ints] = [np.zeros(0, np.int64)]
         for group in groups_by_size(seen.offsets, np.repeat(chosen, seen.sizes)):
-            for i, j in _index_pairs(group.k):
+            for i, j in combinations(range(group.k), 2):
                 records.append(group.rows)
                 for name, values in columns.items():
                     parts[name].append(np.sign(np.nan_to_num(values[group.items[:, i]] - values[group.items[:, j]])))
@@ -256,10 +328,6 @@ class Pairs:
 
 def _prefixed(others: Mapping[str, Floats]) -> dict[str, Floats]:
     return {OTHER_JUDGE + name: values for name, values in others.items()}
-
-
-def _index_pairs(k: int) -> Iterator[tuple[int, int]]:
-    return ((i, j) for i in range(k) for j in range(i + 1, k))
 
 
 def _share(products: Floats) -> float | None:
@@ -283,15 +351,11 @@ def _agreements(products: Floats, groups: Ints, names: Sequence[str]) -> Iterato
 
 
 def _agreement(group: str, pairs: int, alike: int) -> Agreement:
-    """With Wilson's interval. Source: Wilson, JASA 22 (1927) 209-212."""
-    z = 1.959963984540054
-    share = alike / pairs
-    centre = (share + z * z / (2 * pairs)) / (1 + z * z / pairs)
-    half = z / (1 + z * z / pairs) * np.sqrt(share * (1 - share) / pairs + z * z / (4 * pairs * pairs))
-    return Agreement(group, pairs, share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    interval = binomtest(alike, pairs).proportion_ci(0.95, method="wilson")
+    return Agreement(group, pairs, alike / pairs, float(interval.low), float(interval.high))
 
 
-def _label_first(seen: Traits, labelled: Bools) -> float | None:
+def _label_first(seen: BiasInput, labelled: Bools) -> float | None:
     """Of the records in which one completion has the best label, the share in which it is the first."""
     first = best = 0
     for group in groups_by_size(seen.offsets):
@@ -305,7 +369,7 @@ def _label_first(seen: Traits, labelled: Bools) -> float | None:
     return first / best if best else None
 
 
-def _own_family(seen: Traits, judge: str | None) -> tuple[str | None, Floats]:
+def _own_family(seen: BiasInput, judge: str | None) -> tuple[str | None, Floats]:
     """The judge's family; and for each completion 1 where its model is of it, 0 where of another, NaN where unknown."""
     family = family_of(judge)
     unknown = np.full(int(seen.offsets[-1]), np.nan)
@@ -318,20 +382,20 @@ def _own_family(seen: Traits, judge: str | None) -> tuple[str | None, Floats]:
 
 
 def control_length(stream: RecordStream, *, excess_only: bool = False) -> RecordStream:
-    """The stream with its scores as they would be at equal length. Only ever on request.
+    """The stream with its scores as they would be at equal length; only on request.
 
-    The slope of the score on log length, taken within prompts, is regressed out: score - slope * (log length - mean log length
-    of all completions). What made a longer completion truly better goes with it: on real data the agreement with the labels
-    falls. With `excess_only` the slope is that at an equal label, so that only the liking which the labels do not share goes.
-    The slope is kept in the stream's facts under ``length_control``. Where none can be told, the scores stay.
+    The slope of the score on log length within prompts is regressed out: score - slope * (log length - mean log length of all
+    completions). That also removes what makes a longer completion truly better: on real data the agreement with the labels
+    falls. With `excess_only` the slope is that at an equal label, which leaves what labels reward too. The slope is kept in the
+    stream's facts under ``length_control``. Where none can be estimated, the scores stay.
 
     Raises:
         InputError: the stream is not scored.
     Source: partialling out, Frisch & Waugh, Econometrica 1 (1933) 387-401; for judges, Dubois et al., arXiv 2404.04475.
     """
     if "scores" not in stream.schema.names:
-        raise InputError("--length-control: the data are not scored yet; score them first with `admap score`")
-    seen = read_traits(stream)
+        raise InputError("the data are not scored yet", option="length_control", hint="score them first with `admap score`")
+    seen = read_bias_input(stream)
     centred = seen.log_length - (seen.log_length.mean() if len(seen.log_length) else 0.0)
     adjusted: dict[str, Floats] = {}
     facts: dict[str, Any] = {}
@@ -351,22 +415,13 @@ def control_length(stream: RecordStream, *, excess_only: bool = False) -> Record
     def batches() -> Iterator[pa.RecordBatch]:
         start = 0
         for batch in stream.batches():
-            lists: Any = batch.column("completions")
-            length = len(lists.flatten())
+            sizes = list_sizes(batch.column("completions"))
+            length = int(sizes.sum())
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-            for name, scores in adjusted.items():
-                values = scores[start : start + length]
-                if name in columns:
-                    items: Any = pa.array(values, pa.float64(), mask=~np.isfinite(values))
-                    offsets: Any = pa.array(_list_offsets(lists))
-                    columns[name] = pa.ListArray.from_arrays(offsets, items)
+            for name in adjusted.keys() & columns.keys():
+                offsets: Any = pa.array(offsets_of(sizes).astype(np.int32))
+                columns[name] = pa.ListArray.from_arrays(offsets, double_column(adjusted[name][start : start + length]))
             start += length
             yield pa.RecordBatch.from_arrays([columns[f.name] for f in batch.schema], schema=batch.schema)
 
     return RecordStream(batches, stream.schema, {**stream.info, "length_control": facts})
-
-
-def _list_offsets(lists: Any) -> npt.NDArray[np.int32]:
-    """Where each list of a (perhaps sliced) column begins, from 0."""
-    offsets = np.asarray(lists.offsets)
-    return np.asarray(offsets - offsets[0], dtype=np.int32)

@@ -4,39 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
+from sklearn.metrics import cohen_kappa_score
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.analysis.bias import measure_bias
-from argilla_admap.mapping.analysis.selection import flag_masks, region_codes
+from argilla_admap.mapping.analysis.selection import flag_masks, frame_numbers, region_codes
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size, offsets_of
 from argilla_admap.mapping.regions.coordinates import REGIONS
+from argilla_admap.mapping.regions.record_flags import LIKELY_WRONG
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap
 
 __all__ = ["MOVED_COLUMNS", "Comparison", "cohen_kappa", "compare_frames", "compare_maps", "rank_correlation"]
 
-NO_REGION = "none"
-#: P(wrong) from here on reads "more probably wrong than right".
-_SUSPECT = 0.5
+#: What the answer calls records without a region.
+UNPLACED = "none"
 _TOP = 100
-MOVED_COLUMNS = (
-    "id",
-    "region_a",
-    "region_b",
-    "mean_a",
-    "mean_b",
-    "variance_a",
-    "variance_b",
-    "p_wrong_a",
-    "p_wrong_b",
-    "distance",
-)
+_COMPARED = ("region", "mean", "variance", "p_wrong")
+MOVED_COLUMNS = ("id", *(f"{name}_{side}" for name in _COMPARED for side in "ab"), "distance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +68,19 @@ def compare_frames(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
     for side, frame in (("first", a), ("second", b)):
         twice = frame["id"][frame["id"].duplicated()]
         if len(twice):
-            raise InputError(f"the {side} map has the id {twice.iloc[0]!r} more than once; ids must be unique to be joined")
+            raise InputError(
+                f"the {side} map has the id {twice.iloc[0]!r} more than once", hint="make ids unique, and map again"
+            )
     places = pd.Index(b["id"]).get_indexer(pd.Index(a["id"]))
     shared = places >= 0
     if not shared.any():
-        raise InputError("the two maps have no record id in common; make both from the same data, or give ids with --id-field")
+        hint = "make both from the same data, with the same ids"
+        raise InputError("the two maps have no record id in common", hint=hint)
     left, right = a[shared].reset_index(drop=True), b.iloc[places[shared]].reset_index(drop=True)
     regions = _regions(left), _regions(right)
     counts = np.zeros((4, 4), np.int64)
     np.add.at(counts, regions, 1)
-    names = (*REGIONS, NO_REGION)
+    names = (*REGIONS, UNPLACED)
     moved = _moved(left, right, regions)
     answer = {
         "records_a": len(a),
@@ -97,47 +92,30 @@ def compare_frames(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
             "same": int(np.trace(counts)),
             "moved": int(counts.sum() - np.trace(counts)),
             "agreement": float(np.trace(counts) / counts.sum()),
-            "kappa": cohen_kappa(counts),
+            "kappa": cohen_kappa(*regions),
             "transitions": {row: {col: int(counts[i, j]) for j, col in enumerate(names)} for i, row in enumerate(names)},
         },
-        "mean": _numeric(_column(left, "mean"), _column(right, "mean")),
-        "variance": _numeric(_column(left, "variance"), _column(right, "variance")),
+        "mean": _numeric(frame_numbers(left, "mean"), frame_numbers(right, "mean")),
+        "variance": _numeric(frame_numbers(left, "variance"), frame_numbers(right, "variance")),
         "completions": _orders(left, right),
-        "p_wrong": _doubts(_column(left, "p_wrong"), _column(right, "p_wrong")),
+        "p_wrong": _doubts(frame_numbers(left, "p_wrong"), frame_numbers(right, "p_wrong")),
         "flags": _flags(left, right),
     }
     return Comparison(answer, moved)
 
 
 def rank_correlation(x: Floats, y: Floats) -> float | None:
-    """Spearman's rho of the pairs that are both numbers, -1..1; None where one side does not vary.
-
-    Source: Spearman, Am. J. Psychology 15 (1904) 72-101; ties get their mean rank.
-    """
+    """Spearman's rho of the pairs that are both numbers, -1..1; None where one side does not vary."""
     both = np.isfinite(x) & np.isfinite(y)
-    if both.sum() < 2:
+    if both.sum() < 2 or np.ptp(x[both]) == 0 or np.ptp(y[both]) == 0:
         return None
-    ranks = [rankdata(values[both]) for values in (x, y)]
-    first, second = (values - values.mean() for values in ranks)
-    scale = np.sqrt((first @ first) * (second @ second))
-    return float(first @ second / scale) if scale > 0 else None
+    return float(spearmanr(x[both], y[both]).statistic)
 
 
-def cohen_kappa(counts: Ints) -> float | None:
-    """Agreement of two assignments beyond chance, at most 1; None where chance alone explains all.
-
-    Args:
-        counts: shape (c, c), records by the first's class (rows) and the second's.
-    Source: Cohen, Educational and Psychological Measurement 20 (1960) 37-46.
-    """
-    shares = counts / counts.sum()
-    chance = float(shares.sum(axis=1) @ shares.sum(axis=0))
-    return float((np.trace(shares) - chance) / (1 - chance)) if chance < 1 else None
-
-
-def _column(frame: pd.DataFrame, name: str) -> Floats:
-    values: Floats = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
-    return values
+def cohen_kappa(a: Ints, b: Ints) -> float | None:
+    """Cohen's kappa: agreement beyond chance, at most 1; None where chance alone explains all."""
+    one_class = len(np.union1d(a, b)) == 1
+    return None if one_class else float(cohen_kappa_score(a, b))
 
 
 def _regions(frame: pd.DataFrame) -> Ints:
@@ -157,7 +135,7 @@ def _numeric(x: Floats, y: Floats) -> dict[str, float | int | None]:
 
 
 def _orders(left: pd.DataFrame, right: pd.DataFrame) -> dict[str, float | int | None]:
-    """How often the two judges order a pair of completions of one prompt alike."""
+    """How often the two judges order a pair of completions of one prompt the same way."""
     nothing: dict[str, float | int | None] = {"records": 0, "pairs": 0, "same_order": None, "same_order_or_tied": None}
     if "scores" not in left.columns or "scores" not in right.columns:
         return nothing
@@ -168,15 +146,14 @@ def _orders(left: pd.DataFrame, right: pd.DataFrame) -> dict[str, float | int | 
     x, y = x[np.repeat(alike, first)], y[np.repeat(alike, second)]
     same = opposite = pairs = 0
     for group in groups_by_size(offsets_of(first[alike])):
-        for i in range(group.k):
-            for j in range(i + 1, group.k):
-                one = x[group.items[:, i]] - x[group.items[:, j]]
-                two = y[group.items[:, i]] - y[group.items[:, j]]
-                known = np.isfinite(one) & np.isfinite(two)
-                product = np.sign(one[known]) * np.sign(two[known])
-                pairs += int(known.sum())
-                same += int((product > 0).sum())
-                opposite += int((product < 0).sum())
+        for i, j in combinations(range(group.k), 2):
+            one = x[group.items[:, i]] - x[group.items[:, j]]
+            two = y[group.items[:, i]] - y[group.items[:, j]]
+            known = np.isfinite(one) & np.isfinite(two)
+            product = np.sign(one[known]) * np.sign(two[known])
+            pairs += int(known.sum())
+            same += int((product > 0).sum())
+            opposite += int((product < 0).sum())
     return {
         "records": int(alike.sum()),
         "pairs": pairs,
@@ -193,7 +170,7 @@ def _ragged(lists: Sequence[Any]) -> tuple[Floats, Ints]:
 
 def _doubts(x: Floats, y: Floats) -> dict[str, Any]:
     both = np.isfinite(x) & np.isfinite(y)
-    suspect_a, suspect_b = x >= _SUSPECT, y >= _SUSPECT
+    suspect_a, suspect_b = x >= LIKELY_WRONG, y >= LIKELY_WRONG
     top = min(_TOP, int(both.sum()))
     return {
         **_numeric(x, y),
@@ -230,13 +207,13 @@ def _moved(left: pd.DataFrame, right: pd.DataFrame, regions: tuple[Ints, Ints]) 
     moved = regions[0] != regions[1]
     square = np.zeros(len(left))
     for name in ("mean", "variance"):
-        x, y = _column(left, name), _column(right, name)
+        x, y = frame_numbers(left, name), frame_numbers(right, name)
         if name == "variance":
             x, y = np.sqrt(x), np.sqrt(y)
         spread = float(np.nanstd(x)) if np.isfinite(x).any() else 1.0
         square += np.nan_to_num(np.square((y - x) / (spread or 1.0)))
     out = pd.DataFrame({"id": left["id"]})
-    for name in ("region", "mean", "variance", "p_wrong"):
+    for name in _COMPARED:
         out[f"{name}_a"], out[f"{name}_b"] = left[name], right[name]
     out["distance"] = np.sqrt(square)
     out = out.loc[moved, list(MOVED_COLUMNS)]

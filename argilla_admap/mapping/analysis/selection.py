@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
-from argilla_admap.mapping.regions.association import cramers_v
 from argilla_admap.mapping.regions.coordinates import REGIONS
+from argilla_admap.mapping.regions.sources import cramers_v
 from argilla_admap.tables import RecordStream
 
 if TYPE_CHECKING:
@@ -26,16 +26,17 @@ __all__ = [
     "chosen_stream",
     "facility_location",
     "flag_masks",
+    "frame_numbers",
     "map_vectors",
     "quotas",
     "region_codes",
     "select_records",
 ]
 
-#: The diverse subset is chosen among the best so many times the wanted number.
+#: The diverse subset is chosen among the best this many times the wanted number.
 POOL = 4
-#: Candidates that are compared with each other at once: similarities of a block fit the processor's cache.
-BLOCK = 512
+#: Candidates that are compared with each other at once: their similarities fit the processor's cache.
+PART = 512
 NO_VALUE = "(none)"
 
 
@@ -62,16 +63,16 @@ class Rules:
     def __post_init__(self) -> None:
         for region in self.regions:
             if region not in REGIONS:
-                raise InputError(f"--region {region}: there is no such region; choose of {', '.join(REGIONS)}")
+                raise InputError(f"there is no region {region!r}", option="regions", hint=f"choose from {', '.join(REGIONS)}")
         if self.max_p_wrong is not None and not 0 <= self.max_p_wrong <= 1:
-            raise InputError(f"--max-p-wrong {self.max_p_wrong}: a probability is from 0 to 1")
+            raise InputError(f"{self.max_p_wrong} is no probability, which is from 0 to 1", option="max_p_wrong")
         if self.fraction is not None and not 0 < self.fraction <= 1:
-            raise InputError(f"--fraction {self.fraction}: give a share of the map's records above 0 and up to 1")
+            raise InputError(f"{self.fraction} is no share of the map's records above 0 and up to 1", option="fraction")
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Of so many records with a value, so many were kept."""
+    """How many of the records with a value were kept."""
 
     name: str
     records: int
@@ -86,9 +87,9 @@ class Selection:
         chosen: shape (n,).
         wanted: how many were asked for.
         dropped: records by the first reason that dropped them.
-        by_region, by_stratum, by_flag: how many of which were kept.
+        by_region, by_stratum, by_flag: what was kept of each.
         stratum: the column of `by_stratum`.
-        association: Cramer's V of being chosen and the stratum, 0..1: near 0, the choice keeps the mix.
+        association: Cramér's V of being chosen and the stratum, 0..1: near 0, the choice keeps the mix.
     """
 
     chosen: Bools
@@ -123,10 +124,9 @@ class Selection:
 def select_records(frame: pd.DataFrame, rules: Rules, vectors: Floats | None = None) -> Selection:
     """Chooses the records.
 
-    The rules hold in this order: region, P(wrong), flags, and then the number. Where more records pass than are wanted, those
-    of the highest mean are taken; with `vectors`, a diverse choice of the best. Equal records are taken in an order drawn from
-    their ids, so that the order of the file does not count. ``--region high_avg`` alone is the published selection, the upper
-    half of the two thirds of lower variance: a third of the data.
+    The rules apply in this order: region, P(wrong), flags, number. Where more records pass than are wanted, the highest means
+    are taken; with `vectors`, a diverse choice of them. Equal records are taken in an order drawn from their ids. Region
+    high_avg alone is the published selection, the upper half of the two thirds of lower variance: a third of the data.
 
     Args:
         frame: a map's, or one with its columns `id`, `region`, `p_wrong`, `mean`, `flags`.
@@ -148,18 +148,17 @@ def select_records(frame: pd.DataFrame, rules: Rules, vectors: Floats | None = N
         left = left & ~mask
 
     region = region_codes(frame)
-    doubt = _numbers(frame, "p_wrong")
+    p_wrong = frame_numbers(frame, "p_wrong")
     flags = flag_masks(frame)
     if rules.regions:
         drop("no region", region < 0)
         drop("another region", ~np.isin(region, [REGIONS.index(name) for name in rules.regions]))
     if rules.max_p_wrong is not None:
-        if n and not np.isfinite(doubt).any():
-            raise InputError(
-                "--max-p-wrong: this map has no P(wrong); leave the option out, or see what `admap map` said of it"
-            )
-        drop("P(wrong) unknown", ~np.isfinite(doubt))
-        drop("P(wrong) too high", np.nan_to_num(doubt, nan=0.0) > rules.max_p_wrong)
+        if n and not np.isfinite(p_wrong).any():
+            hint = "leave it out, or see what `admap map` says of it"
+            raise InputError("this map has no P(wrong)", option="max_p_wrong", hint=hint)
+        drop("P(wrong) unknown", ~np.isfinite(p_wrong))
+        drop("P(wrong) too high", np.nan_to_num(p_wrong, nan=0.0) > rules.max_p_wrong)
     for flag in rules.without_flags:
         drop(f"flag {flag}", flags.get(flag, np.zeros(n, bool)))
     stratum = rules.stratify or "source"
@@ -209,7 +208,7 @@ def quotas(sizes: Ints, total: int) -> Ints:
         sizes: shape (g,), records of each group.
         total: to share out, at most the sum of `sizes`.
     Returns:
-        shape (g,), never above `sizes`; of equal remainders the first groups get more.
+        shape (g,), never above `sizes`; among equal remainders the first groups get more.
     Source: Hamilton's method of apportionment; Balinski & Young, Fair Representation (1982).
     """
     whole = int(sizes.sum())
@@ -223,9 +222,9 @@ def quotas(sizes: Ints, total: int) -> Ints:
 
 
 def facility_location(similarity: Floats, count: int) -> Ints:
-    """Positions of `count` items, in the order of choice, that stand best for all: greedily, within 1 - 1/e of the best choice.
+    """Positions of `count` items, in the order of choice, that best represent all: greedily, within 1 - 1/e of the optimum.
 
-    The value of a choice is the sum over all items of the similarity to the chosen one that is nearest.
+    The value of a choice is the sum over all items of the similarity to the nearest chosen one.
 
     Args:
         similarity: shape (n, n), >= 0.
@@ -251,17 +250,17 @@ def facility_location(similarity: Floats, count: int) -> Ints:
 
 
 def _diverse(best: Ints, want: int, vectors: Floats, seed: int) -> Ints:
-    """A choice of `want` of the records `best` (best first) that stands for the best POOL times as many.
+    """A choice of `want` of the records `best` (best first) that represents the best POOL times as many.
 
-    Blocks of a seeded shuffle are chosen from one by one: the memory stays bounded, and the choice is nearly as good.
+    Parts of a seeded shuffle are chosen from one by one: memory stays bounded, and the choice is nearly as good.
     Source: Mirzasoleiman et al., NeurIPS 2013 (greedy in parts).
     """
     pool = np.random.default_rng(seed).permutation(best[: want * POOL])
     if want >= len(pool):
         return pool
-    blocks = [pool[start : start + BLOCK] for start in range(0, len(pool), BLOCK)]
-    wants = quotas(np.array([len(block) for block in blocks], np.int64), want)
-    return np.concatenate([block[_representatives(vectors[block], int(k))] for block, k in zip(blocks, wants, strict=True)])
+    parts = [pool[start : start + PART] for start in range(0, len(pool), PART)]
+    wants = quotas(np.array([len(part) for part in parts], np.int64), want)
+    return np.concatenate([part[_representatives(vectors[part], int(k))] for part, k in zip(parts, wants, strict=True)])
 
 
 def _representatives(vectors: Floats, count: int) -> Ints:
@@ -278,11 +277,11 @@ def _representatives(vectors: Floats, count: int) -> Ints:
 def map_vectors(frame: pd.DataFrame) -> Floats:
     """Vectors of the records' places on the map, shape (n, 3), whose cosine falls with their distance; NaN where none.
 
-    Both axes (the variance as a standard deviation) are scaled to -1..1 about their middle, and a third coordinate of 1/2 keeps
-    records in the middle apart from no direction at all.
+    Both axes (the variance as a standard deviation) are scaled to -1..1 about their middle; a third coordinate of 1/2 gives
+    records in the middle a direction.
     """
     columns = []
-    for values in (np.sqrt(_numbers(frame, "variance")), _numbers(frame, "mean")):
+    for values in (np.sqrt(frame_numbers(frame, "variance")), frame_numbers(frame, "mean")):
         low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 1.0)
         columns.append((2 * values - low - high) / ((high - low) or 1.0))
     return np.stack([*columns, np.full(len(frame), 0.5)], axis=1)
@@ -295,7 +294,8 @@ def region_codes(frame: pd.DataFrame) -> Ints:
     return np.asarray(pd.Categorical(frame["region"], categories=list(REGIONS)).codes, dtype=np.int64)
 
 
-def _numbers(frame: pd.DataFrame, column: str) -> Floats:
+def frame_numbers(frame: pd.DataFrame, column: str) -> Floats:
+    """A column of a map's frame, NaN where null; shape (n,)."""
     values: Floats = frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
     return values
 
@@ -306,7 +306,7 @@ def _best_first(frame: pd.DataFrame, seed: int) -> Ints:
 
     key = f"{seed % 10**16:016d}"  # of sixteen bytes, as the hash wants it
     drawn = pd.util.hash_array(frame["id"].to_numpy(dtype=object), hash_key=key)
-    return np.lexsort((drawn, -np.nan_to_num(_numbers(frame, "mean"), nan=-np.inf)))
+    return np.lexsort((drawn, -np.nan_to_num(frame_numbers(frame, "mean"), nan=-np.inf)))
 
 
 def _strata(frame: pd.DataFrame, column: str, *, required: bool) -> tuple[Ints, tuple[str, ...]]:
@@ -315,11 +315,12 @@ def _strata(frame: pd.DataFrame, column: str, *, required: bool) -> tuple[Ints, 
 
     if column not in frame.columns:
         if required:
-            raise InputError(f"--stratify {column}: the map has no such column; it has {', '.join(map(str, frame.columns))}")
+            hint = f"the columns are {', '.join(map(str, frame.columns))}"
+            raise InputError(f"the map has no column {column!r}", option="stratify", hint=hint)
         return np.zeros(len(frame), np.int64), (NO_VALUE,)
     values = frame[column]
     if len(values) and not np.isscalar(values.iloc[0]) and values.iloc[0] is not None:
-        raise InputError(f"--stratify {column}: its values are lists; name a column with one value a record")
+        raise InputError(f"the values of {column!r} are lists", option="stratify", hint="name a column with one value a record")
     codes, names = pd.factorize(values.astype(object).where(values.notna(), NO_VALUE).astype(str), sort=True)
     order = np.argsort(-np.bincount(codes, minlength=len(names)), kind="stable")
     rank = np.empty(len(order), np.int64)

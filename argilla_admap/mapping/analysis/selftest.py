@@ -1,4 +1,4 @@
-"""What this judge can find in these data: known errors are planted in a copy of the labels, and looked for. Costs no call."""
+"""What this judge can find in these data: known errors are planted in a copy of the labels and looked for, without a call."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.data.observations import Observations, observe
 from argilla_admap.mapping.data_map import as_scored
-from argilla_admap.mapping.wrong.diagnosis import Diagnosis, diagnose
+from argilla_admap.mapping.wrong.diagnosis import Diagnosis, diagnose, labels_and_strengths
 from argilla_admap.mapping.wrong.labels import prepare_labels
-from argilla_admap.mapping.wrong.other_records import strengths_elsewhere
 from argilla_admap.tables import RecordStream
 
 __all__ = ["KINDS", "SelfTest", "calibration_error", "rank_quality", "selftest"]
@@ -25,7 +25,7 @@ BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """What was found, averaged over the rounds.
+    """The result, averaged over the rounds.
 
     Attributes:
         answer: the JSON of `admap selftest`: `planted, auroc, average_precision, precision_at_k, recall_at_k, ece`, the counts
@@ -39,7 +39,7 @@ class SelfTest:
         first = self.answer["first_read"]
         return (
             f"Of the first {first['records']} records you read, about {first['wrong']:.0f} will be wrong "
-            f"({first['low']:.0f} to {first['high']:.0f}), if errors are as these: {self.answer['kind']}, "
+            f"({first['low']:.0f} to {first['high']:.0f}), if your errors are like these: {self.answer['kind']}, "
             f"{self.answer['rate']:.0%} of the records."
         )
 
@@ -47,8 +47,8 @@ class SelfTest:
 def selftest(scored: RecordStream, *, kind: str = "swap", rate: float = 0.1, rounds: int = 5, seed: int = 0) -> SelfTest:
     """Plants errors in a copy of the labels, diagnoses the copy, and counts what is found; several rounds, each with others.
 
-    The data have errors of their own, and nobody knows which: a record that the data's own diagnosis holds to be wrong with
-    probability p counts by 1 - p, so that finding it again is held against the judge only as far as the label may be right.
+    The data have unknown errors of their own: a record whose P(wrong) was p counts by 1 - p, so that finding it again is a
+    false alarm only as far as its label may be right.
 
     Args:
         kind: of `KINDS`: the best and the worst exchanged, the ratings dealt out at random, or the worst multiplied by ten.
@@ -57,17 +57,17 @@ def selftest(scored: RecordStream, *, kind: str = "swap", rate: float = 0.1, rou
         InputError: nothing to plant in (no scores, no ratings that differ), or an unknown kind, rate or count.
     """
     if kind not in KINDS:
-        raise InputError(f"--kind {kind}: choose one of {', '.join(KINDS)}")
+        raise InputError(f"there is no kind {kind!r}", option="kind", hint=f"choose from {', '.join(KINDS)}")
     if not 0 < rate <= 0.45:
-        raise InputError(f"--rate {rate}: must be above 0 and at most 0.45")
+        raise InputError(f"{rate} is not above 0 and at most 0.45", option="rate")
     if rounds < 1:
-        raise InputError(f"--rounds {rounds}: must be 1 or more")
+        raise InputError(f"{rounds} is not 1 or more", option="rounds")
     seen = observe(as_scored(scored))
     able = _able(seen)
     before = np.nan_to_num(_diagnosed(seen).p_wrong, nan=0.0)
     planted = round(rate * len(able))
     if not np.isfinite(seen.scores).any():
-        raise InputError("nothing is scored in these data: score them first (`admap score`), then test")
+        raise InputError("nothing is scored in these data", hint="score them first with `admap score`")
     if not np.isfinite(seen.ratings).any():
         raise InputError("the records carry no ratings: there are no labels to plant errors in")
     if planted < 1 or len(able) < 2:
@@ -75,7 +75,7 @@ def selftest(scored: RecordStream, *, kind: str = "swap", rate: float = 0.1, rou
     results = []
     for number in range(rounds):
         rng = np.random.default_rng([seed, number])
-        # Chosen by the records' ids, so that the rows may come in any order.
+        # Chosen by the records' ids, not by the order of the rows.
         ordered = able[np.argsort(seen.keys[able], kind="stable")]
         chosen = rng.choice(ordered, planted, replace=False)
         wrong = np.zeros(seen.n, bool)
@@ -88,18 +88,16 @@ def _able(seen: Observations) -> Ints:
     """Records to plant in: with ratings that differ, none of them impossible."""
     labels = prepare_labels(seen.offsets, seen.ratings, seen.scores)
     has = np.zeros(seen.n, bool)
-    has[np.repeat(np.arange(seen.n), seen.sizes)[labels.used]] = True
+    has[seen.owner[labels.used]] = True
     return np.flatnonzero(has & ~labels.constant & ~labels.spoilt)
 
 
 def _diagnosed(seen: Observations) -> Diagnosis:
-    labels = prepare_labels(seen.offsets, seen.ratings, seen.scores)
-    elsewhere = strengths_elsewhere(seen.offsets, seen.prompt_keys, seen.completion_keys, labels.rating, labels.used)
-    return diagnose(seen, labels, *elsewhere)
+    return diagnose(seen, *labels_and_strengths(seen))
 
 
 def _spoil(seen: Observations, chosen: Ints, kind: str, rng: np.random.Generator) -> Floats:
-    """The ratings with an error in each of the records chosen; a loop over the few that are planted."""
+    """The ratings with an error in each of the records chosen."""
     ratings: Floats = seen.ratings.copy()
     for row in chosen:
         items = np.arange(seen.offsets[row], seen.offsets[row + 1])
@@ -114,7 +112,7 @@ def _spoil(seen: Observations, chosen: Ints, kind: str, rng: np.random.Generator
                 dealt = rng.permutation(r)
             ratings[items] = dealt
         else:
-            # A worst of 0 stays 0 when multiplied: such a scale's bug puts it on top by as much.
+            # A worst of 0 would stay 0 when multiplied: the best one's tenfold stands for it.
             ratings[items[worst]] = r[worst] * 10 if r[worst] > 0 else r.max() * 10
     return ratings
 
@@ -131,7 +129,7 @@ def _round(seen: Observations, wrong: Bools, able: Ints, before: Floats) -> dict
         **rank_quality(p, bad, weight),
         "ece": calibration_error(p, bad, weight),
         "recall_at_100": float(bad[first].sum() / bad.sum()),
-        # A reader meets the data's own errors too; an error planted in a wrong label may have mended it.
+        # A reader meets the data's own errors too; an error planted in a wrong label may have corrected it.
         "first": float(np.where(bad, weight, before)[first].sum()),
         "read": read,
         "noise_rate": diagnosis.noise_rate,
@@ -181,32 +179,28 @@ def rank_quality(p: Floats, bad: Bools, weight: Floats | None = None) -> dict[st
 
     Args:
         p: shape (n,), the suspicious first.
-        bad: shape (n,), neither all nor none.
+        bad: shape (n,).
         weight: shape (n,), how much each counts; None counts each as one.
-    Source: AUROC as the Mann-Whitney statistic (Hanley & McNeil 1982); average precision as the sum of precisions at each
-        threshold times the recall gained there.
     """
     weight = np.ones(len(p)) if weight is None else weight
-    values, place = np.unique(-p, return_inverse=True)
-    hits = np.bincount(place, weight * bad, minlength=len(values))
-    misses = np.bincount(place, weight * ~bad, minlength=len(values))
-    found, passed = np.cumsum(hits), np.cumsum(misses)
-    total, others = float(found[-1]), float(passed[-1])
+    total, others = float(weight[bad].sum()), float(weight[~bad].sum())
     if total <= 0 or others <= 0:
         return {"auroc": 0.5, "average_precision": 0.0, "precision_at_k": 0.0}
-    auroc = float((misses * (found - hits / 2)).sum() / (total * others))
-    reached = found + passed
-    precision = float((found / np.maximum(reached, 1e-12) * hits).sum() / total)
-    # The group that holds the k-th gives its average share.
+    _, place = np.unique(-p, return_inverse=True)
+    hits, both = np.bincount(place, weight * bad), np.bincount(place, weight)
+    found, reached = np.cumsum(hits), np.cumsum(both)
+    # The group of equal values that holds the k-th counts by its average.
     group = int(np.searchsorted(reached, total))
-    size = hits[group] + misses[group]
-    inside = total - (reached[group] - size)
-    at_k = float((found[group] - hits[group] + inside * hits[group] / size) / total)
-    return {"auroc": auroc, "average_precision": precision, "precision_at_k": at_k}
+    inside = total - (reached[group] - both[group])
+    return {
+        "auroc": float(roc_auc_score(bad, p, sample_weight=weight)),
+        "average_precision": float(average_precision_score(bad, p, sample_weight=weight)),
+        "precision_at_k": float((found[group] - hits[group] + inside * hits[group] / both[group]) / total),
+    }
 
 
 def calibration_error(p: Floats, bad: Bools, weight: Floats | None = None) -> float:
-    """Expected calibration error: mean distance of what was said from what was so, over ten bins of equal width.
+    """Expected calibration error: mean distance of P(wrong) from the share that is wrong, over ten bins of equal width.
 
     Args:
         p, bad, weight: as for `rank_quality`.
@@ -214,5 +208,5 @@ def calibration_error(p: Floats, bad: Bools, weight: Floats | None = None) -> fl
     """
     weight = np.ones(len(p)) if weight is None else weight
     place = np.minimum((p * BINS).astype(np.int64), BINS - 1)
-    said, so = np.bincount(place, weight * p, minlength=BINS), np.bincount(place, weight * bad, minlength=BINS)
-    return float(np.abs(said - so).sum() / weight.sum())
+    predicted, actual = np.bincount(place, weight * p, minlength=BINS), np.bincount(place, weight * bad, minlength=BINS)
+    return float(np.abs(predicted - actual).sum() / weight.sum())

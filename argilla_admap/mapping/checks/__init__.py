@@ -1,1 +1,1 @@
-"""Label-free checks: errors that are seen without a judge."""
+"""Label-free checks, a module each: a new check is one new file here."""

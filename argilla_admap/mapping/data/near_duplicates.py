@@ -1,8 +1,7 @@
-"""Prompts and completions that are the same but for a few words, so that their records' labels can contradict each other.
+"""Near duplicates: prompts and completions that differ in a few words, so that their records' labels can contradict each other.
 
-Two questions are asked of the whole data: which records hold the same completions under prompts that are not quite the same,
-and which records of one prompt hold completions that are not quite the same. The few texts that come into question are read
-once more and compared word by word (`alike`).
+Candidates are records with the same completions under slightly different prompts, and records of one prompt with slightly
+different completions. They are few; their texts are read once more and compared word by word (`same_text`).
 """
 
 from __future__ import annotations
@@ -19,47 +18,46 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from argilla_admap.mapping.data.arrays import Bools, Ints, UInts
-from argilla_admap.mapping.data.same_text import Effort, Words, same_answer, same_question
+from argilla_admap.mapping.data.same_text import CompareBudget, Words, same_answer, same_question
 from argilla_admap.mapping.data.text_features import TEXTS_AT_ONCE, TextFacts, fingerprints
 from argilla_admap.tables import RecordStream
 
-__all__ = ["Prompts", "join_alike", "sketches", "word_keys"]
+__all__ = ["Prompts", "join_near_duplicates", "sketches", "word_keys"]
 
-#: A prompt's sketch: minima of so many hashes of its pairs of words in a band, and bands. Prompts that share nine pairs of
-#: words in ten share a band with probability .97, four in five .80, half .12, three in ten .01.
+#: MinHash: rows (hashes of pairs of words) a band, and bands. Prompts that share nine pairs of words in ten share a band with
+#: probability .97, four in five .80, half .12, three in ten .01.
 ROWS, BANDS = 5, 4
-#: Bytes at either end of a prompt that the sketch looks at.
+#: Bytes at either end of a prompt that the sketch covers.
 END = 512
-#: Of shorter completions, in bytes together, ("Yes", "No") many are the same by chance: the prompts' words must then be all the
-#: same too.
+#: Completions shorter than this together, in bytes ("Yes", "No"), are often equal by chance: the prompts must then agree in all
+#: words.
 LEAST_TEXT = 60
-#: Completions of as many bytes may differ in a few words; of shorter ones all words must be the same.
+#: Completions of this many bytes may differ in a few words; shorter ones must agree in all.
 LONG_TEXT = 200
-#: How far apart the counts (`DENSE_FEATURES`) of two such completions may be, and of two shorter ones, before they are read.
+#: How far apart the counts (`DENSE_FEATURES`) of two completions may be to be compared: long ones, and short ones.
 CLOSE = np.array([0.1, 0.12, 0.7, 0.7, 1.0, 0.03, 0.1, 0.7, 0.7])
 CLOSE_SHORT = np.array([0.4, 0.35, 1.0, 3.0, 1.0, 0.2, 0.4, 1.0, 1.0])
-#: Up to so many prompts (completions) of a group are each compared with each; of more each with so many by each feature.
+#: In groups of up to this size all pairs are compared; in larger ones each with this many neighbours by each feature.
 EACH, LIKEST = 12, 3
-#: Pairs of prompts that are compared word by word, at most.
+#: Pairs that are compared word by word, at most.
 MOST_PAIRS = 200_000
-#: Bytes that are read again, at most, of prompts and of completions each; and of each text.
+#: Bytes that are read again, at most: of prompts and of completions each, and of each text.
 MOST_BYTES, MOST_READ = 30_000_000, 20_000
 
-
 _DIGITS = range(48, 58)
-#: Signs that ask another question where they differ, as numbers do.
+#: Signs that change a question, as digits do.
 _COUNTED = frozenset((*_DIGITS, *b"+*/=<>^%"))
-#: Signs that are words of their own, and letters of scripts without blanks between words (Chinese, Japanese, Korean), by their
-#: first byte.
+#: Signs that are words of their own; and the first bytes of letters of scripts that put no blanks between words (Chinese,
+#: Japanese, Korean).
 _ALONE = frozenset((*range(0xE3, 0xEE), *b"+-*/=<>^%#$&@|~\\{}[]()"))
-#: Letters and digits, and the above; every byte of a letter beyond ASCII counts as one.
+#: Letters, digits and the above; each byte of a letter beyond ASCII counts as one.
 _LETTERS = _ALONE | frozenset((*_DIGITS, *range(65, 91), *range(97, 123), *range(128, 256)))
 _BLANK = 32
-#: Each byte in lower case, all that is in no word a blank; and its kind: 0 in no word, 1 letter, 2 counted; 4 more if alone.
+#: Each byte in lower case, those outside words as a blank; and its kind: 0 outside words, 1 letter, 2 counted; plus 4 if alone.
 _PLAIN = bytes(byte + 32 * (65 <= byte <= 90) if byte in _LETTERS else _BLANK for byte in range(256))
 _KIND = bytes((byte in _LETTERS) + (byte in _COUNTED) + 4 * (byte in _ALONE) for byte in range(256))
 _rng = np.random.default_rng(20240519)
-#: A number for each two neighbouring bytes; those of a word sum up to its own. What follows a blank is told by the word after.
+#: A number for each two neighbouring bytes; their sum over a word is its hash. A blank starts no pair.
 _NEIGHBOURS = _rng.integers(1, 2**63, (256, 256), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 _NEIGHBOURS[_BLANK] = 0
 _TABLE = _NEIGHBOURS.reshape(-1)
@@ -68,12 +66,12 @@ _HASHES = _rng.integers(1, 2**63, ROWS * BANDS + 1, dtype=np.uint64) * np.uint64
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Of n prompts.
+    """Keys of n prompts, each of shape (n,).
 
     Attributes:
-        keys: shape (n,), equal for equal prompts; 0 where one is empty.
-        words: shape (n,), as `word_keys` gives; 0 where there is none.
-        lengths: shape (n,), in bytes.
+        keys: equal for equal prompts; 0 where one is empty.
+        words: as `word_keys` gives; 0 where there is none.
+        lengths: in bytes.
     """
 
     keys: UInts
@@ -82,9 +80,9 @@ class Prompts:
 
 
 def word_keys(texts: Any) -> UInts:
-    """A number of each text, shape (n,), equal where all words and numbers are the same, in their order.
+    """A hash of each text, shape (n,), equal where all words and numbers are the same and in the same order.
 
-    Case, blanks and the marks of a sentence do not count.
+    Case, blanks and punctuation do not count.
 
     Args:
         texts: an Arrow array of strings, of n items.
@@ -93,10 +91,10 @@ def word_keys(texts: Any) -> UInts:
 
 
 def sketches(prompts: Any) -> UInts:
-    """Numbers of which two prompts share at least one, nearly surely, where they share most of their words in order.
+    """MinHash bands: two prompts that share most of their words in order almost surely share one.
 
-    The digits of both must be the same: another number asks another question. Case, blanks and the marks of a sentence do not
-    count. The last number is shared where all words are the same, in their order.
+    Their digits must be equal: another number asks another question. Case, blanks and punctuation do not count. The last column
+    is equal where all words are the same, in the same order.
 
     Args:
         prompts: an Arrow array of strings, of n items.
@@ -109,7 +107,7 @@ def sketches(prompts: Any) -> UInts:
 
 
 def _read(prompts: Any, bands: int) -> UInts:
-    """The bands, and last the number of all words; shape (n, bands + 1)."""
+    """The bands, and last the hash of all words; shape (n, bands + 1)."""
     whole = pc.fill_null(prompts, "").cast(pa.large_binary())
     long = np.flatnonzero(np.asarray(pc.binary_length(whole)) > 2 * END)
     found = np.empty((len(whole), bands + 1), np.uint64)
@@ -127,13 +125,13 @@ def _read(prompts: Any, bands: int) -> UInts:
         size = int(edges[-1] - edges[0])
         data = whole.buffers()[2][int(edges[0]) : int(edges[-1])].to_pybytes() if size else b""
         found[first:stop] = _sketch(data, edges - edges[0], bands)
-    # The middle of a long prompt was not seen: only the whole tells whether all of it is the same.
+    # The sketch skips the middle of a long prompt: only the whole text shows that all of it is the same.
     found[long, -1] = fingerprints(prompts.take(pa.array(long)))
     return found
 
 
 def _sketch(data: bytes, edges: Ints, bands: int) -> UInts:
-    """Sketches of the texts between the edges, which lie one after the other."""
+    """Sketches of consecutive texts; `edges` holds where each begins, and the end."""
     sketch = np.zeros((len(edges) - 1, bands + 1), np.uint64)
     plain = np.frombuffer(data.translate(_PLAIN), np.uint8)
     kind = np.frombuffer(data.translate(_KIND), np.uint8)
@@ -145,7 +143,7 @@ def _sketch(data: bytes, edges: Ints, bands: int) -> UInts:
     if not len(words):
         return sketch
     neighbours = plain.astype(np.uint16) << 8
-    # What follows a word is a blank, whether or not one is written before a sign.
+    # A word ends with a blank, whether or not one is written before a sign.
     neighbours[:-1] |= np.where(begins[1:], np.uint8(_BLANK), plain[1:])
     neighbours[edges[1:][edges[1:] > 0] - 1] = (plain[edges[1:][edges[1:] > 0] - 1].astype(np.uint16) << 8) | _BLANK
     owner = np.searchsorted(edges, words, "right") - 1
@@ -155,7 +153,7 @@ def _sketch(data: bytes, edges: Ints, bands: int) -> UInts:
     with np.errstate(over="ignore"):
         hashed = _mixed(np.add.reduceat(_TABLE[neighbours], words))
         follows = np.append(owner[1:] == owner[:-1], False)
-        # The number of all words tells numbers and signs by their place; the bands do not hold their place among the words.
+        # The hash of all words depends on where numbers and signs stand among the words; the bands do not.
         sketch[texts, bands] = np.add.reduceat(_mixed(hashed + rank * _HASHES[-1]), firsts)
         if not bands:
             return sketch
@@ -173,31 +171,29 @@ def _sketch(data: bytes, edges: Ints, bands: int) -> UInts:
 
 
 def _mixed(values: UInts) -> UInts:
-    """Each number as one of 64 random-looking bits: the first half of splitmix64's finaliser."""
+    """The first half of splitmix64's finaliser."""
     return np.asarray((values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9) ^ (values >> np.uint64(27)))
 
 
-def join_alike(
+def join_near_duplicates(
     stream: RecordStream, prompts: Prompts, offsets: Ints, completion_keys: UInts, texts: TextFacts
 ) -> tuple[UInts, UInts]:
-    """The keys of prompts and of completions, made equal where the texts are the same but for a few words.
+    """The keys of prompts and of completions, made equal for near duplicates.
 
-    Prompts of the same words are one. So are those of nearly the same words as far as their records hold the same completions;
-    and among the records of one prompt completions of nearly the same words are one, unless a record holds both.
+    Prompts of the same words get one key; so do those of nearly the same words where their records hold the same completions.
+    Completions of nearly the same words get one key among the records of a prompt, unless a record holds both.
 
     Args:
-        stream: gone through once more where there is something to compare.
-        prompts: of n records.
-        offsets: shape (n + 1,).
+        stream: read once more where there is something to compare.
         completion_keys: flat, equal for equal texts.
         texts: facts of each completion, flat.
     Returns:
-        prompt_keys and completion_keys; of those joined the least stands for all.
+        prompt_keys and completion_keys; near duplicates share the smallest of their keys.
     """
     prompt_keys = prompts.keys
     if not len(completion_keys):
         return prompt_keys, completion_keys
-    # A prompt of marks alone has no words to be the same.
+    # A prompt of punctuation alone has no words to compare.
     filled = np.flatnonzero((prompt_keys != 0) & (prompts.words != 0))
     order = filled[np.lexsort((prompt_keys[filled], prompts.words[filled]))]
     same = prompts.words[order[1:]] == prompts.words[order[:-1]]
@@ -208,29 +204,32 @@ def join_alike(
     items = np.unique(pairs)
     if not len(rows) and not len(items):
         return prompt_keys, completion_keys
-    asked, told = _read_again(stream, rows, items)
-    read, effort = cache(lambda place: Words.of(asked[place])), Effort()
-    places = _pairs(held, _orders(asked, read) if (np.bincount(held) > EACH).any() else [])[:MOST_PAIRS]
-    alike = [same_question(read(int(a)), read(int(b)), strictly=bool(little[a]), effort=effort) for a, b in places]
-    found = rows[places[np.array(alike, bool)]]
-    prompt_keys = _joined(prompt_keys, prompt_keys[found[:, 0]], prompt_keys[found[:, 1]])
-    heard = cache(lambda place: Words.of(told[place], fillers=True))
-    short = np.minimum(texts.length[pairs[:, 0]], texts.length[pairs[:, 1]]) < LONG_TEXT
-    places = np.searchsorted(items, pairs)
-    alike = [
-        same_answer(heard(int(a)), heard(int(b)), strictly=bool(x), effort=effort)
-        for (a, b), x in zip(places, short, strict=True)
+    prompt_texts, completion_texts = _read_again(stream, rows, items)
+    budget = CompareBudget()
+    prompt_words = cache(lambda place: Words.of(prompt_texts[place]))
+    features = _orders(prompt_texts, prompt_words) if (np.bincount(held) > EACH).any() else []
+    places = _pairs(held, features)[:MOST_PAIRS]
+    same_prompt = [
+        same_question(prompt_words(int(a)), prompt_words(int(b)), strictly=bool(little[a]), budget=budget) for a, b in places
     ]
-    return prompt_keys, _joined_completions(completion_keys, pairs[np.array(alike, bool)], prompt_keys, owner)
+    found = rows[places[np.array(same_prompt, bool)]]
+    prompt_keys = _joined(prompt_keys, prompt_keys[found[:, 0]], prompt_keys[found[:, 1]])
+    completion_words = cache(lambda place: Words.of(completion_texts[place], fillers=True))
+    short = np.minimum(texts.length[pairs[:, 0]], texts.length[pairs[:, 1]]) < LONG_TEXT
+    same_completion = [
+        same_answer(completion_words(int(a)), completion_words(int(b)), strictly=bool(x), budget=budget)
+        for (a, b), x in zip(np.searchsorted(items, pairs), short, strict=True)
+    ]
+    return prompt_keys, _joined_completions(completion_keys, pairs[np.array(same_completion, bool)], prompt_keys, owner)
 
 
 def _joined(keys: UInts, left: UInts, right: UInts) -> UInts:
-    """The keys, with those that are joined by pairs (left, right) replaced by the least of their component."""
+    """The keys, with those joined by pairs (left, right) replaced by the smallest of their component."""
     if not len(left):
         return keys
     names, place = np.unique(np.concatenate([left, right]), return_inverse=True)
     component = _components(place[: len(left)], place[len(left) :], len(names))
-    # The names are sorted: the first of a component is its least.
+    # The names are sorted: the first of a component is its smallest.
     least = names[np.unique(component, return_index=True)[1]][component]
     at = np.minimum(np.searchsorted(names, keys), len(names) - 1)
     return np.where(names[at] == keys, least[at], keys)
@@ -245,14 +244,14 @@ def _components(left: Ints, right: Ints, n: int) -> Ints:
 def _same_completions(
     prompt_keys: UInts, exact_keys: UInts, offsets: Ints, completion_keys: UInts, lengths: Ints, prompt_lengths: Ints
 ) -> tuple[Ints, Ints, Bools]:
-    """A row of each prompt among those whose records hold the same completions; the group of such that it is of; and whether
-    the completions are so short that they are the same by chance."""
+    """One row of each prompt that shares all completions with another prompt; its group; and whether the completions are so
+    short that they may be equal by chance."""
     with np.errstate(over="ignore"):
         # A sum: the order of the completions does not count.
         sums = np.concatenate([[np.uint64(0)], np.cumsum(_mixed(completion_keys))])
         held = sums[offsets[1:]] - sums[offsets[:-1]]
     rows = np.flatnonzero(prompt_keys != 0)
-    # Of a prompt's several wordings the text tells which one is read, not the order of the rows.
+    # Which wording of a prompt is read depends on the text, not on the order of the rows.
     rows = rows[np.lexsort((rows, exact_keys[rows], prompt_keys[rows], held[rows]))]
     rows = rows[_changes(held[rows], prompt_keys[rows])]
     _, group, count = np.unique(held[rows], return_inverse=True, return_counts=True)
@@ -265,7 +264,7 @@ def _same_completions(
 
 
 def _close_completions(prompt_keys: UInts, owner: Ints, completion_keys: UInts, texts: TextFacts) -> Ints:
-    """Pairs of flat positions, shape (p, 2): completions of one prompt, in different records, of nearly the same counts."""
+    """Pairs of flat positions, shape (p, 2): completions of one prompt, in different records, with similar counts."""
     _, group, repeats = np.unique(prompt_keys, return_inverse=True, return_counts=True)
     items = np.flatnonzero(((repeats[group] >= 2) & (prompt_keys != 0))[owner] & ~texts.empty)
     items = items[np.lexsort((items, completion_keys[items], group[owner[items]]))]
@@ -294,8 +293,7 @@ def _changes(first: Any, second: Any) -> Bools:
 def _pairs(
     group: Ints, features: list[tuple[Any, bool]], fits: Callable[[Ints, Ints], Bools] = lambda a, _: np.ones(len(a), bool)
 ) -> Ints:
-    """Pairs of places within the groups, shape (p, 2): all of a small group; of a large one those next to each other by a
-    feature.
+    """Pairs of places within the groups, shape (p, 2): all of a small group; in a large one the neighbours by each feature.
 
     Args:
         group: shape (m,), sorted.
@@ -306,8 +304,8 @@ def _pairs(
     found = [np.zeros((0, 2), np.int64)]
 
     def keep(a: Ints, b: Ints) -> None:
-        told = fits(a, b)
-        found.append(np.sort(np.stack([a[told], b[told]], axis=1), axis=1))
+        kept = fits(a, b)
+        found.append(np.sort(np.stack([a[kept], b[kept]], axis=1), axis=1))
 
     for step in range(1, min(EACH, len(group))):
         a = np.flatnonzero(small[: len(group) - step] & (group[: len(group) - step] == group[step:]))
@@ -324,8 +322,7 @@ def _pairs(
 
 
 def _orders(prompts: list[str], read: Callable[[int], Words]) -> list[tuple[Any, bool]]:
-    """Features by which prompts that are nearly alike stand next to each other, and whether only equal ones tell: what they
-    begin with, what they end with, and words in common."""
+    """Features by which near duplicates are neighbours, and whether only equal values count: beginning, end, shared words."""
     words = [read(place).content for place in range(len(prompts))]
     from_either_end = [np.array([" ".join(w[::step])[:END] for w in words], object) for step in (1, -1)]
     alphabetic = [np.unique(texts, return_inverse=True)[1] for texts in from_either_end]
@@ -351,7 +348,7 @@ def _read_again(stream: RecordStream, rows: Ints, items: Ints) -> tuple[list[str
 
 
 def _joined_completions(keys: UInts, pairs: Ints, prompt_keys: UInts, owner: Ints) -> UInts:
-    """The completions' keys with those of the pairs joined within their prompt, unless a record holds two that would be one."""
+    """The completions' keys, those of the pairs joined within their prompt; unless a record holds two that would be joined."""
     if not len(pairs):
         return keys
     prompts = np.unique(prompt_keys[owner[pairs[:, 0]]])

@@ -1,4 +1,4 @@
-"""Whether two texts say the same but for a slip or a polite word: read word by word, of the few pairs in question."""
+"""Whether two texts are the same but for a typo or a polite word: compared word by word, for the few pairs in question."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-__all__ = ["Effort", "Words", "same_answer", "same_question"]
+__all__ = ["CompareBudget", "Words", "same_answer", "same_question"]
 
-#: A number; a word; a sign that asks another question where it differs; a letter of a script without blanks between words.
+#: A number; a word; a sign that changes a question; a letter of a script without blanks between words.
 _UNSPACED = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-#: A star is a sign between what can be multiplied; else it is a list's or makes words bold.
+#: A star is a sign between factors; elsewhere it marks a list or bold words.
 _TIMES = r"(?<=[\w)\]])\*(?=[\w(\[])|(?<=[\w)\]] )\*(?= [\w(\[])"
 _TOKEN = re.compile(rf"\d+(?:[.,]\d+)*|[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+(?:['’][^\W\d_]+)*|[+/=<>^%]|{_TIMES}")
 
@@ -26,22 +26,22 @@ _FILLERS = _set(
     """a an the please pls kindly tell me us say so well ok okay hi hello hey dear thanks thank you your my our i we can could
     would will do does is are be was were am of just also then and that this it its here there given following now help"""
 )
-#: Words that turn a question round, or ask another one: none of them may be only in one.
-_TELLING = _set(
+#: Words that change a question: none of them may be in one text only.
+_DECISIVE = _set(
     """not no never none nor without except unless isn't aren't don't doesn't didn't can't cannot won't wouldn't shouldn't only
     who what when where why how which whose more less most least best worst first last before after above below over under up
     down left right true false same different opposite all any some both either neither with from to into out in on off he she
     his her him man woman male female"""
 )
-#: Shorter words have too many neighbours of one letter's difference that are words too.
+#: Shorter words differ from too many other words by one letter.
 _LEAST_LETTERS = 5
-#: A content word may be only in one of two prompts that share so many; one in ten of more.
+#: Prompts that share this many content words may differ in one; in longer ones, in one of ten.
 _SHARED = 4
 _FEW = 0.1
-#: From so many content words on, one in so many may be another (not a name); of an answer, that may be right or wrong by one
-#: word, from `_SHARED` times as many.
+#: From this many content words on, one in so many may be replaced (not a name); in an answer, which one word can make wrong,
+#: from `_SHARED` times as many.
 _LONG = 40
-#: Places of equal words that one pair may have.
+#: Places with equal words that one pair may have.
 _MOST_PLACES = 2_000_000
 
 
@@ -76,14 +76,14 @@ class Words:
         return cls(tuple(content), frozenset(names), tuple(counted))
 
 
-class Effort:
-    """How many places of equal words may still be put side by side, in all: texts of few different words have very many."""
+class CompareBudget:
+    """How many places with equal words may still be compared, over all pairs: texts of few different words have very many."""
 
     def __init__(self, places: int = 100_000_000) -> None:
         self.left = places
 
-    def allows(self, first: Sequence[str], second: Sequence[str]) -> bool:
-        """Whether two texts may be; takes their places away."""
+    def take(self, first: Sequence[str], second: Sequence[str]) -> bool:
+        """Whether two texts may be compared; takes their places off the budget."""
         count = Counter(second)
         places = sum(count[word] for word in first)
         if places > min(_MOST_PLACES, self.left):
@@ -92,29 +92,29 @@ class Effort:
         return True
 
 
-def same_question(a: Words, b: Words, *, strictly: bool = False, effort: Effort | None = None) -> bool:
-    """Whether two prompts ask the same, as far as their words tell: to be asked of prompts that have the same completions.
+def same_question(a: Words, b: Words, *, strictly: bool = False, budget: CompareBudget | None = None) -> bool:
+    """Whether two prompts with the same completions ask the same, as far as their words tell.
 
-    Polite words and articles do not count, nor does a slip of the pen inside a word. Another number, sign, name or a word that
-    turns the question round does: "the capital of France" is not "the capital of Italy".
+    Polite words, articles and typos inside a word do not count. Another number, sign or name does, and so does a word that
+    changes the question: "the capital of France" is not "the capital of Italy".
 
     Args:
-        strictly: no other difference is let be. Else a word may be missing in one of them, of many also be another.
-        effort: what may be spent on all pairs; where it is used up, only equal words are the same.
+        strictly: allow no other difference. Else a word may be missing in one of them, and in long prompts be replaced.
+        budget: for all pairs; where it is used up, only equal words count as the same.
     """
-    return _alike(a, b, strictly, _LONG, effort or Effort())
+    return _same(a, b, strictly, _LONG, budget or CompareBudget())
 
 
-def same_answer(a: Words, b: Words, *, strictly: bool, effort: Effort | None = None) -> bool:
-    """Whether two completions of one prompt are the same text but for slips and, if not `strictly`, a few words."""
-    return _alike(a, b, strictly, _SHARED * _LONG, effort or Effort())
+def same_answer(a: Words, b: Words, *, strictly: bool, budget: CompareBudget | None = None) -> bool:
+    """Whether two completions of one prompt are the same but for typos and, if not `strictly`, a few words."""
+    return _same(a, b, strictly, _SHARED * _LONG, budget or CompareBudget())
 
 
-def _alike(a: Words, b: Words, strictly: bool, long: int, effort: Effort) -> bool:
+def _same(a: Words, b: Words, strictly: bool, long: int, budget: CompareBudget) -> bool:
     if a.counted != b.counted:
         return False
     if a.content == b.content:
-        # Texts of marks and fillers alone have nothing to be the same.
+        # Texts of punctuation and fillers alone have nothing to compare.
         return bool(a.content or a.counted)
     first, second = a.content, b.content
     least = min(len(first), len(second))
@@ -124,38 +124,38 @@ def _alike(a: Words, b: Words, strictly: bool, long: int, effort: Effort) -> boo
     start = next((i for i, (x, y) in enumerate(zip(first, second, strict=False)) if x != y), least)
     end = next((i for i in range(least - start) if first[-1 - i] != second[-1 - i]), least - start)
     first, second = first[start : len(first) - end], second[start : len(second) - end]
-    # Too much between the first and the last difference differs: no need to put the words side by side.
-    if (Counter(first) - Counter(second)).total() > 2 * most or not effort.allows(first, second):
+    # Too much differs between the first and the last difference to be worth aligning the words.
+    if (Counter(first) - Counter(second)).total() > 2 * most or not budget.take(first, second):
         return False
-    lost: list[str] = []
-    won: list[str] = []
+    removed: list[str] = []
+    added: list[str] = []
     replaced = 0
     for kind, i, j, k, m in SequenceMatcher(None, first, second, autojunk=False).get_opcodes():
         left, right = first[i:j], second[k:m]
-        if kind == "equal" or (len(left) == len(right) and all(_slip(x, y) for x, y in zip(left, right, strict=True))):
+        if kind == "equal" or (len(left) == len(right) and all(_typo(x, y) for x, y in zip(left, right, strict=True))):
             continue
-        # Two words run together, or one torn apart.
+        # Two words run together, or one split.
         if "".join(left) == "".join(right):
             continue
-        lost += left
-        won += right
+        removed += left
+        added += right
         replaced += min(len(left), len(right))
-    if not lost and not won:
+    if not removed and not added:
         return True
-    changed = {*lost, *won}
-    if strictly or changed & _TELLING or changed & (a.names | b.names):
+    changed = {*removed, *added}
+    if strictly or changed & _DECISIVE or changed & (a.names | b.names):
         return False
-    if Counter(lost) == Counter(won):
-        # Words in another order: of a few, who does what to whom.
-        return least >= 2 * _SHARED and len(lost) <= most
+    if Counter(removed) == Counter(added):
+        # Another order of few words can change who does what to whom.
+        return least >= 2 * _SHARED and len(removed) <= most
     if replaced and (least < long or replaced > least // long):
         return False
-    return least >= _SHARED and max(len(lost), len(won)) <= most
+    return least >= _SHARED and max(len(removed), len(added)) <= most
 
 
-def _slip(a: str, b: str) -> bool:
-    """Whether one word is the other with a slip inside: a letter wrong, left out, doubled or exchanged with its neighbour; or
-    its plural."""
+def _typo(a: str, b: str) -> bool:
+    """Whether one word is the other with a typo inside (a letter wrong, missing, doubled, or swapped with the next), or its
+    plural."""
     if a == b:
         return True
     if len(a) > len(b):

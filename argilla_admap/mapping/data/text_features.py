@@ -1,4 +1,4 @@
-"""A few numbers of each text: what it says of a label, and of itself, without any model call. Bytes in, arrays out."""
+"""Facts about each text without any model call: counts, script, language, whether it is empty or cut off."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 
 __all__ = [
     "DENSE_FEATURES",
+    "LANGUAGES",
     "SCRIPTS",
     "PromptFacts",
     "TextFacts",
@@ -22,6 +23,7 @@ __all__ = [
     "fingerprints",
     "hashed_words",
     "join_facts",
+    "languages_of",
     "prompt_facts",
 ]
 
@@ -29,22 +31,39 @@ __all__ = [
 DENSE_FEATURES = ("length", "words", "lines", "word length", "capitals", "digits", "punctuation", "lists", "code")
 #: Codes of `TextFacts.script`; -1 where there are too few letters to tell.
 SCRIPTS = ("Latin", "Cyrillic", "Greek", "Hebrew", "Arabic", "Indic", "Chinese", "Japanese", "Korean")
-#: Of letters of both, Japanese has at least the second share of kana, Chinese (with its marks) at most the first.
+#: What `languages_of` tells apart: a name for each script, and the last for texts without letters of them.
+LANGUAGES = (
+    "Latin script",
+    "Cyrillic script",
+    "Greek",
+    "Hebrew",
+    "Arabic script",
+    "Indic or Thai script",
+    "Chinese",
+    "Japanese",
+    "Korean",
+    "other",
+)
+#: One ideogram counts as this many letters of an alphabet.
+IDEOGRAM = 3.0
+#: Characters of a text in which its language is looked for.
+LANGUAGE_CHARACTERS = 300
+#: Share of kana in letters that Chinese and Japanese have: at most the first in Chinese, at least the second in Japanese.
 KANA = (0.15, 0.25)
 #: Shorter texts show no language and no truncation.
 MIN_BYTES = 200
 #: A prompt shows its language by fewer words, since nothing is held against it.
 PROMPT_BYTES, PROMPT_WORDS = 40, 3
-#: From this share of punctuation on a text is code, data or a bare list of names, which are of no language.
+#: From this share of punctuation on a text is code, data or a bare list of names, which have no language.
 CODE_LIKE = 0.08
 #: Blanks of other scripts are looked for in texts up to this length.
 SHORT_BLANK = 64
-#: Hashed words of this much of a text.
+#: Words of this much of a text are hashed.
 HASHED_CHARACTERS = 2000
 HASHED_FEATURES = 2**13
-#: Texts whose bytes are counted at a time: what they need stays in the processor's cache.
+#: Texts whose bytes are counted at a time, so that the counts stay in the processor's cache.
 TEXTS_AT_ONCE = 256
-#: Bytes of a long text in which English shows its " the ".
+#: Bytes of a long text within which English has a " the ".
 GLANCE = 600
 
 Bytes = npt.NDArray[np.uint8]
@@ -76,7 +95,8 @@ class TextFacts:
     truncated: Bools
 
 
-#: Which bytes a count is of. The first byte of a letter in UTF-8 tells its script nearly always.
+_CHINESE, _JAPANESE = SCRIPTS.index("Chinese"), SCRIPTS.index("Japanese")
+#: The bytes of each count. The first byte of a letter in UTF-8 nearly always tells its script.
 _CLASSES: dict[str, list[tuple[int, int]]] = {
     "space": [(9, 13), (32, 32)],
     "line": [(10, 10)],
@@ -93,7 +113,7 @@ _CLASSES: dict[str, list[tuple[int, int]]] = {
     "Japanese": [(0xE3, 0xE3)],
     "Korean": [(0xEA, 0xED)],
 }
-#: The bytes fall into runs of which each is inside or outside of every class.
+#: The bytes in runs, each of which is wholly inside or outside of every class.
 _RUNS = np.array(sorted({0, *(edge for ranges in _CLASSES.values() for a, b in ranges for edge in (a, b + 1))}))
 _MEMBERS = np.array([[any(a <= run <= b for a, b in ranges) for ranges in _CLASSES.values()] for run in _RUNS], np.float64)
 _BACKTICK = 96
@@ -108,7 +128,7 @@ _ENGLISH_WORDS = r"(?i)\b(?:the|and|of|to|is|that|in|you|for|with)\b"
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """What bytes the texts are made of.
+    """How many bytes of each class the texts hold.
 
     Attributes:
         texts: as large strings, without nulls.
@@ -138,15 +158,18 @@ class _Counts:
             empty[odd] = np.asarray(pc.match_substring_regex(self.texts.take(pa.array(odd)), r"^[\s\pZ\p{Cf}]*$"))
         return empty
 
-    def script(self) -> Ints:
-        """Codes into `SCRIPTS`, shape (n,): of three in five letters or more; -1 where there is none, or too few letters."""
+    def letters(self, kana_of_japanese: float) -> Floats:
+        """Letters of each of `SCRIPTS`, shape (n, 9). Japanese uses Chinese letters too: its share of kana tells it."""
         letters = np.stack([self.by_class[name] for name in SCRIPTS], axis=1)
-        total = letters.sum(axis=1)
-        # Japanese is written with Chinese letters too: kana tell it.
-        chinese, japanese = SCRIPTS.index("Chinese"), SCRIPTS.index("Japanese")
-        both, kana = letters[:, chinese] + letters[:, japanese], letters[:, japanese].copy()
-        letters[:, chinese] = np.where(kana <= KANA[0] * both, both, 0.0)
-        letters[:, japanese] = np.where(kana >= KANA[1] * both, both, 0.0)
+        both, kana = letters[:, _CHINESE] + letters[:, _JAPANESE], letters[:, _JAPANESE].copy()
+        letters[:, _CHINESE] = np.where(kana <= min(KANA[0], kana_of_japanese) * both, both, 0.0)
+        letters[:, _JAPANESE] = np.where(kana >= kana_of_japanese * both, both, 0.0)
+        return letters
+
+    def script(self) -> Ints:
+        """Codes into `SCRIPTS`, shape (n,), of three in five letters or more; -1 where there is none, or too few letters."""
+        letters = self.letters(KANA[1])
+        total = np.sum([self.by_class[name] for name in SCRIPTS], axis=0)
         top = letters.argmax(axis=1)
         return np.where((total >= 20) & (letters[np.arange(len(top)), top] >= 0.6 * total), top, -1)
 
@@ -173,10 +196,10 @@ class PromptFacts:
     """What prompts say of the language that their answers should be in; each of shape (n,).
 
     Attributes:
-        script: as `TextFacts.script`; -1 too where a prompt in another script begins with Latin words: its text may be what is
-            asked about.
+        script: as `TextFacts.script`; also -1 where a prompt in another script begins with Latin words, since the text in the
+            other script may be what is asked about.
         foreign: in another Latin-written language than English; False where that was not asked.
-        translation: of a translation or of a language by name: any language may be the right one.
+        translation: mentions a translation or a language: any language may be the right one.
         empty: nothing but white space.
     """
 
@@ -212,12 +235,25 @@ def prompt_facts(prompts: Any, in_doubt: Bools) -> PromptFacts:
     other = np.flatnonzero(script > 0)
     if len(other):
         script[other[np.asarray(pc.match_substring_regex(counts.texts.take(pa.array(other)), _LATIN_FIRST))]] = -1
-    begins = pc.utf8_slice_codeunits(counts.texts, 0, 1000)
+    beginning = pc.utf8_slice_codeunits(counts.texts, 0, 1000)
     foreign = np.zeros(len(script), bool)
     some = np.flatnonzero(in_doubt & (script == 0))
     if len(some):
         foreign[some] = _foreign(counts.texts.take(pa.array(some)), counts.length[some], PROMPT_BYTES, PROMPT_WORDS)[0]
-    return PromptFacts(script, foreign, np.asarray(pc.match_substring_regex(begins, _TRANSLATION)), counts.empty())
+    return PromptFacts(script, foreign, np.asarray(pc.match_substring_regex(beginning, _TRANSLATION)), counts.empty())
+
+
+def languages_of(texts: Any) -> Ints:
+    """The language or script that most of a text's first letters are of: codes into `LANGUAGES`, shape (n,).
+
+    Args:
+        texts: an Arrow array of strings, of n items.
+    """
+    counts = _count(pc.utf8_slice_codeunits(pc.fill_null(texts, ""), 0, LANGUAGE_CHARACTERS))
+    letters = counts.letters(KANA[0])
+    letters[:, _CHINESE:] *= IDEOGRAM
+    unknown = (letters.sum(axis=1) == 0) & ~np.asarray(pc.string_is_ascii(counts.texts))
+    return np.where(unknown, len(LANGUAGES) - 1, letters.argmax(axis=1))
 
 
 def facts_of(texts: Any) -> TextFacts:
@@ -271,9 +307,9 @@ def _list_items(data: Bytes, starts: Ints) -> Floats:
     return np.bincount(np.searchsorted(starts, after, "right") - 1, minlength=len(starts) - 1).astype(np.float64)
 
 
-#: How a text ends that was cut off, as far as its last line tells: on two words, or a comma, after an earlier sentence of the
-#: line or an earlier item of the list had its end (a number's full stop, or that of a heading in bold, ends none); or on a word
-#: after which another must come. Scripts without blanks between words have no second word.
+#: The last line of a text that was cut off: it ends on two words or a comma after a finished sentence or list item (the full
+#: stop of a number or of a bold heading finishes none), or on a word that another must follow. Scripts without blanks between
+#: words have no second word.
 _WORDS = r"[^\n]*[\p{Ll}\p{Lo}\pM]+,? [\p{Ll}\p{Lo}\pM]+,?$"
 _UNENDED = (
     rf"[\pL\pM]{{2}}[)\"'”’]?[.!?؟।] {_WORDS}|[.!?] *\n\s*(?:\d+[.)]|[-*•]) {_WORDS}|"
@@ -295,8 +331,8 @@ def _cut_short(texts: Any, data: Bytes, starts: Ints) -> Bools:
 
 
 def _foreign(texts: Any, length: Ints, least: int, words: int) -> tuple[Bools, Bools]:
-    """Texts of `least` bytes or more with `words` or more of another Latin-written language's commonest and hardly any of
-    English's; and those with " the " in their beginning. Only the few without are read."""
+    """Texts of `least` bytes or more with at least `words` of the commonest words of another Latin-written language and hardly
+    any of English; and texts with " the " in their beginning. Only the few without are read."""
     # Bytes, not characters: a letter cut in two is no " the ".
     heads = pc.binary_slice(texts.cast(pa.large_binary()), 0, GLANCE)
     english = np.asarray(pc.match_substring(heads, " the "))
@@ -312,16 +348,16 @@ def _foreign(texts: Any, length: Ints, least: int, words: int) -> tuple[Bools, B
 
 
 def fingerprints(texts: Any) -> npt.NDArray[np.uint64]:
-    """A 64-bit number of each text, blind to case and to white space at the ends; the same on every run."""
+    """A 64-bit hash of each text without regard to case and outer white space; the same on every run."""
     plain = pc.utf8_trim_whitespace(pc.ascii_lower(pc.fill_null(texts, "")))
     values = np.asarray(plain.to_numpy(zero_copy_only=False), dtype=object)
     return np.asarray(pd.util.hash_array(values, categorize=False), dtype=np.uint64)
 
 
 def hashed_words(texts: Any) -> Any:
-    """Counts of hashed words and pairs of words, each row of length one: a sparse matrix of shape (n, 8192)."""
+    """Hashed words and pairs of words, each row normalised: a sparse matrix of shape (n, 8192)."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     cut = pc.utf8_slice_codeunits(pc.fill_null(texts, ""), 0, HASHED_CHARACTERS).to_pylist()
-    # Its transform of no text at all raises.
+    # Transforming no text at all raises.
     return HashingVectorizer(n_features=HASHED_FEATURES, ngram_range=(1, 2), dtype=np.float32).transform([*cut, ""])[: len(cut)]

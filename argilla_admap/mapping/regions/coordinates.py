@@ -1,9 +1,12 @@
-"""Where a record stands on the map: mean, variance, the two thresholds, the three regions, and how sure a region is."""
+"""Where a record stands on the map: mean, variance, the two thresholds, the three regions, and how sure a region is.
+
+The thresholds are those of the whole data set, of each stratum, or of an earlier map.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,24 +21,30 @@ __all__ = [
     "LOW_AVG",
     "NO_REGION",
     "REGIONS",
+    "REGION_TITLES",
     "Coordinates",
-    "Cuts",
-    "Split",
+    "Cut",
+    "GivenThresholds",
+    "RecordThresholds",
+    "RegionSplit",
     "Thresholds",
     "assign_regions",
     "compute_coordinates",
     "cut_above",
     "fit_thresholds",
     "region_confidence",
+    "split_regions",
     "with_noise",
 ]
 
+#: What people read for each region.
+REGION_TITLES = {"high_var": "high variance", "high_avg": "high average", "low_avg": "low average"}
 #: Region codes index this tuple; `NO_REGION` is the code of a record with fewer than two scores.
-REGIONS = ("high_var", "high_avg", "low_avg")
+REGIONS = tuple(REGION_TITLES)
 HIGH_VAR, HIGH_AVG, LOW_AVG, NO_REGION = 0, 1, 2, -1
 
-#: The judge's standard deviation where nothing tells it, as a share of the scale's range: GPT-4's own over three true
-#: repeats on a scale of 1 to 5 (.44 of 4).
+#: The judge's standard deviation where no repeated samples show it, as a share of the scale's range: GPT-4's over three repeats
+#: on a scale of 1 to 5 (.44 of 4).
 ASSUMED_NOISE = 0.11
 
 
@@ -59,22 +68,20 @@ class Coordinates:
 
 
 def with_noise(place: Coordinates) -> Coordinates:
-    """The same places by the population variance of the scores, judge's noise and all: the authors' axis."""
+    """The same places by the population variance of the scores, the judge's noise included: the paper's axis."""
     return replace(place, variance=place.total)
 
 
 def compute_coordinates(offsets: Ints, scores: Floats, error_variances: Floats) -> Coordinates:
     """Mean and between-completion variance of each record.
 
-    A score is the mean of some samples, so that it carries an error of variance e_i. The population variance of K such scores
-    is on average that of the true ones plus (K - 1) / K times the mean of e_i (one part in K is lost to the shared mean);
-    that is taken off.
+    A score is the mean of some samples and has an error of variance e_i. The population variance of K such scores is on average
+    that of the true ones plus (K - 1) / K times the mean of e_i, which is taken off.
 
     Args:
         offsets: shape (n + 1,).
         scores: flat, judge scale; NaN where unscored.
-        error_variances: flat, squared score points: variance of a score's error, i.e. the judge's variance of one sample
-            over the number of samples; NaN where unknown.
+        error_variances: flat, squared score points, as `Observations.error_variances` gives; NaN where unknown.
     Source: Lee et al., arXiv 2505.23114 (mean, population variance); the correction is the method of moments for a one-way
         random effects model (Searle, Casella & McCulloch, Variance Components, 1992, ch. 3).
     """
@@ -86,14 +93,14 @@ def compute_coordinates(offsets: Ints, scores: Floats, error_variances: Floats) 
         counts[group.rows] = group.k
         if group.k < 2:
             continue
-        # Sorted first: the sum of floats depends on their order, and a record's place must not depend on its completions'.
+        # Sorted: a sum of floats depends on their order, and a record's place must not depend on that of its completions.
         values = np.sort(scores[group.items], axis=1)
         centre = values.mean(axis=1)
         mean[group.rows] = centre
         total[group.rows] = np.square(values - centre[:, None]).mean(axis=1)
         errors = np.sort(np.nan_to_num(error_variances[group.items], nan=0.0), axis=1)
         noise[group.rows] = errors.mean(axis=1) * (group.k - 1) / group.k
-    # The last bits of a variance are the arithmetic's, not the judge's: equal records must compare equal.
+    # The last bits are rounding errors, and equal records must compare equal.
     mean, total, noise = np.round(mean, 10), np.round(total, 10), np.round(noise, 10)
     return Coordinates(counts, mean, total, noise, np.maximum(np.round(total - noise, 10), 0.0))
 
@@ -130,12 +137,12 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """A cut of values that separates no ties.
+class Cut:
+    """A threshold that separates no equal values.
 
     Attributes:
         threshold: values of this or more are above.
-        tied: how many values equal the one that a cut by position would have gone through; 0 when it falls between two.
+        tied: how many values equal the one that a cut by position would have split; 0 when it falls between two.
         tie: that value; NaN when `tied` is 0.
     """
 
@@ -144,8 +151,8 @@ class Split:
     tie: float
 
 
-def cut_above(values: Floats, above: int) -> Split:
-    """The threshold that puts as nearly `above` of the values above it as ties allow.
+def cut_above(values: Floats, above: int) -> Cut:
+    """The threshold with as nearly `above` of the values above it as ties allow.
 
     It lies half way between two neighbouring values, so that rounding cannot carry a record across.
 
@@ -158,19 +165,19 @@ def cut_above(values: Floats, above: int) -> Split:
     above = min(max(above, 0), n)
     margin = max(1.0, abs(float(ordered[-1]))) * 1e-6
     if above == 0:
-        return Split(float(ordered[-1]) + margin, 0, np.nan)
+        return Cut(float(ordered[-1]) + margin, 0, np.nan)
     if above == n:
-        return Split(float(ordered[0]), 0, np.nan)
+        return Cut(float(ordered[0]), 0, np.nan)
     value = float(ordered[n - above])
     first, end = int(np.searchsorted(ordered, value, "left")), int(np.searchsorted(ordered, value, "right"))
     if first == n - above:
-        return Split((float(ordered[first - 1]) + value) / 2, 0, np.nan)
-    # The tie goes, whole, to the side that leaves the count nearest to what was asked (up, when it makes no difference).
+        return Cut((float(ordered[first - 1]) + value) / 2, 0, np.nan)
+    # Equal values go together to the side that leaves the count nearest to what was asked (up, when it makes no difference).
     if (n - first) - above <= above - (n - end):
         threshold = float(ordered[first - 1] + value) / 2 if first > 0 else value
     else:
         threshold = float(ordered[end] + value) / 2 if end < n else value + margin
-    return Split(threshold, end - first, value)
+    return Cut(threshold, end - first, value)
 
 
 def fit_thresholds(variance: Floats, mean: Floats) -> tuple[Thresholds, Bools]:
@@ -194,14 +201,14 @@ def fit_thresholds(variance: Floats, mean: Floats) -> tuple[Thresholds, Bools]:
 
 
 @dataclass(frozen=True, slots=True)
-class Cuts:
-    """The thresholds that hold for each record: of one pair of values for all, or of one for each stratum; shape (n,) each."""
+class RecordThresholds:
+    """The thresholds of each record, shape (n,) each: the same for all, or those of its stratum."""
 
     variance: Floats
     mean: Floats
 
 
-def assign_regions(place: Coordinates, cuts: Cuts) -> Ints:
+def assign_regions(place: Coordinates, cuts: RecordThresholds) -> Ints:
     """Each record's region code, `NO_REGION` where it has no coordinates; shape (n,)."""
     region = np.where(place.mean >= cuts.mean, HIGH_AVG, LOW_AVG)
     region[place.variance >= cuts.variance] = HIGH_VAR
@@ -209,8 +216,8 @@ def assign_regions(place: Coordinates, cuts: Cuts) -> Ints:
     return region
 
 
-def region_confidence(place: Coordinates, region: Ints, error_variance: Floats, cuts: Cuts) -> Floats:
-    """How probably the record would be in the same region if the judge's noise were gone; shape (n,), 0..1.
+def region_confidence(place: Coordinates, region: Ints, error_variance: Floats, cuts: RecordThresholds) -> Floats:
+    """Probability that the record would be in the same region without the judge's noise; shape (n,), 0..1.
 
     With an error of variance e in each of the K scores, K times the population variance over e is noncentral chi-squared with
     K - 1 degrees of freedom around the between-completion variance, and the mean is normal with variance e / K, independent
@@ -231,3 +238,67 @@ def region_confidence(place: Coordinates, region: Ints, error_variance: Floats, 
     chances = np.stack([1 - below, below * upper, below * (1 - upper)])
     confidence[known] = chances[region[known], np.arange(known.sum())]
     return np.asarray(np.clip(confidence, 0.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class GivenThresholds:
+    """Thresholds to use: for all records, and for those of the strata named."""
+
+    everywhere: Thresholds
+    strata: Mapping[str, Thresholds] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionSplit:
+    """Where the cuts lie and what falls where.
+
+    Attributes:
+        region: shape (n,), region codes.
+        cuts: the thresholds that hold for each record.
+        tied: shape (n,), records whose value equals the one that a cut by position would have gone through.
+        thresholds: of the whole data set; None when nothing is on the map.
+        strata: thresholds by stratum, as JSON; empty without strata.
+    """
+
+    region: Ints
+    cuts: RecordThresholds
+    tied: Bools
+    thresholds: Thresholds | None
+    strata: dict[str, dict[str, float]]
+
+
+def split_regions(
+    place: Coordinates, sources: Ints, names: tuple[str, ...], stratify: str | None, given: GivenThresholds | None
+) -> RegionSplit:
+    """Finds the cuts and assigns the regions.
+
+    Args:
+        sources: shape (n,), codes into `names`; -1 where unknown (such records are a stratum of their own, named "").
+        stratify: None splits all records at once.
+        given: thresholds that take the place of fitted ones; strata that they do not name take those for all.
+    """
+    n = len(place.mean)
+    mapped = np.isfinite(place.variance)
+    tied = np.zeros(n, bool)
+    cuts = RecordThresholds(np.full(n, np.inf), np.full(n, np.inf))
+    if not mapped.any() and given is None:
+        return RegionSplit(assign_regions(place, cuts), cuts, tied, None, {})
+    if given is not None:
+        overall = given.everywhere
+    else:
+        overall, everywhere = fit_thresholds(place.variance[mapped], place.mean[mapped])
+        if stratify is None:
+            tied[mapped] = everywhere
+    cuts.variance[:], cuts.mean[:] = overall.variance, overall.mean
+    strata: dict[str, dict[str, float]] = {}
+    if stratify is not None or (given is not None and given.strata):
+        for code in np.unique(sources[mapped]):
+            name = names[code] if code >= 0 else ""
+            inside = mapped & (sources == code)
+            if given is None:
+                own, tied[inside] = fit_thresholds(place.variance[inside], place.mean[inside])
+            else:
+                own = given.strata.get(name, overall)
+            strata[name] = own.as_json()
+            cuts.variance[sources == code], cuts.mean[sources == code] = own.variance, own.mean
+    return RegionSplit(assign_regions(place, cuts), cuts, tied, overall, strata)

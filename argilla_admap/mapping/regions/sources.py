@@ -1,4 +1,4 @@
-"""What the map owes to where its records come from: regions that are sources by another name, and sources of bad labels."""
+"""Sources of the records: which of them have worse labels, and whether regions are sources by another name."""
 
 from __future__ import annotations
 
@@ -7,19 +7,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi2_contingency
+from scipy.stats.contingency import crosstab
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.regions.coordinates import REGIONS
 
-__all__ = ["SourceNoise", "noise_by_source", "sorted_by_source", "sources_by_region", "worse_sources"]
+__all__ = [
+    "HIGH_ASSOCIATION",
+    "SourceNoise",
+    "cramers_v",
+    "noise_by_source",
+    "source_warning",
+    "sources_by_region",
+    "worse_sources",
+]
 
-#: Sources of fewer records tell no rate of their own; of the others so many are told, the largest.
+#: Cramér's V of region and source from which a selection by region is largely a selection by source.
+HIGH_ASSOCIATION = 0.3
+#: A source needs this many records for a rate of its own; the largest so many sources get one.
 FEWEST, MOST = 30, 20
-#: A source's rate leans on that of the whole data set as if so many more of its records were known.
+#: The whole data set's rate counts as this many records of each source.
 PRIOR_RECORDS = 20.0
-#: Rates at which a posterior is looked at, and the bins of log-odds into which the records go first.
+#: Rates of the posterior's grid, and bins of log-odds (from -REACH to REACH) in which the records are counted.
 GRID, BINS, REACH = 400, 800, 20.0
-#: Far worse than the rest: so many times its rate, and so much more of it, beyond both 90% intervals.
+#: Far worse than the rest: this many times its rate, and this much above it, beyond both 90% intervals.
 TIMES, MORE = 2.0, 0.03
 _NAME = 60
 
@@ -57,17 +69,17 @@ class SourceNoise:
 def noise_by_source(
     p_wrong: Floats, varied: Bools, sources: Ints, names: Sequence[str], rate: float | None
 ) -> tuple[SourceNoise, ...]:
-    """The share of wrong labels in each of the larger sources, the largest source first; none where there is one source only.
+    """The share of wrong labels in each of the larger sources, the largest source first; none where there is only one source.
 
-    P(wrong) was told with one rate of noise for all, which makes bad sources look better than they are and good ones worse. Its
-    odds over those of that rate are the evidence of the record alone; under a rate of the source's own, q, a record has the
-    likelihood 1 - q + q * evidence, and q its posterior, with a beta prior of mean `rate` that counts as `PRIOR_RECORDS`.
+    P(wrong) was computed with one noise rate for all, which makes bad sources look better than they are and good ones worse.
+    Its odds over those of that rate are the record's own evidence; with a rate q of the source's own, a record has the
+    likelihood 1 - q + q * evidence, and q a posterior with a beta prior of mean `rate` that counts as `PRIOR_RECORDS`.
 
     Args:
         p_wrong: shape (n,), 0..1; NaN where unknown.
         varied: shape (n,), records whose labels differ.
         sources: shape (n,), codes into `names`; -1 where unknown.
-        rate: the rate of noise with which `p_wrong` was told; None where there was none.
+        rate: the noise rate with which `p_wrong` was computed; None where there was none.
     Source: the class prior re-estimated from posteriors, Saerens, Latinne & Decaestecker, Neural Computation 14 (2002) 21-41.
     """
     known = np.isfinite(p_wrong) & varied & (sources >= 0)
@@ -76,13 +88,13 @@ def noise_by_source(
     counts = np.bincount(sources[known], minlength=len(names))
     if np.count_nonzero(counts) < 2:
         return ()
-    told = np.argsort(-counts, kind="stable")[:MOST]
+    largest = np.argsort(-counts, kind="stable")[:MOST]
     # Log-odds in bins, so that a million records cost no more than a thousand.
     odds = _log_odds(p_wrong[known]) - _log_odds(np.array([rate]))[0]
     place = np.clip(np.round((odds + REACH) / (2 * REACH) * (BINS - 1)), 0, BINS - 1).astype(np.int64)
     evidence = np.exp(np.linspace(-REACH, REACH, BINS))
     found = []
-    for code in told[counts[told] >= FEWEST]:
+    for code in largest[counts[largest] >= FEWEST]:
         inside = sources[known] == code
         held = np.bincount(place[inside], minlength=BINS).astype(np.float64)
         mean, low, high = _posterior(held, evidence, rate)
@@ -109,8 +121,8 @@ def _posterior(held: Floats, evidence: Floats, rate: float) -> tuple[float, floa
 
 
 def worse_sources(noise: Sequence[SourceNoise], column: str) -> list[str]:
-    """A sentence for each source whose labels are far worse than those of all others told, the worst first."""
-    said = []
+    """A sentence for each source whose labels are far worse than those of all others, the worst first."""
+    sentences = []
     for part in sorted(noise, key=lambda p: (-p.noise_rate, p.name)):
         others = [other for other in noise if other is not part]
         records = sum(other.records for other in others)
@@ -119,22 +131,42 @@ def worse_sources(noise: Sequence[SourceNoise], column: str) -> list[str]:
         rest = sum(other.noise_rate * other.records for other in others) / records
         beyond = sum(other.high * other.records for other in others) / records
         if part.noise_rate >= TIMES * rest and part.noise_rate >= rest + MORE and part.low > beyond:
-            # A data set's own words: nothing in them may speak to the terminal.
+            # A data set's own words may hold escapes that a terminal obeys.
             name = part.name[:_NAME] if part.name.isprintable() else ascii(part.name[:_NAME])
-            said.append(
+            sentences.append(
                 f"labels of {column} {name} are far worse than the rest: about {part.noise_rate:.0%} of {part.records:,} are "
                 f"wrong ({part.low:.0%} to {part.high:.0%}), elsewhere about {rest:.1%}; read these first, and see who or what "
                 "made them"
             )
-    return said
+    return sentences
 
 
-def sorted_by_source(column: str, association: float) -> str:
+def source_warning(column: str, association: float) -> str:
     """What to know where regions go with a source."""
     return (
         f"region goes with {column} (Cramér's V {association:.2f}): choosing by region is in part choosing by {column}; "
-        f"split within it with --stratify {column}"
+        f"split within it with `stratify` {column}"
     )
+
+
+def cramers_v(first: Ints, second: Ints) -> float | None:
+    """Association of two codings of the same records, 0 (none) to 1 (one tells the other); None where one does not vary.
+
+    Bias-corrected, since with many rare sources the plain one is high by chance.
+
+    Args:
+        first, second: shape (n,), codes.
+    Source: Cramér 1946, § 21.9; correction: Bergsma, "A bias-correction for Cramér's V and Tschuprow's T" (2013).
+    """
+    n = len(first)
+    table = crosstab(first, second).count if n else np.zeros((0, 0))
+    rows, columns = table.shape
+    if rows < 2 or columns < 2:
+        return None
+    phi = float(chi2_contingency(table, correction=False).statistic) / n
+    phi = max(phi - (rows - 1) * (columns - 1) / (n - 1), 0.0)
+    smaller = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1)) - 1
+    return float(min(np.sqrt(phi / smaller), 1.0)) if smaller > 0 else None
 
 
 def sources_by_region(region: Ints, sources: Ints, names: Sequence[str]) -> dict[str, dict[str, int]]:

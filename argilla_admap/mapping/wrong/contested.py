@@ -1,4 +1,7 @@
-"""How far a record is a matter of taste: the judge, the judges or the people are split. Not the same as a wrong label."""
+"""How far opinions on a record agree: its label with its scores, and the judge, the judges or people among themselves.
+
+A contested record is a matter of taste, which is not the same as a wrong label.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from scipy.special import ndtr
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
 from argilla_admap.mapping.data.observations import Observations
 
-__all__ = ["contested", "vote_shares"]
+__all__ = ["agreement", "contested", "uncentred_cosine", "vote_shares"]
 
 
 def contested(seen: Observations, error_variance: Floats) -> Floats:
-    """How evenly opinions on a record are split; shape (n,), 0 (of one mind) to 1 (even); NaN where nobody spoke.
+    """How evenly opinions on a record are split; shape (n,), 0 (all agree) to 1 (even); NaN where there is no opinion.
 
-    Asked of two completions: the best and the worst by the label, by the judge where there is no label. The highest of
+    It is about two completions: the best and the worst by the label, or by the judge where there is no label. The highest of
 
     - the judge: twice the probability that its own noise hides the other order, 2 * Phi(-|difference| / deviation);
     - several judges: 1 - |share for the one - share for the other|, a tie being half for each;
@@ -32,9 +35,9 @@ def contested(seen: Observations, error_variance: Floats) -> Floats:
     measures.append(2 * ndtr(-np.abs(difference) / np.sqrt(2 * np.maximum(error_variance[rows], 1e-12))))
     if seen.other_scores:
         signs = np.stack([np.sign(s[a] - s[b]) for s in (seen.scores, *seen.other_scores.values())])
-        heard = np.isfinite(signs).sum(axis=0)
-        split = 1 - np.abs(np.nansum(signs, axis=0)) / np.maximum(heard, 1)
-        measures.append(np.where(heard >= 2, split, np.nan))
+        judges = np.isfinite(signs).sum(axis=0)
+        split = 1 - np.abs(np.nansum(signs, axis=0)) / np.maximum(judges, 1)
+        measures.append(np.where(judges >= 2, split, np.nan))
     voted = vote_shares(seen.offsets, seen.ratings)
     if voted.any():
         measures.append(np.where(voted[rows], 1 - np.abs(seen.ratings[a] - seen.ratings[b]), np.nan))
@@ -59,20 +62,69 @@ def vote_shares(offsets: Ints, ratings: Floats) -> Bools:
 
 
 def _rivals(seen: Observations) -> tuple[Ints, Ints]:
-    """Flat positions of each record's best and worst, by the label where it tells, else by the judge; -1 for none."""
+    """Flat positions of each record's best and worst, by the label where ratings differ, else by the judge; -1 for none."""
     first, second = np.full(seen.n, -1), np.full(seen.n, -1)
     with np.errstate(invalid="ignore"):
         for values, keep in ((seen.scores, np.isfinite(seen.scores)), (seen.ratings, np.isfinite(seen.ratings))):
             for group in groups_by_size(seen.offsets, keep):
                 if group.k < 2:
                     continue
-                block = values[group.items]
+                value, score = values[group.items], seen.scores[group.items]
                 # Among equals the scores decide, so that the order of the completions does not; those without come last.
-                score = seen.scores[group.items]
-                best = np.lexsort((np.nan_to_num(score, nan=-np.inf), block), axis=1)[:, -1]
-                worst = np.lexsort((np.nan_to_num(score, nan=np.inf), block), axis=1)[:, 0]
-                line = np.arange(len(block))
-                differs = (np.ptp(block, axis=1) > 0) | (first[group.rows] < 0)
+                best = np.lexsort((np.nan_to_num(score, nan=-np.inf), value), axis=1)[:, -1]
+                worst = np.lexsort((np.nan_to_num(score, nan=np.inf), value), axis=1)[:, 0]
+                line = np.arange(len(value))
+                differs = (np.ptp(value, axis=1) > 0) | (first[group.rows] < 0)
                 first[group.rows[differs]] = group.items[line, best][differs]
                 second[group.rows[differs]] = group.items[line, worst][differs]
     return first, second
+
+
+def agreement(offsets: Ints, ratings: Floats, scores: Floats) -> Floats:
+    """Agreement of each record's ratings with its scores; shape (n,), -1..1, NaN where it is not defined.
+
+    Three or more completions: Pearson's correlation over those that have both. With two, every correlation is +1 or -1 however
+    small the difference; so it is tanh of the product of the two margins, each over its root mean square in the data. Scores
+    all equal: 0. Ratings all equal: NaN, since they order nothing.
+
+    Args:
+        ratings, scores: flat; NaN where absent.
+    """
+    result = np.full(len(offsets) - 1, np.nan)
+    for group in groups_by_size(offsets, np.isfinite(ratings) & np.isfinite(scores)):
+        if group.k < 2:
+            continue
+        r, s = ratings[group.items], scores[group.items]
+        varied = np.ptp(r, axis=1) > 0
+        if not varied.any():
+            continue
+        if group.k == 2:
+            margins = [np.diff(x, axis=1)[:, 0] for x in (r, s)]
+            usual = [float(np.sqrt(np.square(m[varied]).mean())) or 1.0 for m in margins]
+            value = np.tanh(margins[0] / usual[0] * margins[1] / usual[1])
+        else:
+            order = np.lexsort((s, r), axis=1)
+            r, s = np.take_along_axis(r, order, 1), np.take_along_axis(s, order, 1)
+            r, s = r - r.mean(axis=1, keepdims=True), s - s.mean(axis=1, keepdims=True)
+            length = np.sqrt(np.square(r).sum(axis=1) * np.square(s).sum(axis=1))
+            value = np.einsum("ij,ij->i", r, s) / np.where(length > 0, length, 1.0)
+        result[group.rows[varied]] = np.clip(value[varied], -1.0, 1.0)
+    return result
+
+
+def uncentred_cosine(offsets: Ints, ratings: Floats, scores: Floats) -> Floats:
+    """The paper's S_corr: cosine of the rating vector and the score vector; shape (n,), NaN where it is not defined.
+
+    Kept for comparison with the paper; it finds wrong labels much less well than P(wrong).
+
+    Source: Lee et al., arXiv 2505.23114.
+    """
+    result = np.full(len(offsets) - 1, np.nan)
+    for group in groups_by_size(offsets, np.isfinite(ratings) & np.isfinite(scores)):
+        if group.k < 2:
+            continue
+        r, s = ratings[group.items], scores[group.items]
+        length = np.sqrt(np.square(r).sum(axis=1) * np.square(s).sum(axis=1))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            result[group.rows] = np.clip(np.einsum("ij,ij->i", r, s) / length, -1.0, 1.0)
+    return result

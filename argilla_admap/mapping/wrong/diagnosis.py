@@ -1,9 +1,9 @@
 """P(wrong): how probably a record's ratings are not what they were meant to be, and why. Fitted without a person's help.
 
-The way of it: the ratings are made comparable (`labels`), all evidence predicts them without the record's own (`predictor`),
-and the likelihood of their order under four stories, one of them "right", gives the probability (`likelihood`, `mixture`).
-Where the other records of a prompt speak, those count less whose own labels all other evidence finds doubtful.
-Where the evidence does not explain the labels, there is no probability, and the refusal says so.
+The ratings are made comparable (`labels`), all evidence predicts them without the record's own (`features`), and the likelihood
+of their order under four components, one of them "correct", gives the probability (`likelihood`, `mixture`). Of the other
+records of a prompt, those whose own labels are doubtful by all other evidence count less. Where the evidence does not explain
+the labels, there is no probability, and the refusal says why.
 """
 
 from __future__ import annotations
@@ -16,29 +16,38 @@ import numpy as np
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
 from argilla_admap.mapping.data.observations import Observations
-from argilla_admap.mapping.wrong.feature_groups import OTHER_RECORDS, evidence_blocks, other_records
-from argilla_admap.mapping.wrong.labels import Labels
+from argilla_admap.mapping.wrong.features import (
+    FOLDS,
+    OTHER_RECORDS,
+    FeatureGroup,
+    LabelledItems,
+    Prediction,
+    feature_groups,
+    folds_of,
+    from_other_records,
+    predict,
+)
+from argilla_admap.mapping.wrong.labels import Labels, prepare_labels
 from argilla_admap.mapping.wrong.likelihood import MAX_EXACT, half_log_odds
-from argilla_admap.mapping.wrong.mixture import Group, Mixture, fit_mixture, posterior
-from argilla_admap.mapping.wrong.other_records import strengths_elsewhere
-from argilla_admap.mapping.wrong.predictor import FOLDS, Block, Items, Prediction, folds_of, predict
+from argilla_admap.mapping.wrong.mixture import Mixture, RatedGroup, fit_mixture, posterior
+from argilla_admap.mapping.wrong.other_records import leave_one_out_strengths
 
-__all__ = ["MIN_GAIN", "Diagnosis", "diagnose", "items_of"]
+__all__ = ["MIN_GAIN", "Diagnosis", "diagnose", "labelled_items", "labels_and_strengths"]
 
 #: Nats a record by which the evidence must explain the labels' order better than chance; else there is no P(wrong).
 MIN_GAIN = 0.02
-#: Share of the labels' differences that the evidence must explain out of fold; of n records at least 3 / n, which chance
+#: Share of the labels' differences that the evidence must explain out of fold; with n records at least 3 / n, which chance
 #: rarely reaches.
 MIN_EXPLAINED = 0.005
-#: The judge's scores explain less of the labels than this share: P(wrong) then rests on the rest, and that is said.
+#: Below this share of the labels explained by the judge's scores, a warning says what P(wrong) rests on.
 WEAK_JUDGE = 0.02
-#: All the evidence together explains less than this share: P(wrong) is there, and coarse.
+#: Below this share explained by all evidence together, a warning says that P(wrong) is coarse.
 POOR = 0.15
-#: Width of the noise rate's interval from which on it is said that the evidence's own errors and wrong labels look alike.
+#: From this width of the noise rate's interval on, a warning says that wrong labels and errors of the evidence look alike.
 VAGUE = 0.15
-#: Records that the fits look at; those of more than eight completions count more, since each takes longer.
+#: Records that the fits use; with more than eight completions fewer, since each takes longer.
 FIT_RECORDS = 20_000
-#: P(wrong), at the least, of a record with a rating that no rating on its scale can be.
+#: The lowest P(wrong) of a record with an impossible rating.
 IMPOSSIBLE = 0.99
 
 
@@ -47,13 +56,13 @@ class Diagnosis:
     """What is known of the labels.
 
     Attributes:
-        p_wrong: shape (n,), 0..1; NaN where there is no saying.
+        p_wrong: shape (n,), 0..1; NaN where unknown.
         mixture: the fitted constants; None when there is no P(wrong) at all.
         refusal: why there is none, in words; None when there is.
-        warnings: what to know before P(wrong) is believed, in words.
+        warnings: what to know before relying on P(wrong), in words.
         facts: about the fit, for the map's metadata.
-        above, below: shape (n,): the completion that the evidence would have above, and the one it would have below, where the
-            label says otherwise the most (or says so the least strongly); -1 where there is none.
+        above, below: shape (n,), the pair in dispute: where the evidence contradicts the label most (or supports it least), the
+            completion that the evidence has above and the one below; -1 where there is none.
         contributions: by kind of evidence, shape (n,), log-odds for exchanging the two; positive against the label.
     """
 
@@ -69,77 +78,84 @@ class Diagnosis:
 
     @property
     def noise_rate(self) -> float | None:
-        """Share of the labelled records whose label is wrong, 0..1; None where there is no saying."""
+        """Share of the labelled records whose label is wrong, 0..1; None where unknown."""
         return None if self.mixture is None else self._with_spoilt(self.mixture.noise_rate)
 
     @property
     def noise_interval(self) -> tuple[float, float] | None:
-        """Between which shares the noise rate lies, by its posterior, with probability .9; None where there is no saying."""
+        """The noise rate's 90% interval by its posterior; None where unknown."""
         if self.mixture is None:
             return None
         low, high = self.mixture.noise_interval
         return self._with_spoilt(low), self._with_spoilt(high)
 
     def _with_spoilt(self, rate: float) -> float:
-        """The rate among all records, where some have impossible ratings and the mixture told that of the others."""
+        """The rate among all records: the mixture's covers those without impossible ratings."""
         known = np.isfinite(self.p_wrong)
         spoilt = float(self.labels.spoilt[known].mean()) if known.any() else 0.0
         return spoilt + (1 - spoilt) * rate
 
 
+def labels_and_strengths(seen: Observations) -> tuple[Labels, Floats, Bools]:
+    """The labels, and what the other records of a prompt say of each completion, as `leave_one_out_strengths` gives."""
+    labels = prepare_labels(seen.offsets, seen.ratings, seen.scores)
+    keys = seen.prompt_keys, seen.completion_keys
+    return labels, *leave_one_out_strengths(seen.offsets, *keys, labels.rating, labels.used)
+
+
 def diagnose(seen: Observations, labels: Labels, strength: Floats, known: Bools) -> Diagnosis:
-    """P(wrong) of each record, from its ratings and all that speaks for or against them.
+    """P(wrong) of each record, from its ratings and all evidence for or against them.
 
     Args:
-        strength, known: flat, as `strengths_elsewhere` gives.
+        labels, strength, known: as `labels_and_strengths` gives.
     """
     nothing = np.full(seen.n, np.nan)
     if not np.isfinite(seen.ratings).any():
         return Diagnosis(nothing, labels, refusal="the records carry no ratings: there is no label to doubt")
     if not labels.used.any():
         return Diagnosis(nothing, labels, refusal="no record has two completions with a rating: nothing is ordered")
-    owner = np.repeat(np.arange(seen.n), seen.sizes)
-    items = items_of(seen, labels, owner)
+    items = labelled_items(seen, labels)
     if not len(items.sample):
         return Diagnosis(nothing, labels, refusal="every record's ratings are equal: they order nothing")
     if len(items.sample) < FOLDS:
         few = "one record has" if len(items.sample) == 1 else f"{len(items.sample)} records have"
         return Diagnosis(nothing, labels, refusal=f"only {few} ratings that differ: too few to learn from")
-    blocks = evidence_blocks(seen, labels, items, strength, known)
-    if not blocks:
+    groups = feature_groups(seen, labels, items, strength, known)
+    if not groups:
         return Diagnosis(nothing, labels, refusal="nothing speaks for or against the labels: score the completions first")
-    prediction = predict(blocks, items)
-    judged = any(b.base for b in blocks)
+    prediction = predict(groups, items)
+    judged = any(group.base for group in groups)
     if OTHER_RECORDS in prediction.penalties:
-        blocks = _less_of_the_wrong(seen, labels, items, blocks, judged)
-        prediction = predict(blocks, items)
-    return _judged(seen, labels, items, prediction, judged)
+        groups = _trusting_correct_records(seen, labels, items, groups, judged)
+        prediction = predict(groups, items)
+    return _diagnosed(seen, labels, items, prediction, judged)
 
 
-def _less_of_the_wrong(seen: Observations, labels: Labels, items: Items, blocks: list[Block], judged: bool) -> list[Block]:
-    """The evidence with what the other records say told anew: each counts by how probably its own label is right.
+def _trusting_correct_records(
+    seen: Observations, labels: Labels, items: LabelledItems, groups: list[FeatureGroup], judged: bool
+) -> list[FeatureGroup]:
+    """The groups with the other records weighted by how probably their own labels are correct.
 
-    That probability rests on all other evidence alone. Were it to rest on the other records as well, a wrong label would make
-    those that contradict it look wrong.
+    That probability rests on all other evidence alone: with the other records in it, a wrong label would make those that
+    contradict it look wrong.
 
     Source: weighted least squares, each observation weighted by the posterior that it is no outlier (Aitkin & Wilson, "Mixture
         models, outliers, and the EM algorithm", 1980).
     """
-    apart = [block for block in blocks if block.name != OTHER_RECORDS]
-    # Where the rest of the evidence cannot tell, all count alike.
-    trust = 1.0 - np.nan_to_num(_judged(seen, labels, items, predict(apart, items), judged).p_wrong)
+    rest = [group for group in groups if group.name != OTHER_RECORDS]
+    # Where the rest of the evidence says nothing, all count the same.
+    trust = 1.0 - np.nan_to_num(_diagnosed(seen, labels, items, predict(rest, items), judged).p_wrong)
     keys = seen.prompt_keys, seen.completion_keys
-    anew = other_records(*strengths_elsewhere(seen.offsets, *keys, labels.rating, labels.used, trust), items)
-    return [anew if block.name == OTHER_RECORDS else block for block in blocks]
+    weighted = from_other_records(*leave_one_out_strengths(seen.offsets, *keys, labels.rating, labels.used, trust), items)
+    return [weighted if group.name == OTHER_RECORDS else group for group in groups]
 
 
-def _judged(seen: Observations, labels: Labels, items: Items, prediction: Prediction, judged: bool) -> Diagnosis:
+def _diagnosed(seen: Observations, labels: Labels, items: LabelledItems, prediction: Prediction, judged: bool) -> Diagnosis:
     """The mixture on top of a prediction."""
     nothing = np.full(seen.n, np.nan)
     total = prediction.total()
     sampled = np.isin(items.owner, items.sample) & items.keep
-    squares = np.sort(np.square(total[sampled]))
-    unit = float(np.sqrt(squares.mean()))
+    unit = float(np.sqrt(np.sort(np.square(total[sampled])).mean()))
     facts = {
         "explained": round(prediction.explained, 4),
         "explained_by_judge": round(prediction.explained_by_base, 4) if judged else None,
@@ -171,7 +187,7 @@ def _judged(seen: Observations, labels: Labels, items: Items, prediction: Predic
     facts |= {
         "gain": round(mixture.gain, 4),
         "scale": round(mixture.scale, 4),
-        "stories": {name: round(rate, 4) for name, rate in mixture.story_rates().items()},
+        "components": {name: round(rate, 4) for name, rate in mixture.component_rates().items()},
         "fitted_on": len(items.sample),
     }
     if mixture.gain < MIN_GAIN:
@@ -190,11 +206,11 @@ def _judged(seen: Observations, labels: Labels, items: Items, prediction: Predic
     return Diagnosis(p, labels, mixture, None, warnings, facts, above, below, contributions)
 
 
-def _stretch(total: Floats, labels: Labels, items: Items) -> Floats:
-    """What turns predictions into log-odds, up to one factor for all; flat.
+def _stretch(total: Floats, labels: Labels, items: LabelledItems) -> Floats:
+    """Factors that turn predictions into log-odds, up to one constant; flat.
 
-    Of two completions whose label only says which is better, the regression predicts the expected label, and near certainty its
-    log-odds grow faster than it does. Other predictions are taken as they are.
+    With two completions and a label that only says which is better, the regression predicts the expected label, and near
+    certainty its log-odds grow faster. Other predictions stay as they are.
     """
     stretch = np.ones(len(total))
     if labels.two_valued:
@@ -205,11 +221,11 @@ def _stretch(total: Floats, labels: Labels, items: Items) -> Floats:
     return stretch
 
 
-def items_of(seen: Observations, labels: Labels, owner: Ints) -> Items:
-    """The completions that count, the folds, and the records that the fits look at."""
-    keys = seen.keys
+def labelled_items(seen: Observations, labels: Labels) -> LabelledItems:
+    """The completions that count, the folds, and the records that the fits use."""
+    keys, owner = seen.keys, seen.owner
     _, group, repeats = np.unique(seen.prompt_keys, return_inverse=True, return_counts=True)
-    # Records of one prompt share a fold, unless the "prompt" is one instruction for all.
+    # Records of one prompt share a fold, unless the "prompt" is one instruction for all records.
     together = (seen.prompt_keys != 0) & (repeats[group] <= max(8, 0.05 * seen.n))
     varied = np.zeros(seen.n, bool)
     varied[owner[labels.used]] = True
@@ -218,7 +234,7 @@ def items_of(seen: Observations, labels: Labels, owner: Ints) -> Items:
     limit = FIT_RECORDS if size <= 8 else max(1000, FIT_RECORDS >> (min(size, MAX_EXACT) - 8))
     # A sample and an order that depend on the records' ids alone: the rows may come in any order.
     order = np.lexsort((seen.prompt_keys[rows], keys[rows]))
-    return Items(
+    return LabelledItems(
         owner=owner,
         n=seen.n,
         keep=labels.used,
@@ -228,7 +244,7 @@ def items_of(seen: Observations, labels: Labels, owner: Ints) -> Items:
     )
 
 
-def _groups(offsets: Ints, labels: Labels, scores: Floats) -> list[Group]:
+def _groups(offsets: Ints, labels: Labels, scores: Floats) -> list[RatedGroup]:
     """The records whose ratings differ, by K."""
     found = []
     for group in groups_by_size(offsets, labels.used):
@@ -236,7 +252,7 @@ def _groups(offsets: Ints, labels: Labels, scores: Floats) -> list[Group]:
         if varied.any():
             items = group.items[varied]
             found.append(
-                Group(
+                RatedGroup(
                     group.rows[varied],
                     items,
                     labels.rating[items],
@@ -248,8 +264,8 @@ def _groups(offsets: Ints, labels: Labels, scores: Floats) -> list[Group]:
     return found
 
 
-def _sampled(group: Group, rank: Ints) -> Group | None:
-    """Those of the group that the fit looks at, in its order."""
+def _sampled(group: RatedGroup, rank: Ints) -> RatedGroup | None:
+    """Those of the group that the fit uses, in its order; None where there are none."""
     place = rank[group.rows]
     order = np.argsort(place, kind="stable")
     order = order[place[order] >= 0]
@@ -266,42 +282,42 @@ def _sampled(group: Group, rank: Ints) -> Group | None:
 
 
 def _warnings(prediction: Prediction, mixture: Mixture, judged: bool, n: int) -> tuple[str, ...]:
-    said = []
+    warnings = []
     if not judged:
-        said.append("no judge's scores: P(wrong) rests on the other records of a prompt, the models and the texts")
+        warnings.append("no judge's scores: P(wrong) rests on the other records of a prompt, the models and the texts")
     elif prediction.explained_by_base < WEAK_JUDGE:
-        said.append(
+        warnings.append(
             f"the judge's scores explain {max(prediction.explained_by_base, 0):.1%} of the labels' differences: "
             "P(wrong) rests on " + (", ".join(k for k in prediction.penalties if not k.startswith("judge")) or "very little")
         )
     if prediction.explained < POOR:
-        said.append(
-            f"the evidence explains only {prediction.explained:.0%} of the labels' differences: many wrong labels stay unseen, "
-            "and more may be wrong than is said"
+        warnings.append(
+            f"the evidence explains only {prediction.explained:.0%} of the labels' differences: many wrong labels go unseen, "
+            "and more may be wrong than the noise rate says"
         )
     low, high = mixture.noise_interval
     if high - low > VAGUE:
-        said.append(
+        warnings.append(
             f"wrong labels and the evidence's own errors look alike here: {low:.0%} to {high:.0%} of the labels may be wrong, "
             "and P(wrong) orders the records better than it measures them"
         )
     if mixture.noise_rate > 0.35:
-        said.append(f"a noise rate of {mixture.noise_rate:.0%} can also mean that judge and labels measure different things")
+        warnings.append(f"a noise rate of {mixture.noise_rate:.0%} may mean that judge and labels measure different things")
     if n < 100:
-        said.append(f"fitted on {n} records only: read the order of P(wrong), not its digits")
-    return tuple(said)
+        warnings.append(f"fitted on {n} records only: read the order of P(wrong), not its digits")
+    return tuple(warnings)
 
 
 def _disputed_pairs(
-    seen: Observations, groups: Sequence[Group], prediction: Prediction, scale: Floats
+    seen: Observations, groups: Sequence[RatedGroup], prediction: Prediction, scale: Floats
 ) -> tuple[Ints, Ints, dict[str, Floats]]:
-    """For each record the two completions whose exchange the evidence favours most, and each kind's part in that.
-
-    Args:
-        scale: flat, of the predictions in log-odds; the same for both completions of a pair.
+    """The two completions of each record whose exchange the evidence favours most, and the part of each kind of evidence.
 
     The likelihood of the exchanged label over that of the given one is exp(scale * (r_j - r_i) * (s_i - s_j)): its logarithm is
     a sum over the kinds of evidence.
+
+    Args:
+        scale: flat, of the predictions in log-odds; the same for both completions of a pair.
     """
     above, below = np.full(seen.n, -1), np.full(seen.n, -1)
     parts: dict[str, Floats] = {name: np.zeros(seen.n) for name in prediction.parts}

@@ -1,26 +1,46 @@
-"""The labels as numbers to compare: impossible values set aside, one scale, centred within the record."""
+"""The labels as numbers to compare: impossible values set aside, one scale, centred within the record.
+
+Ratings or scores with a long tail (votes, probabilities) are compared by rank: a fit sees differences, and those of a few
+records would hide all others. Whether ranks or values are right, labels and scores tell together: on the better scale they
+agree more closely.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
-from argilla_admap.mapping.wrong.tails import long_tailed, normal_scores, ranks_say_more, shared
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, owners_of
 
-__all__ = ["Labels", "outside_scale", "prepare_labels"]
+__all__ = [
+    "Labels",
+    "is_long_tailed",
+    "normal_scores",
+    "outside_scale",
+    "prepare_labels",
+    "ranks_fit_better",
+    "shared_variance",
+    "spans",
+]
 
-#: A scale of ratings takes few values; what takes more (votes, likes) has a long tail, and no value of it is impossible.
+#: A rating scale has few values; what has more (votes, likes) has a long tail, and none of its values is impossible.
 MAX_LEVELS = 60
-#: Values outside by accident are few.
+#: Values outside by accident are at most this share.
 MAX_OUTSIDE = 0.05
-
-#: Power of a rating's distance from its record's mean: twice the distance says a little less than twice as much, since right
-#: labels too are now and then far from what all evidence says (Tukey's ladder of powers; chosen on planted errors).
+#: Power of a rating's distance from its record's mean: twice the distance counts a little less than twice as much, since right
+#: labels too are sometimes far from all evidence (Tukey's ladder of powers; chosen on planted errors).
 POWER = 0.75
-#: Share of the records that settles whether labels have two values: a stray record does not turn the fit of all others.
+#: Share of the records that decides whether labels have two values: a stray record does not change the fit of all others.
 MOSTLY = 0.95
+#: Differences below this share of the largest value are none: rounding errors must not become ranks.
+NOTHING = 1e-12
+#: A tail is long where the quadratic mean of the records' spans is this many times their median; on grades it is 1 to 2.5.
+LONG = 5.0
+#: Ranks must explain this many times as much of the other side as plain values, and this much more; on grades it is less.
+TIMES, MORE = 1.2, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +54,7 @@ class Labels:
         at_top: flat, ratings that are the highest of the scale; none where labels are two-valued, which is no scale.
         constant: shape (n,), records whose ratings are all equal.
         spoilt: shape (n,), records with an impossible rating.
-        two_valued: whether the labels only say which is better: two ratings a record, as far apart in nearly all of them.
+        two_valued: whether the labels only say which is better: two ratings a record, equally far apart in nearly all of them.
     """
 
     rating: Floats
@@ -50,8 +70,7 @@ def outside_scale(ratings: Floats) -> Bools:
     """Which ratings lie far outside the scale that nearly all others are on; flat.
 
     The limits lie one width of the central nine tenths beyond it: on a scale of 1 to 5 or 1 to 10 a rating that was multiplied
-    by ten lies outside. Ratings of many levels, or of which more than a twentieth lie outside, are no such scale: nothing is
-    impossible.
+    by ten lies outside. Where ratings have many levels, or more than a twentieth lie outside, nothing is impossible.
 
     Args:
         ratings: flat; NaN where absent.
@@ -76,15 +95,14 @@ def outside_scale(ratings: Floats) -> Bools:
 def prepare_labels(offsets: Ints, ratings: Floats, scores: Floats | None = None) -> Labels:
     """The ratings of every record with two or more, standardised; impossible values count as absent.
 
-    Ratings with a long tail (votes, say, or probabilities) are taken by their ranks.
+    Ratings with a long tail are taken by their ranks.
 
     Args:
-        offsets: shape (n + 1,).
         ratings: flat; NaN where absent.
-        scores: flat, a judge's, to tell by which scale of the ratings is the one they go with; NaN where absent.
+        scores: flat, a judge's, to choose between values and ranks; NaN where absent.
     """
     n = len(offsets) - 1
-    owner = np.repeat(np.arange(n), np.diff(offsets))
+    owner = owners_of(offsets)
     impossible = outside_scale(ratings)
     spoilt = np.zeros(n, bool)
     spoilt[owner[impossible]] = True
@@ -112,18 +130,17 @@ def prepare_labels(offsets: Ints, ratings: Floats, scores: Floats | None = None)
 
 
 def _by_rank(ratings: Floats, scores: Floats | None, owner: Ints, used: Bools) -> bool:
-    """Whether the ratings belong on the scale of their ranks."""
+    """Whether the ratings are to be taken by their ranks."""
     known = used & np.isfinite(scores) if scores is not None else np.zeros(len(used), bool)
     if scores is None or not known.any():
-        return long_tailed(ratings[used], owner[used])
+        return is_long_tailed(ratings[used], owner[used])
     r, s, own = ratings[known], scores[known], owner[known]
-    on_both = (s, normal_scores(s))
-    plain, ranked = (max(shared(values, told, own) for told in on_both) for values in (r, normal_scores(r)))
-    return ranks_say_more(plain, ranked)
+    plain, ranked = (max(shared_variance(a, b, own) for b in (s, normal_scores(s))) for a in (r, normal_scores(r)))
+    return ranks_fit_better(plain, ranked)
 
 
 def _two_valued(ratings: Floats, owner: Ints) -> bool:
-    """Whether nearly all records whose ratings differ have two of them, as far apart as in the others.
+    """Whether nearly all records whose ratings differ have two of them, equally far apart.
 
     Args:
         ratings: shape (m,).
@@ -138,7 +155,67 @@ def _two_valued(ratings: Floats, owner: Ints) -> bool:
     if not varied.any():
         return False
     usual = float(np.median(span[varied]))
-    record = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(owner)))
+    record = np.cumsum(np.diff(owner, prepend=owner[0]) > 0)
     between = np.minimum(ratings - low[record], high[record] - ratings) > 1e-6 * usual
     plain = (np.bincount(record, between) == 0) & (np.abs(span - usual) < 1e-6 * usual)
     return float(plain[varied].mean()) >= MOSTLY
+
+
+def shared_variance(ratings: Floats, scores: Floats, owner: Ints) -> float:
+    """Share of the differences within records that ratings and scores have in common, 0..1.
+
+    Args:
+        ratings, scores: shape (m,), finite.
+        owner: shape (m,), the record of each.
+    Source: the square of the correlation within groups, as in the analysis of covariance (Fisher 1932).
+    """
+    r, s = _centred(ratings, owner), _centred(scores, owner)
+    both = float(np.square(r).sum() * np.square(s).sum())
+    return float(r @ s) ** 2 / both if both > 0 else 0.0
+
+
+def _centred(values: Floats, owner: Ints) -> Floats:
+    # Divided by the largest, so that the squares of very large values stay finite.
+    values = values / (np.abs(values).max(initial=0.0) or 1.0)
+    mean = np.bincount(owner, values) / np.maximum(np.bincount(owner), 1)
+    return np.asarray(values - mean[owner])
+
+
+def ranks_fit_better(plain: float, ranked: float) -> bool:
+    """Whether values are to be taken by rank, from the variance that either way shares with the other side.
+
+    Source: the scale on which two sides go together best, as in alternating conditional expectations (Breiman & Friedman 1985).
+    """
+    return ranked > TIMES * plain and ranked > plain + MORE
+
+
+def spans(values: Floats, owner: Ints) -> Floats:
+    """Largest less smallest value of each record, in the records' order.
+
+    Args:
+        values: shape (m,).
+        owner: shape (m,), the record of each, ascending.
+    """
+    if not len(values):
+        return np.zeros(0)
+    starts = np.flatnonzero(np.diff(owner, prepend=owner[0] - 1))
+    return np.asarray(np.maximum.reduceat(values, starts) - np.minimum.reduceat(values, starts))
+
+
+def is_long_tailed(values: Floats, owner: Ints) -> bool:
+    """Whether differences within records are so unequal that those of a few records hide all others."""
+    span = np.sort(spans(values, owner))
+    span = span[span > NOTHING * np.abs(values).max(initial=0.0)]
+    if not len(span):
+        return False
+    share = span / span[-1]
+    return float(np.sqrt(np.square(share).mean())) > LONG * float(np.median(share))
+
+
+def normal_scores(values: Floats) -> Floats:
+    """The normal quantiles of the values' ranks among all, shape (m,); equal values get their mean rank.
+
+    Source: van der Waerden 1952, with ranks less one half (Hazen 1914).
+    """
+    rounded = np.round(values / (np.abs(values).max(initial=0.0) or 1.0), 12)
+    return np.asarray(ndtri((rankdata(rounded) - 0.5) / max(len(values), 1)))

@@ -1,4 +1,4 @@
-"""The likelihood of a record's ratings, given scores: how often would a labeller who sees the scores put them just so?"""
+"""The likelihood of a record's ratings under each mixture component, given scores."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 from argilla_admap.mapping.data.arrays import Bools, Floats
 
-__all__ = ["MAX_EXACT", "STORIES", "half_log_odds", "log_permanent", "log_uniform", "stories", "thinned"]
+__all__ = ["COMPONENTS", "MAX_EXACT", "component_likelihoods", "half_log_odds", "log_permanent", "log_uniform", "thinned"]
 
-#: Above this K the sum over assignments (2^K terms) is too long: so many completions, evenly spread over the ratings, stand
-#: for all.
+#: Above this K the sum over assignments (2^K terms) is too long: this many completions, evenly spread over the ratings, are
+#: used.
 MAX_EXACT = 12
 #: Numbers that the sum over subsets holds at a time.
 CHUNK = 1 << 21
-#: Beyond this expected label, of -1 and 1, log-odds grow no faster than it: the regression's errors would be most of them.
+#: Beyond this expected label (of -1 and 1) log-odds grow linearly: the regression's errors would dominate them.
 NEARLY_SURE = 0.98
 
 
@@ -26,7 +26,7 @@ def log_permanent(ratings: Floats, scores: Floats, scale: float) -> tuple[Floats
         ratings, scores: shape (n, k), centred within the record.
         scale: >= 0.
     Returns:
-        The exponent of the best assignment, and log of the sum relative to it (0..log k!); each of shape (n,).
+        The exponent of the best assignment, and the log of the sum relative to it (0..log k!); each of shape (n,).
     Source: the permanent by dynamic programming over the subsets of columns used so far (Bellman 1962; Held & Karp 1962).
     """
     n, k = ratings.shape
@@ -36,8 +36,8 @@ def log_permanent(ratings: Floats, scores: Floats, scale: float) -> tuple[Floats
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
     r, s = np.sort(ratings, axis=1), np.sort(scores, axis=1)
     best = scale * np.einsum("ij,ij->i", r, s)
-    # Dual prices of the assignment problem (r_i s_j is a Monge array, so they are known): no weight is above one, and those
-    # on the diagonal, the best assignment, are one. Nothing can overflow, nor all vanish.
+    # Dual prices of the assignment problem (known, since r_i s_j is a Monge array): no weight is above one, and those of the
+    # best assignment, on the diagonal, are one. Nothing can overflow, nor can all vanish.
     slopes = (r[:, :-1] + r[:, 1:]) / 2
     prices = np.concatenate([np.zeros((n, 1)), np.cumsum(slopes * np.diff(s, axis=1), axis=1)], axis=1)
     own = r * s - prices
@@ -54,20 +54,20 @@ def log_permanent(ratings: Floats, scores: Floats, scale: float) -> tuple[Floats
     return best, np.log(sums[-1])
 
 
-#: The stories of a label, in the order of `stories`' columns.
-STORIES = ("right", "swapped", "careless", "misplaced")
+#: The mixture's components, in the order of `component_likelihoods`' columns.
+COMPONENTS = ("correct", "swapped", "random", "outlier")
 
 
-def stories(ratings: Floats, scores: Floats, scale: float, lapse: float, at_top: Bools) -> Floats:
-    """Log likelihood of the observed assignment of ratings to completions under each story; shape (n, 4), natural logarithms.
+def component_likelihoods(ratings: Floats, scores: Floats, scale: float, lapse: float, at_top: Bools) -> Floats:
+    """Log likelihood of the observed assignment of ratings to completions under each component; shape (n, 4), natural logs.
 
-    - right: exp(scale r.s) / Z, with Z the sum over all k! assignments; for k = 2 this is Bradley-Terry.
-    - swapped: a best and a worst were exchanged.
-    - careless: the ratings were dealt out at random, and not by chance as they were meant.
-    - misplaced: the one with the scale's highest rating belongs at the bottom (k > 2: a 1 that was read as a 10).
+    - correct: exp(scale r.s) / Z, with Z the sum over all k! assignments; for k = 2 this is Bradley-Terry.
+    - swapped: a best and a worst rating were exchanged.
+    - random: the ratings were assigned at random, and did not come out correct by chance.
+    - outlier: the completion with the scale's highest rating belongs at the bottom (k > 2: a 1 that was read as a 10).
 
-    In each, the scores say nothing of the record with probability `lapse`: then every assignment is as likely. That bounds what
-    scores can prove.
+    In each, the scores say nothing of the record with probability `lapse`; then every assignment is equally likely. That bounds
+    what scores can prove.
 
     Args:
         ratings, scores: shape (n, k), centred within the record; ratings not all equal.
@@ -77,7 +77,7 @@ def stories(ratings: Floats, scores: Floats, scale: float, lapse: float, at_top:
     """
     n, k = ratings.shape
     best, rest = log_permanent(ratings, scores, scale)
-    right = scale * np.einsum("ij,ij->i", ratings, scores) - best - rest
+    correct = scale * np.einsum("ij,ij->i", ratings, scores) - best - rest
     top = ratings == ratings.max(axis=1, keepdims=True)
     bottom = ratings == ratings.min(axis=1, keepdims=True)
     spread = np.ptp(ratings, axis=1)
@@ -86,19 +86,19 @@ def stories(ratings: Floats, scores: Floats, scale: float, lapse: float, at_top:
     up = (np.exp(-scale * spread[:, None] * (scores - low)) * top).sum(axis=1) / top.sum(axis=1)
     down = (np.exp(scale * spread[:, None] * (scores - high)) * bottom).sum(axis=1) / bottom.sum(axis=1)
     with np.errstate(divide="ignore"):
-        swapped = right + np.log(up) + np.log(down) + scale * spread * (high - low)[:, 0]
+        swapped = correct + np.log(up) + np.log(down) + scale * spread * (high - low)[:, 0]
     same = np.exp(_log_symmetries(ratings))
-    careless = np.log(np.maximum(1.0 - same * np.exp(right), 1e-300)) - np.log(np.maximum(math.factorial(k) - same, 1.0))
-    misplaced = np.full(n, -np.inf)
+    random = np.log(np.maximum(1.0 - same * np.exp(correct), 1e-300)) - np.log(np.maximum(math.factorial(k) - same, 1.0))
+    outlier = np.full(n, -np.inf)
     single = (top.sum(axis=1) == 1) & at_top
     if k > 2 and single.any():
         meant = np.where(top[single], ratings[single].min(axis=1, keepdims=True), ratings[single])
         meant = meant - meant.mean(axis=1, keepdims=True)
         most, others = log_permanent(meant, scores[single], scale)
-        misplaced[single] = scale * np.einsum("ij,ij->i", meant, scores[single]) - most - others
-    told = np.stack([right, swapped, careless, misplaced], axis=1)
+        outlier[single] = scale * np.einsum("ij,ij->i", meant, scores[single]) - most - others
+    logs = np.stack([correct, swapped, random, outlier], axis=1)
     floor = math.log(lapse) + log_uniform(k)
-    return np.asarray(np.logaddexp(math.log1p(-lapse) + np.maximum(told, -700.0), floor))
+    return np.asarray(np.logaddexp(math.log1p(-lapse) + np.maximum(logs, -700.0), floor))
 
 
 def half_log_odds(expected: Floats) -> Floats:
@@ -114,7 +114,7 @@ def half_log_odds(expected: Floats) -> Floats:
 
 
 def log_uniform(k: int) -> float:
-    """log of 1 / k!: the likelihood of an assignment when all are as likely."""
+    """log of 1 / k!: the likelihood of an assignment when all are equally likely."""
     return -math.lgamma(k + 1)
 
 

@@ -1,39 +1,38 @@
-"""What the other records of the same prompt say: pairs of one prompt that contradict each other cost no judge to find."""
+"""What the other records of a prompt say of its completions: leave-one-out Bradley-Terry, by least squares."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, UInts
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, UInts, owners_of
 
-__all__ = ["strengths_elsewhere"]
+__all__ = ["leave_one_out_strengths"]
 
-#: Prior weight of "no difference", in comparisons: one lone comparison elsewhere counts half.
+#: Prior weight of "no difference", in comparisons: a single comparison elsewhere counts half.
 RIDGE = 1.0
-#: Prompts with more distinct completions than this are no one prompt (an empty one, a fixed instruction).
+#: A "prompt" with more distinct completions is no prompt (an empty one, a fixed instruction).
 MAX_NODES = 48
 CHUNK = 4096
 
 
-def strengths_elsewhere(
+def leave_one_out_strengths(
     offsets: Ints, prompt_keys: UInts, completion_keys: UInts, ratings: Floats, used: Bools, trust: Floats | None = None
 ) -> tuple[Floats, Bools]:
-    """How strong each completion is by the other records of its prompt; flat, in units of `ratings`; and where that is known.
+    """Strength of each completion by the other records of its prompt; flat, in units of `ratings`; and where that is known.
 
-    The completions of a prompt are the nodes of a graph, and each record draws edges between its own, with the difference of
-    their ratings. Strengths s minimise sum over edges of trust * (s_i - s_j - difference)^2 + RIDGE * sum of s^2, with the
-    record's own edges left out, so that its label does not speak for itself.
+    The completions of a prompt are the nodes of a graph, and each record adds edges between its own, with the difference of
+    their ratings. Strengths s minimise sum over edges of trust * (s_i - s_j - difference)^2 + RIDGE * sum of s^2, without the
+    record's own edges, so that no label is evidence for itself.
 
     Args:
         ratings: flat, centred within the record; NaN where absent.
         used: flat, the completions that count.
-        trust: shape (n,), 0..1: how much each record's edges count; all alike if None.
+        trust: shape (n,), 0..1: how much each record's edges count; 1 if None.
     Source: Jiang, Lim, Yao & Ye, "Statistical ranking and combinatorial Hodge theory" (2011), least squares on a graph, made
         leave-one-record-out.
     """
     n = len(offsets) - 1
-    sizes = np.diff(offsets)
-    owner = np.repeat(np.arange(n), sizes)
+    owner = owners_of(offsets)
     strength, known = np.zeros(len(owner)), np.zeros(len(owner), bool)
     trust = np.ones(n) if trust is None else trust
     prompts, group = np.unique(prompt_keys, return_inverse=True)
@@ -70,7 +69,7 @@ def strengths_elsewhere(
             graph = position[number[group[rows]]]
             _solve(offsets, rows, graph, local, alive, ratings, trust[rows], int(size), len(chunk), strength, known)
     known &= seen_elsewhere
-    # A record of which no two completions were seen elsewhere learns nothing.
+    # One completion seen elsewhere says nothing about a comparison.
     enough = np.bincount(owner[known], minlength=n) >= 2
     known &= enough[owner]
     return np.where(known, strength, 0.0), known
@@ -89,11 +88,7 @@ def _solve(
     strength: Floats,
     known: Bools,
 ) -> None:
-    """Solves the graphs of one size, for each of `rows` without its own edges; writes into `strength` and `known`.
-
-    Args:
-        trust: of each of `rows`.
-    """
+    """Solves the graphs of one size, for each of `rows` without its own edges; writes into `strength` and `known`."""
     sizes = np.diff(offsets)[rows]
     width = int(sizes.max())
     items = offsets[rows][:, None] + np.arange(width)
@@ -102,7 +97,7 @@ def _solve(
     inside &= alive[items]
     value = np.where(inside, np.nan_to_num(ratings[items]), 0.0)
     count = inside.sum(axis=1)
-    # A record of k completions draws all pairs, each of weight 2 / k: a ranking of many is not many independent comparisons.
+    # A record of k completions adds all pairs, each of weight 2 / k: a ranking of many is not many independent comparisons.
     weight = np.where(count >= 2, 2.0 * trust / np.maximum(count, 1), 0.0)
     one_hot = np.zeros((len(rows), width, size))
     r, c = np.nonzero(inside)

@@ -68,7 +68,7 @@ PROPERTIES: tuple[Property, ...] = (
     Property("agreement", "float", "Agreement of label and judge", -1.0, 1.0),
     Property("region", "terms", "Region of the map"),
     Property("flags", "terms", "Flags"),
-    Property("issues", "terms", "What is wrong on its face", always=False),
+    Property("issues", "terms", "Found without a judge", always=False),
     # The ratings as JSON: what pull compares an answer with; a blind review's fields must not hold them.
     Property("label", "terms", "Label before the review"),
     # The record's id in the map, where a data set that we did not make calls it something else.

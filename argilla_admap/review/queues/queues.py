@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from argilla_admap.errors import InputError
+from argilla_admap.mapping.checks.check import check_queues
 from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION
 from argilla_admap.review.queues.conditions import AGE, Condition, Order, parse_order, parse_where
 
@@ -179,31 +180,7 @@ _ALL = (
         "The submitted answers contradict each other; a further answer decides.",
         (Condition("review", values=("conflict",)),),
     ),
-    Queue(
-        "opposite-duplicates",
-        "Duplicates with opposite labels",
-        "The same prompt and completions stand elsewhere with the opposite label: one of the two is wrong.",
-        (Condition("issues", values=("opposite_duplicate",)),),
-    ),
-    Queue(
-        "on-its-face",
-        "Wrong on its face",
-        "Seen without a judge: a rating off the scale, one text twice with two ratings, an empty or cut completion, a wrong "
-        "language, or a label that the prompt's other records contradict.",
-        (
-            Condition(
-                "issues",
-                values=(
-                    "impossible_value",
-                    "contradiction",
-                    "identical_completions",
-                    "empty",
-                    "truncated",
-                    "wrong_language",
-                ),
-            ),
-        ),
-    ),
+    *(Queue(queue.name, queue.title, queue.why, (Condition("issues", values=checks),)) for queue, checks in check_queues()),
     Queue(
         "not-scored",
         "Not yet scored",

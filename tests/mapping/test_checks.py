@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from argilla_admap.mapping.data_map import build_map
-from argilla_admap.mapping.wrong.other_records import strengths_elsewhere
+from argilla_admap.mapping.wrong.other_records import leave_one_out_strengths
 from tests.mapping.plain import scored_stream
 
 LONG = (
@@ -179,7 +179,7 @@ def test_what_a_near_duplicate_says_of_a_label_counts_for_p_wrong():
 def test_a_record_does_not_speak_for_its_own_label():
     ratings = np.array([1.0, -1.0, 1.0, -1.0])
     keys = np.array([7, 7], np.uint64), np.array([1, 2, 1, 2], np.uint64)
-    strength, known = strengths_elsewhere(np.array([0, 2, 4]), *keys, ratings, np.ones(4, bool))
+    strength, known = leave_one_out_strengths(np.array([0, 2, 4]), *keys, ratings, np.ones(4, bool))
     # One comparison elsewhere, of difference 2: (1 + RIDGE / 2) * (s_1 - s_2) = 2.
     assert known.all()
     assert strength == pytest.approx([2 / 3, -2 / 3, 2 / 3, -2 / 3])
@@ -188,7 +188,9 @@ def test_a_record_does_not_speak_for_its_own_label():
 def test_a_record_that_is_trusted_less_speaks_less_for_others_and_none_where_not_at_all():
     ratings = np.array([1.0, -1.0] * 3)
     keys = np.array([7, 7, 7], np.uint64), np.array([1, 2] * 3, np.uint64)
-    strength, known = strengths_elsewhere(np.array([0, 2, 4, 6]), *keys, ratings, np.ones(6, bool), np.array([1.0, 0.5, 0.0]))
+    strength, known = leave_one_out_strengths(
+        np.array([0, 2, 4, 6]), *keys, ratings, np.ones(6, bool), np.array([1.0, 0.5, 0.0])
+    )
     # Of weight w elsewhere, all of difference 2: (w + RIDGE / 2) * (s_1 - s_2) = 2 * w, with w of .5, 1 and 1.5.
     assert known.all()
     assert strength[::2] == pytest.approx([1 / 2, 2 / 3, 3 / 4])

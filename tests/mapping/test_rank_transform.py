@@ -7,8 +7,14 @@ import pytest
 from scipy.stats import norm, rankdata
 
 from argilla_admap.mapping.data_map import build_map
-from argilla_admap.mapping.wrong.labels import prepare_labels
-from argilla_admap.mapping.wrong.tails import long_tailed, normal_scores, ranks_say_more, shared, spans
+from argilla_admap.mapping.wrong.labels import (
+    is_long_tailed,
+    normal_scores,
+    prepare_labels,
+    ranks_fit_better,
+    shared_variance,
+    spans,
+)
 from tests.mapping.plain import DATA, load, scored_stream
 from tests.mapping.planting import binarise, calibration_error, draw_completions, found, plant
 
@@ -45,10 +51,10 @@ def test_grades_have_no_long_tail_and_votes_have():
     rng = np.random.default_rng(1)
     owner = np.repeat(np.arange(300), 4)
     grades = rng.integers(1, 11, 1200).astype(float)
-    assert not long_tailed(grades, owner)
-    assert long_tailed(np.exp(3 * rng.normal(size=1200)), owner)
-    assert not long_tailed(np.full(1200, 3.0), owner)
-    assert not long_tailed(np.zeros(0), np.zeros(0, int))
+    assert not is_long_tailed(grades, owner)
+    assert is_long_tailed(np.exp(3 * rng.normal(size=1200)), owner)
+    assert not is_long_tailed(np.full(1200, 3.0), owner)
+    assert not is_long_tailed(np.zeros(0), np.zeros(0, int))
     assert spans(np.array([1.0, 4.0, 2.0, 2.0]), np.array([0, 0, 3, 3])).tolist() == [3.0, 0.0]
 
 
@@ -103,8 +109,8 @@ def test_the_scale_is_the_one_on_which_labels_and_scores_go_together():
     votes = prepare_labels(offsets, np.exp(3 * quality), scores).rating
     # Not by ranks, votes of 3 deviations would be a line of nothing with a few peaks.
     assert np.corrcoef(plain, votes)[0, 1] > 0.98
-    assert shared(quality, scores, owner) == pytest.approx(shared(5 - 2 * quality, scores, owner))
-    assert 0 < shared(np.exp(3 * quality), scores, owner) < shared(quality, scores, owner) / 2
-    assert not ranks_say_more(0.30, 0.33)
-    assert not ranks_say_more(0.003, 0.006)
-    assert ranks_say_more(0.1, 0.3)
+    assert shared_variance(quality, scores, owner) == pytest.approx(shared_variance(5 - 2 * quality, scores, owner))
+    assert 0 < shared_variance(np.exp(3 * quality), scores, owner) < shared_variance(quality, scores, owner) / 2
+    assert not ranks_fit_better(0.30, 0.33)
+    assert not ranks_fit_better(0.003, 0.006)
+    assert ranks_fit_better(0.1, 0.3)

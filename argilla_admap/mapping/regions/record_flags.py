@@ -1,4 +1,4 @@
-"""The flags: each with its condition, once."""
+"""The flags of a record, each with its condition."""
 
 from __future__ import annotations
 
@@ -9,18 +9,26 @@ import numpy as np
 from argilla_admap.mapping.data.arrays import Bools, Floats
 from argilla_admap.mapping.regions.coordinates import cut_above
 
-__all__ = ["BOUNDARY_CONFIDENCE", "CONTESTED", "FLAGS", "LIKELY_WRONG", "flag_records"]
+__all__ = ["BOUNDARY_CONFIDENCE", "CONTESTED", "FLAGS", "FLAG_TITLES", "LIKELY_WRONG", "flag_records"]
 
-#: In the order in which a record carries them.
-FLAGS = ("likely_wrong", "contested", "low_mean", "high_variance", "boundary", "unscored")
+#: What people read for each flag, in the order in which a record carries them.
+FLAG_TITLES = {
+    "likely_wrong": "likely wrong",
+    "contested": "contested",
+    "low_mean": "low mean",
+    "high_variance": "high variance",
+    "boundary": "on a region's boundary",
+    "unscored": "unscored",
+}
+FLAGS = tuple(FLAG_TITLES)
 
-#: `likely_wrong`: p_wrong of this or more. At a half, a wrong label is the better bet.
+#: `likely_wrong`: p_wrong of this or more: wrong is then likelier than right.
 LIKELY_WRONG = 0.5
-#: `contested`: a measure of this or more.
+#: `contested`: this or more.
 CONTESTED = 0.5
 #: `low_mean`, `high_variance`: the outer tenth, ties kept together.
 OUTER = 0.1
-#: Where more than that tie at the extreme, they are flagged all the same, up to this share.
+#: Where more tie at the extreme, all of them are flagged, up to this share.
 MOST_TIED = 1 / 3
 #: `boundary`: region_confidence below this.
 BOUNDARY_CONFIDENCE = 0.6
@@ -35,8 +43,8 @@ def flag_records(
         masks = {
             "likely_wrong": p_wrong >= LIKELY_WRONG,
             "contested": contested >= CONTESTED,
-            "low_mean": mean <= -low if low is not None else np.zeros(len(mean), bool),
-            "high_variance": variance >= high if high is not None else np.zeros(len(mean), bool),
+            "low_mean": mean <= (-np.inf if low is None else -low),
+            "high_variance": variance >= (np.inf if high is None else high),
             "boundary": confidence < BOUNDARY_CONFIDENCE,
             "unscored": unscored,
         }
@@ -58,7 +66,7 @@ def _outer(values: Floats) -> float | None:
         return None
     threshold = cut_above(known, max(1, round(OUTER * len(known)))).threshold
     outermost = float(known.max())
-    # A coarse judge ties many records at the extreme: a long queue of them helps more than an empty one.
+    # A coarse judge ties many records at the extreme: a long queue helps more than an empty one.
     if threshold > outermost and np.mean(known == outermost) <= MOST_TIED:
         return outermost
     return threshold

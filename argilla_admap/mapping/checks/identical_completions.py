@@ -1,0 +1,31 @@
+"""One text twice in a record, with different ratings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from argilla_admap.mapping.checks.check import Check, CheckInput
+from argilla_admap.mapping.data.arrays import Bools
+
+__all__ = ["CHECK"]
+
+
+def _identical(given: CheckInput) -> Bools:
+    owner, keys, rating = given.owner, given.seen.completion_keys, given.labels.rating
+    mask = np.zeros(len(owner), bool)
+    usable = np.flatnonzero(given.labels.used & ~given.seen.texts.empty)
+    order = usable[np.lexsort((rating[usable], keys[usable], owner[usable]))]
+    first, second = order[:-1], order[1:]
+    same = (owner[first] == owner[second]) & (keys[first] == keys[second])
+    differ = same & (np.abs(rating[first] - rating[second]) > 1e-9)
+    mask[first[differ]] = mask[second[differ]] = True
+    return mask
+
+
+CHECK = Check(
+    name="identical_completions",
+    title="one text twice, rated differently",
+    sentence="Completion {} is word for word another one, rated differently.",
+    test=_identical,
+    rank=40,
+)
