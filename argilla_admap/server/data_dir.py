@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -88,11 +89,14 @@ class DataDir:
         """Makes the folder and what it holds, for this user alone.
 
         Raises:
-            ServerError: it cannot be made or written to.
+            ServerError: it cannot be made or written to, or is another user's.
         """
         try:
             for folder in (self.root, self.database.parent, self.elasticsearch, self.redis, self.logs, self.temporary):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            owner = self.root.stat().st_uid
+            if owner != os.geteuid():
+                raise PermissionError(errno.EPERM, f"it belongs to another user (number {owner})")
             self.root.chmod(0o700)
         except OSError as error:
             raise ServerError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from argilla_admap.errors import InputError, ServerError
 from argilla_admap.server import runtime
 from argilla_admap.server.data_dir import DataDir, Report, Secrets, ServerState, locked
-from argilla_admap.server.processes import Process, free_port, is_alive, is_free, launch, stop_all
+from argilla_admap.server.processes import Process, free_port, is_alive, is_free, launch, listens, stop_all
 from argilla_admap.server.services import (
     TITLES,
     ExternalServices,
@@ -122,7 +122,7 @@ def status(data_dir: str | os.PathLike[str] | None = None) -> ServerStatus:
     problems = []
     if secrets is not None and alive:
         problems += [f"{TITLES[name]} does not run" for name in pids if name not in alive and name not in state.external]
-        if "server" in alive and not argilla_answers(url or "", secrets.api_key):
+        if "server" in alive and not _server_answers(state, secrets):
             problems.append("Argilla does not answer (yet)")
     running = "server" in alive and secrets is not None and not problems
     return ServerStatus(running, url if running else None, str(folder.root), pids, state.external, problems)
@@ -190,7 +190,7 @@ def _bring_up(services: Services, state: ServerState, report: Report) -> None:
         if is_alive(process):
             same = name in services.names and process.fingerprint == services.program(name).fingerprint()
             (kept if same else outdated)[name] = process
-    if set(kept) == set(services.names) and not outdated and all(services.is_ready(name) for name in services.names):
+    if set(kept) == set(services.names) and not outdated and all(services.is_ready(name, one) for name, one in kept.items()):
         state.ready = True
         folder.write_state(state)
         report(f"already running at {services.url}")
@@ -236,7 +236,10 @@ def _launch_and_wait(services: Services, state: ServerState, begun: dict[str, Pr
             begun[name] = state.processes[name] = process
             services.data_dir.write_state(state)
 
-        launch(services.program(name), record)
+        process = launch(services.program(name), record)
+        # The server and the worker send Redis its password as soon as they run.
+        while name == "redis" and is_alive(process) and not listens(process, services.ports[name]):
+            time.sleep(0.01)
     report(f"starting {', '.join(TITLES[name] for name in begun)}: about half a minute")
     waiting = list(services.names)
     deadline = time.monotonic() + PATIENCE
@@ -249,7 +252,7 @@ def _launch_and_wait(services: Services, state: ServerState, begun: dict[str, Pr
             deadline = time.monotonic() + PATIENCE
         heard = len(lines)
         for name in list(waiting):
-            if services.is_ready(name):
+            if services.is_ready(name, state.processes[name]):
                 waiting.remove(name)
                 if name in begun:
                     report(f"{TITLES[name]} is ready")
@@ -315,9 +318,7 @@ def _check_programs(external: ExternalServices) -> None:
 
 def _check_external(external: ExternalServices) -> None:
     if external.elasticsearch and not elasticsearch_answers(external.elasticsearch):
-        raise ServerError(
-            "no Elasticsearch answers at the address in ARGILLA_ELASTICSEARCH", hint="correct it, or unset it for ours"
-        )
+        raise ServerError("no Elasticsearch answers at ARGILLA_ELASTICSEARCH", hint="correct the address, or unset it for ours")
     if external.redis and external.redis.startswith("redis://") and not redis_answers(external.redis):
         raise ServerError("no Redis answers at ARGILLA_REDIS_URL", hint="correct the address, or unset it for ours")
 
@@ -345,6 +346,12 @@ def _choose_ports(state: ServerState, port: int | None, external: ExternalServic
 
 def _port_taken(port: int) -> InputError:
     return InputError(f"{port} is taken by another program", option="port", hint="choose another, or leave `port` out")
+
+
+def _server_answers(state: ServerState, secrets: Secrets) -> bool:
+    # The key is sent to our own process only.
+    ours = listens(state.processes.get("server"), state.ports.get("server", 0))
+    return ours and argilla_answers(_url(state) or "", secrets.api_key)
 
 
 def _url(state: ServerState) -> str | None:

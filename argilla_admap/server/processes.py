@@ -17,7 +17,7 @@ import psutil
 
 from argilla_admap.errors import ServerError
 
-__all__ = ["Process", "Program", "free_port", "is_alive", "is_free", "launch", "stop_all"]
+__all__ = ["Process", "Program", "free_port", "is_alive", "is_free", "launch", "listens", "stop_all"]
 
 # A child waits here until its pid is written down. If we die before that, it reads the end of the pipe and ends too:
 # no process is ever left that the next start does not know.
@@ -111,6 +111,19 @@ def is_alive(process: Process | None) -> bool:
     for child in _started:
         child.poll()
     return process is not None and process.boot == _boot() and _started_at(process.pid) == process.started
+
+
+def listens(process: Process | None, port: int) -> bool:
+    """Whether this very process listens on the port.
+
+    To be known before a secret is sent there: another user's program may have taken the port while ours was starting.
+    """
+    if process is None or not is_alive(process):
+        return False
+    with contextlib.suppress(psutil.Error):
+        connections = psutil.Process(process.pid).net_connections("tcp")
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
+    return False
 
 
 def stop_all(processes: Iterable[Process], patience: float = 15.0) -> None:

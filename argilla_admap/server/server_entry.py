@@ -15,7 +15,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -132,10 +132,25 @@ async def repair_index(dirty: bool) -> None:
 async def wait_for(engine: Any) -> None:
     """Waits until the search engine, which starts beside us, answers."""
     for _ in range(600):
-        if await engine.ping():
+        if is_ours(engine) and await engine.ping():
             return
         await asyncio.sleep(0.2)
     sys.exit("admap: the search engine did not answer for two minutes")
+
+
+def is_ours(engine: Any) -> bool:
+    """Whether our user's engine listens: before it does, another user's program could, and would be sent the password."""
+    import psutil
+
+    if not os.environ["ADMAP_OWN_ENGINE"]:
+        return True
+    ports = {node.config.port for node in engine.client.transport.node_pool.all()}
+    listening = (one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN)
+    # Of another user's process the pid is not shown, but to root.
+    pids = {one.pid for one in listening if one.laddr and one.laddr.port in ports}
+    with suppress(psutil.Error):
+        return any(pid is not None and psutil.Process(pid).uids().real == os.getuid() for pid in pids)
+    return False
 
 
 async def repair_dataset(session: Any, engine: Any, dataset: Any, changed: set[str]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from argilla_admap.server.data_dir import DataDir, Secrets
-from argilla_admap.server.processes import Program
+from argilla_admap.server.processes import Process, Program, listens
 from argilla_admap.server.runtime import Runtime, java
 
 __all__ = ["NAMES", "TITLES", "ExternalServices", "Services", "argilla_answers", "elasticsearch_answers", "redis_answers"]
@@ -110,8 +110,10 @@ class Services:
         }
         return self._program(name, [*python, "serve", str(self.ports["server"])], environment)
 
-    def is_ready(self, name: str) -> bool:
-        """Whether a service answers now."""
+    def is_ready(self, name: str, process: Process) -> bool:
+        """Whether a service answers now, and it is our own process that does."""
+        if name in self.ports and not listens(process, self.ports[name]):
+            return False
         if name == "redis":
             return redis_answers(self.redis_url)
         if name == "elasticsearch":
@@ -142,6 +144,7 @@ class Services:
     def _redis(self) -> Program:
         lines = [
             "bind 127.0.0.1",
+            "protected-mode yes",
             f"port {self.ports['redis']}",
             f"requirepass {self.secrets.redis_password}",
             # Jobs that wait survive a stop; at most the last second of them is lost with the machine's power.
@@ -163,6 +166,8 @@ class Services:
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError",
+            # No file about this process in the machine's own folder of temporary files.
+            "-XX:-UsePerfData",
             f"-XX:ErrorFile={self.data_dir.logs / 'elasticsearch-crash.log'}",
             f"-Djava.io.tmpdir={self.data_dir.temporary}",
             "-Dfile.encoding=UTF-8",
@@ -183,6 +188,8 @@ class Services:
             "ARGILLA_ELASTICSEARCH": self.elasticsearch_url,
             "ARGILLA_REDIS_URL": self.redis_url,
             "ARGILLA_AUTH_SECRET_KEY": self.secrets.session_key,
+            # Whether the server must make sure that it is our engine that listens before it sends the password.
+            "ADMAP_OWN_ENGINE": "" if self.external.elasticsearch else "1",
             # Only the page itself may call the API from a browser.
             "ARGILLA_CORS_ORIGINS": json.dumps([self.url]),
             "HF_HUB_DISABLE_TELEMETRY": "1",

@@ -62,6 +62,7 @@ def test_a_server_of_which_a_service_is_dead_is_not_running_whatever_else_is_ext
 ) -> None:
     monkeypatch.setattr(launcher, "is_alive", lambda process: process.pid != 1)
     monkeypatch.setattr(launcher, "argilla_answers", lambda *_words: True)
+    monkeypatch.setattr(launcher, "listens", lambda *_words: True)
     folder = DataDir(tmp_path)
     folder.make()
     folder.write_secrets(Secrets.generate())

@@ -70,6 +70,12 @@ def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Path) -
         DataDir(tmp_path / "file" / "server").make()
 
 
+def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(ServerError, match="it belongs to another user"):
+        DataDir(tmp_path / "server").make()
+
+
 def test_the_folder_is_the_one_that_is_given_else_the_one_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

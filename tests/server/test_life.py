@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.server import launcher
+from argilla_admap.server import launcher, runtime
 from tests.server.life import NAMES, Life, assert_whole, kill, put, size_of, target_of, until
 
 
@@ -33,6 +33,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
 @pytest.fixture(scope="module")
 def half_migrated(life: Life) -> int:
     """A first start that was killed, with its server, in the middle of making the database; the bytes made so far."""
+    runtime.ensure(print, elasticsearch=True, postgresql=False)
     starter = life.begin("start")
     copy = life.folder.database.with_name("argilla.db.migrating")
     size = until(lambda: (made := size_of(copy)) > 20_000 and made)
@@ -192,7 +193,7 @@ def test_a_start_repairs_a_server_of_which_one_part_was_killed_while_it_wrote(li
     found = launcher.status(life.data_dir)
     assert not found.running
     shown = life.command("status")
-    assert "does not run; repair it with `admap server start`" in shown.stderr
+    assert "does not run; fix it with: admap server start" in shown.stderr
     done = life.command("start", "--json")
     assert done.returncode == 0, done.stderr
     after = json.loads(done.stdout)["pids"]

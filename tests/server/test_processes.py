@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from argilla_admap.errors import ServerError
-from argilla_admap.server.processes import Process, Program, free_port, is_alive, is_free, launch, stop_all
+from argilla_admap.server.processes import Process, Program, free_port, is_alive, is_free, launch, listens, stop_all
 
 
 def program(folder: Path, *words: str, stdin: str = "", environment: dict[str, str] | None = None) -> Program:
@@ -71,6 +72,20 @@ def test_the_input_reaches_the_program_and_the_list_of_processes_does_not_show_i
     wait_for(lambda: (tmp_path / "got").exists() and (tmp_path / "got").read_text() == "requirepass hidden\n")
     assert "hidden" not in Path(f"/proc/{process.pid}/cmdline").read_text()
     stop_all([process])
+
+
+def test_a_port_on_which_another_process_listens_is_not_ours(sleeper: Process) -> None:
+    me = psutil.Process()
+    ours = Process(me.pid, round((me.create_time() - psutil.boot_time()) * 100), sleeper.boot, "")
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        assert listens(ours, port)
+        assert not listens(sleeper, port)
+        assert not listens(dataclasses.replace(ours, started=ours.started + 1), port)
+    assert not listens(ours, port)
+    assert not listens(None, port)
 
 
 def test_a_pid_that_passed_on_to_another_process_is_left_alone(sleeper: Process) -> None:

@@ -14,10 +14,10 @@ import org.elasticsearch.script.UpdateCtxMap;
 import org.elasticsearch.script.UpdateScript;
 
 /**
- * The scripts that argilla-server 2.8.0 sends, each done in Java. It knows those three and refuses any other: a script
- * that is guessed wrong would change the index in silence.
+ * The three scripts that argilla-server 2.8.0 sends, in Java. Any other script is refused: a wrong guess would change the
+ * index silently.
  *
- * <p>It goes by the name "painless" because that is the language which the server's requests name.
+ * <p>Its type is "painless", the language that the server's requests name.
  */
 final class ArgillaScripts implements ScriptEngine {
 
@@ -78,16 +78,16 @@ final class ArgillaScripts implements ScriptEngine {
         throw refused("this script", code);
     }
 
-    /** The answers of the document but for the one that has the id of the answer given. */
+    /** The document's responses without the one that has the given response's id. */
     private static List<Object> without(Map<String, Object> source, Map<String, Object> params) {
         Object id = ((Map<?, ?>) params.get("response")).get("id");
         List<Object> kept = new ArrayList<>();
         Object present = source.get("responses");
-        // A single answer may stand in the document without a list around it.
-        List<?> answers = present == null ? List.of() : present instanceof List<?> list ? list : List.of(present);
-        for (Object answer : answers) {
-            if (!(answer instanceof Map<?, ?> map) || !Objects.equals(map.get("id"), id)) {
-                kept.add(answer);
+        // A single response may be in the document without a list around it.
+        List<?> responses = present == null ? List.of() : present instanceof List<?> list ? list : List.of(present);
+        for (Object response : responses) {
+            if (!(response instanceof Map<?, ?> map) || !Objects.equals(map.get("id"), id)) {
+                kept.add(response);
             }
         }
         return kept;

@@ -28,7 +28,7 @@ import org.elasticsearch.script.ScriptContext;
 import org.elasticsearch.script.ScriptEngine;
 import org.elasticsearch.xcontent.XContentBuilder;
 
-/** The two parts that Argilla calls and that an installation brings as modules: the answer at "/", and its scripts. */
+/** What Argilla needs and an installation has as modules: the answer at "/", and the scripts. */
 public final class ArgillaSupport extends Plugin implements ActionPlugin, ScriptPlugin {
 
     @Override
@@ -51,7 +51,7 @@ public final class ArgillaSupport extends Plugin implements ActionPlugin, Script
         return List.of(new Root());
     }
 
-    /** Who answers: the Python client asks, and refuses a server that does not say its version. */
+    /** The version at "/": the Python client refuses a server that does not say it. */
     private static final class Root extends BaseRestHandler {
 
         @Override

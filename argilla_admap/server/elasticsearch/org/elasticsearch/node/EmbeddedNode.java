@@ -15,7 +15,7 @@ import org.elasticsearch.plugins.PluginsService;
  * One Elasticsearch node on loopback, without an installation: {@code EmbeddedNode HOME PORT}.
  *
  * <p>The password that callers must send is read from the environment (ADMAP_ENGINE_PASSWORD), so that no list of
- * processes shows it. Stands in this package because the node's constructor that takes a provider is private to it.
+ * processes shows it. In this package because the node's constructor that takes a provider is private to it.
  */
 public final class EmbeddedNode {
 
@@ -44,7 +44,7 @@ public final class EmbeddedNode {
             .put("discovery.type", "single-node")
             .put("network.host", "127.0.0.1")
             .put("http.port", args[1])
-            .put("transport.port", "0")
+            .put("transport.type", GuardedNetwork.TRANSPORT)
             // A nearly full disk must not turn the indices read-only: the database beside them would go on growing.
             .put("cluster.routing.allocation.disk.threshold_enabled", false)
             // A write to a data set without an index must fail, and not make an index without a mapping.
@@ -55,7 +55,7 @@ public final class EmbeddedNode {
         NodeServiceProvider provider = new NodeServiceProvider() {
             @Override
             PluginsService newPluginService(Environment ignored, Settings known) {
-                return new ClassPathPlugins(known, environment, List.of(new GuardedHttp(password), new ArgillaSupport()));
+                return new ClassPathPlugins(known, environment, List.of(new GuardedNetwork(password), new ArgillaSupport()));
             }
         };
         Node node = new Node(NodeConstruction.prepareConstruction(environment, provider, true));

@@ -10,9 +10,9 @@ import org.elasticsearch.env.Environment;
 import org.elasticsearch.jdk.ModuleQualifiedExportsService;
 
 /**
- * Plugins that are objects already, taken from the class path instead of from folders of an installation.
+ * Plugins from the class path, instead of from the folders of an installation.
  *
- * <p>Stands in this package because a loaded plugin's record is private to it.
+ * <p>In this package because a loaded plugin's record is private to it.
  */
 public final class ClassPathPlugins extends PluginsService {
 

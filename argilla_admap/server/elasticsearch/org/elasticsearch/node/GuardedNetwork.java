@@ -6,6 +6,7 @@ import java.util.Base64;
 import java.util.Map;
 import java.util.function.BiConsumer;
 import java.util.function.Supplier;
+import org.elasticsearch.common.io.stream.NamedWriteableRegistry;
 import org.elasticsearch.common.network.NetworkService;
 import org.elasticsearch.common.settings.ClusterSettings;
 import org.elasticsearch.common.settings.Settings;
@@ -22,20 +23,35 @@ import org.elasticsearch.rest.RestResponse;
 import org.elasticsearch.rest.RestStatus;
 import org.elasticsearch.telemetry.tracing.Tracer;
 import org.elasticsearch.threadpool.ThreadPool;
+import org.elasticsearch.transport.Transport;
 import org.elasticsearch.transport.netty4.Netty4Plugin;
 import org.elasticsearch.xcontent.NamedXContentRegistry;
 
 /**
- * HTTP that answers only to callers with the password: other people of the same machine reach loopback too, and the
- * index holds the texts of the records.
+ * HTTP for callers with the password, and no transport to other nodes: other users of the machine reach loopback too, and
+ * the index holds the texts of the records.
  */
-public final class GuardedHttp extends Netty4Plugin {
+public final class GuardedNetwork extends Netty4Plugin {
+
+    static final String TRANSPORT = "local";
 
     private final byte[] expected;
 
-    GuardedHttp(String password) {
+    GuardedNetwork(String password) {
         byte[] pair = ("admap:" + password).getBytes(StandardCharsets.UTF_8);
         expected = ("Basic " + Base64.getEncoder().encodeToString(pair)).getBytes(StandardCharsets.UTF_8);
+    }
+
+    @Override
+    public Map<String, Supplier<Transport>> getTransports(
+        Settings settings,
+        ThreadPool threadPool,
+        PageCacheRecycler recycler,
+        CircuitBreakerService breakers,
+        NamedWriteableRegistry writeables,
+        NetworkService network
+    ) {
+        return Map.of(TRANSPORT, LocalTransport::new);
     }
 
     @Override
@@ -62,7 +78,7 @@ public final class GuardedHttp extends Netty4Plugin {
             @Override
             public void dispatchRequest(RestRequest request, RestChannel channel, ThreadContext context) {
                 String given = request.header("Authorization");
-                // A comparison whose time does not depend on how much of the password was right.
+                // Takes the same time however much of the password is right.
                 if (given != null && MessageDigest.isEqual(given.getBytes(StandardCharsets.UTF_8), expected)) {
                     behind.dispatchRequest(request, channel, context);
                 } else {
