@@ -54,3 +54,35 @@ def test_requests_that_wait_take_no_more_memory_than_their_bytes() -> None:
 @given(st.text(st.sampled_from("a<\n\t\r\x00\x0b\x1b\x7f\x85\u200b\u2028é漢🙂")))
 def test_control_characters_are_taken_out_and_all_else_stays(text: str) -> None:
     assert neutral(text) == "".join(c for c in text if c in "\n\t\r" or not (c < " " or c == "\x7f"))
+
+
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        ("Requested sample logprobs of 20, which is greater than max allowed: 5", {"top_logprobs": 5}),
+        ("Range of top_logprobs should be [0, 5]", {"top_logprobs": 5}),
+        ("body -> top_logprobs: Input should be less than or equal to 8", {"top_logprobs": 8}),
+        ("logprobs is not supported for qwen2.5-7b", {"logprobs": "none"}),
+        ("Conversation roles must alternate user/assistant/user/assistant/...", {"system": False}),
+        ("Developer instruction is not enabled for models/gemma-3-1b-it", {"system": False}),
+        ("System role not supported", {"system": False}),
+        ("messages.0.role: Input should be 'user' or 'assistant'", {"system": False}),
+        ("Only 'user' and 'assistant' roles are supported!", {"system": False}),
+        ("This model only support stream mode, please enable the stream parameter to access the model.", {"stream": True}),
+        ("parameter.enable_thinking must be set to false for non-streaming calls", {"thinking": False}),
+        ("Invalid prompt: your prompt was flagged as potentially violating our usage policy.", {}),
+    ],
+)
+def test_what_a_refusal_names_is_asked_for_differently(words: str, change: dict[str, object]) -> None:
+    capabilities = Capabilities()
+    before = capabilities.facts()
+    assert capabilities.negotiate(words) == bool(change)
+    after = {name: value for name, value in capabilities.facts().items() if value != before[name] and name != "revision"}
+    assert after == change
+
+
+def test_a_limit_of_answer_tokens_that_is_refused_as_too_large_is_kept_below() -> None:
+    capabilities = Capabilities(answer_tokens=8192)
+    assert capabilities.negotiate("max_tokens is too large: 8192. This model supports at most 4096 completion tokens")
+    assert capabilities.answer_tokens == 4096
+    assert not capabilities.longer(32768)

@@ -1,4 +1,4 @@
-"""How one model on one endpoint must be spoken to: learned from its refusals, and remembered."""
+"""What one model on one endpoint can do: negotiated by what it refuses, and remembered."""
 
 from __future__ import annotations
 
@@ -8,22 +8,36 @@ from typing import Any
 
 import orjson
 
-__all__ = ["Capabilities", "filled"]
+__all__ = ["MOST_ANSWER_TOKENS", "Capabilities", "filled"]
 
-#: Most answer tokens asked for, one after the other, when a model refuses fewer or says nothing within them.
-_STEPS = (1, 4, 8, 64, 512, 2048)
+#: Limits of an answer's tokens, one after the other, when a model refuses fewer or says nothing within them.
+_STEPS = (1, 4, 8, 64, 512, 2048, 8192, 32768)
+MOST_ANSWER_TOKENS = 2048
 _REASON_TOKENS = 160
-_MOST_LESSONS = 16
+_MOST_REVISIONS = 24
 #: How a request ends, from the end of the last message's text on.
 _END = b'"}]}'
+_UNKNOWN_FIELD = re.compile(r"unsupported|unrecognized|unknown|not permitted|extra")
+_TOO_MANY = re.compile(r"too (?:large|many|high|big)|at most|less than|exceed|maximum|<=|greater than")
+_LIMIT = re.compile(r"max|allowed|at most|up to|less than|<=|between|range|exceed|greater|\[0")
+_STREAM_ONLY = re.compile(
+    r"stream (?:mode|parameter)|stream\W{0,4}(?:=|to|must be|is)\W{0,4}true|streaming (?:is )?(?:required|only)"
+    r"|(?:requires?|only supports?|only|must use|must be) stream|non-?stream"
+)
+_NO_SYSTEM = re.compile(
+    r"(?:system|developer)['\"` ]*(?:role|message|instruction|prompt)|roles?\b.{0,60}(?:alternate|system|developer|user)"
+    r"|(?:system|developer)\b.{0,40}\brole|(?:user|assistant)\W{1,4}(?:and|or)\W{1,4}(?:user|assistant|model).{0,20}\broles?"
+)
 
 
 @dataclass(slots=True)
 class Capabilities:
-    """What a model takes. `revision` counts what was learned, so that questions sent before a lesson are asked again."""
+    """What a model takes. `revision` counts the changes, so that requests sent before one are sent again."""
 
     token_field: str = "max_tokens"  # noqa: S105  # a parameter's name
     answer_tokens: int = 1
+    #: The endpoint's own limit; 0: not known.
+    most_answer_tokens: int = 0
     top_logprobs: int = 20
     #: ``full``, ``truncated``, ``none``, or empty: not known yet.
     logprobs: str = ""
@@ -31,8 +45,13 @@ class Capabilities:
     effort: str = ""
     several: bool = True
     schema: bool = True
+    #: A system message; else the user's message begins with its text.
     system: bool = True
     service_tier: bool = True
+    #: It answers only as a stream of events.
+    stream: bool = False
+    #: False: it is told not to think, where its endpoint asks for that.
+    thinking: bool = True
     revision: int = 0
 
     @classmethod
@@ -83,6 +102,10 @@ class Capabilities:
             body["response_format"] = _schema(form)
         if tier and self.service_tier:
             body["service_tier"] = tier
+        if self.stream:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        if not self.thinking:
+            body["enable_thinking"] = False
         if self.system:
             body["messages"] = [{"role": "system", "content": instructions}, {"role": "user", "content": ""}]
         else:
@@ -93,43 +116,59 @@ class Capabilities:
         """Most answer tokens that a choice may have."""
         return self.answer_tokens if form == "digit" else _REASON_TOKENS + (self.answer_tokens if self.answer_tokens > 8 else 0)
 
-    def learn(self, words: str) -> bool:
-        """Takes a lesson from a refusal in words (status 400 or 422); whether there was one."""
-        if self.revision >= _MOST_LESSONS:
+    def negotiate(self, words: str) -> bool:
+        """Takes back what a refusal in words (status 400 or 422) names; whether the next request will differ."""
+        if self.revision >= _MOST_REVISIONS:
             return False
-        learned = self._lesson(words.lower())
-        self.revision += learned
-        return learned
+        changed = self._change(words.lower())
+        self.revision += changed
+        return changed
 
-    def _lesson(self, low: str) -> bool:
+    def _change(self, low: str) -> bool:
         # The longest names first: "top_logprobs" holds "logprobs", and a refusal names the parameter it means.
         if "max_completion_tokens" in low and self.token_field == "max_tokens" and "max_tokens" in low:  # noqa: S105
             self.token_field = "max_completion_tokens"  # noqa: S105
         elif self.token_field in low or "output limit" in low or "max_output_tokens" in low or "minimum value" in low:
-            if "unsupported" in low or "unrecognized" in low or "unknown" in low or "not permitted" in low or "extra" in low:
+            if _UNKNOWN_FIELD.search(low):
                 self.token_field = "max_tokens" if self.token_field == "max_completion_tokens" else "max_completion_tokens"  # noqa: S105
                 return True
+            fewer = [int(n) for n in re.findall(r"\d+", low) if 0 < int(n) < self.answer_tokens]
+            if fewer and _TOO_MANY.search(low):
+                self.answer_tokens = self.most_answer_tokens = max(fewer)
+                return True
             return self.longer()
-        elif "top_logprobs" in low and (most := [int(n) for n in re.findall(r"\d+", low) if 0 < int(n) < self.top_logprobs]):
-            self.top_logprobs = max(most)
-        elif "top_logprobs" in low and self.top_logprobs > 5:
-            self.top_logprobs = 5
-        elif "logprobs" in low and "effort" in low and self.effort != "none":
-            self.effort = "none"
-        elif "logprobs" in low and self.logprobs != "none":
-            self.logprobs = "none"
+        elif "logprobs" in low:
+            return self._fewer_logprobs(low)
         elif "reasoning_effort" in low or "reasoning effort" in low or "reasoning.effort" in low:
             return self._other_effort(low)
+        elif self.thinking and "enable_thinking" in low:
+            self.thinking = False
+        elif not self.stream and _STREAM_ONLY.search(low):
+            self.stream = True
         elif "temperature" in low and self.temperature:
             self.temperature = False
         elif ("response_format" in low or "json_schema" in low) and self.schema:
             self.schema = False
         elif "service_tier" in low and self.service_tier:
             self.service_tier = False
+        elif self.system and _NO_SYSTEM.search(low):
+            self.system = False
         elif self.several and re.search(r"\bn\b", low):
             self.several = False
-        elif "system" in low and "role" in low and self.system:
-            self.system = False
+        else:
+            return False
+        return True
+
+    def _fewer_logprobs(self, low: str) -> bool:
+        fewer = [int(n) for n in re.findall(r"(?<![\w.-])\d+(?![\w-]|\.\d)", low) if 0 < int(n) < self.top_logprobs]
+        if fewer and ("top_logprobs" in low or _LIMIT.search(low)):
+            self.top_logprobs = max(fewer)
+        elif "top_logprobs" in low and self.top_logprobs > 5:
+            self.top_logprobs = 5
+        elif "effort" in low and self.effort != "none":
+            self.effort = "none"
+        elif self.logprobs != "none":
+            self.logprobs = "none"
         else:
             return False
         return True
@@ -147,12 +186,14 @@ class Capabilities:
         self.effort = ""
         return changed
 
-    def longer(self) -> bool:
-        """Asks for the next greater number of answer tokens; False: it is the greatest."""
-        bigger = [step for step in _STEPS if step > self.answer_tokens]
-        if bigger:
-            self.answer_tokens = bigger[0]
-        return bool(bigger)
+    def longer(self, most: int = MOST_ANSWER_TOKENS) -> bool:
+        """Asks for the next greater number of answer tokens, at most `most`; False: it is the greatest."""
+        most = min(most, self.most_answer_tokens or most)
+        bigger = min((step for step in _STEPS if step > self.answer_tokens), default=most)
+        longer = min(bigger, most) > self.answer_tokens
+        if longer:
+            self.answer_tokens = min(bigger, most)
+        return longer
 
 
 def _schema(form: str) -> dict[str, Any]:

@@ -339,7 +339,7 @@ class _GradeRequest:
         capabilities = self._template.judge.capabilities
         if capabilities.revision > self._revision:
             return True
-        if capabilities.learn(words):
+        if capabilities.negotiate(words):
             self._template.judge.remember()
             return True
         return False
