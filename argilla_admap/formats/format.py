@@ -36,35 +36,56 @@ class RowError(Exception):
 
 
 class TieCannotBeSaid(Exception):
-    """The format has no way to write that two completions are equally good."""
+    """The format has no way to write that completions are equally good, or equally bad.
+
+    Attributes:
+        edits: what of it can be written: ratings beside a pair become equal, and the pair stays a pair.
+    """
+
+    def __init__(self, edits: Sequence[Edit] = ()) -> None:
+        super().__init__()
+        self.edits = list(edits)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldNames:
-    """Names of a row's fields, said by hand. Dots go inwards (``meta.uid``) and through lists (``completions.response``).
+    """Names of a row's fields, given by hand. Dots go inwards (``meta.uid``) and through lists (``completions.response``).
 
     Attributes:
-        prompt: the prompt; a text, or a list of messages.
+        prompt: the prompt, a text or a list of messages; several are joined in their order.
         completion: one list field, or one field for each completion.
         chosen: the better completion of a pair.
         rejected: the worse one.
         rating: one list field, or one field for each completion; for formats that know their completions, the rating's field.
+        order: whether the ``higher`` or the ``lower`` rating is the better; None: told from the field's name and values.
+        verdict: one field that says which completion is better.
+        verdict_values: what its values mean, as pairs of ``a``, ``b``, ..., ``tie`` or ``both_bad`` and a value.
         id: the record's id.
         source: where the record is from, for stratifying.
+        scales: of `rows.verdict_scale`, what a format settled for its verdicts by the first rows; not given by hand.
     """
 
-    prompt: str | None = None
+    prompt: str | tuple[str, ...] | None = ()
     completion: tuple[str, ...] = ()
     chosen: str | None = None
     rejected: str | None = None
     rating: tuple[str, ...] = ()
+    order: str | None = None
+    verdict: str | None = None
+    verdict_values: tuple[tuple[str, str], ...] = ()
     id: str | None = None
     source: str | None = None
+    scales: tuple[Any, ...] = ()
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompt's fields."""
+        return (self.prompt,) if isinstance(self.prompt, str) else tuple(self.prompt or ())
 
     @property
     def says_the_texts(self) -> bool:
         """Whether the texts' fields are named, so that no format needs to be recognised."""
-        return bool(self.prompt or self.completion or self.chosen or self.rejected)
+        return bool(self.prompts or self.completion or self.chosen or self.rejected)
 
 
 @dataclass(slots=True)
@@ -72,13 +93,14 @@ class Draft:
     """A record before it has its final id. The tuples that are not empty have one length, K.
 
     `places` names for each completion the places that hold its rating, in the row (of a group: with the row's position in
-    front); a correction is written there.
+    front); a correction is written there. `ranked`: ranks stand there, the lowest is the best.
     """
 
     prompt: str
     completions: tuple[str, ...]
     ratings: tuple[float | None, ...] = ()
     places: tuple[tuple[Path, ...], ...] = ()
+    ranked: bool = False
     turns: tuple[Turn, ...] = ()
     models: tuple[str | None, ...] = ()
     samples: tuple[tuple[float | None, ...], ...] = ()

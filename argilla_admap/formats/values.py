@@ -1,17 +1,20 @@
-"""Reading single values of a row: texts, numbers, lists, messages, and paths to them. Each refusal names the value."""
+"""Single values of a row: texts, numbers, lists, ids, and the paths to them. Each refusal names the value."""
 
 from __future__ import annotations
 
+import ast
+import io
 import json
 import re
 import reprlib
+import tokenize
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from argilla_admap.formats.format import Draft, Edit, FieldNames, Path, Put, Row, RowError
+from argilla_admap.formats.format import FieldNames, Path, Row, RowError
 from argilla_admap.records import LARGEST_NUMBER as _LARGEST
-from argilla_admap.records import Turn, printable, render_turns
+from argilla_admap.records import printable
 
 __all__ = [
     "as_text",
@@ -21,25 +24,21 @@ __all__ = [
     "find",
     "found_id",
     "found_source",
-    "item_ratings",
     "listing",
     "look",
-    "messages",
     "number",
     "optional_text",
-    "prompt_and_turns",
-    "put_ratings",
-    "ratings_by_field",
+    "python_value",
     "seen",
     "shorten",
-    "split_messages",
     "text",
     "written_like",
 ]
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
 _NOTHING = frozenset({"", "n/a", "na", "none", "null"})
-_ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
+#: Two values side by side with only space between them.
+_WITHOUT_COMMA = re.compile(r"""['"}\].\d]\s+-?['"{\[.\d]""")
 #: In this order: a record's own id before a prompt's, which several pairs may share.
 _ID_FIELDS = (
     "id",
@@ -144,69 +143,37 @@ def listing(value: object, what: str) -> Sequence[Any]:
 
 
 def decoded(value: str) -> object:
-    """The list or object that a text holds as JSON; None where it holds none."""
+    """The list or object that a text holds as JSON, or as Python writes it (a CSV cell by pandas); None where it holds none."""
     if value.lstrip()[:1] not in ("[", "{"):
         return None
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
+        return python_value(value)
+
+
+def python_value(value: str) -> object:
+    """The list or object that a text writes as Python or NumPy do; None where it writes none."""
+    try:
+        found = ast.literal_eval(_with_commas(value) if _WITHOUT_COMMA.search(value) else value.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError):
         return None
+    return found if isinstance(found, (list, dict)) else None
 
 
-def messages(value: object, what: str = "messages") -> tuple[Turn, ...] | None:
-    """Chat messages as turns: a list of {role, content} or {from, value}, one such object, or a text that holds such JSON.
-
-    None where the value is nothing of the kind. Raises RowError where a message has no readable content.
-    """
-    if isinstance(value, str):
-        value = decoded(value)
-    if isinstance(value, Mapping):
-        value = [value]
-    if not isinstance(value, Sequence) or not value or not all(isinstance(m, Mapping) for m in value):
-        return None
-    turns = []
-    for message in value:
-        if "role" in message and "content" in message:
-            role, content = message["role"], message["content"]
-        elif "from" in message and "value" in message:
-            role, content = message["from"], message["value"]
-        else:
-            return None
-        role = as_text(role, f"a role in {what}")
-        turns.append(Turn(_ROLES.get(role.lower(), role), _content(content, what)))
-    return tuple(turns)
-
-
-def _content(content: object, what: str) -> str:
-    if isinstance(content, str):
-        return content if content.isascii() else printable(content)
-    if isinstance(content, Sequence):
-        # Content in parts: pictures and files have no text, and are passed over.
-        parts = [p.get("text") for p in content if isinstance(p, Mapping)]
-        if parts and len(parts) == len(content):
-            return printable("\n".join(p for p in parts if isinstance(p, str)))
-    raise RowError(f"a message of {what} has {seen(content)} as content, expected text")
-
-
-def prompt_and_turns(turns: Sequence[Turn]) -> tuple[str, tuple[Turn, ...]]:
-    """The prompt as readable text, and its turns; no turns where it is a single user turn."""
-    if not turns or (len(turns) == 1 and turns[0].role == "user"):
-        return render_turns(turns), ()
-    return render_turns(turns), tuple(turns)
-
-
-def split_messages(first: Sequence[Turn], second: Sequence[Turn]) -> tuple[Sequence[Turn], str, str]:
-    """Two conversations: the turns that they share, and what each says after them (never nothing)."""
-    shared = 0
-    for a, b in zip(first[:-1], second[:-1], strict=False):
-        if a != b:
-            break
-        shared += 1
-    return first[:shared], _said(first[shared:]), _said(second[shared:])
-
-
-def _said(turns: Sequence[Turn]) -> str:
-    return turns[0].content if len(turns) == 1 else render_turns(turns)
+def _with_commas(value: str) -> str:
+    """NumPy writes an array without commas; Python would join two texts side by side into one."""
+    words: list[str] = []
+    before = None
+    for token in tokenize.generate_tokens(io.StringIO(value.strip()).readline):
+        kind = "end" if token.string in ("}", "]") else token.type
+        begins = token.type in (tokenize.STRING, tokenize.NUMBER) or token.string in ("{", "[")
+        if begins and before in (tokenize.STRING, tokenize.NUMBER, "end"):
+            words.append(",")
+        if token.type not in (tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.INDENT, tokenize.DEDENT):
+            words.append(token.string)
+            before = kind
+    return " ".join(words)
 
 
 def find(row: Row, dotted: str) -> list[tuple[Path, Any]]:
@@ -239,7 +206,7 @@ def look(row: Row, dotted: str, option: str) -> Any:
     """The one value that a dotted name leads to. Raises RowError naming the option where there is none."""
     found = find(row, dotted)
     if not found:
-        raise RowError(f"{dotted!r}, named by {option}, is missing; the row has {fields_of(row)}")
+        raise RowError(f"{dotted!r}, named by `{option}`, is missing; the row has {fields_of(row)}")
     return found[0][1] if len(found) == 1 else [value for _, value in found]
 
 
@@ -251,7 +218,7 @@ def fields_of(row: Row) -> str:
 def found_id(row: Row, fields: FieldNames) -> str | None:
     """The data's own id: the field that `id_field` names, else the first of the usual names; None where there is none."""
     if fields.id is not None:
-        value = look(row, fields.id, "`id_field`")
+        value = look(row, fields.id, "id_field")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise RowError(f"the id in {fields.id!r} is {seen(value)}, expected text or a number")
         return _id_text(value)
@@ -271,7 +238,7 @@ def _id_text(value: str | float) -> str | None:
 def found_source(row: Row, fields: FieldNames) -> str | None:
     """Where the record is from: the field that is named, else the first of the usual names."""
     if fields.source is not None:
-        return optional_text(look(row, fields.source, "the source field"))
+        return optional_text(look(row, fields.source, "source_field"))
     for name in _SOURCE_FIELDS if not _SOURCES.isdisjoint(row) else ():
         value = row.get(name)
         if isinstance(value, str) and value.startswith("["):
@@ -281,60 +248,6 @@ def found_source(row: Row, fields: FieldNames) -> str | None:
         if isinstance(value, str):
             return optional_text(value)
     return None
-
-
-def ratings_by_field(row: Row, fields: FieldNames, k: int) -> tuple[tuple[float | None, ...], tuple[tuple[Path, ...], ...]]:
-    """Ratings from the fields that were named, and their places: one field with K values, K fields, or the mean of several
-    fields with K values each.
-    """
-    columns: list[list[tuple[Path, Any]]] = []
-    for name in fields.rating:
-        found = find(row, name)
-        if not found:
-            raise RowError(f"{name!r}, named by `rating_field`, is missing; the row has {fields_of(row)}")
-        if len(found) == 1 and not isinstance(found[0][1], (int, float)) and found[0][1] is not None:
-            path, value = found[0]
-            if not isinstance(value, str) or decoded(value) is not None:
-                found = [((*path, i), item) for i, item in enumerate(listing(value, repr(name)))]
-        columns.append(found)
-    if all(len(column) == 1 for column in columns) and len(columns) == k:
-        columns = [[column[0] for column in columns]]
-    for name, column in zip(fields.rating, columns, strict=False):
-        if len(column) != k:
-            raise RowError(f"{name!r} gives {len(column)} ratings for {k} completions")
-    ratings = []
-    for values in zip(*columns, strict=True):
-        numbers = [number(value, "the rating") for _, value in values]
-        known = [n for n in numbers if n is not None]
-        ratings.append(sum(known) / len(known) if known else None)
-    return tuple(ratings), tuple(tuple(path for path, _ in values) for values in zip(*columns, strict=True))
-
-
-def item_ratings(
-    row: Row, fields: FieldNames, items: Sequence[Mapping[str, Any]], base: str, names: Sequence[str]
-) -> tuple[tuple[float | None, ...], tuple[tuple[Path, ...], ...]]:
-    """Ratings that stand inside each completion's object: in the field that was named, else the first of `names`.
-
-    A named field is looked for in the completions first, then in the row.
-    """
-    if fields.rating and not any(find(item, name) for item in items for name in fields.rating):
-        return ratings_by_field(row, fields, len(items))
-    ratings: list[float | None] = []
-    places: list[tuple[Path, ...]] = []
-    for position, item in enumerate(items):
-        prefix: Path = (base, position)
-        if fields.rating:
-            found = [f for name in fields.rating for f in find(item, name)]
-            known = [
-                n for n in (number(value, f"the rating of completion {position + 1}") for _, value in found) if n is not None
-            ]
-            ratings.append(sum(known) / len(known) if known else None)
-            places.append(tuple((*prefix, *path) for path, _ in found) or ((*prefix, fields.rating[0]),))
-        else:
-            name = next((n for n in names if n in item), names[0])
-            ratings.append(number(item.get(name), f"{name!r} of completion {position + 1}"))
-            places.append(((*prefix, name),))
-    return tuple(ratings), tuple(places)
 
 
 def written_like(value: float, original: object) -> int | float | str:
@@ -358,12 +271,3 @@ def at(row: object, path: Path) -> Any:
         else:
             return None
     return row
-
-
-def put_ratings(row: object, draft: Draft, ratings: Sequence[float | None]) -> list[Edit]:
-    """Edits that write the ratings where the draft's were read; those that stay are not touched."""
-    edits: list[Edit] = []
-    for old, new, places in zip(draft.ratings, ratings, draft.places, strict=True):
-        if new is not None and new != old:
-            edits += [Put(path, written_like(float(new), at(row, path))) for path in places]
-    return edits

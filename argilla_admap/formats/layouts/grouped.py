@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from argilla_admap.formats.format import Draft, Edit, FieldNames, Format, Path, Put, Row, RowError
-from argilla_admap.formats.layouts.plain import prompt_of
-from argilla_admap.formats.values import (
-    as_text,
-    find,
-    found_id,
-    found_source,
-    messages,
-    number,
-    optional_text,
-    seen,
-    shorten,
-    split_messages,
-    text,
-    written_like,
-)
+from argilla_admap.formats.layouts.plain import completion_text
+from argilla_admap.formats.rows.conversations import looks_like_messages, messages, said
+from argilla_admap.formats.rows.prompts import prompt_of, with_surroundings
+from argilla_admap.formats.rows.ratings import good_from, wanted_ratings
+from argilla_admap.formats.values import find, found_id, found_source, number, optional_text, shorten, text, written_like
+from argilla_admap.records import Turn
 
 __all__ = ["HelpSteer2", "Kto"]
 
@@ -29,11 +20,12 @@ def _prompt_key(row: Row) -> Hashable:
     return value if isinstance(value, str) else repr(value)
 
 
-def _too_few(rows: Sequence[Row], why: str) -> None:
+_SORTED = "rows of one prompt must follow each other: sort the rows by prompt, for example with `jq -sc 'sort_by(.prompt)[]'`"
+
+
+def _too_few(rows: Sequence[Row], prompt: str, why: str) -> None:
     if len(rows) < 2:
-        raise RowError(
-            f"the prompt {shorten(rows[0].get('prompt'))} has one completion only, and a comparison needs two or more; {why}"
-        )
+        raise RowError(f"the prompt {shorten(prompt)} has one completion only, and a comparison needs two or more; {why}")
 
 
 class HelpSteer2(Format):
@@ -53,7 +45,7 @@ class HelpSteer2(Format):
         return f"{self.takes}; the label is {'the mean of ' if len(fields.rating) > 1 else ''}{names}"
 
     def parse(self, rows: Sequence[Row], fields: FieldNames) -> Draft:
-        _too_few(rows, "sort the rows by prompt")
+        _too_few(rows, str(rows[0].get("prompt")), _SORTED)
         names = fields.rating or ("helpfulness",)
         ratings: list[float | None] = []
         places: list[tuple[Path, ...]] = []
@@ -93,71 +85,90 @@ class HelpSteer2(Format):
 
 
 class Kto(Format):
-    """KTO's rows: a prompt, a completion, and whether it is a good one."""
+    """KTO's rows: a prompt, a completion, and whether it is a good one; also with messages, and in Alpaca's fields."""
 
     name = "kto"
     takes = (
-        "rows that follow each other with one `prompt` are one record; the completions are `completion`; "
-        "`label` is 1 for true, 0 for false"
+        "rows that follow each other with one prompt are one record; the completions are `completion` or `output`, or the last "
+        "of `messages`; `label` or `kto_tag` is 1 for true, 0 for false"
     )
+    _labels = ("label", "kto_tag")
+    _completions = ("completion", "output", "response")
+    _conversations = ("messages", "conversations", "conversation")
+    _prompts = ("prompt", "instruction", "question", "query", "input")
 
     def fits(self, row: Row) -> bool:
-        return "prompt" in row and "completion" in row and "label" in row
+        if not any(_good(row[name]) is not None for name in self._labels if name in row):
+            return False
+        if any(n in row for n in self._prompts):
+            return "completion" in row or any(isinstance(row.get(n), str) for n in self._completions)
+        return any(looks_like_messages(row.get(n)) for n in self._conversations)
 
     def group_key(self, row: Row) -> Hashable:
-        return _prompt_key(row)
+        try:
+            return repr(self._exchange(row)[:2])
+        except RowError:
+            return None
+
+    def _exchange(self, row: Row) -> tuple[str, tuple[Turn, ...], str]:
+        """Prompt, turns and the completion."""
+        name = next((n for n in self._conversations if row.get(n) is not None), None)
+        if name is not None and not any(n in row for n in self._prompts):
+            turns = messages(row[name], repr(name))
+            if turns is None or len(turns) < 2:
+                raise RowError(f"{name!r} is {shorten(row[name])}, expected a conversation that ends with the completion")
+            return *with_surroundings(row, turns[:-1], (name,)), said(turns[-1:])
+        name = next((n for n in self._completions if row.get(n) is not None), "completion")
+        prompt, kept = prompt_of(row, self._prompts, taken=(name,))
+        return prompt, kept, completion_text(row.get(name), repr(name))
 
     def parse(self, rows: Sequence[Row], fields: FieldNames) -> Draft:
+        exchanges = [self._exchange(row) for row in rows]
+        prompt, turns, _ = exchanges[0]
         _too_few(
             rows,
-            "sort the rows by prompt, if it has more; a map compares completions, so unpaired KTO data have no place on it",
+            prompt,
+            f"{_SORTED}, if it has more. A map compares completions of one prompt, so unpaired KTO rows have no place on it: "
+            "pass over them with `on_error` skip",
         )
-        prompt, turns = prompt_of(rows[0], ("prompt",))
         return Draft(
             prompt=prompt,
             turns=turns,
-            completions=tuple(_completion(row) for row in rows),
-            ratings=tuple(_label(row) for row in rows),
+            completions=tuple(completion for _, _, completion in exchanges),
+            ratings=tuple(self._label(row) for row in rows),
             models=tuple(optional_text(row.get("model")) for row in rows),
             id=found_id(rows[0], fields),
             source=found_source(rows[0], fields),
         )
 
+    def _label(self, row: Row) -> float | None:
+        name = self._label_field(row)
+        value = row.get(name)
+        if value is not None and _good(value) is None:
+            raise RowError(f"{name!r} is {shorten(value)}, expected true or false")
+        return _good(value)
+
+    def _label_field(self, row: Row) -> str:
+        return next((name for name in self._labels if name in row), self._labels[0])
+
     def correct(
         self, rows: Sequence[Row], draft: Draft, ratings: Sequence[float | None], fields: FieldNames
     ) -> list[list[Edit]]:
         edits: list[list[Edit]] = [[] for _ in rows]
-        wanted = [old if new is None else float(new) for old, new in zip(draft.ratings, ratings, strict=True)]
-        known = [rating for rating in wanted if rating is not None]
-        # Ratings of another scale are good from the middle of the record's own on.
-        middle = 0.5 if all(0 <= rating <= 1 for rating in known) else (min(known) + max(known)) / 2
+        wanted = wanted_ratings(draft, ratings)
+        middle = good_from(wanted)
         for row, old, new, mine in zip(rows, draft.ratings, wanted, edits, strict=True):
             if new is not None and float(new >= middle) != old:
-                mine.append(Put(("label",), _like(row.get("label"), new >= middle)))
+                name = self._label_field(row)
+                mine.append(Put((name,), _like(row.get(name), new >= middle)))
         return edits
-
-
-def _completion(row: Row) -> str:
-    value = row.get("completion")
-    turns = None if isinstance(value, str) else messages(value, "'completion'")
-    if turns is not None:
-        return split_messages(turns, turns)[1]
-    if isinstance(value, str):
-        return as_text(value, "'completion'")
-    raise RowError(f"'completion' is {seen(value)}, expected text or messages")
 
 
 _GOOD = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
 
 
-def _label(row: Row) -> float | None:
-    value = row.get("label")
-    if value is None:
-        return None
-    good = _GOOD.get(str(value).strip().lower())
-    if good is None:
-        raise RowError(f"'label' is {shorten(value)}, expected true or false")
-    return good
+def _good(value: object) -> float | None:
+    return _GOOD.get(str(value).strip().lower())
 
 
 def _like(original: object, good: bool) -> object:

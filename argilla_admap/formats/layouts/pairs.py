@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from argilla_admap.formats.format import Draft, Edit, FieldNames, Path, Put, Row, RowError, RowFormat, Swap, TieCannotBeSaid
-from argilla_admap.formats.layouts.plain import prompt_of
+from argilla_admap.formats.rows.conversations import looks_like_messages
+from argilla_admap.formats.rows.labels import settle_rating
+from argilla_admap.formats.rows.prompts import PROMPTS, prompt_of, with_surroundings
+from argilla_admap.formats.rows.ratings import good_from, put_ratings, rate, ratings_by_field, wanted_ratings
 from argilla_admap.formats.values import (
+    as_text,
     at,
     decoded,
+    fields_of,
     found_id,
     found_source,
     listing,
-    messages,
     number,
     optional_text,
-    prompt_and_turns,
-    put_ratings,
-    ratings_by_field,
-    shorten,
+    seen,
     text,
     written_like,
 )
-from argilla_admap.records import Turn, printable
+from argilla_admap.records import Turn
 
 __all__ = [
     "Alpaca",
     "ArgillaBinarized",
     "Orca",
     "Pair",
+    "PairLists",
+    "StackExchangePaired",
     "Trl",
     "TrlImplicit",
     "correct_pair",
+    "exchange",
+    "implicit_pair",
     "shared_beginning",
 ]
 
@@ -47,21 +53,21 @@ def correct_pair(row: Row, draft: Draft, ratings: Sequence[float | None], sides:
     that the chosen side keeps the higher. New values of the ratings are written.
 
     Raises:
-        TieCannotBeSaid: equal ratings, and the row has none beside the pair.
+        TieCannotBeSaid: equal ratings: a pair has a better side; those beside it can be written.
     """
-    first, second = (old if new is None else float(new) for old, new in zip(draft.ratings, ratings, strict=True))
+    first, second = wanted_ratings(draft, ratings)
     if first is None or second is None or (first, second) == draft.ratings:
         return []
-    if not draft.places:
-        if first == second:
-            raise TieCannotBeSaid
-        return [] if first > second else _exchange(row, sides)
     edits = _exchange(row, sides) if first < second else []
-    for new, places in zip((max(first, second), min(first, second)), draft.places, strict=True):
+    better, worse = max(first, second), min(first, second)
+    for new, places in zip((worse, better) if draft.ranked else (better, worse), draft.places, strict=False):
         for path in places:
             old = at(row, path)
-            if number(old, "the rating") != new:
-                edits.append(Put(path, written_like(new, old)))
+            value = 3.0 - new if draft.ranked else new
+            if number(old, "the rating") != value:
+                edits.append(Put(path, written_like(value, old)))
+    if first == second:
+        raise TieCannotBeSaid(edits)
     return edits
 
 
@@ -70,13 +76,20 @@ _NOT_THE_SIDES = re.compile(r"score|rating|reward|rank|margin|^original", re.IGN
 
 
 def _exchange(row: Row, sides: tuple[Path, Path]) -> list[Edit]:
-    edits: list[Edit] = [Swap(*sides)]
+    edits = exchange(row, *sides)
     for name in row:
         if "chosen" in name and (name,) not in sides and not _NOT_THE_SIDES.search(name):
             partner = name.replace("chosen", "rejected")
             if partner in row and (partner,) not in sides:
                 edits.append(Swap((name,), (partner,)))
     return edits
+
+
+def exchange(row: Row, first: Path, second: Path) -> list[Edit]:
+    """The edits that exchange two values; one by one where they stand within a text (a CSV cell) that holds a list."""
+    if any(isinstance(at(row, path[:n]), str) for path in (first, second) for n in range(1, len(path))):
+        return [Put(first, at(row, second)), Put(second, at(row, first))]
+    return [Swap(first, second)]
 
 
 class Pair(RowFormat):
@@ -100,6 +113,9 @@ class Pair(RowFormat):
         ("model_chosen", "model_rejected"),
     )
 
+    def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:
+        return settle_rating(sample, fields)
+
     def draft(self, row: Row, fields: FieldNames, prompt: str, turns: tuple[Turn, ...], pair: tuple[str, str]) -> Draft:
         """The record of a pair, with its ratings: those beside the pair, else 1 and 0.
 
@@ -108,7 +124,7 @@ class Pair(RowFormat):
         """
         draft = Draft(prompt, pair, _WON, turns=turns, id=found_id(row, fields), source=found_source(row, fields))
         if fields.rating:
-            draft.ratings, draft.places = ratings_by_field(row, fields, 2)
+            rate(draft, *ratings_by_field(row, fields, 2), fields)
         else:
             for names in self.measures:
                 if names[0] in row and names[1] in row:
@@ -135,17 +151,22 @@ class Trl(Pair):
     """TRL's pairs of texts with an explicit prompt."""
 
     name = "trl"
-    takes = "the prompt is `prompt`; the better completion is `chosen`, the worse `rejected`"
+    takes = "the prompt is `prompt`, with what stands beside it; the better completion is `chosen`, the worse `rejected`"
+    prompts: ClassVar[tuple[str, ...]] = ("prompt",)
 
     def fits(self, row: Row) -> bool:
-        return "prompt" in row and are_texts(row, "chosen", "rejected") and messages(row["chosen"]) is None
+        return (
+            any(name in row for name in self.prompts)
+            and are_texts(row, *self.sides)
+            and not any(looks_like_messages(row[name]) for name in self.sides)
+        )
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
-        prompt, turns = prompt_of(row, ("prompt",))
-        return self.draft(row, fields, prompt, turns, (text(row, "chosen"), text(row, "rejected")))
+        prompt, turns = prompt_of(row, self.prompts, taken=self.sides)
+        return self.draft(row, fields, prompt, turns, (text(row, self.sides[0]), text(row, self.sides[1])))
 
 
-class Alpaca(Pair):
+class Alpaca(Trl):
     """Alpaca's fields with a pair, as LLaMA-Factory writes them; also other names of the prompt beside a pair of texts."""
 
     name = "alpaca"
@@ -153,50 +174,116 @@ class Alpaca(Pair):
         "the prompt is `instruction` and `input` (after `system` and `history`, if any); "
         "the better completion is `chosen`, the worse `rejected`"
     )
-    _prompts = ("instruction", "question", "query")
-
-    def fits(self, row: Row) -> bool:
-        return any(isinstance(row.get(n), str) for n in self._prompts) and are_texts(row, "chosen", "rejected")
-
-    def parse_row(self, row: Row, fields: FieldNames) -> Draft:
-        name = next((n for n in self._prompts if n in row), "instruction")
-        prompt = text(row, name)
-        more = row.get("input")
-        if more not in (None, ""):
-            prompt = f"{prompt}\n{text(row, 'input')}"
-        before: list[Turn] = []
-        if row.get("system") not in (None, ""):
-            before.append(Turn("system", text(row, "system")))
-        for exchange in row.get("history") or ():
-            if isinstance(exchange, str) or not isinstance(exchange, Sequence) or len(exchange) != 2 or not _all_text(exchange):
-                raise RowError(f"'history' has {shorten(exchange)}, expected pairs of a question and an answer")
-            before += [Turn("user", printable(exchange[0])), Turn("assistant", printable(exchange[1]))]
-        turns: tuple[Turn, ...] = ()
-        if before:
-            prompt, turns = prompt_and_turns([*before, Turn("user", prompt)])
-        return self.draft(row, fields, prompt, turns, (text(row, "chosen"), text(row, "rejected")))
+    prompts = ("instruction", "question", "query", "user_input", "user_prompt")
 
 
-def _all_text(values: Sequence[object]) -> bool:
-    return all(isinstance(value, str) for value in values)
-
-
-class ArgillaBinarized(Pair):
+class ArgillaBinarized(Trl):
     """The layout of argilla/ultrafeedback-binarized-preferences."""
 
     name = "argilla_binarized"
     takes = (
         "the prompt is `instruction`; the better completion is `chosen_response`, the worse `rejected_response`, "
-        "with the ratings `chosen_avg_rating` and `rejected_avg_rating`"
+        "with the ratings `chosen_avg_rating` and `rejected_avg_rating`, if any"
     )
     sides = ("chosen_response", "rejected_response")
+    prompts = ("instruction", "prompt", "question", "query", "input")
+
+
+class StackExchangePaired(Trl):
+    """The layout of lvwerra/stack-exchange-paired: `response_j` was voted higher than `response_k`."""
+
+    name = "stack-exchange-paired"
+    takes = "the prompt is `question`; the better completion is taken to be `response_j`, the worse `response_k`"
+    sides = ("response_j", "response_k")
+    prompts = ("question", "prompt", "instruction", "query")
+
+
+class PairLists(Pair):
+    """Several chosen and several rejected completions of one prompt (RM-Bench, RewardBench 2)."""
+
+    name = "pair-lists"
+    takes = "the completions are the lists `chosen` and `rejected`: those in `chosen` have 1, those in `rejected` 0"
 
     def fits(self, row: Row) -> bool:
-        return ("instruction" in row or "prompt" in row) and are_texts(row, *self.sides)
+        values = [_list_of(row.get(name)) for name in self.sides]
+        return (
+            any(n in row for n in PROMPTS)
+            and any(_listed(row.get(n)) for n in self.sides)
+            and all(value and all(isinstance(item, str) for item in value) for value in values)
+        )
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
-        prompt, turns = prompt_of(row, ("instruction", "prompt"))
-        return self.draft(row, fields, prompt, turns, (text(row, self.sides[0]), text(row, self.sides[1])))
+        sides = []
+        for name in self.sides:
+            if not (side := _list_of(row.get(name))):
+                raise RowError(f"{name!r} is {seen(row.get(name))}, expected a list of texts; the row has {fields_of(row)}")
+            sides.append(side)
+        prompt, turns = prompt_of(row, taken=self.sides)
+        texts = tuple(
+            as_text(item, f"a text of {name!r}") for name, side in zip(self.sides, sides, strict=True) for item in side
+        )
+        draft = Draft(
+            prompt=prompt,
+            turns=turns,
+            completions=texts,
+            ratings=(1.0,) * len(sides[0]) + (0.0,) * len(sides[1]),
+            id=found_id(row, fields),
+            source=found_source(row, fields),
+        )
+        models = _listed(row.get("models"))
+        if len(models) == len(texts):
+            draft.models = tuple(optional_text(model) for model in models)
+        if fields.rating:
+            rate(draft, *ratings_by_field(row, fields, len(texts)), fields)
+        return draft
+
+    def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
+        if draft.places:
+            return put_ratings(row, draft, ratings)
+        wanted = [value or 0.0 for value in wanted_ratings(draft, ratings)]
+        middle = good_from(wanted)
+        good = [value >= middle for value in wanted]
+        count = sum(draft.ratings[n] == 1.0 for n in range(len(good)))
+        if len(set(wanted)) == 1 or all(good) or not any(good):
+            raise TieCannotBeSaid
+        order = [n for n, is_good in enumerate(good) if is_good] + [n for n, is_good in enumerate(good) if not is_good]
+        if order == list(range(len(good))) and sum(good) == count:
+            return []
+        return self._moved(row, order, sum(good), count, draft)
+
+    def _moved(self, row: Row, order: Sequence[int], good: int, count: int, draft: Draft) -> list[Edit]:
+        """The edits that bring the completions into this order, of which the first so many are good."""
+        if good == count:
+            # As many as before: those that trade places are exchanged, all others stay.
+            out = [n for n in range(count) if n not in order[:good]]
+            into = [n for n in order[:good] if n >= count]
+            return [
+                edit
+                for a, b in zip(out, into, strict=True)
+                for edit in (
+                    *exchange(row, self._place(row, "chosen", a), self._place(row, "rejected", b - count)),
+                    *(exchange(row, ("models", a), ("models", b)) if draft.models else ()),
+                )
+            ]
+        moved = [item for name in self.sides for item in _list_of(row[name])]
+        moved = [moved[n] for n in order]
+        edits: list[Edit] = []
+        for name, values in zip(self.sides, (moved[:good], moved[good:]), strict=True):
+            if isinstance(row[name], str) and not _listed(row[name]):
+                raise RowError(f"{name!r} is one text, and now there are {len(values)}")
+            edits.append(Put((name,), json.dumps(values) if isinstance(row[name], str) else values))
+        return edits + ([Put(("models",), [draft.models[n] for n in order])] if draft.models else [])
+
+    def _place(self, row: Row, name: str, position: int) -> Path:
+        return (name, position) if not isinstance(row[name], str) or _listed(row[name]) else (name,)
+
+
+def _list_of(value: object) -> list[Any]:
+    """A list, or the list that a text holds; any other text alone."""
+    if isinstance(value, str):
+        inner = decoded(value)
+        return inner if isinstance(inner, list) else [value]
+    return list(value) if isinstance(value, (list, tuple)) else []
 
 
 def shared_beginning(first: str, second: str) -> str:
@@ -224,11 +311,8 @@ class Orca(Pair):
         return "instruction" not in row and "prompt" not in row and "input" in row and are_texts(row, "chosen", "rejected")
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
-        prompt, turns = text(row, "input"), ()
-        if isinstance(row.get("system"), str) and row["system"]:
-            prompt, turns = prompt_and_turns((Turn("system", text(row, "system")), Turn("user", prompt)))  # type: ignore[assignment]
-        pair = text(row, "chosen"), text(row, "rejected")
-        draft = self.draft(row, fields, prompt, turns, pair)
+        prompt, turns = prompt_of(row, ("input",), taken=self.sides)
+        draft = self.draft(row, fields, prompt, turns, (text(row, "chosen"), text(row, "rejected")))
         if not fields.rating and row.get("rating") not in (None, ""):
             values = [number(value, "the rating") for value in listing(row["rating"], "'rating'")]
             if len(values) != 2:
@@ -269,7 +353,8 @@ def _listed(value: object) -> list[str]:
 
 #: Fields that are certainly no prompt.
 _ASIDE = re.compile(
-    r"chosen|rejected|model|score|rating|(^|_)u?id$|idx|source|dataset|subset|category|language|split|__", re.IGNORECASE
+    r"chosen|rejected|model|score|rating|(^|_)u?id$|idx|source|dataset|subset|category|language|split|^system|^tools$|__",
+    re.IGNORECASE,
 )
 
 
@@ -292,10 +377,19 @@ class TrlImplicit(Pair):
         )
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
-        chosen, rejected = text(row, "chosen"), text(row, "rejected")
-        shared = shared_beginning(chosen, rejected)
-        if shared in (chosen, rejected):
-            # One is the other's beginning: the last word must stay with the completions.
-            shared = shared[:-1]
-        cut = max(shared.rfind("\n"), shared.rfind(" ")) + 1
-        return self.draft(row, fields, chosen[:cut], (), (chosen[cut:], rejected[cut:]))
+        prompt, pair = implicit_pair(text(row, "chosen"), text(row, "rejected"))
+        return self.draft(row, fields, *with_surroundings(row, [Turn("user", prompt)], self.sides), pair)
+
+
+def implicit_pair(chosen: str, rejected: str) -> tuple[str, tuple[str, str]]:
+    """The prompt with which both texts begin, up to the last line or word that they share, and what each says after it."""
+    shared = shared_beginning(chosen, rejected)
+    if shared in (chosen, rejected):
+        # One is the other's beginning: the last word must stay with the completions.
+        shared = shared[:-1]
+    cut = max(shared.rfind("\n"), shared.rfind(" ")) + 1
+    if not chosen[:cut].strip():
+        raise RowError(
+            "there is no prompt: the two texts have no common beginning; name the prompt's field with `prompt_field`"
+        )
+    return chosen[:cut], (chosen[cut:], rejected[cut:])

@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from argilla_admap.formats.format import Draft, Edit, FieldNames, Path, Put, Row, RowError, RowFormat
+from argilla_admap.errors import InputError
+from argilla_admap.formats.format import Draft, Edit, FieldNames, Row, RowError, RowFormat
+from argilla_admap.formats.rows.conversations import messages, prompt_and_turns, said
+from argilla_admap.formats.rows.labels import settle_rating
+from argilla_admap.formats.rows.prompts import PROMPTS, prompt_of
+from argilla_admap.formats.rows.ratings import RANKS, item_ratings, put_ratings, rate, settle_order
 from argilla_admap.formats.values import (
     as_text,
     decoded,
@@ -14,39 +19,35 @@ from argilla_admap.formats.values import (
     find,
     found_id,
     found_source,
-    item_ratings,
     listing,
-    messages,
     number,
     optional_text,
-    prompt_and_turns,
-    put_ratings,
     seen,
     shorten,
-    written_like,
 )
-from argilla_admap.records import Turn
 
-__all__ = ["TEXT_FIELDS", "Completions", "Nectar", "Plain", "UltraFeedback", "prompt_of"]
+__all__ = ["LISTS", "TEXT_FIELDS", "Completions", "Nectar", "Plain", "UltraFeedback", "completion_text", "list_field"]
 
-TEXT_FIELDS = ("text", "response", "completion", "output", "content", "answer", "generation")
-_PROMPTS = ("prompt", "instruction", "question", "input", "query", "messages", "conversation", "context")
+TEXT_FIELDS = ("text", "response", "completion", "output", "content", "answer", "generation", "message", "generated_text")
+#: Fields that hold a list of completions.
+LISTS = ("completions", "generations", "responses", "answers", "outputs", "candidates", "replies", "samples")
 
 
-def prompt_of(row: Row, names: Sequence[str] = _PROMPTS) -> tuple[str, tuple[Turn, ...]]:
-    """The prompt in the first of these fields that the row has: text, or messages."""
-    for name in names:
-        if name in row:
-            value = row[name]
-            if isinstance(value, str) and not value.lstrip().startswith(("[{", "{")):
-                return as_text(value, name), ()
-            turns = messages(value, repr(name))
-            if turns is not None:
-                return prompt_and_turns(turns)
-            return as_text(value, f"the prompt {name!r}"), ()
-    if len(names) == 1:
-        raise RowError(f"{names[0]!r} is missing; the row has {fields_of(row)}")
-    raise RowError(f"there is no prompt; expected one of {', '.join(names)}, or name the field with `prompt_field`")
+def list_field(row: Row) -> str:
+    """The row's field with the list of completions."""
+    return next((n for n in LISTS if row.get(n) not in (None, "")), LISTS[0])
+
+
+def completion_text(value: object, what: str) -> str:
+    """A completion in a list: a text, messages, or an object with one of these in it."""
+    turns = messages(value, what) if not isinstance(value, str) or value.lstrip()[:1] in ("[", "{") else None
+    if turns is not None:
+        return said(turns)
+    if isinstance(value, Mapping):
+        for name in TEXT_FIELDS:
+            if value.get(name) is not None:
+                return completion_text(value[name], f"{name!r} of {what}")
+    return as_text(value, what)
 
 
 def objects(row: Row, name: str) -> list[Mapping[str, Any]]:
@@ -85,8 +86,8 @@ def _first_object(row: Row, name: str) -> Mapping[str, Any]:
     return {}
 
 
-def _items(row: Row) -> list[Mapping[str, Any]]:
-    value = row.get("completions")
+def _items(row: Row, name: str = "completions") -> list[Mapping[str, Any]]:
+    value = row.get(name)
     value = decoded(value) if isinstance(value, str) else value
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, Sequence) else []
 
@@ -105,7 +106,7 @@ class Plain(RowFormat):
         prompt, turns = prompt_of(row, ("prompt",))
         if row.get("turns") not in (None, ""):
             prompt, turns = prompt_and_turns(messages(row["turns"], "'turns'") or ())
-        ratings, places = item_ratings(row, fields, items, "completions", ("rating",))
+        ratings, places = item_ratings(row, fields, items, "completions", () if fields.rating else ("rating",))
         return Draft(
             prompt=prompt,
             turns=turns,
@@ -157,7 +158,8 @@ class UltraFeedback(RowFormat):
     def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:
         if fields.rating:
             named = {"annotations": self._aspects(sample)} if "annotations" in fields.rating else {}
-            return replace(fields, rating=tuple(n for name in fields.rating for n in named.get(name, (name,))))
+            fields = replace(fields, rating=tuple(n for name in fields.rating for n in named.get(name, (name,))))
+            return settle_rating(sample, fields)
         items = [item for row in sample for item in _items(row)]
         for name in ("overall_score", "fine-grained_score"):
             if any(item.get(name) is not None for item in items):
@@ -182,7 +184,7 @@ class UltraFeedback(RowFormat):
         prompt, turns = prompt_of(row, ("instruction",))
         other = _mean_aspect if _overall(fields) else _overall_score
         given = [other(item) for item in items]
-        ratings, places = item_ratings(row, fields, items, "completions", ("overall_score",))
+        ratings, places = item_ratings(row, fields, items, "completions", ())
         return Draft(
             prompt=prompt,
             turns=turns,
@@ -241,76 +243,98 @@ class Completions(RowFormat):
     """A prompt and a list of completions' objects of any make, such as FLASK's; a reference answer where there is one."""
 
     name = "completions"
-    takes = "the prompt is `prompt` or `instruction`; the completions and their ratings, if any, are in `completions`"
-    _ratings = ("rating", "score", "overall_score", "label")
+    takes = "the prompt is `prompt` or `instruction`; the completions and their ratings, if any, are in a list of objects"
+    _ratings: Sequence[str] = ("rating", "score", "overall_score", "reward", "label", "grade", "preference_score", *RANKS)
+    _texts: Sequence[str] = TEXT_FIELDS
 
     def fits(self, row: Row) -> bool:
-        first = _first_object(row, "completions")
-        return any(n in first for n in TEXT_FIELDS) and any(n in row for n in _PROMPTS)
+        first = _first_object(row, list_field(row))
+        return any(n in first for n in self._texts) and any(n in row for n in PROMPTS)
+
+    def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:
+        items = [item for row in sample for item in _items(row, list_field(row))]
+        if not fields.rating:
+            name = next((n for n in self._ratings if any(item.get(n) is not None for item in items)), None)
+            value = next((item[name] for item in items if name and item.get(name) is not None), None)
+            if isinstance(value, Mapping):
+                # A score in parts: the whole where one part is that, else the mean of all numbers.
+                parts = [n for n, part in value.items() if isinstance(part, (int, float))]
+                whole = [n for n in ("overall", "total", "score", "value", "rating") if n in parts]
+                fields = replace(fields, rating=tuple(f"{name}.{part}" for part in whole[:1] or parts))
+            elif name:
+                fields = replace(fields, rating=(name,))
+        if not fields.rating:
+            beside = next((n for n in LABEL_LISTS if any(_is_list(row.get(n)) for row in sample)), None)
+            fields = replace(fields, rating=(beside,) if beside else ())
+        elif not any(find(item, n) for item in [*items, *sample] for n in fields.rating):
+            raise InputError(
+                f"{', '.join(map(repr, fields.rating))} is neither in the completions nor beside them; the first has "
+                f"{fields_of(items[0]) if items else 'no fields'}",
+                option="rating_field",
+            )
+        values = [
+            [v for item in _items(row, list_field(row)) for n in fields.rating for _, v in find(item, n)] for row in sample
+        ]
+        if not any(values):
+            return settle_rating(sample, fields)
+        return settle_order(fields, values)
+
+    def describe(self, fields: FieldNames) -> str:
+        what = "the ratings are" if fields.order != "lower" else "the lowest number is the best in"
+        label = f"{what} {_mean_of(fields.rating)}" if fields.rating else "there is no label"
+        return f"the prompt is `prompt` or `instruction`; the completions are a list of objects; {label}"
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
-        items = objects(row, "completions")
-        prompt, turns = prompt_of(row)
-        ratings, places = item_ratings(row, fields, items, "completions", self._ratings)
-        name = next((n for n in TEXT_FIELDS if n in items[0]), "text")
-        return Draft(
+        base = list_field(row)
+        items = objects(row, base)
+        prompt, turns = prompt_of(row, taken=(base,))
+        draft = Draft(
             prompt=prompt,
             turns=turns,
-            completions=texts(items, name),
-            ratings=ratings,
-            places=places,
+            completions=tuple(completion_text(item, f"completion {n}") for n, item in enumerate(items, 1)),
             models=_models(items),
             reasons=tuple(optional_text(item.get("reason") or item.get("critique")) for item in items),
             id=found_id(row, fields),
             source=found_source(row, fields),
             reference=optional_text(row.get("reference") or row.get("reference_answer")),
         )
+        rate(draft, *item_ratings(row, fields, items, base, self._ratings[:1]), fields)
+        return draft
 
     def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
         return put_ratings(row, draft, ratings)
 
 
-class Nectar(RowFormat):
+#: Lists of labels beside a list of completions.
+LABEL_LISTS = (
+    *("ratings", "rating", "scores", "score", "rewards", "reward", "reward_scores", "overall_scores", "grades", "votes"),
+    *(*RANKS, "labels"),
+)
+
+
+def _is_list(value: object) -> bool:
+    value = decoded(value) if isinstance(value, str) else value
+    return isinstance(value, Sequence) and not isinstance(value, str) and bool(value)
+
+
+class Nectar(Completions):
     """The layout of berkeley-nest/Nectar: answers with ranks, where 1 is the best."""
 
     name = "nectar"
     takes = "the prompt is `prompt`; the completions are `answers[].answer`; the rating is K + 1 minus `rank`: the best has K"
+    _ratings = ("rank",)
 
     def fits(self, row: Row) -> bool:
         first = _first_object(row, "answers")
         return "prompt" in row and "answer" in first and bool(find(first, "rank"))
 
-    def parse_row(self, row: Row, fields: FieldNames) -> Draft:
-        items = objects(row, "answers")
-        prompt, turns = prompt_of(row, ("prompt",))
-        ranks, places = item_ratings(row, fields, items, "answers", ("rank",))
-        return Draft(
-            prompt=_without_turn_marks(prompt),
-            turns=turns,
-            completions=texts(items, "answer"),
-            ratings=tuple(None if rank is None else len(items) + 1 - rank for rank in ranks),
-            places=places,
-            models=_models(items),
-            id=found_id(row, fields),
-            source=found_source(row, fields),
-        )
+    def describe(self, fields: FieldNames) -> str:
+        return self.takes
 
-    def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
-        wanted = [old if new is None else new for old, new in zip(draft.ratings, ratings, strict=True)]
-        if wanted == list(draft.ratings):
-            return []
-        edits: list[Edit] = []
-        items = objects(row, "answers")
-        for position, mine in enumerate(wanted):
-            if mine is None:
-                continue
-            rank = 1.0 + sum(other is not None and other > mine for other in wanted)
-            path: Path = draft.places[position][0]
-            original = find(items[position], ".".join(map(str, path[2:])))
-            old = original[0][1] if original else None
-            if number(old, "the rank") != rank:
-                edits.append(Put(path, written_like(rank, old)))
-        return edits
+    def parse_row(self, row: Row, fields: FieldNames) -> Draft:
+        draft = super().parse_row(row, fields)
+        draft.prompt = _without_turn_marks(draft.prompt)
+        return draft
 
 
 def _without_turn_marks(prompt: str) -> str:

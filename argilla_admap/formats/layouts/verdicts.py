@@ -1,47 +1,189 @@
-"""Two answers and somebody's verdict on them: Chatbot Arena, HelpSteer3, and other layouts of that kind."""
+"""Rival answers in fields of their own, and a verdict on them: Chatbot Arena, HelpSteer3, AlpacaEval and their kind."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from argilla_admap.formats.format import Draft, Edit, FieldNames, Put, Row, RowError, RowFormat, TieCannotBeSaid
-from argilla_admap.formats.layouts.plain import prompt_of
+from argilla_admap.formats.rows.conversations import looks_like_messages, messages, prompt_and_turns, said, split_messages
+from argilla_admap.formats.rows.labels import label, put_label, settle_rating, settle_verdict
+from argilla_admap.formats.rows.prompts import PROMPTS, prompt_of, with_surroundings
+from argilla_admap.formats.rows.ratings import wanted_ratings
 from argilla_admap.formats.values import (
     as_text,
     decoded,
+    fields_of,
     found_id,
     found_source,
     listing,
-    messages,
     number,
     optional_text,
-    prompt_and_turns,
-    put_ratings,
-    ratings_by_field,
     seen,
     shorten,
-    split_messages,
     text,
     written_like,
 )
 from argilla_admap.records import Turn, render_turns
 
-__all__ = ["Arena", "HelpSteer3", "Versus"]
+__all__ = ["Arena", "HelpSteer3", "Versus", "rival_fields"]
 
-_WINNERS = {
-    "model_a": (1.0, 0.0),
-    "model_b": (0.0, 1.0),
-    "a": (1.0, 0.0),
-    "b": (0.0, 1.0),
-    "tie": (0.5, 0.5),
-    "tie (bothbad)": (0.0, 0.0),
-    "both_bad": (0.0, 0.0),
-    "bothbad": (0.0, 0.0),
-}
+_STEMS = (
+    *("response", "answer", "completion", "output", "generation", "candidate", "reply", "summary", "human_ref"),
+    *("assistant", "solution", "model_output"),
+)
+_RUNS = (
+    ["left", "right"],
+    ["first", "second"],
+    [str(n) for n in range(10)],
+    [str(n) for n in range(1, 11)],
+    list("abcdefgh"),
+)
+_SUFFIXES = r"\d{1,2}|[A-Ha-h]|left|right|first|second"
+_RIVAL = re.compile(
+    rf"(?P<stem>{'|'.join(_STEMS)})(?P<gap>[ _-]?)(?P<end>{_SUFFIXES})"
+    rf"|(?:model[ _-])?(?P<front>{_SUFFIXES}|[ab12])[ _-](?P<back>{'|'.join(_STEMS)})",
+    re.IGNORECASE,
+)
+#: Fields of verdicts, the first that a row has is taken.
+_VERDICTS = (
+    *("better_response_id", "overall_pref", "overall_preference", "preference_strength", "preference", "preferred"),
+    *("winner", "verdict", "comparison", "better", "best", "better_response", "preferred_response", "human_preference"),
+    *("choice", "selected", "selection", "judgment", "judgement", "decision", "vote", "chosen", "labels", "label"),
+)
+_ANNOTATORS = re.compile(r"annotator[ _-]?\d+")
+_SCORES = ("score", "rating", "reward", "grade", "likert", "rank")
+
+
+def rival_fields(row: Row) -> tuple[str, ...]:
+    """Fields that hold rival answers, told by their names: ``response_1`` and ``response_2``, ``answer_a`` and ``answer_b``."""
+    groups: dict[tuple[str, str], dict[str, str]] = {}
+    for name, value in row.items():
+        match = _RIVAL.fullmatch(name)
+        if match and (isinstance(value, str) or looks_like_messages(value)):
+            stem, end = match["stem"] or match["back"], match["end"] or match["front"]
+            groups.setdefault((stem.lower(), match["gap"] or ""), {})[end.lower()] = name
+    for stem in _STEMS:
+        for (found, _), names in groups.items():
+            for ends in _RUNS if found == stem else ():
+                there = [end for end in ends if end in names]
+                if len(there) == len(names) >= 2 and there == ends[: len(there)]:
+                    return tuple(names[end] for end in there)
+    return ()
+
+
+def _score_fields(row: Row, answers: Sequence[str]) -> tuple[str, ...]:
+    """Fields with a number for each answer, named after it: ``score_0``, ``response_1_score``, ``score_response_a``."""
+    for word in _SCORES:
+        found = []
+        for answer in answers:
+            match = _RIVAL.fullmatch(answer)
+            end = (match["end"] or match["front"]) if match else ""
+            names = (f"{word}_{end}", f"{word}{end}", f"{answer}_{word}", f"{word}_{answer}", f"{answer} {word}")
+            found += [next((n for n in names if n in row), "")]
+        if all(found):
+            return tuple(found)
+    return ()
+
+
+class Versus(RowFormat):
+    """Rival answers in fields of their own, and a verdict in a field, or a score for each (AlpacaEval, LLMBar, WebGPT, SHP)."""
+
+    name = "versus"
+    takes = "the completions are fields such as `response_0` and `response_1`; the label is a verdict or scores beside them"
+
+    def fits(self, row: Row) -> bool:
+        if "chosen" in row and "rejected" in row:
+            return False
+        answers = rival_fields(row)
+        labelled = bool(answers) and bool(self._verdicts(row, answers) or _score_fields(row, answers))
+        return labelled or (bool(answers) and any(name in row for name in PROMPTS))
+
+    def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:
+        row: Row = {name: value for row in reversed(sample) for name, value in row.items() if value is not None}
+        answers = fields.completion or rival_fields(row)
+        fields = replace(fields, completion=answers)
+        if fields.rating or not answers:
+            return settle_rating(sample, fields)
+        verdicts = self._verdicts(row, answers)
+        if not fields.verdict and not verdicts:
+            return settle_rating(sample, replace(fields, rating=_score_fields(row, answers)))
+        if {"scenario", "response 1", "response 2"} <= set(row) and not fields.verdict_values:
+            # auto-j counts its answers from 1 and its verdicts from 0.
+            fields = replace(fields, verdict_values=(("a", "0"), ("b", "1"), ("tie", "2")))
+        return settle_verdict(sample, fields, answers, verdicts)
+
+    def _verdicts(self, row: Row, answers: Sequence[str]) -> tuple[str, ...]:
+        found = next((name for name in _VERDICTS if name in row and name not in answers), None)
+        return (found,) if found else tuple(sorted(name for name in row if _ANNOTATORS.fullmatch(name)))
+
+    def describe(self, fields: FieldNames) -> str:
+        named = ", ".join(f"`{name}`" for name in fields.completion) or "not found"
+        words = [f"the completions are {named}", *(scale.describe() for scale in fields.scales)]
+        if fields.rating:
+            words.append(f"the {'ranks' if fields.order == 'lower' else 'ratings'} are {_listed(fields.rating)}")
+        elif not fields.scales:
+            words.append("there is no label")
+        return "; ".join(words)
+
+    def parse_row(self, row: Row, fields: FieldNames) -> Draft:
+        names = fields.completion or rival_fields(row)
+        if not names:
+            raise RowError(f"two answers are missing, expected fields such as response_0 and response_1 in {fields_of(row)}")
+        prompt, turns, texts = self._texts(row, names)
+        draft = Draft(
+            prompt=prompt,
+            turns=turns,
+            completions=texts,
+            ratings=(None,) * len(texts),
+            models=self._models(row, names),
+            id=found_id(row, fields),
+            source=found_source(row, fields),
+        )
+        label(row, draft, fields)
+        return draft
+
+    def _texts(self, row: Row, names: Sequence[str]) -> tuple[str, tuple[Turn, ...], tuple[str, ...]]:
+        question = row.get("question")
+        question = decoded(question) if isinstance(question, str) else question
+        sides = [messages(row.get(name), repr(name)) for name in names]
+        found = [side for side in sides if side is not None]
+        shared: Sequence[Turn] = ()
+        if len(found) == len(sides):
+            shared, answers = split_messages(*found)
+        else:
+            answers = [text(row, n) if side is None else said(side) for n, side in zip(names, sides, strict=True)]
+        if isinstance(question, Mapping) and "full_text" in question:
+            return as_text(question["full_text"], "the prompt 'question.full_text'"), (), tuple(answers)
+        if any(turn.role == "user" for turn in shared):
+            return *with_surroundings(row, shared, names), tuple(answers)
+        return *prompt_of(row, taken=names), tuple(answers)
+
+    def _models(self, row: Row, names: Sequence[str]) -> tuple[str | None, ...]:
+        models = []
+        for answer in names:
+            match = _RIVAL.fullmatch(answer)
+            end = (match["end"] or match["front"]) if match else ""
+            name = next(
+                (n for n in (f"model_{end.lower()}", f"generator_{end}", f"model_{end}", f"{answer}_model") if n in row), ""
+            )
+            models.append(optional_text(row[name]) if name else None)
+        return tuple(models)
+
+    def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
+        return put_label(row, draft, ratings, fields)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 _FLAGS = ("winner_model_a", "winner_model_b", "winner_tie")
 
 
-class Arena(RowFormat):
+class Arena(Versus):
     """Chatbot Arena's layouts: two conversations or two responses, and who won."""
 
     name = "arena"
@@ -57,37 +199,56 @@ class Arena(RowFormat):
             or ("response_a" in row and "response_b" in row and "prompt" in row)
         )
 
+    def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:
+        fields = settle_rating(sample, fields)
+        name = "winner" if any("winner" in row for row in sample) else None
+        if not fields.rating and (fields.verdict or name):
+            sides = self._sides(sample[0]) if sample else ("response_a", "response_b")
+            return settle_verdict(sample, fields, sides, (name,) if name else ())
+        return fields
+
+    def describe(self, fields: FieldNames) -> str:
+        return self.takes
+
+    def _sides(self, row: Row) -> tuple[str, str]:
+        return ("conversation_a", "conversation_b") if "conversation_a" in row else ("response_a", "response_b")
+
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
-        turns: Sequence[Turn]
-        if "conversation_a" in row:
+        names = self._sides(row)
+        shared: Sequence[Turn]
+        if names[0] == "conversation_a":
             sides = []
-            for name in ("conversation_a", "conversation_b"):
+            for name in names:
                 value = messages(row.get(name), repr(name))
                 if value is None:
                     raise RowError(f"{name!r} is {seen(row.get(name))}, expected a list of messages")
                 sides.append(value)
-            turns, first, second = split_messages(*sides)
-            prompt, kept = prompt_and_turns(turns)
+            shared, answers = split_messages(*sides)
+            prompt, kept = with_surroundings(row, shared, names)
         else:
-            prompt, kept, first, second = _exchange(row)
-        return Draft(
+            prompt, kept, *answers = _exchange(row)
+        draft = Draft(
             prompt=prompt,
             turns=kept,
-            completions=(first, second),
-            ratings=_verdict(row),
+            completions=tuple(answers),
             models=(optional_text(row.get("model_a")), optional_text(row.get("model_b"))),
             id=found_id(row, fields),
             source=found_source(row, fields),
         )
+        if fields.scales or fields.rating:
+            label(row, draft, fields)
+        else:
+            draft.ratings = _flagged(row)
+        return draft
 
     def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
-        first, second = (old if new is None else float(new) for old, new in zip(draft.ratings, ratings, strict=True))
-        if first is None or second is None or _order(first, second) == _order(*draft.ratings):
+        if fields.scales or fields.rating:
+            return put_label(row, draft, ratings, fields)
+        first, second = wanted_ratings(draft, ratings)
+        if first is None or second is None or (first, second) == draft.ratings:
             return []
-        if "winner" in row:
-            side = "a" if first > second else "b"
-            short = str(row["winner"]).lower() in ("a", "b")
-            return [Put(("winner",), "tie" if first == second else side if short else f"model_{side}")]
+        if first == second == 0.0 or (first == second and _FLAGS[2] not in row):
+            raise TieCannotBeSaid
         wanted = (float(first > second), float(first < second), float(first == second))
         edits: list[Edit] = []
         for name, value in zip(_FLAGS, wanted, strict=True):
@@ -96,25 +257,13 @@ class Arena(RowFormat):
         return edits
 
 
-def _order(first: float | None, second: float | None) -> int | None:
-    return None if first is None or second is None else (first > second) - (first < second)
-
-
 def _as_number(value: object) -> object:
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return float(value.lower() == "true")
     return float(value) if isinstance(value, bool) else value
 
 
-def _verdict(row: Row) -> tuple[float | None, float | None]:
-    if "winner" in row:
-        value = row["winner"]
-        if value in (None, ""):
-            return None, None
-        known = _WINNERS.get(value.strip().lower()) if isinstance(value, str) else None
-        if known is None:
-            raise RowError(f"'winner' is {shorten(value)}, expected model_a, model_b, tie or both_bad")
-        return known
+def _flagged(row: Row) -> tuple[float | None, float | None]:
     flags = [number(_as_number(row.get(name)), repr(name)) for name in _FLAGS]
     if flags[:2] == [None, None]:
         return None, None
@@ -123,27 +272,24 @@ def _verdict(row: Row) -> tuple[float | None, float | None]:
     return (1.0, 0.0) if flags[0] else (0.0, 1.0) if flags[1] else (0.5, 0.5)
 
 
-def _exchange(row: Row) -> tuple[str, tuple[Turn, ...], str, str]:
+def _exchange(row: Row) -> tuple[Any, ...]:
     """Prompt, turns and the two answers; of lists of several questions and answers, the first question is the prompt."""
     columns = [_said(row, name) for name in ("prompt", "response_a", "response_b")]
     if any(len(column) != len(columns[0]) for column in columns) or not columns[0]:
-        seen = ", ".join(str(len(column)) for column in columns)
-        raise RowError(f"'prompt', 'response_a' and 'response_b' have {seen} turns, expected the same number")
+        lengths = ", ".join(str(len(column)) for column in columns)
+        raise RowError(f"'prompt', 'response_a' and 'response_b' have {lengths} turns, expected the same number")
     if len(columns[0]) == 1:
-        prompt = columns[0][0]
-        turns: tuple[Turn, ...] = ()
         if isinstance(row["prompt"], str) and not _is_list(row["prompt"]):
-            prompt, turns = prompt_of(row, ("prompt",))
-        return prompt, turns, columns[1][0], columns[2][0]
+            return *prompt_of(row, ("prompt",)), columns[1][0], columns[2][0]
+        return *with_surroundings(row, [Turn("user", columns[0][0])], ("prompt",)), columns[1][0], columns[2][0]
     sides = []
     for answers in columns[1:]:
         side: list[Turn] = []
         for question, answer in zip(columns[0], answers, strict=True):
             side += [Turn("user", question), Turn("assistant", answer)]
         sides.append(side)
-    shared, first, second = split_messages(*sides)
-    prompt, kept = prompt_and_turns(shared)
-    return prompt, kept, first, second
+    shared, answers = split_messages(*sides)
+    return *prompt_and_turns(shared), *answers
 
 
 def _is_list(value: str) -> bool:
@@ -152,7 +298,7 @@ def _is_list(value: str) -> bool:
 
 def _said(row: Row, name: str) -> list[str]:
     value = row.get(name)
-    if isinstance(value, str) and not _is_list(value):
+    if isinstance(value, str) and not _is_list(value) and not looks_like_messages(value):
         return [text(row, name)]
     turns = messages(value, repr(name))
     if turns is not None:
@@ -161,7 +307,7 @@ def _said(row: Row, name: str) -> list[str]:
     return ["" if item is None else as_text(item, repr(name)) for item in listing(value, repr(name))]
 
 
-class HelpSteer3(RowFormat):
+class HelpSteer3(Versus):
     """The layout of nvidia/HelpSteer3's preferences."""
 
     name = "helpsteer3"
@@ -173,140 +319,5 @@ class HelpSteer3(RowFormat):
     def fits(self, row: Row) -> bool:
         return all(name in row for name in ("context", "response1", "response2", "overall_preference"))
 
-    def parse_row(self, row: Row, fields: FieldNames) -> Draft:
-        prompt, turns = prompt_of(row, ("context",))
-        preference = number(row.get("overall_preference"), "'overall_preference'")
-        return Draft(
-            prompt=prompt,
-            turns=turns,
-            completions=(text(row, "response1"), text(row, "response2")),
-            ratings=(None, None) if preference is None else (max(-preference, 0.0), max(preference, 0.0)),
-            id=found_id(row, fields),
-            source=found_source(row, fields),
-        )
-
-    def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
-        first, second = (old if new is None else float(new) for old, new in zip(draft.ratings, ratings, strict=True))
-        if first is None or second is None or (first, second) == draft.ratings:
-            return []
-        margin = second - first
-        whole = min(max(float(round(margin)), -3.0), 3.0)
-        if not whole and margin:
-            # Less than half a point is a preference still.
-            whole = 1.0 if margin > 0 else -1.0
-        old = row.get("overall_preference")
-        if number(old, "'overall_preference'") == whole:
-            return []
-        return [Put(("overall_preference",), written_like(whole, old))]
-
-
-#: Names of the two answers, in the order in which a verdict of 0 and 1, or of a and b, means them.
-_ANSWERS = (
-    ("response_0", "response_1"),
-    ("answer_0", "answer_1"),
-    ("response_a", "response_b"),
-    ("answer_a", "answer_b"),
-    ("completion_a", "completion_b"),
-    ("output_a", "output_b"),
-    ("output_1", "output_2"),
-    ("response1", "response2"),
-    ("human_ref_A", "human_ref_B"),
-)
-_VERDICTS = ("better_response_id", "overall_pref", "preference", "preferred", "winner", "labels", "label")
-_WORDS = {**_WINNERS, "equal": (0.5, 0.5), "both": (0.5, 0.5)}
-
-
-class Versus(RowFormat):
-    """Two answers in fields of their own, and a field that says which is better, or two scores (WebGPT, SHP, PKU-SafeRLHF)."""
-
-    name = "versus"
-    takes = "the completions are two fields such as `response_0` and `response_1`; the ratings are by the verdict beside them"
-
-    def fits(self, row: Row) -> bool:
-        return self._answers(row) is not None and (self._verdict_field(row) is not None or "score_0" in row)
-
-    def _answers(self, row: Row) -> tuple[str, str] | None:
-        return next((names for names in _ANSWERS if all(isinstance(row.get(n), str) for n in names)), None)
-
-    def _verdict_field(self, row: Row) -> str | None:
-        return next((name for name in _VERDICTS if name in row), None)
-
-    def parse_row(self, row: Row, fields: FieldNames) -> Draft:
-        answers = self._answers(row)
-        if answers is None:
-            raise RowError(f"two answers are missing, expected fields such as {' and '.join(_ANSWERS[0])}")
-        prompt, turns = self._prompt(row)
-        draft = Draft(
-            prompt=prompt,
-            turns=turns,
-            completions=(text(row, answers[0]), text(row, answers[1])),
-            models=(optional_text(row.get("model_a")), optional_text(row.get("model_b"))),
-            id=found_id(row, fields),
-            source=found_source(row, fields),
-        )
-        if fields.rating:
-            draft.ratings, draft.places = ratings_by_field(row, fields, 2)
-        elif "score_0" in row and "score_1" in row and self._verdict_field(row) is None:
-            draft.ratings = number(row["score_0"], "'score_0'"), number(row["score_1"], "'score_1'")
-            draft.places = (("score_0",),), (("score_1",),)
-        else:
-            draft.ratings = self._said(row)
-        return draft
-
-    def _prompt(self, row: Row) -> tuple[str, tuple[Turn, ...]]:
-        question = row.get("question")
-        question = decoded(question) if isinstance(question, str) else question
-        if isinstance(question, Mapping) and "full_text" in question:
-            return as_text(question["full_text"], "the prompt 'question.full_text'"), ()
-        return prompt_of({"prompt": row["history"]} if isinstance(row.get("history"), str) else row)
-
-    def _said(self, row: Row) -> tuple[float | None, float | None]:
-        name = self._verdict_field(row)
-        value = row.get(name) if name else None
-        if value in (None, ""):
-            return None, None
-        known: tuple[float, float] | None = None
-        if isinstance(value, str):
-            # "A-is-slightly-better", "model_a", "a"
-            known = _WORDS.get(value.strip().lower().partition("-is-")[0])
-        if known is None:
-            numbers = self._numbers(row, name)
-            which = number(value, repr(name), "or a word: a, b or tie")
-            if which not in numbers:
-                raise RowError(f"{name!r} is {seen(value)}, expected {numbers[0]:.0f} or {numbers[1]:.0f}, or a, b or tie")
-            known = (1.0, 0.0) if which == numbers[0] else (0.0, 1.0)
-        return known
-
-    def _numbers(self, row: Row, name: str | None) -> tuple[float, float]:
-        """The verdict's numbers for the first answer and for the second."""
-        answers = self._answers(row)
-        if name in ("labels", "label"):
-            # SHP's says whether the first is preferred.
-            return 1.0, 0.0
-        return (1.0, 2.0) if answers is not None and answers[0].endswith("1") else (0.0, 1.0)
-
-    def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
-        if draft.places:
-            return put_ratings(row, draft, ratings)
-        first, second = (old if new is None else float(new) for old, new in zip(draft.ratings, ratings, strict=True))
-        if first is None or second is None or _order(first, second) == _order(*draft.ratings):
-            return []
-        name = self._verdict_field(row) or _VERDICTS[0]
-        old = row.get(name)
-        if isinstance(old, str) and not old.strip().isdigit():
-            return [Put((name,), _word_like(old, first, second))]
-        if first == second:
-            raise TieCannotBeSaid
-        return [Put((name,), written_like(self._numbers(row, name)[first < second], old))]
-
-
-def _word_like(old: str, first: float, second: float) -> str:
-    """The verdict in the words of the old one."""
-    if first == second:
-        return "Tie" if old[:1].isupper() else "tie"
-    side = "a" if first > second else "b"
-    word, strength, rest = old.partition("-is-")
-    if word.lower().startswith("model_"):
-        side = f"model_{side}"
-    side = side.upper() if old[:1].isupper() else side
-    return f"{side}{strength}{rest}" if strength else side
+    def describe(self, fields: FieldNames) -> str:
+        return self.takes

@@ -30,7 +30,8 @@ class CorrectedReport:
         corrected_rows: rows that changed; more than `corrected` where rows are duplicates, or one record has several.
         duplicates_corrected: rows that were corrected because they repeat a corrected record.
         already_so: corrections that say what the file says.
-        ties_kept: ids of records that a reviewer finds equal, in a format that cannot say so; their rows stay as they were.
+        ties_kept: ids of records that a reviewer finds equal, in a format that cannot say so; their rows stay as they were, but
+            for ratings beside a pair, which become equal.
         ties_dropped: the same with ``ties="drop"``: their rows are left out.
         unmatched: ids of corrections that the original does not hold.
         skipped: rows that could not be read; they stay as they were.
@@ -145,11 +146,15 @@ class _Planner:
         numbers = [row.number for row in entry.rows]
         try:
             edits = self._chosen.format.correct(entry.values, entry.draft, _asked(entry, ratings), self._chosen.fields)
-        except TieCannotBeSaid:
+        except TieCannotBeSaid as tie:
             if first:
                 (report.ties_dropped if self._drop_ties else report.ties_kept).append(identity)
             if self._drop_ties:
                 plan.dropped.update(numbers)
+            elif tie.edits:
+                # The pair stays a pair; the ratings beside it say that its sides are equal.
+                plan.edits[numbers[0]] = tie.edits
+                report.corrected_rows += 1
             return
         except RowError as exc:
             raise InputError(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from argilla_admap.formats.format import Copy, Edit, Path, Swap
-from argilla_admap.formats.values import at
+from argilla_admap.formats.values import at, python_value
 
 __all__ = ["PlaceError", "edit_cells", "edit_json", "edit_value"]
 
@@ -49,11 +49,23 @@ def _put(text: str, path: Path, value: Any) -> str:
     place = _find(text, path)
     if isinstance(place, _Text):
         start, end = place.span
-        inner = _put(json.loads(text[start:end]), place.rest, value)
+        inner = _put_within(json.loads(text[start:end]), place.rest, value)
         return text[:start] + json.dumps(inner, ensure_ascii=text[start:end].isascii()) + text[end:]
     if isinstance(place, tuple):
         return text[: place[0]] + _dump(value, text) + text[place[1] :]
     return _add(text, path, value)
+
+
+def _put_within(text: str, path: Path, value: Any) -> str:
+    """The text of a cell or a field that holds a list or an object, as JSON or as Python writes it, with the value in it."""
+    try:
+        json.loads(text)
+    except ValueError:
+        written = python_value(text)
+        if written is None:
+            raise PlaceError(f"no place for {'.'.join(map(str, path))} in a text that is no list") from None
+        return repr(_with(written, path, value))
+    return _put(text, path, value)
 
 
 def _dump(value: Any, text: str) -> str:
@@ -158,7 +170,7 @@ def _with(container: Any, path: Path, value: Any) -> Any:
         return value
     step, rest = path[0], path[1:]
     if isinstance(container, str):
-        return _put(container, path, value)
+        return _put_within(container, path, value)
     if isinstance(container, dict):
         return {**container, step: _with(container.get(step), rest, value)}
     if isinstance(container, list) and isinstance(step, int) and step < len(container):
@@ -198,7 +210,7 @@ def edit_cells(raw: str, header: Sequence[str], delimiter: str, edits: Sequence[
         else:
             column = _column(header, edit.path)
             old = next(csv.reader(io.StringIO(cells[column], newline=""), delimiter=delimiter), [""])
-            new = edit.value if len(edit.path) == 1 else _put(old[0] if old else "", edit.path[1:], edit.value)
+            new = edit.value if len(edit.path) == 1 else _put_within(old[0] if old else "", edit.path[1:], edit.value)
             written = new if isinstance(new, str) else json.dumps(new, allow_nan=False)
             cells[column] = _quoted(written, delimiter, always=cells[column].startswith('"'))
     return delimiter.join(cells)

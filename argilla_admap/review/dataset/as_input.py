@@ -142,15 +142,28 @@ def named_fields(fields: FieldNames | None) -> tuple[str | None, tuple[str, ...]
     if fields is None:
         return None, ()
     pair = tuple(name for name in (fields.chosen, fields.rejected) if name)
-    return fields.prompt, fields.completion or pair
+    if len(fields.prompts) > 1:
+        raise InputError(
+            f"{' '.join(fields.prompts)}: the prompt of a data set on Argilla is one field",
+            option="prompt_field",
+            hint="name one with `prompt_field`",
+        )
+    return next(iter(fields.prompts), None), fields.completion or pair
 
 
 def _rating_question(target: RemoteDataset, fields: FieldNames) -> str | None:
     """The question that is named as the rating's field; several ratings' names begin alike, and that beginning names them."""
-    for option, value in (("--id-field", fields.id), ("--source-field", fields.source)):
+    for option, value in (
+        ("id_field", fields.id),
+        ("source_field", fields.source),
+        ("verdict_field", fields.verdict),
+        ("rating_order", fields.order),
+    ):
         if value is not None:
             raise InputError(
-                f"{option} {value}: records on Argilla have their own ids, and {target.full_name} is their source; leave it out"
+                f"{value}: records on Argilla have their own ids and questions, and {target.full_name} is their source",
+                option=option,
+                hint="leave it out",
             )
     if len(fields.rating) > 1:
         raise InputError(

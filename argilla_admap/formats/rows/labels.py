@@ -1,0 +1,103 @@
+"""The label of a row, by a verdict in a field or by ratings, read and written back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from argilla_admap.errors import InputError
+from argilla_admap.formats.format import Draft, Edit, FieldNames, Path, Put, Row, RowError
+from argilla_admap.formats.rows.ratings import put_in_lists, rate, ratings_by_field, settle_order, wanted_ratings
+from argilla_admap.formats.rows.verdict_scale import infer_scale
+from argilla_admap.formats.values import decoded, fields_of, find
+
+__all__ = ["label", "put_label", "settle_rating", "settle_verdict", "verdict_values"]
+
+
+def verdict_values(row: Row, name: str) -> list[tuple[Path, Any]]:
+    """The verdicts in a field with their places; of several annotators, each one's."""
+    found: list[tuple[Path, Any]] = []
+    for path, value in find(row, name):
+        inner = decoded(value) if isinstance(value, str) else value
+        if isinstance(inner, Sequence) and not isinstance(inner, str):
+            found += [((*path, n), item) for n, item in enumerate(inner)]
+        else:
+            found.append((path, value))
+    return found
+
+
+def settle_verdict(
+    sample: Sequence[Row], fields: FieldNames, completions: Sequence[str], names: Sequence[str] = ()
+) -> FieldNames:
+    """The fields with what their verdict's values mean: of the field that was named, else of the first of `names`.
+
+    Args:
+        sample: the first rows.
+        fields: as given.
+        completions: the completions' fields, by which a verdict may name them.
+        names: usual fields of verdicts; several where each is another annotator's.
+    Raises:
+        InputError: the values could mean one thing or its opposite.
+    """
+    if fields.scales:
+        return fields
+    if fields.verdict and not any(find(row, fields.verdict) for row in sample):
+        there = fields_of(sample[0]) if sample else "no fields"
+        raise InputError(f"{fields.verdict!r} is in none of the first rows; they have {there}", option="verdict_field")
+    names = (fields.verdict,) if fields.verdict else names
+    # Annotators side by side use the same values.
+    values = [value for row in sample for name in names for _, value in verdict_values(row, name)]
+    return replace(fields, scales=tuple(infer_scale(name, completions, values, fields) for name in names))
+
+
+def settle_rating(sample: Sequence[Row], fields: FieldNames) -> FieldNames:
+    """The fields with the order of the ratings that were named."""
+    if not fields.rating or fields.order is not None:
+        return fields
+    values = []
+    for row in sample:
+        found = [value for name in fields.rating for _, value in verdict_values(row, name)]
+        values.append(found)
+    return settle_order(fields, values)
+
+
+def label(row: Row, draft: Draft, fields: FieldNames) -> None:
+    """Gives the draft the label that the fields say: verdicts, where there are any, else the ratings that are named."""
+    k = len(draft.completions)
+    if fields.scales:
+        given = []
+        for scale in fields.scales:
+            for _, value in verdict_values(row, scale.name):
+                ratings = scale.ratings(value, draft.models, draft.completions)
+                if ratings and None not in ratings:
+                    if any(rating for rating in ratings[k:]):
+                        raise RowError(f"{scale.name!r} is {value!r}, and the row has {k} completions")
+                    given.append(ratings[:k])
+        if given:
+            draft.ratings = tuple(round(sum(r or 0.0 for r in column) / len(given), 12) for column in zip(*given, strict=True))
+        else:
+            draft.ratings = (None,) * k
+    elif fields.rating:
+        rate(draft, *ratings_by_field(row, fields, k), fields)
+
+
+def put_label(row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
+    """The edits that write the new label where it was read.
+
+    Raises:
+        TieCannotBeSaid: the verdict has no value for it.
+    """
+    if not fields.scales:
+        return put_in_lists(row, draft, ratings)
+    wanted = wanted_ratings(draft, ratings)
+    whole = [value for value in wanted if value is not None]
+    if len(whole) < len(wanted) or wanted == list(draft.ratings):
+        return []
+    edits: list[Edit] = []
+    for scale in fields.scales:
+        for path, old in verdict_values(row, scale.name) or [((scale.name,), None)]:
+            new = scale.write(old, whole, draft.models, draft.completions)
+            if new != old or isinstance(new, bool) is not isinstance(old, bool):
+                edits.append(Put(path, new))
+    return edits
