@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from argilla_admap.formats.format import FieldNames
     from argilla_admap.mapping.data_map import DataMap
     from argilla_admap.review.pull.pull import PullResult
-    from argilla_admap.review.push.push import PushProgress, PushResult
+    from argilla_admap.review.push.push_options import PushProgress, PushResult
     from argilla_admap.scoring.client.transport import Client
     from argilla_admap.scoring.options import ScoreOptions
     from argilla_admap.scoring.run import Progress as ScoreProgress
@@ -221,26 +221,34 @@ def push(
     progress: PushProgress | None = None,
     **options: Any,
 ) -> PushResult:
-    """Makes the Argilla data set with its review page, or enriches the one that is there; see `review.push.push`.
+    """Makes the Argilla data set with its review page, or enriches the one that is there.
+
+    Args:
+        options: of `argilla_admap.review.push.push_options.PushOptions`.
 
     Raises:
         InputError: a value that Argilla would lose; nothing was sent.
         ArgillaError: there is no server, or it said no.
     """
     from argilla_admap.review.push import push as room
+    from argilla_admap.review.push.push_options import PushOptions
 
-    return room.push(data_map, dataset, connect(client), progress=progress, **options)
+    return room.push(data_map, dataset, connect(client), PushOptions(**options), progress=progress)
 
 
 def pull(dataset: str, client: rg.Argilla | None = None, **options: Any) -> PullResult:
-    """The reviewers' answers as corrected labels; see `review.pull.pull`.
+    """The reviewers' answers as corrected labels.
+
+    Args:
+        options: of `argilla_admap.review.pull.pull_options.PullOptions`.
 
     Raises:
         ArgillaError: there is no server or no such data set.
     """
     from argilla_admap.review.pull import pull as room
+    from argilla_admap.review.pull.pull_options import PullOptions
 
-    return room.pull(dataset, connect(client), **options)
+    return room.pull(dataset, connect(client), PullOptions(**options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +294,7 @@ def run(
         client: of the Argilla server; asked for before the first judgement is paid.
         judge: an openai client.
         stratify: split the regions within each value of this column.
-        push_options: of `review.push.push`.
+        push_options: of `argilla_admap.review.push.push_options.PushOptions`.
     """
     from argilla_admap.mapping.data_map import build_map
     from argilla_admap.review.argilla.argilla_api import Api, parse_address

@@ -14,8 +14,9 @@ from playwright.sync_api import Page
 import argilla_admap as admap
 from argilla_admap.example_data import write_example
 from argilla_admap.mapping.data_map import DataMap
+from argilla_admap.pipeline import push
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
-from argilla_admap.review.push.push import PushResult, push
+from argilla_admap.review.push.push_options import PushResult
 from tests.doubles.argilla_server import TestServer
 from tests.doubles.browser import choose_theme, sign_in
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from argilla_admap.pipeline import pull
 from argilla_admap.records import letter
-from argilla_admap.review.dataset import layout
-from argilla_admap.review.pull.pull import pull
+from argilla_admap.review.dataset.answers import question_rating
+from argilla_admap.review.dataset.layout import shown_order
 from tests.browser.conftest import Person, Review
 from tests.browser.test_review_page import OLDEST, checked, opened, shown_record, wait_for_next
 from tests.review.maps import data_map, row
@@ -50,7 +51,7 @@ def test_answers_to_pairs_come_back_as_they_were_meant(
         record = shown_record(frame)
         name = record["external_id"]
         said = ("a", "b", "tie", "both_bad")[i % 4]
-        best = layout.shown_order(name, 2, blind=blind)["ab".find(said)]
+        best = shown_order(name, 2, blind=blind)["ab".find(said)]
         expected[name] = {"tie": (0.5, 0.5), "both_bad": (0.0, 0.0)}.get(said, ORDERS[best])
         if i % 4 == 1:
             page.keyboard.press("d")
@@ -84,10 +85,10 @@ def test_ratings_of_six_on_a_scale_to_ten_come_back_on_their_completions(
                 page.wait_for_timeout(400)
         page.wait_for_function(
             "names => names.every(name => document.getElementById(name).checked)",
-            arg=[f"{layout.question_rating(p)}_{value}" for p, value in enumerate(given)],
+            arg=[f"{question_rating(p)}_{value}" for p, value in enumerate(given)],
         )
         assert len(checked(page)) == 6
-        expected[name] = {own: float(given[place]) for place, own in enumerate(layout.shown_order(name, 6, blind=blind))}
+        expected[name] = {own: float(given[place]) for place, own in enumerate(shown_order(name, 6, blind=blind))}
         submit(page)
         frame = wait_for_next(page, record["id"]) if i + 1 < RECORDS else frame
     meant = {name: tuple(said[own] for own in range(6)) for name, said in expected.items()}
@@ -102,7 +103,7 @@ def test_the_completion_that_is_asked_about_is_in_view_and_framed(reader: Person
     frame = opened(page, review, OLDEST)[0]
     page.keyboard.press("f")
     for i in range(6):
-        page.wait_for_function("id => document.activeElement.id.startsWith(id)", arg=f"{layout.question_rating(i)}_")
+        page.wait_for_function("id => document.activeElement.id.startsWith(id)", arg=f"{question_rating(i)}_")
         assert frame.locator(".one.asked .letter").inner_text().endswith(letter(i))
         if i:
             top = frame.locator(".one >> nth=" + str(i)).bounding_box()

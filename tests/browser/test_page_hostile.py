@@ -72,7 +72,7 @@ def test_the_answer_to_a_hostile_record_comes_back(owner: Person, hostile: Revie
     page.wait_for_function("document.querySelector('#better_b').checked")
     with page.expect_response(lambda answer: "/responses" in answer.url):
         page.keyboard.press("Enter")
-    from argilla_admap.review.pull.pull import pull
+    from argilla_admap.pipeline import pull
 
     result = pull(hostile.remote.full_name, argilla_client)
     assert [change["id"] for change in result.changes] == [record_id]

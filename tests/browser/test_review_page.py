@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Frame, Page, expect
 
 from argilla_admap.review.dataset import card, layout
+from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.to_file import pull_to_file
 from argilla_admap.review.queues.queues import similar_url
 from tests.browser.conftest import Person, Review
@@ -289,7 +290,7 @@ def test_a_completed_blind_record_shows_its_label_after_the_next_pull(
     page.keyboard.press("Enter")
     hidden = wait_for_next(page, before["id"])
     assert hidden.locator(".tag").count() == 0
-    pull_to_file(review.remote.full_name, argilla_client, tmp_path / "corrected.jsonl")
+    pull_to_file(review.remote.full_name, argilla_client, PullOptions(output=str(tmp_path / "corrected.jsonl")))
 
     frame = opened(page, review, "page=1&status=submitted")[0]
     after = shown_record(frame)

@@ -203,13 +203,12 @@ def test_the_input_is_never_written_over(command: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("changes", ["pairs.jsonl", "out.jsonl"])
 def test_changes_never_write_over_the_original_or_the_output(changes: str, tmp_path: Path) -> None:
-    from argilla_admap.review.pull.to_file import pull_to_file
+    from argilla_admap.review.pull.pull_options import PullOptions
 
     (tmp_path / "pairs.jsonl").write_text("{}\n")
-    paths = {"original": tmp_path / "pairs.jsonl", "changes": tmp_path / changes}
     # Refused before Argilla is asked: no client is needed.
-    with pytest.raises(InputError, match="--changes"):
-        pull_to_file("d", None, tmp_path / "out.jsonl", **paths)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="`changes`"):
+        PullOptions(output=str(tmp_path / "out.jsonl"), original=str(tmp_path / "pairs.jsonl"), changes=str(tmp_path / changes))
     assert (tmp_path / "pairs.jsonl").read_text() == "{}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]
 

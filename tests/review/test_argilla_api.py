@@ -64,7 +64,7 @@ def test_the_servers_own_error_is_asked_again_and_then_told(capfd: pytest.Captur
     ("status", "body", "words"),
     [
         (401, {"detail": "Invalid credentials"}, "ARGILLA_API_KEY"),
-        (403, {"detail": "Operation not allowed"}, "may not"),
+        (403, {"detail": "Operation not allowed"}, "not allowed"),
         (404, {"detail": {"code": "not_found", "params": {"detail": "Dataset with id `x` not found"}}}, "Dataset with id `x`"),
         (409, {"detail": "already exists"}, "exists already"),
         (422, {"detail": {"code": "x", "params": {"detail": "Record at position 0 is not valid"}}}, "Record at position 0"),

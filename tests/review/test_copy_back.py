@@ -8,10 +8,10 @@ import argilla as rg
 import pytest
 
 from argilla_admap.errors import InputError
+from argilla_admap.pipeline import push
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.dataset.layout import shown_order
 from argilla_admap.review.pull.copy_back import CopiedBack, copy_back
-from argilla_admap.review.push.push import push
 from tests.review.maps import data_map, row
 from tests.review.test_push import answer, records, remote, work_of_people
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argilla_admap.pipeline import pull, push
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.argilla.properties import HIDDEN_KEY, HIDDEN_PART
 from argilla_admap.review.dataset import card, hidden_fields
-from argilla_admap.review.pull.pull import mark_outcomes, pull
-from argilla_admap.review.push.push import push
+from argilla_admap.review.pull.pull import mark_outcomes
 from tests.review.maps import data_map, row
 from tests.review.test_push import answer, records, remote
 
@@ -67,7 +67,7 @@ def test_a_pull_shows_what_completed_records_hid_and_a_push_finds_nothing_to_do(
     answer(api.client, ids["r2"], {"better": "b"}, "draft")
     result = pull("blind", api.client, workspace=workspace)
     assert not any(shown(api, workspace).values())  # reading alone changes nothing
-    mark_outcomes(result, api.client)
+    mark_outcomes(result, api)
     assert shown(api, workspace) == {"r0": False, "r1": True, "r2": False, "r3": False}
     item = records(api, remote(api, workspace, "blind"))["r1"]
     value = item["fields"][card.FIELD]
@@ -85,16 +85,16 @@ def test_a_pull_shows_what_completed_records_hid_and_a_push_finds_nothing_to_do(
 def test_a_record_that_waits_for_a_further_answer_hides_its_scores_again(api: Api, workspace: str, annotator: Any) -> None:
     ids = pushed(api, workspace)
     answer(api.client, ids["r1"], {"better": "b"})
-    mark_outcomes(pull("blind", api.client, workspace=workspace), api.client)
+    mark_outcomes(pull("blind", api.client, workspace=workspace), api)
     assert shown(api, workspace)["r1"]
     target = remote(api, workspace, "blind")
     api.update_dataset(target, distribution={"strategy": "overlap", "min_submitted": 2})
     # The worker counts the answers anew; a PUT does it at once.
     api.put_records(target, [{"id": ids["r1"], "metadata": records(api, target)["r1"]["metadata"]}])
-    mark_outcomes(pull("blind", api.client, workspace=workspace), api.client)
+    mark_outcomes(pull("blind", api.client, workspace=workspace), api)
     assert not shown(api, workspace)["r1"]
     answer(annotator.client, ids["r1"], {"better": "b"})
-    mark_outcomes(pull("blind", api.client, workspace=workspace), api.client)
+    mark_outcomes(pull("blind", api.client, workspace=workspace), api)
     assert shown(api, workspace)["r1"]
 
 

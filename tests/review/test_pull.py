@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from argilla_admap.errors import ArgillaError, InputError
+from argilla_admap.pipeline import pull, push
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset
 from argilla_admap.review.dataset.layout import shown_order
-from argilla_admap.review.pull.pull import mark_outcomes, pull
+from argilla_admap.review.pull.pull import mark_outcomes
+from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.resolve import RULES
 from argilla_admap.review.pull.to_file import pull_to_file
-from argilla_admap.review.push.push import push
 from argilla_admap.review.queues.queues import QUEUES
 from tests.review.maps import data_map, many, row
 from tests.review.test_push import answer, records, remote, work_of_people
@@ -125,8 +126,8 @@ def test_the_queue_of_disagreements_shows_the_conflicts(api: Api, workspace: str
         answer(person.client, ids["r1"], {"better": "b"})
     before = records(api, target)
     result = pull("review", api.client, workspace=workspace)
-    assert mark_outcomes(result, api.client) == 2
-    assert mark_outcomes(pull("review", api.client, workspace=workspace), api.client) == 0
+    assert mark_outcomes(result, api) == 2
+    assert mark_outcomes(pull("review", api.client, workspace=workspace), api) == 0
     target = api.refresh(target)
     found, _ = api.search(target, QUEUES["reviewers-disagree"].body())
     assert [item["external_id"] for item in found] == ["r0"]
@@ -178,7 +179,9 @@ def test_the_original_gets_exactly_the_corrections(api: Api, workspace: str, tmp
     _, ids = review(api, workspace, rows)
     for i in range(0, 20, 2):
         answer(api.client, ids[f"r{i}"], {"better": "b" if i % 4 else "a"})
-    pulled = pull_to_file("review", api.client, output, workspace=workspace, original=str(original), changes=changes)
+    pulled = pull_to_file(
+        "review", api.client, PullOptions(output=str(output), workspace=workspace, original=str(original), changes=str(changes))
+    )
     written = output.read_text().splitlines()
     assert len(written) == 50
     changed = [i for i, (before, after) in enumerate(zip(lines, written, strict=True)) if before != after]
@@ -192,7 +195,9 @@ def test_a_dry_run_writes_nothing_anywhere(api: Api, workspace: str, tmp_path: P
     target, ids = review(api, workspace, [row("r0")])
     answer(api.client, ids["r0"], {"better": "b"})
     before = records(api, target)
-    pulled = pull_to_file("review", api.client, tmp_path / "out.jsonl", workspace=workspace, dry_run=True)
+    pulled = pull_to_file(
+        "review", api.client, PullOptions(output=str(tmp_path / "out.jsonl"), workspace=workspace, dry_run=True)
+    )
     assert pulled.result.corrected == 1
     assert list(tmp_path.iterdir()) == []
     assert records(api, target) == before
@@ -206,7 +211,9 @@ def test_pull_changes_nobodys_answers(api: Api, workspace: str, annotator: Any, 
     original = tmp_path / "o.jsonl"
     texts = [{"text": "x", "rating": 1}, {"text": "y", "rating": 0}]
     original.write_text(json.dumps({"id": "none", "prompt": "p", "completions": texts}) + "\n")
-    pulled = pull_to_file("review", api.client, tmp_path / "out.jsonl", workspace=workspace, original=str(original))
+    pulled = pull_to_file(
+        "review", api.client, PullOptions(output=str(tmp_path / "out.jsonl"), workspace=workspace, original=str(original))
+    )
     assert len(pulled.unmatched) == pulled.result.corrected > 0
     assert work_of_people(records(api, target)) == work_of_people(before)
 
@@ -214,7 +221,7 @@ def test_pull_changes_nobodys_answers(api: Api, workspace: str, annotator: Any, 
 def test_what_is_not_there_is_said(api: Api, workspace: str) -> None:
     with pytest.raises(ArgillaError, match="no data set"):
         pull("nothing-here", api.client, workspace=workspace)
-    with pytest.raises(InputError, match="--resolve"):
+    with pytest.raises(InputError, match="`resolve`"):
         pull("nothing-here", api.client, resolve="by dice")
 
 
@@ -229,15 +236,15 @@ def test_ties_that_the_original_cannot_say_are_kept_or_left_out(api: Api, worksp
     ]
     original.write_text("\n".join(lines) + "\n", encoding="utf-8")
     given: dict[str, Any] = {"workspace": workspace, "original": str(original)}
-    kept = pull_to_file("review", api.client, tmp_path / "kept.jsonl", **given)
+    kept = pull_to_file("review", api.client, PullOptions(output=str(tmp_path / "kept.jsonl"), **given))
     assert (tmp_path / "kept.jsonl").read_bytes() == original.read_bytes()
     assert (kept.json()["ties_kept"], kept.written) == (1, 0)
     assert "1 records are ties now" in kept.notes[0]
-    assert "--ties drop" in kept.notes[0]
-    dropped = pull_to_file("review", api.client, tmp_path / "dropped.jsonl", ties="drop", **given)
+    assert "`ties` drop" in kept.notes[0]
+    dropped = pull_to_file("review", api.client, PullOptions(output=str(tmp_path / "dropped.jsonl"), ties="drop", **given))
     assert (tmp_path / "dropped.jsonl").read_text(encoding="utf-8").splitlines() == [lines[0], lines[2]]
     assert (dropped.json()["ties_dropped"], dropped.ties_kept) == (1, ())
-    said = pull_to_file("review", api.client, tmp_path / "plain.jsonl", format="plain", **given)
+    said = pull_to_file("review", api.client, PullOptions(output=str(tmp_path / "plain.jsonl"), format="plain", **given))
     after = [json.loads(line) for line in (tmp_path / "plain.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [completion["rating"] for completion in after[1]["completions"]] == [0.5, 0.5]
     assert said.ties_kept == ()

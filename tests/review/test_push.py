@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from argilla_admap.errors import ArgillaError, InputError
+from argilla_admap.pipeline import push
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
 from argilla_admap.review.push import sender as sending
-from argilla_admap.review.push.push import push
 from argilla_admap.review.queues import guidelines as guidelines_of
 from argilla_admap.review.queues.queues import CONTRACT, QUEUES
 from tests.review.maps import data_map, many, row
@@ -231,7 +231,8 @@ def test_records_are_assigned_to_reviewers_with_overlap(argilla_client: Any, wor
 
 
 @pytest.mark.parametrize(
-    ("reviewers", "overlap", "words"), [(["nobody-here"], 1, "nobody-here"), (["a"], 2, "--overlap 2"), ([], 0, "--overlap 0")]
+    ("reviewers", "overlap", "words"),
+    [(["nobody-here"], 1, "nobody-here"), (["a"], 2, "`overlap`: 2"), ([], 0, "`overlap`: 0")],
 )
 def test_reviewers_that_do_not_fit_are_refused(
     argilla_client: Any, workspace: str, reviewers: Sequence[str], overlap: int, words: str

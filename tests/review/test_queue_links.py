@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from argilla_admap.pipeline import push
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.argilla.refusals import Refused
-from argilla_admap.review.push.push import push
 from argilla_admap.review.queues.overview import find_queues
 from argilla_admap.review.queues.queues import CONTRACT, QUEUES, Queue, adhoc_queue, similar_url
 from tests.doubles.browser import sign_in
@@ -99,18 +99,20 @@ def test_where_argilla_cannot_open_a_similarity_link_a_link_to_the_same_place_st
     target = remote(api, workspace, "near")
     placed = next(item for item in records(api, target).values() if item["vectors"])
     name = placed["external_id"]
-    ours = find_queues(argilla_client, "near", workspace=workspace, similar_to=name).queues[0]
+    ours = find_queues(argilla_client, f"{workspace}/near", similar_to=name)[1][0]
     assert "similarity=" in ours.url
+    placed_others = sum(bool(item["vectors"]) for item in records(api, target).values()) - 1
+    assert ours.count == ours.pending == min(50, placed_others)
 
     whole = Api.request
 
     def without_single_records(self: Api, method: str, path: str, **options: Any) -> Any:
         if path == f"/api/v1/records/{placed['id']}":
-            raise Refused("a record with vectors", 500)
+            raise Refused("a record with vectors", 500, "")
         return whole(self, method, path, **options)
 
     monkeypatch.setattr(Api, "request", without_single_records)
-    theirs = find_queues(argilla_client, "near", workspace=workspace, similar_to=name).queues[0]
+    theirs = find_queues(argilla_client, f"{workspace}/near", similar_to=name)[1][0]
     assert "similarity=" not in theirs.url
     found = {item["external_id"] for item in api.search(target, theirs.queue.body())[0]}
     assert theirs.count == len(found) < 60

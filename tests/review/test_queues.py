@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argilla_admap.errors import InputError
+from argilla_admap.pipeline import push
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
 from argilla_admap.review.argilla.properties import BY_COLUMN
-from argilla_admap.review.push.push import push
 from argilla_admap.review.queues.queues import CONTRACT, QUEUES, Queue, adhoc_queue, reviewer_queue, similar_url, usable
 from tests.review.maps import data_map, many
 
@@ -132,6 +132,25 @@ def test_a_bulk_link_asks_for_a_page_of_ten(pushed: Any) -> None:
     assert "page=1~10&" in QUEUES["all"].url(pushed[3], bulk=10)
 
 
+@pytest.mark.parametrize(("neighbours", "count"), [(0, 0), (3, 3), (80, 50)])
+def test_the_queue_of_similar_records_is_counted(neighbours: int, count: int) -> None:
+    from argilla_admap.review.argilla.properties import POSITION
+    from argilla_admap.review.queues import overview
+
+    class Server:
+        def search(self, _: Any, body: dict[str, Any], *, limit: int) -> tuple[list[dict[str, Any]], int]:
+            found = [{"id": str(i), "status": "completed" if i == 1 else "pending"} for i in range(neighbours)]
+            return (found[:limit], limit) if "query" in body else ([{"id": "own"}], 1)
+
+        def request(self, *_: Any) -> None:
+            return None
+
+    vectors = {POSITION: {"name": POSITION}}
+    target = RemoteDataset("1", "n", "w", "2", True, None, {}, 1, True, "http://argilla", vectors=vectors)
+    found = overview._similar(Server(), target, "r1")  # type: ignore[arg-type]
+    assert (found.count, found.pending) == (count, max(0, count - 1))
+
+
 def test_a_record_without_the_value_is_in_no_range() -> None:
     frame = pd.DataFrame({"mean": [np.nan, 1.0], "p_wrong": [0.5, None]})
     assert adhoc_queue("mean>=-1000").mask(frame).tolist() == [False, True]
@@ -152,19 +171,19 @@ def test_a_link_holds_no_exponent() -> None:
     ("where", "position", "words"),
     [
         ("meen<2", 1, "did you mean 'mean'"),
-        ("mean<2 or variance>1", 8, "no `or`"),
-        ("mean<", 6, "missing"),
+        ("mean<2 or variance>1", 11, "no `or`"),
+        ("mean<", 6, "cannot be read"),
         ("mean<high", 6, "is not"),
-        ("region<3", 7, "terms"),
-        ("mean<2; drop", 7, "cannot read"),
+        ("region<3", 8, "terms"),
+        ("mean<2; drop", 7, "cannot be read"),
         ("mean<1 and mean>2", 12, "no record can match"),
         ("p_wrong>1", 1, "no record can match"),
         ("mean<1e99", 6, "too large"),
         ("region='a.b'", 8, "link cannot carry"),
-        ("region in (high_var", 20, "missing"),
         ("flags=boundary and flags=contested", 20, "given twice"),
+        ("region=low_avg and  ü<2", 21, "unknown name 'ü'"),
         ("", 1, "no condition"),
-        ("__import__('os').system('x')", 17, "cannot read"),
+        ("__import__('os').system('x')", 1, "no condition"),
     ],
 )
 def test_a_condition_that_cannot_be_read_is_named_with_its_position(where: str, position: int, words: str) -> None:
@@ -189,6 +208,21 @@ def test_any_text_is_a_condition_or_a_message(text: str) -> None:
     except InputError:
         return
     assert all(condition.column in BY_COLUMN for condition in queue.conditions)
+
+
+@pytest.mark.parametrize(
+    ("where", "same"),
+    [
+        ("1 <= mean <= 2", "mean>=1 and mean<=2"),
+        ("2 > mean", "mean<2"),
+        ("MEAN < 2 AND p-wrong >= 0.5", "mean<2 and p_wrong>=0.5"),
+        ("region == high_var", "region=high_var"),
+        ("region in [high_var, 'low_avg']", "region in (high_var, low_avg)"),
+        ("admap_mean>-1", "mean > -1"),
+    ],
+)
+def test_a_condition_may_be_written_in_several_ways(where: str, same: str) -> None:
+    assert adhoc_queue(where).conditions == adhoc_queue(same).conditions
 
 
 def test_two_ranges_of_one_column_become_one() -> None:

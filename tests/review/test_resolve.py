@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argilla_admap.review.pull.resolve import RULES, ReviewerAnswer, Value, resolve
+from argilla_admap.review.dataset.answers import Value
+from argilla_admap.review.pull.resolve import RULES, ReviewerAnswer, resolve
 
 _NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 

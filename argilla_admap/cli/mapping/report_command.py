@@ -89,8 +89,8 @@ def _link(dataset: str) -> RecordLink:
     from argilla_admap.report.page import RecordLink
     from argilla_admap.review.argilla.argilla_api import Api, parse_address
     from argilla_admap.review.argilla.properties import BY_COLUMN
-    from argilla_admap.review.dataset.adapters import managed_layout
     from argilla_admap.review.dataset.card import FIELD
+    from argilla_admap.review.dataset.layout import managed_layout
 
     target = Api(pipeline.connect()).dataset(parse_address(dataset))
     if not {BY_COLUMN[column].name for column in ("mean", "variance")} <= set(target.properties):
@@ -98,5 +98,4 @@ def _link(dataset: str) -> RecordLink:
     layout = managed_layout(target)
     # The blind card holds no id, and a foreign data set no card: there the record's numbers alone must do.
     search = FIELD if layout is not None and not layout.blind else None
-    page = f"{target.api_url.rstrip('/')}/dataset/{target.id}/annotation-mode"
-    return RecordLink(page=page, dataset=target.full_name, search=search)
+    return RecordLink(page=target.page, dataset=target.full_name, search=search)

@@ -75,6 +75,7 @@ def command(
     Example: admap pull default/uf --original uf.jsonl -o uf.corrected.jsonl --changes changes.jsonl
     """
     from argilla_admap import pipeline
+    from argilla_admap.review.pull.pull_options import PullOptions
     from argilla_admap.review.pull.to_file import pull_to_file
 
     if home:
@@ -82,10 +83,8 @@ def command(
         return
     if output is None and not dry_run:
         raise click.UsageError("Name the output with -o OUT, or look first with --dry-run.")
-    pulled = pull_to_file(
-        dataset,
-        pipeline.connect(),
-        output,
+    options = PullOptions(
+        output=output,
         original=original,
         original_format=original_format,
         format=format_name,
@@ -98,6 +97,7 @@ def command(
         ties=ties,
         dry_run=dry_run,
     )
+    pulled = pull_to_file(dataset, pipeline.connect(), options)
     for words in pulled.notes:
         note(words)
     result = pulled.result

@@ -25,12 +25,12 @@ def command(dataset: str, where: str | None, sort: tuple[str, ...], similar_to: 
     from argilla_admap import pipeline
     from argilla_admap.review.queues.overview import find_queues
 
-    found = find_queues(pipeline.connect(), dataset, where=where, sort=sort, similar_to=similar_to)
-    answer: dict[str, Any] = {"dataset": found.dataset, "queues": [queue.json() for queue in found.queues]}
+    target, queues = find_queues(pipeline.connect(), dataset, where=where, sort=sort, similar_to=similar_to)
+    answer: dict[str, Any] = {"dataset": target.full_name, "queues": [queue.json() for queue in queues]}
 
     def show() -> None:
         show_queues(answer["queues"])
-        for queue in found.queues:
+        for queue in queues:
             if queue.count and not where:
                 note(f"{queue.queue.title}: {queue.queue.why}")
 

@@ -1,6 +1,6 @@
 """Every call that we make to an Argilla server, and what each one does to people's work.
 
-The SDK has no lossless update, no sorted search and no access to when an answer was given, so we speak to its REST interface
+The SDK has no lossless update, no sorted search and no access to when an answer was given, so we call the REST interface
 through the SDK's own HTTP client. Nothing here deletes; answers are only read.
 """
 
@@ -16,22 +16,29 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
-from argilla_admap.review.argilla.refusals import Refused, plain_url, refused, shorten, unreachable
+from argilla_admap.review.argilla.refusals import KEY_HINT, Refused, plain_url, refused, shorten, unreachable
 
 if TYPE_CHECKING:
     import argilla as rg
     import httpx
 
-__all__ = ["BY_AGE", "Address", "Api", "RemoteDataset", "connect", "parse_address"]
+__all__ = ["BY_AGE", "INFO", "Address", "Api", "RemoteDataset", "connect", "parse_address", "review_page", "terms_filter"]
 
-# A retry is no news for the person: without a handler, Python would print stamina's warning on stderr.
+# A retry is not news for the user: without a handler, Python would print stamina's warning on stderr.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 #: Records a request; the server takes 1,000 when adapter.
 PAGE = 1000
+#: Where a push keeps what it knows of a data set, in the data set's own metadata.
+INFO = "admap"
 #: The sort of a search whose pages must not overlap.
 BY_AGE = [{"scope": {"entity": "record", "property": "inserted_at"}, "order": "asc"}]
 _TRANSIENT = (500, 502, 503, 504)
+
+
+def terms_filter(prop: str, values: Sequence[str]) -> dict[str, Any]:
+    """The filter of a search: records whose property of their own (id, external_id, status) is one of the values."""
+    return {"type": "terms", "scope": {"entity": "record", "property": prop}, "values": list(values)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ class RemoteDataset:
     workspace_id: str
     ready: bool
     guidelines: str | None
-    info: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     min_submitted: int
     allow_extra_metadata: bool
     api_url: str
@@ -69,10 +76,26 @@ class RemoteDataset:
         """``WORKSPACE/NAME``."""
         return f"{self.workspace}/{self.name}"
 
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What a push of ours keeps with the data set; empty for any other."""
+        found: Mapping[str, Any] = self.metadata.get(INFO) or {}
+        return found
+
+    @property
+    def page(self) -> str:
+        """The address of its review page."""
+        return review_page(self.api_url, self.id)
+
     def kind(self, prop: str) -> str | None:
         """The type of a metadata property, None where there is no such property."""
         found = self.properties.get(prop)
         return str(found["settings"]["type"]) if found else None
+
+
+def review_page(api_url: str, dataset_id: Any) -> str:
+    """The address of a data set's review page."""
+    return f"{api_url.rstrip('/')}/dataset/{dataset_id}/annotation-mode"
 
 
 def parse_address(text: str, workspace: str | None = None) -> Address:
@@ -83,10 +106,14 @@ def parse_address(text: str, workspace: str | None = None) -> Address:
     """
     head, slash, name = text.rpartition("/")
     if slash and workspace is not None and head != workspace:
-        raise InputError(f"data set {text!r}: its workspace {head!r} and the given workspace {workspace!r} differ; give one")
+        raise InputError(
+            f"data set {text!r}: its workspace {head!r} and the given workspace {workspace!r} differ", hint="give one of them"
+        )
     for what, value in (("name", name), *((("workspace", head),) if slash else ())):
         if not value.strip() or value != value.strip():
-            raise InputError(f"data set {text!r}: the {what} is empty or begins or ends with a space; write [WORKSPACE/]NAME")
+            raise InputError(
+                f"data set {text!r}: the {what} is empty or begins or ends with a space", hint="write [WORKSPACE/]NAME"
+            )
         if len(value) > 200 or not value.isprintable():
             raise InputError(f"data set {text!r}: the {what} is longer than 200 characters or holds one that cannot be printed")
     return Address(name, head if slash else workspace)
@@ -108,8 +135,7 @@ def connect(url: str, api_key: str) -> rg.Argilla:
         raise unreachable(url, exc) from exc
     except rg._exceptions.ArgillaError as exc:
         raise ArgillaError(
-            f"{plain_url(url)}: the server does not accept the API key ({shorten(str(exc))}); "
-            'set ARGILLA_API_KEY, or for a server of our own: eval "$(admap server env)"'
+            f"{plain_url(url)}: the server does not accept the API key ({shorten(str(exc))})", hint=KEY_HINT
         ) from exc
     except ValueError as exc:
         raise ArgillaError(f"{plain_url(url)}: what answers there is not an Argilla server ({shorten(str(exc))})") from exc
@@ -226,7 +252,7 @@ class Api:
             return None
         if len(found) > 1:
             places = ", ".join(sorted(str(place) for place, _ in found))
-            raise UnknownDataset(f"data set {whole!r} is in several workspaces; name one of {places}")
+            raise UnknownDataset(f"data set {whole!r} is in several workspaces", hint=f"name one of {places}")
         place, item = found[0]
         return self._describe(item, str(place.workspace))
 
@@ -242,8 +268,8 @@ class Api:
         known = sorted(str(place) for place, _ in self.datasets())
         listed = ", ".join(known[:12]) + (f", and {len(known) - 12} more" if len(known) > 12 else "")
         raise UnknownDataset(
-            f"{self.url}: there is no data set {str(address)!r}; "
-            + (f"there are {listed}" if known else "there is none at all; make one with `admap push`")
+            f"{self.url}: there is no data set {str(address)!r}",
+            hint=f"there are {listed}" if known else "there is none at all: make one with `admap push`",
         )
 
     def refresh(self, dataset: RemoteDataset) -> RemoteDataset:
@@ -259,7 +285,7 @@ class Api:
             workspace_id=str(item["workspace_id"]),
             ready=item["status"] == "ready",
             guidelines=item.get("guidelines"),
-            info=item.get("metadata") or {},
+            metadata=item.get("metadata") or {},
             min_submitted=int((item.get("distribution") or {}).get("min_submitted", 1)),
             allow_extra_metadata=bool(item.get("allow_extra_metadata", True)),
             api_url=self.url,
@@ -302,7 +328,9 @@ class Api:
             # A record that is deleted moves those behind it up, past a page's end; records of one instant may change places.
             if min(totals) == totals[0] and len(met) >= totals[0]:
                 return
-        raise ArgillaError(f"{dataset.full_name}: its records change while they are read; try again when nobody deletes any")
+        raise ArgillaError(
+            f"{dataset.full_name}: its records change while they are read", hint="try again when nobody deletes any"
+        )
 
     def search(
         self,
@@ -324,9 +352,7 @@ class Api:
 
     def metadata_of(self, dataset: RemoteDataset, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The metadata of up to 250 records as the database holds them now, by the server's id. Reads."""
-        scope = {"entity": "record", "property": "id"}
-        body = {"filters": {"and": [{"type": "terms", "scope": scope, "values": list(ids)}]}, "sort": BY_AGE}
-        found, _ = self.search(dataset, body)
+        found, _ = self.search(dataset, {"filters": {"and": [terms_filter("id", ids)]}, "sort": BY_AGE})
         return {str(item["id"]): item.get("metadata") or {} for item in found}
 
     def terms(self, dataset: RemoteDataset, prop: str) -> dict[str, int]:
@@ -367,8 +393,13 @@ class Api:
         self.request("POST", f"/api/v1/datasets/{dataset_id}/vectors-settings", json=body)
 
     def publish(self, dataset_id: str) -> None:
-        """Publishes the data set: from now on people see it, and its questions are fixed."""
-        self.request("PUT", f"/api/v1/datasets/{dataset_id}/publish")
+        """Publishes the data set: from now on people see it, and its questions are fixed. Idempotent."""
+        try:
+            self.request("PUT", f"/api/v1/datasets/{dataset_id}/publish")
+        except Refused as error:
+            # The answer to an earlier request got lost, or another push was first.
+            if error.status != 422 or self.request("GET", f"/api/v1/datasets/{dataset_id}")["status"] != "ready":
+                raise
 
     def update_dataset(self, dataset: RemoteDataset, **changes: Any) -> None:
         """Sets the named attributes (guidelines, metadata, distribution) only; a lower `min_submitted` completes records."""

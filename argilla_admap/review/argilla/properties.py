@@ -6,7 +6,7 @@ The layout makes them, push fills them, queues filter on them; a name, a type or
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = [
     "BY_COLUMN",
@@ -26,8 +26,8 @@ Kind = Literal["float", "terms"]
 POSITION = "admap_position"
 POSITION_TITLE = "Place on the map"
 
-#: Of a blind review: the key, as the only value that this hidden property offers (no record has it), and what it opens, in
-#: metadata without a property, which the index does not hold.
+#: Of a blind review: the key, as the only value that this property, which annotators do not see, offers (no record has it),
+#: and the encrypted part of each record, in metadata without a property, which the index does not hold.
 HIDDEN_KEY = "admap_seal"
 HIDDEN_KEY_TITLE = "Key of what blind records hide"
 HIDDEN_PART = "admap_sealed"
@@ -43,7 +43,6 @@ class Property:
         title: as the page's filter list shows it.
         low, high: where its values lie, ends included. A link into the page needs both ends of a range.
         always: made with every data set; the others only where they are used.
-        public: shown to annotators in the blind layout too.
     """
 
     column: str
@@ -52,12 +51,20 @@ class Property:
     low: float = 0.0
     high: float = 1.0
     always: bool = True
-    public: bool = False
 
     @property
     def name(self) -> str:
         """The property's name on Argilla."""
         return f"admap_{self.column}"
+
+    def request(self, *, blind: bool) -> dict[str, Any]:
+        """The request that makes the property. Without options or ends: the server would ignore a later change of them."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "settings": {"type": self.kind},
+            "visible_for_annotators": not blind,
+        }
 
 
 #: All of them. Each value costs the server about a millisecond a record, so there are few.
@@ -71,12 +78,12 @@ PROPERTIES: tuple[Property, ...] = (
     Property("issues", "terms", "Found without a judge", always=False),
     # The ratings as JSON: what pull compares an answer with; a blind review's fields must not hold them.
     Property("label", "terms", "Label before the review"),
-    # The record's id in the map, where a data set that we did not make calls it something else.
+    # The record's id in the map, where an external data set has another.
     Property("id", "terms", "Id in the map", always=False),
-    # And the place in the map of each completion there, as JSON, where they stand in another order.
+    # The map's completion at each place there, as JSON, where an external data set has another order.
     Property("order", "terms", "Order of the completions", always=False),
     Property("sample", "terms", "Part of the mixed sample", always=False),
-    Property("reviewer", "terms", "Assigned to", always=False, public=True),
+    Property("reviewer", "terms", "Assigned to", always=False),
     Property("review", "terms", "Outcome of the review", always=False),
 )
 

@@ -13,14 +13,16 @@ from argilla_admap.errors import ArgillaError
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Refused", "plain_url", "refused", "shorten", "unreachable"]
+__all__ = ["KEY_HINT", "Refused", "plain_url", "refused", "shorten", "unreachable"]
+
+KEY_HINT = 'set ARGILLA_API_KEY, or for the embedded server: eval "$(admap server env)"'
 
 
 class Refused(ArgillaError):
-    """The server answered, and said no."""
+    """The server answered, and refused the request with this HTTP status."""
 
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, status: int, hint: str) -> None:
+        super().__init__(message, hint=hint)
         self.status = status
 
 
@@ -31,10 +33,10 @@ def plain_url(url: str) -> str:
 
 
 def unreachable(url: str, exc: Exception) -> ArgillaError:
-    """Nothing answers at the URL."""
+    """The error of a URL where nothing answers."""
     return ArgillaError(
-        f"{plain_url(url)}: no Argilla server answers ({type(exc).__name__}); start one with `admap server start`, "
-        "or set ARGILLA_API_URL"
+        f"{plain_url(url)}: no Argilla server answers ({type(exc).__name__})",
+        hint="start one with `admap server start`, or set ARGILLA_API_URL",
     )
 
 
@@ -44,12 +46,12 @@ def shorten(text: str, length: int = 300) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-_ADVICE = {
-    401: 'the API key is not accepted; set ARGILLA_API_KEY, or for a server of our own: eval "$(admap server env)"',
-    403: "this user may not; ask for the role owner, or admin of the workspace",
-    404: "it is not there (any more); list what there is with `admap queues`",
-    409: "it exists already",
-    422: "the server cannot take it",
+_REASONS = {
+    401: ("the API key is not accepted", KEY_HINT),
+    403: ("this user is not allowed to do that", "ask for the role owner, or admin of the workspace"),
+    404: ("it is not there (any more)", "list what there is with `admap queues`"),
+    409: ("it exists already", ""),
+    422: ("the server cannot accept it", ""),
 }
 
 
@@ -64,5 +66,5 @@ def refused(url: str, method: str, path: str, answer: httpx.Response) -> Refused
     except orjson.JSONDecodeError:
         words = re.sub(r"<[^>]*>", " ", answer.text)
     status = answer.status_code
-    advice = _ADVICE.get(status, "see the server's log" if status >= 500 else "it refused")
-    return Refused(f"{plain_url(url)}: {advice}. {method} {path} answered {status}: {shorten(words)}", status)
+    reason, hint = _REASONS.get(status, ("the server failed", "see the server's log") if status >= 500 else ("it refused", ""))
+    return Refused(f"{plain_url(url)}: {reason}. {method} {path} answered {status}: {shorten(words)}", status, hint)

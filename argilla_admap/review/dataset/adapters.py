@@ -1,28 +1,34 @@
-"""Data sets on Argilla as records: our own layouts, and those that distilabel, Argilla's recipes or people made.
+"""Data sets on Argilla as records: managed ones, made by a push, and external ones, made by distilabel, recipes or people.
 
-A *adapter* knows which field is the prompt, which are the completions, and what an answer to the questions says about them.
+An *adapter* knows which field is the prompt, which are the completions, and what an answer to the questions says about them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import orjson
 
 from argilla_admap.errors import InputError
 from argilla_admap.records import Turn, content_id, render_turns
 from argilla_admap.review.argilla.argilla_api import RemoteDataset
+from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset import card
-from argilla_admap.review.dataset.layout import BETTER, ReviewLayout, question_rating, recognise, shown_order
-from argilla_admap.review.pull.resolve import Value
+from argilla_admap.review.dataset.answers import BETTER, RatingScale, Value, question_rating, ratings_from_answer
+from argilla_admap.review.dataset.layout import ReviewLayout, managed_layout, shown_order
 
-__all__ = ["DatasetAdapter", "External", "Managed", "RecordTexts", "adapter_for", "external_id", "record_id_of_external"]
+__all__ = ["DatasetAdapter", "External", "Managed", "RecordTexts", "adapter_for", "external_id"]
+
+_ID, _ORDER = BY_COLUMN["id"].name, BY_COLUMN["order"].name
 
 
 @dataclass(frozen=True, slots=True)
 class RecordTexts:
-    """The texts of one record, completions in the record's own order."""
+    """The texts of one record."""
 
     prompt: str
     turns: tuple[Turn, ...]
@@ -30,7 +36,7 @@ class RecordTexts:
 
     @property
     def id(self) -> str:
-        """The content hash of them, the id of a record that has none."""
+        """Their content hash, the id of a record that has none."""
         return content_id(self.prompt, self.completions)
 
 
@@ -40,42 +46,55 @@ _UNSAFE_ID = re.compile("[<$\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\u241b]|#
 
 
 def external_id(record_id: str) -> str:
-    """The id as Argilla holds it: the record's own, or its encoding where it holds what the page could stumble over."""
+    """The id as Argilla holds it: the record's own, or its encoding where it holds what could break the page."""
     return card.encode(record_id) if _UNSAFE_ID.search(record_id) else record_id
 
 
-def record_id_of_external(external: str) -> str:
-    """The record's id of an external id that `external_id` made."""
-    return card.decode(external)
+def _noted_id(item: Mapping[str, Any]) -> str | None:
+    noted = (item.get("metadata") or {}).get(_ID)
+    return card.decode(noted) if isinstance(noted, str) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Managed:
-    """A data set that we made."""
+    """A data set that a push made."""
 
     layout: ReviewLayout
     answerable: bool = True
 
-    def texts(self, fields: Mapping[str, Any], record_id: str) -> RecordTexts | None:
-        """The texts in the card's field; None where somebody else added the record without it."""
-        value = fields.get(card.FIELD)
+    @property
+    def scale(self) -> RatingScale | None:
+        """Of the rating questions; None where a choice is asked."""
+        return self.layout.scale if self.layout.kind == "ratings" else None
+
+    def record_id(self, item: Mapping[str, Any]) -> str | None:
+        """The record's own id."""
+        external = item.get("external_id")
+        return _noted_id(item) or (None if external is None else card.decode(external))
+
+    def texts(self, item: Mapping[str, Any]) -> RecordTexts | None:
+        """The texts, completions in the record's own order; None where somebody else added the record without a card."""
+        value = item["fields"].get(card.FIELD)
         if not isinstance(value, dict) or "_c" not in value or "_p" not in value:
             return None
         shown = [card.decode(text) for text in value["_c"]]
         completions = [""] * len(shown)
-        for place, own in enumerate(self.order(record_id, len(shown))):
+        for place, own in enumerate(self.order(item, len(shown))):
             completions[own] = shown[place]
-        turns = tuple(Turn(card.decode(role), card.decode(content)) for role, content in value["_p"])
-        return RecordTexts(render_turns(turns), () if _single(turns) else turns, tuple(completions))
+        return _texts(tuple(Turn(card.decode(role), card.decode(content)) for role, content in value["_p"]), completions)
 
-    def order(self, record_id: str, k: int) -> tuple[int, ...]:
+    def order(self, item: Mapping[str, Any], k: int) -> tuple[int, ...]:
         """Which of the record's completions stands at each place of the page."""
-        return shown_order(record_id, k, blind=self.layout.blind)
+        return shown_order(self.record_id(item) or "", k, blind=self.layout.blind)
 
     def answer(self, values: Mapping[str, Any]) -> dict[str, Value]:
-        """What the answer says about the label, by the names of our own questions."""
+        """What the answer says about the label, by the names of our questions and the places of the page."""
         names = {BETTER, *(question_rating(i) for i in range(self.layout.k[1]))}
         return {name: value for name, value in values.items() if name in names and value is not None}
+
+    def suggested(self, item: Mapping[str, Any], k: int) -> tuple[float | None, ...]:
+        """Without a label that push noted there is none."""
+        return (None,) * k
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +104,12 @@ class External:
     Attributes:
         prompt: the field of the prompt; None where the completions' messages hold it.
         completions: the fields of the completions.
-        labelled: the label that the fields' own names tell: chosen before rejected.
+        labelled: the fields' own names tell the label: chosen before rejected.
         choices: question -> its options -> our own answer (a, b, tie, both_bad).
         ratings: question -> the completion that it rates.
         ranking: question -> its options -> the completion that each names.
+        scale: of the rating questions, or of the places of a ranking; None where a choice is asked.
+        question_names: the server's id of each question -> its name.
     """
 
     prompt: str | None
@@ -97,34 +118,58 @@ class External:
     choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ratings: Mapping[str, int] = field(default_factory=dict)
     ranking: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    scale: RatingScale | None = None
+    question_names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def answerable(self) -> bool:
         """Whether a question asks about the label."""
         return bool(self.choices or self.ratings or self.ranking)
 
-    def texts(self, fields: Mapping[str, Any], record_id: str) -> RecordTexts | None:
-        """The texts in the fields; None where one is missing."""
-        values = [fields.get(name) for name in self.completions]
+    def record_id(self, item: Mapping[str, Any]) -> str | None:
+        """The record's id in the map: the one that push noted, else its own, else the hash of its texts."""
+        external = item.get("external_id")
+        found = _noted_id(item) or (None if external is None else str(external))
+        if found is None and (texts := self.texts(item)) is not None:
+            return texts.id
+        return found
+
+    def texts(self, item: Mapping[str, Any]) -> RecordTexts | None:
+        """The texts, completions as their fields stand; None where one is missing."""
+        values = [item["fields"].get(name) for name in self.completions]
         if any(value is None for value in values):
             return None
         chats = [_turns(value) for value in values]
-        completions = tuple(turns[-1].content if turns else str(value) for turns, value in zip(chats, values, strict=True))
+        completions = [turns[-1].content if turns else str(value) for turns, value in zip(chats, values, strict=True)]
         if self.prompt is None:
-            turns = chats[0][:-1]
-        else:
-            value = fields.get(self.prompt)
-            if value is None:
-                return None
-            turns = _turns(value) or (Turn("user", str(value)),)
-        return RecordTexts(render_turns(turns), () if _single(turns) else turns, completions)
+            return _texts(chats[0][:-1], completions)
+        value = item["fields"].get(self.prompt)
+        return None if value is None else _texts(_turns(value) or (Turn("user", str(value)),), completions)
 
-    def order(self, record_id: str, k: int) -> tuple[int, ...]:
-        """The fields stand in the record's own order."""
+    def order(self, item: Mapping[str, Any], k: int) -> tuple[int, ...]:
+        """The map's completion in each field: push notes it where that is not the order of the fields."""
+        noted = (item.get("metadata") or {}).get(_ORDER)
+        if isinstance(noted, str):
+            with suppress(ValueError, TypeError):
+                order = tuple(int(place) for place in orjson.loads(noted))
+                if sorted(order) == list(range(k)):
+                    return order
         return tuple(range(k))
 
+    def suggested(self, item: Mapping[str, Any], k: int) -> tuple[float | None, ...]:
+        """The label where push noted none, as the fields stand: what the suggestions say; else what the fields' names say."""
+        values = {self.question_names.get(str(s["question_id"]), ""): s["value"] for s in item.get("suggestions") or ()}
+        empty: tuple[float | None, ...] = (None,) * k
+        try:
+            said = ratings_from_answer(self.answer(values), empty, scale=self.scale)
+        except (InputError, KeyError, TypeError, ValueError):
+            said = None
+        if said is not None:
+            return said
+        return (1.0, 0.0) if self.labelled and k == 2 else empty
+
     def answer(self, values: Mapping[str, Any]) -> dict[str, Value]:
-        """What the answer says about the label, by the names of our own questions.
+        """What the answer says about the label, by the names of our own questions and the places of the fields.
 
         Raises:
             InputError: an option or a rank that the question did not offer when we looked.
@@ -175,8 +220,9 @@ class External:
 DatasetAdapter = Managed | External
 
 
-def _single(turns: Sequence[Turn]) -> bool:
-    return len(turns) == 1 and turns[0].role == "user"
+def _texts(turns: tuple[Turn, ...], completions: Sequence[str]) -> RecordTexts:
+    single = len(turns) == 1 and turns[0].role == "user"
+    return RecordTexts(render_turns(turns), () if single else turns, tuple(completions))
 
 
 def _turns(value: Any) -> tuple[Turn, ...]:
@@ -188,7 +234,7 @@ def _turns(value: Any) -> tuple[Turn, ...]:
 
 # --- recognising ----------------------------------------------------------------------------------------------------------
 
-_PROMPTS = (
+_PROMPTS = [
     "prompt",
     "instruction",
     "question",
@@ -200,7 +246,7 @@ _PROMPTS = (
     "context",
     "chat",
     "history",
-)
+]
 _PAIRS = (("chosen", "rejected"), ("chosenresponse", "rejectedresponse"), ("responsechosen", "responserejected"))
 _NUMBERED = re.compile(r"(responses?|completions?|generations?|answers?|outputs?|candidates?|models?|texts?)(\d+|[a-z])")
 _TIES = {"tie", "tied", "equal", "same", "both", "draw", "bothgood", "equallygood", "neutral", "nopreference"}
@@ -224,15 +270,15 @@ def adapter_for(
 
     Args:
         dataset: as it stands on the server.
-        prompt_field, completion_fields: by hand, where they are not recognised.
+        prompt_field, completion_fields: their names, where they are not recognised.
         rating_question: the question whose answers are the label; of several rating questions, what their names begin with.
 
     Raises:
         InputError: fields or a question that are not there, or that are not recognised; the message lists them.
     """
-    own = None if prompt_field or completion_fields else managed_layout(dataset)
-    if own is not None:
-        return Managed(own)
+    managed = None if prompt_field or completion_fields else managed_layout(dataset)
+    if managed is not None:
+        return Managed(managed)
     names = [str(f["name"]) for f in dataset.fields]
     listed = ", ".join(names) or "none"
     for name in (*completion_fields, *((prompt_field,) if prompt_field else ())):
@@ -241,8 +287,8 @@ def adapter_for(
     completions, labelled = (tuple(completion_fields), False) if completion_fields else _completion_fields(names)
     if len(completions) < 2:
         raise InputError(
-            f"{dataset.full_name}: its fields ({listed}) do not say which are the completions; "
-            "name the prompt with --prompt-field and each completion with --completion-field"
+            f"{dataset.full_name}: its fields ({listed}) do not say which are the completions",
+            hint="name the prompt with `prompt_field` and each completion with `completion_field`",
         )
     if len({_bare(name) for name in completions} & {"chosen", "chosenresponse"}) and len(completions) == 2:
         labelled = True
@@ -251,24 +297,11 @@ def adapter_for(
     chats = {str(f["name"]) for f in dataset.fields if f["settings"].get("type") == "chat"}
     if prompt is None and not set(completions) <= chats:
         raise InputError(
-            f"{dataset.full_name}: its fields ({listed}) do not say which is the prompt; name it with --prompt-field"
+            f"{dataset.full_name}: its fields ({listed}) do not say which is the prompt", hint="name it with `prompt_field`"
         )
-    return _with_questions(External(prompt, completions, labelled), dataset, rating_question)
-
-
-def managed_layout(dataset: RemoteDataset) -> ReviewLayout | None:
-    """The layout of a data set that we made; None for any other, whatever its names are."""
-    if not any(f["name"] == card.FIELD and f["settings"].get("type") == "custom" for f in dataset.fields):
-        return None
-    scale: list[dict[str, Any]] = next(
-        (q["settings"]["options"] for q in dataset.questions if q["settings"].get("type") == "rating"), []
-    )
-    layout = recognise({str(q["name"]) for q in dataset.questions}, [int(option["value"]) for option in scale])
-    stored = dataset.info.get("admap", {}).get("layout") if layout else None
-    if layout is None or not isinstance(stored, dict):
-        return layout
-    low, high = stored.get("k", layout.k)
-    return ReviewLayout(layout.kind, bool(stored.get("blind", layout.blind)), (int(low), int(high)), layout.scale)
+    names_by_id = {str(question["id"]): str(question["name"]) for question in dataset.questions if "id" in question}
+    found = External(prompt, completions, labelled, question_names=names_by_id)
+    return _with_questions(found, dataset, rating_question)
 
 
 def _completion_fields(names: Sequence[str]) -> tuple[tuple[str, ...], bool]:
@@ -310,21 +343,20 @@ def _with_questions(adapter: External, dataset: RemoteDataset, wanted: str | Non
                 ranking[name] = {option: place for option, place in places.items() if place is not None}
     if wanted is not None and not (ratings or choices or ranking):
         raise InputError(
-            f"{dataset.full_name}: the answers to {wanted!r} do not say how good each of {', '.join(adapter.completions)} is; "
-            f"its questions are {listed}"
+            f"{dataset.full_name}: the answers to {wanted!r} do not say how good each of {', '.join(adapter.completions)} is",
+            hint=f"its questions are {listed}",
         )
     # One way to answer: a question about the whole record before ratings of its parts, the first of several.
     if choices:
-        first = next(iter(choices))
-        return _answered(adapter, choices={first: choices[first]})
+        return replace(adapter, choices=dict([next(iter(choices.items()))]))
     if ranking:
-        first = next(iter(ranking))
-        return _answered(adapter, ranking={first: ranking[first]})
-    return _answered(adapter, ratings=ratings)
-
-
-def _answered(adapter: External, **answers: Any) -> External:
-    return External(adapter.prompt, adapter.completions, adapter.labelled, **answers)
+        k = len(adapter.completions)
+        scale = RatingScale(tuple(range(1, k + 1)), 1.0, float(k), places=True)
+        return replace(adapter, ranking=dict([next(iter(ranking.items()))]), scale=scale)
+    if ratings:
+        asked = [int(option["value"]) for option in questions[next(iter(ratings))]["options"]]
+        return replace(adapter, ratings=ratings, scale=RatingScale.identity(asked))
+    return adapter
 
 
 def _rating_questions(questions: Mapping[str, Mapping[str, Any]], completions: Sequence[str]) -> dict[str, int]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats.registry import CheckedRecords, ReadReport
 from argilla_admap.records import Record
 from argilla_admap.review.argilla.argilla_api import Address, Api, RemoteDataset, parse_address
 from argilla_admap.review.dataset.adapters import DatasetAdapter, External, adapter_for
-from argilla_admap.review.dataset.server_record import as_it_stands, record_of
+from argilla_admap.review.dataset.answers import Ratings
+from argilla_admap.review.dataset.server_record import ServerRecord
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -24,7 +25,16 @@ _SHOWN = 20
 
 
 class DatasetRecords(CheckedRecords):
-    """The records of a data set, a pass over the server each time the stream is gone through."""
+    """The records of a data set; each pass over the stream reads the server again.
+
+    Args:
+        api, target, adapter: the data set and how to read it.
+        on_error: what to do with a record that lacks a text: ``stop`` raises InputError, ``skip`` counts and lists it.
+        limit: the most records to give.
+        corrections: ratings, as `pull` gives them, to replace a record's own; then every record is given, also one that has
+            the texts of another.
+        only: the ids of the records to give; all where it is left out.
+    """
 
     def __init__(
         self,
@@ -32,13 +42,13 @@ class DatasetRecords(CheckedRecords):
         target: RemoteDataset,
         adapter: DatasetAdapter,
         *,
-        on_error: str,
-        limit: int | None,
-        corrections: Mapping[str, tuple[float | None, ...]] | None,
-        only: Mapping[str, object] | None,
+        on_error: str = "stop",
+        limit: int | None = None,
+        corrections: Mapping[str, Ratings] | None = None,
+        only: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__({"source": f"argilla:{target.full_name}"})
-        self.format = _words(target, adapter)
+        self.format = _description(target, adapter)
         self._api, self._target, self._adapter = api, target, adapter
         self._on_error, self._limit = on_error, limit
         self._corrections, self._only = corrections, only
@@ -50,16 +60,16 @@ class DatasetRecords(CheckedRecords):
             InputError: a record without completions (with ``on_error="stop"``), or none that can be used.
         """
         report = self.report = ReadReport()
-        target, adapter = self._target, self._adapter
-        # Records without an id of their own have one of their texts: those of the same texts are told from each other only
-        # where each is wanted as it stands there, with its correction.
+        # The id of a record that has none of its own is the hash of its texts: records with the same texts are told apart
+        # only where each of them is wanted with its correction.
         seen: set[str] | None = set() if self._corrections is None else None
-        for page in self._api.pages(target, ("suggestions",) if isinstance(adapter, External) else ()):
+        for page in self._api.pages(self._target, ("suggestions",) if isinstance(self._adapter, External) else ()):
             for item in page:
                 report.rows += 1
-                record = record_of(item, adapter, target)
+                found = ServerRecord(item, self._adapter)
+                record = found.record(self._target.full_name)
                 if record is None:
-                    self._pass_over(item, report)
+                    self._skip(str(item.get("external_id") or item["id"]), report)
                     continue
                 if self._only is not None and record.id not in self._only:
                     continue
@@ -70,19 +80,17 @@ class DatasetRecords(CheckedRecords):
                     seen.add(record.id)
                 report.records += 1
                 after = (self._corrections or {}).get(record.id)
-                yield record if after is None else replace(record, ratings=as_it_stands(after, item, adapter, record.id))
+                yield record if after is None else replace(record, ratings=found.in_order_of_texts(after))
                 if report.records == self._limit:
                     return
         if not report.records and self._corrections is None:
             first = f"; the first: {report.skipped_examples[0]}" if report.skipped else ""
-            raise InputError(f"argilla:{target.full_name}: it holds no record that can be used{first}")
+            raise InputError(f"argilla:{self._target.full_name}: it holds no record that can be used{first}")
 
-    def _pass_over(self, item: Mapping[str, Any], report: ReadReport) -> None:
-        problem = (
-            f"argilla:{self._target.full_name}, record {item.get('external_id') or item['id']}: not all its texts are there"
-        )
+    def _skip(self, record_id: str, report: ReadReport) -> None:
+        problem = f"argilla:{self._target.full_name}, record {record_id}: not all its texts are there"
         if self._on_error == "stop":
-            raise InputError(f"{problem}. Complete it, or pass over such records with --on-error skip")
+            raise InputError(problem, hint="complete it, or skip such records with `on_error` skip")
         report.skipped += 1
         if len(report.skipped_examples) < _SHOWN:
             report.skipped_examples.append(problem)
@@ -92,11 +100,7 @@ def read_dataset(
     dataset: str | rg.Dataset,
     client: rg.Argilla,
     *,
-    workspace: str | None = None,
     fields: FieldNames | None = None,
-    rating_question: str | None = None,
-    corrections: Mapping[str, tuple[float | None, ...]] | None = None,
-    only: Mapping[str, object] | None = None,
     on_error: str = "stop",
     limit: int | None = None,
 ) -> DatasetRecords:
@@ -105,40 +109,33 @@ def read_dataset(
     Args:
         dataset: ``[WORKSPACE/]NAME``, or the SDK's data set.
         client: of the server.
-        workspace: where `dataset` does not say it.
         fields: the prompt's and the completions' (or chosen's and rejected's), where they are not recognised; as rating, the
             question about the label.
-        rating_question: the same question.
-        corrections: ratings, as `pull` gives them, to put in the place of a record's own; then every record is given, also
-            one of the texts of another.
-        only: the ids of the records to give; all where it is left out.
-        on_error: what a record that lacks a text does: ``stop`` raises InputError, ``skip`` counts and lists it.
-        limit: the most records to give.
+        on_error, limit: see `DatasetRecords`.
 
     Raises:
         InputError: fields that are not recognised, or that Argilla's data sets do not have.
         UnknownDataset: there is no such data set.
-        ArgillaError: the server said no.
+        ArgillaError: the server refused.
     """
     if on_error not in ("stop", "skip"):
-        raise InputError(f"on_error is {on_error!r}, expected 'stop' or 'skip'")
+        raise InputError(f"{on_error!r} is neither stop nor skip", option="on_error")
     if limit is not None and limit < 1:
-        raise InputError(f"the limit is {limit}, expected 1 or more")
-    api = Api(client)
+        raise InputError(f"{limit} is not 1 or more", option="limit")
     if isinstance(dataset, str):
-        target = api.dataset(parse_address(dataset, workspace))
+        api = Api(client)
+        target = api.dataset(parse_address(dataset))
     else:
         api = Api(dataset._client)
         target = api.dataset(Address(str(dataset.name), str(dataset.workspace.name)))
     prompt, completions = named_fields(fields)
-    if rating_question is None and fields is not None:
-        rating_question = _rating_question(target, fields)
-    adapter = adapter_for(target, prompt_field=prompt, completion_fields=completions, rating_question=rating_question)
-    return DatasetRecords(api, target, adapter, on_error=on_error, limit=limit, corrections=corrections, only=only)
+    question = _rating_question(target, fields) if fields is not None else None
+    adapter = adapter_for(target, prompt_field=prompt, completion_fields=completions, rating_question=question)
+    return DatasetRecords(api, target, adapter, on_error=on_error, limit=limit)
 
 
 def named_fields(fields: FieldNames | None) -> tuple[str | None, tuple[str, ...]]:
-    """The fields of the prompt and of the completions that are said by hand."""
+    """The names of the prompt's and of the completions' fields, where the user gave them."""
     if fields is None:
         return None, ()
     pair = tuple(name for name in (fields.chosen, fields.rejected) if name)
@@ -152,7 +149,7 @@ def named_fields(fields: FieldNames | None) -> tuple[str | None, tuple[str, ...]
 
 
 def _rating_question(target: RemoteDataset, fields: FieldNames) -> str | None:
-    """The question that is named as the rating's field; several ratings' names begin alike, and that beginning names them."""
+    """The question that is named as the rating's field; the names of several rating questions begin alike, with this."""
     for option, value in (
         ("id_field", fields.id),
         ("source_field", fields.source),
@@ -167,14 +164,15 @@ def _rating_question(target: RemoteDataset, fields: FieldNames) -> str | None:
             )
     if len(fields.rating) > 1:
         raise InputError(
-            f"--rating-field {' '.join(fields.rating)}: name one question of {target.full_name}, or what the names of its "
-            "rating questions begin with"
+            " ".join(fields.rating),
+            option="rating_field",
+            hint=f"name one question of {target.full_name}, or what the names of its rating questions begin with",
         )
     return fields.rating[0] if fields.rating else None
 
 
-def _words(target: RemoteDataset, adapter: DatasetAdapter) -> str:
-    """What was taken for what."""
+def _description(target: RemoteDataset, adapter: DatasetAdapter) -> str:
+    """Which field and question was taken for what."""
     place = f"the Argilla data set {target.full_name}"
     if not isinstance(adapter, External):
         return f"{place} (a review of ours)"

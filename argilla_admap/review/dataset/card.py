@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from argilla_admap.records import Record, Turn
+from argilla_admap.records import Record, Turn, letter
+from argilla_admap.review.argilla.properties import BY_COLUMN
 
 __all__ = ["FIELD", "card_value", "decode", "encode", "map_info", "template"]
 
@@ -39,7 +40,7 @@ _UNSAFE = re.compile(
     "\u241b"  # the escape itself
     "]"
 )
-_LETTER = re.compile(r"\b[A-Z]\b")
+_LETTER = re.compile(r"\b[A-Z]{1,2}\b")
 _RUN = re.compile("\u241b{3}([\u2800-\u28ff]{3})|\u241b{2}([\u2800-\u28ff]{2})|\u241b([\u2800-\u28ff])")
 
 
@@ -128,7 +129,7 @@ def card_value(
 
 def _as_shown(sentence: str, order: Sequence[int]) -> str:
     """A sentence of the diagnosis with the letters that the completions have on the page; it names them in their own order."""
-    places = {chr(ord("A") + own): chr(ord("A") + shown) for shown, own in enumerate(order) if own < 26 and shown < 26}
+    places = {letter(own): letter(shown) for shown, own in enumerate(order)}
     return _LETTER.sub(lambda match: places.get(match.group(), match.group()), sentence)
 
 
@@ -231,6 +232,7 @@ def template(info: Mapping[str, Any] | None = None, *, blind: bool = False) -> s
         "map": dict(info) if info and not blind else None,
         "scale": info.get("scale") if info else None,
         "blind": blind,
+        "names": {column: BY_COLUMN[column].name for column in ("mean", "variance", "p_wrong")},
     }
     text = json.dumps(facts, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     # A JSON string may hold any of these; none of our facts does, and the page is shown to people with write access.

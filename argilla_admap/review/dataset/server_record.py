@@ -1,141 +1,115 @@
-"""One record as the server gives it: its id, its label, its texts."""
+"""One record as the server gives it: its id, its texts, its label before the review, what its reviewers said."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import orjson
 
 from argilla_admap.errors import InputError
 from argilla_admap.records import Record
-from argilla_admap.review.argilla.argilla_api import RemoteDataset
 from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset import card
-from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Managed, record_id_of_external
-from argilla_admap.review.dataset.layout import ratings_from_answer
+from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Managed, RecordTexts
+from argilla_admap.review.dataset.answers import Ratings, Value, in_own_order
 
-__all__ = ["as_it_stands", "label_of", "order_of", "record_id_of", "record_of"]
+__all__ = ["ServerRecord"]
 
 _LABEL = BY_COLUMN["label"].name
-_ID = BY_COLUMN["id"].name
-_ORDER = BY_COLUMN["order"].name
 
 
-def record_id_of(item: Mapping[str, Any], adapter: DatasetAdapter) -> str | None:
-    """The record's own id: the one that push noted, else the external id, else the hash of its texts."""
-    noted = (item.get("metadata") or {}).get(_ID)
-    if isinstance(noted, str):
-        return record_id_of_external(noted)
-    external = item.get("external_id")
-    if external is not None:
-        return record_id_of_external(external) if isinstance(adapter, Managed) else str(external)
-    texts = adapter.texts(item["fields"], "")
-    return texts.id if texts is not None else None
+class ServerRecord:
+    """The server's JSON of a record, read by the data set's adapter.
 
-
-def order_of(item: Mapping[str, Any], adapter: DatasetAdapter, record_id: str, k: int) -> tuple[int, ...]:
-    """The record's own completion at each place of the page."""
-    noted = (item.get("metadata") or {}).get(_ORDER)
-    if isinstance(adapter, External) and isinstance(noted, str):
-        with suppress(ValueError, TypeError):
-            order = tuple(int(place) for place in orjson.loads(noted))
-            if sorted(order) == list(range(k)):
-                return order
-    return adapter.order(record_id, k)
-
-
-def as_it_stands(
-    ratings: tuple[float | None, ...], item: Mapping[str, Any], adapter: DatasetAdapter, record_id: str
-) -> tuple[float | None, ...]:
-    """Ratings in the record's own order, in the order of the texts that `DatasetAdapter.texts` gives."""
-    if isinstance(adapter, Managed):
-        return ratings
-    return tuple(ratings[own] for own in order_of(item, adapter, record_id, len(ratings)))
-
-
-def label_of(item: Mapping[str, Any], adapter: DatasetAdapter, dataset: RemoteDataset) -> tuple[float | None, ...] | None:
-    """The label before the review, in the record's own order; None where the record has no completions.
-
-    It is what push noted; else what the suggestions say; else what the fields' names say: chosen before rejected.
+    Attributes:
+        item: the server's JSON.
+        id: the record's own id; None where neither an id nor texts are there.
+        texts: None where not all of them are there.
     """
-    texts = adapter.texts(item["fields"], record_id_of(item, adapter) or "")
-    if texts is None:
-        return None
-    noted = _noted((item.get("metadata") or {}).get(_LABEL), len(texts.completions))
-    if noted is not None:
-        return noted
-    empty: tuple[float | None, ...] = (None,) * len(texts.completions)
-    if isinstance(adapter, Managed):
-        return empty
-    names = {str(question["id"]): str(question["name"]) for question in dataset.questions}
-    suggested = {names.get(str(s["question_id"]), ""): s["value"] for s in item.get("suggestions") or ()}
-    try:
-        said = ratings_from_answer(adapter.answer(suggested), empty, tuple(range(len(empty))))
-    except (InputError, KeyError, TypeError, ValueError):
-        said = None
-    if said is not None:
-        return said
-    return (1.0, 0.0) if adapter.labelled and len(empty) == 2 else empty
 
+    def __init__(self, item: Mapping[str, Any], adapter: DatasetAdapter) -> None:
+        self.item = item
+        self._adapter = adapter
+        self.id = adapter.record_id(item)
+        self.texts: RecordTexts | None = adapter.texts(item)
 
-def _noted(text: Any, k: int) -> tuple[float | None, ...] | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        ratings = orjson.loads(text)
-        found = tuple(None if rating is None else float(rating) for rating in ratings)
-    except (ValueError, TypeError):
-        return None
-    return found if len(found) == k else None
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """By property name."""
+        found: Mapping[str, Any] = self.item.get("metadata") or {}
+        return found
 
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """The record's own completion at each place of the page; empty without texts."""
+        return self._adapter.order(self.item, len(self.texts.completions)) if self.texts is not None else ()
 
-def record_of(item: Mapping[str, Any], adapter: DatasetAdapter, dataset: RemoteDataset) -> Record | None:
-    """The record in the one shape of all readers; None where it has no completions."""
-    record_id = record_id_of(item, adapter)
-    texts = adapter.texts(item["fields"], record_id or "")
-    label = label_of(item, adapter, dataset)
-    if texts is None or label is None:
-        return None
-    k = len(texts.completions)
-    models: tuple[str | None, ...] = (None,) * k
-    reasons: tuple[str | None, ...] = (None,) * k
-    samples: tuple[tuple[float | None, ...], ...] = ((),) * k
-    if isinstance(adapter, Managed):
-        shown = _Shown(item, adapter, record_id or "", k)
-        models, reasons = shown.texts("_m"), shown.texts("_t")
-        samples = tuple(() if score is None else (float(score),) for score in shown.values("_s"))
-    return Record(
-        id=record_id or texts.id,
-        prompt=texts.prompt,
-        completions=texts.completions,
-        models=models,
-        ratings=as_it_stands(label, item, adapter, record_id or ""),
-        samples=samples,
-        reasons=reasons,
-        turns=texts.turns,
-        source=f"argilla:{dataset.full_name}" if isinstance(adapter, External) else None,
-    )
+    @cached_property
+    def label(self) -> Ratings | None:
+        """The label before the review, in the record's own order; None without texts."""
+        if self.texts is None:
+            return None
+        k = len(self.texts.completions)
+        noted = _noted(self.metadata.get(_LABEL), k)
+        if noted is not None:
+            return noted
+        suggested = self._adapter.suggested(self.item, k)
+        return tuple(suggested[self.order.index(own)] for own in range(k))
 
+    def in_order_of_texts(self, ratings: Ratings) -> Ratings:
+        """Ratings in the record's own order, in the order of `texts`: an external data set has its own."""
+        return ratings if isinstance(self._adapter, Managed) else tuple(ratings[own] for own in self.order)
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What a card of ours shows of each completion, in the record's own order; nothing in a blind review."""
+    def submitted(self) -> Iterator[tuple[Mapping[str, Any], dict[str, Value] | InputError]]:
+        """Each submitted response with what it says about the label, in the record's own order, or why it cannot be read."""
+        for response in self.item.get("responses") or ():
+            if response["status"] != "submitted":
+                continue
+            values = {name: given.get("value") for name, given in (response.get("values") or {}).items()}
+            try:
+                said = in_own_order(self._adapter.answer(values), self.order)
+            except (KeyError, TypeError, ValueError, InputError) as exc:
+                yield response, exc if isinstance(exc, InputError) else InputError(f"the answer {values!r} cannot be read")
+            else:
+                yield response, said
 
-    item: Mapping[str, Any]
-    adapter: Managed
-    record_id: str
-    k: int
+    def record(self, dataset_name: str) -> Record | None:
+        """The record in the one shape of all readers; None where it has no completions."""
+        if self.texts is None or self.label is None:
+            return None
+        k = len(self.texts.completions)
+        scores = self._shown("_s", k)
+        models, reasons = ([card.decode(text) if text else None for text in self._shown(key, k)] for key in ("_m", "_t"))
+        return Record(
+            id=self.id or self.texts.id,
+            prompt=self.texts.prompt,
+            completions=self.texts.completions,
+            models=tuple(models),
+            ratings=self.in_order_of_texts(self.label),
+            samples=tuple(() if score is None else (float(score),) for score in scores),
+            reasons=tuple(reasons),
+            turns=self.texts.turns,
+            source=f"argilla:{dataset_name}" if isinstance(self._adapter, External) else None,
+        )
 
-    def values(self, key: str) -> list[Any]:
-        shown = self.item["fields"][card.FIELD].get(key)
-        found: list[Any] = [None] * self.k
-        if isinstance(shown, list) and len(shown) == self.k:
-            for place, own in enumerate(self.adapter.order(self.record_id, self.k)):
+    def _shown(self, key: str, k: int) -> list[Any]:
+        """What a card of ours shows of each completion, in the record's own order; nothing in a blind review."""
+        card_value = self.item["fields"].get(card.FIELD)
+        shown = card_value.get(key) if isinstance(card_value, Mapping) else None
+        found: list[Any] = [None] * k
+        if isinstance(self._adapter, Managed) and isinstance(shown, list) and len(shown) == k:
+            for place, own in enumerate(self.order):
                 found[own] = shown[place]
         return found
 
-    def texts(self, key: str) -> tuple[str | None, ...]:
-        return tuple(card.decode(text) if text else None for text in self.values(key))
+
+def _noted(text: Any, k: int) -> Ratings | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        found = tuple(None if rating is None else float(rating) for rating in orjson.loads(text))
+    except (ValueError, TypeError):
+        return None
+    return found if len(found) == k else None

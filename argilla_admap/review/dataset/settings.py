@@ -1,4 +1,4 @@
-"""The settings of a data set, made piece by piece, so that a push that was killed in between can go on."""
+"""The settings of a data set, made piece by piece, so that a push that was killed in between can be resumed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_KEY, HIDDE
 from argilla_admap.review.argilla.refusals import Refused
 from argilla_admap.review.dataset import card, layout
 from argilla_admap.review.dataset.hidden_fields import new_key
-from argilla_admap.review.push.payload import property_body
 
 __all__ = ["choose_workspace", "complete_settings", "create_dataset", "ensure_properties"]
 
 _DIMENSIONS = 3
 _MOST_VECTORS = 5
+_TAKEN = "remove it in Argilla's settings, or make a review copy of the data set with `copy_to`"
 
 
 def create_dataset(api: Api, address: Address, info: Mapping[str, Any], min_submitted: int) -> RemoteDataset:
@@ -35,14 +35,14 @@ def create_dataset(api: Api, address: Address, info: Mapping[str, Any], min_subm
     try:
         api.create_dataset(api.workspaces()[workspace], address.name, body)
     except Refused as error:
-        # Asked twice, because the first answer got lost: it is there.
+        # It was asked twice, because the first answer got lost.
         if error.status != 409:
             raise
     return api.dataset(place)
 
 
 def choose_workspace(api: Api, address: Address) -> str:
-    """The workspace that an address means; made where the server has none.
+    """The workspace of an address; where the server has none at all, it is made.
 
     Raises:
         UnknownDataset: it is not there, or several could be meant.
@@ -52,8 +52,8 @@ def choose_workspace(api: Api, address: Address) -> str:
         return str(address.workspace)
     if address.workspace is not None and known:
         raise UnknownDataset(
-            f"{api.url}: there is no workspace {address.workspace!r}; there are {', '.join(sorted(known))}. "
-            "Make it in Argilla's page, or name one of these"
+            f"{api.url}: there is no workspace {address.workspace!r}",
+            hint=f"there are {', '.join(sorted(known))}: name one of these, or make it in Argilla's settings",
         )
     if not known:
         name = address.workspace or "admap"
@@ -64,7 +64,9 @@ def choose_workspace(api: Api, address: Address) -> str:
     for usual in ("default", "argilla", "admap"):
         if usual in known:
             return usual
-    raise UnknownDataset(f"{api.url} has the workspaces {', '.join(sorted(known))}; say which: WORKSPACE/{address.name}")
+    raise UnknownDataset(
+        f"{api.url} has the workspaces {', '.join(sorted(known))}", hint=f"say which one: WORKSPACE/{address.name}"
+    )
 
 
 def complete_settings(
@@ -75,7 +77,7 @@ def complete_settings(
     *,
     map_info: Mapping[str, Any] | None,
 ) -> RemoteDataset:
-    """The data set with all that our layout needs, published; what is there already stays.
+    """The data set with everything that our layout needs, published; what is there already stays.
 
     Raises:
         ArgillaError: an unpublished data set of this name holds other people's settings.
@@ -86,8 +88,8 @@ def complete_settings(
         ours = {part.name for part in (*settings.fields, *settings.questions)}
         if have - ours:
             raise ArgillaError(
-                f"{dataset.full_name} is not published and holds {sorted(have - ours)[0]!r}, which is not ours; "
-                "publish it, or push under another name"
+                f"{dataset.full_name} is not published and holds {sorted(have - ours)[0]!r}, which is not ours",
+                hint="publish it, or push under another name",
             )
         for part in settings.fields:
             if part.name not in have:
@@ -118,7 +120,7 @@ def _refresh_template(api: Api, dataset: RemoteDataset, settings: Any) -> None:
 def ensure_properties(api: Api, dataset: RemoteDataset, columns: Iterable[str], *, blind: bool) -> list[str]:
     """Adds the metadata properties and the vector that are missing, one by one; nothing else of the settings is sent.
 
-    Returns notes for the person.
+    Returns notes for the user.
 
     Raises:
         InputError: one of our names is taken by something else; nothing was added.
@@ -129,21 +131,21 @@ def ensure_properties(api: Api, dataset: RemoteDataset, columns: Iterable[str], 
         kind = dataset.kind(prop.name)
         if kind not in (None, prop.kind):
             raise InputError(
-                f"{dataset.full_name} has a metadata property {prop.name!r} of type {kind}, ours is {prop.kind}; it is left "
-                "alone. Remove it in Argilla's settings, or make a review copy with --copy-to NAME"
+                f"{dataset.full_name} has a metadata property {prop.name!r} of type {kind}, ours is {prop.kind}", hint=_TAKEN
             )
     vector = dataset.vectors.get(POSITION)
     if vector is not None and int(vector["dimensions"]) != _DIMENSIONS:
         raise InputError(
-            f"{dataset.full_name} has a vector {POSITION!r} of {vector['dimensions']} dimensions, ours has {_DIMENSIONS}; "
-            "it is left alone. Remove it in Argilla's settings, or make a review copy with --copy-to NAME"
+            f"{dataset.full_name} has a vector {POSITION!r} of {vector['dimensions']} dimensions, ours has {_DIMENSIONS}",
+            hint=_TAKEN,
         )
     for prop in props:
         if prop.name not in dataset.properties:
-            _once(api.add_property, dataset.id, property_body(prop, blind=blind))
+            _once(api.add_property, dataset.id, prop.request(blind=blind))
     if vector is None and len(dataset.vectors) >= _MOST_VECTORS:
         notes.append(
-            f"{dataset.full_name} has {len(dataset.vectors)} vectors, all that Argilla allows: no similarity by the map"
+            f"{dataset.full_name} has {len(dataset.vectors)} vectors, as many as Argilla allows: ours, for similarity on the "
+            "map, was left out"
         )
     elif vector is None:
         _once(api.add_vector, dataset.id, {"name": POSITION, "title": POSITION_TITLE, "dimensions": _DIMENSIONS})
@@ -151,7 +153,7 @@ def ensure_properties(api: Api, dataset: RemoteDataset, columns: Iterable[str], 
 
 
 def _once(add: Any, dataset_id: str, body: Mapping[str, Any]) -> None:
-    """Adds what may have been added by a request whose answer got lost."""
+    """Adds what an earlier request, whose answer got lost, may have added already."""
     try:
         add(dataset_id, body)
     except Refused as error:

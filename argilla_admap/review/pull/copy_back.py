@@ -1,4 +1,4 @@
-"""Answers given in a review copy, written home into the data set that was copied."""
+"""Answers given in a review copy, copied back into the data set that was copied."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.records import printable
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
 from argilla_admap.review.dataset.adapters import External, Managed, RecordTexts, adapter_for
-from argilla_admap.review.dataset.layout import BETTER, question_rating
-from argilla_admap.review.dataset.server_record import order_of, record_id_of
-from argilla_admap.review.pull.resolve import Value
+from argilla_admap.review.dataset.answers import Value, in_own_order
+from argilla_admap.review.dataset.server_record import ServerRecord
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -25,7 +24,7 @@ _BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class CopiedBack:
-    """What was written home.
+    """What was copied back.
 
     Attributes:
         dataset: ``WORKSPACE/NAME`` of the data set that was copied.
@@ -60,24 +59,24 @@ def copy_back(
 ) -> CopiedBack:
     """Adds the submitted answers of a review copy to the records that were copied, each in its reviewer's name.
 
-    Only a reviewer without any answer on the record there gets one: nothing of anybody is replaced. Sending again adds nothing.
+    Only a reviewer without any answer on the record there gets one: nothing of anybody is replaced. Idempotent.
 
     Args:
         dataset: the copy, ``[WORKSPACE/]NAME``.
         client: an owner's, for answers are written in other people's names.
-        workspace: where `dataset` does not say it.
+        workspace: where `dataset` does not name it.
         rating_question: the question there, where it is not recognised.
         dry_run: count, and write nothing.
 
     Raises:
         InputError: `dataset` is no review copy, or the data set that was copied asks nothing about the label.
-        ArgillaError: the data set that was copied is gone, or the server said no.
+        ArgillaError: the data set that was copied is gone, or the server refused.
     """
     api = Api(client)
     copy = api.dataset(parse_address(dataset, workspace))
-    noted = copy.info.get("admap", {}).get("home")
+    noted = copy.info.get("home")
     if not isinstance(noted, dict):
-        raise InputError(f"{copy.full_name} is no review copy; `admap push MAP --dataset NAME --copy-to COPY` makes one")
+        raise InputError(f"{copy.full_name} is no review copy", hint="`admap push` makes one with `copy_to`")
     place = next((place for place, item in api.datasets() if item["id"] == noted.get("id")), None)
     if place is None:
         raise ArgillaError(f"{noted.get('name')}, of which {copy.full_name} is a copy, is gone, or this user may not see it")
@@ -86,40 +85,20 @@ def copy_back(
     if not isinstance(adapter, External) or not adapter.answerable or not isinstance(copied, Managed):
         asked = ", ".join(str(question["name"]) for question in target.questions)
         raise InputError(
-            f"{target.full_name}: none of its questions ({asked}) can hold the answers; name one with --rating-question"
+            f"{target.full_name}: none of its questions ({asked}) can hold the answers", hint="name one with `rating_question`"
         )
-    answered = _answered(api, copy, copied)
-    return _send(api, target, adapter, answered, dry_run=dry_run)
+    return _send(api, target, adapter, _answered(api, copy, copied), dry_run=dry_run)
 
 
 def _answered(api: Api, copy: RemoteDataset, adapter: Managed) -> dict[str, _Answered]:
     found: dict[str, _Answered] = {}
     for page in api.pages(copy, ("responses",)):
         for item in page:
-            submitted = [answer for answer in item.get("responses") or () if answer["status"] == "submitted"]
-            record_id = record_id_of(item, adapter) if submitted else None
-            texts = adapter.texts(item["fields"], record_id) if record_id is not None else None
-            if record_id is None or texts is None:
-                continue
-            order = adapter.order(record_id, len(texts.completions))
-            said = {}
-            for answer in submitted:
-                values = {name: given.get("value") for name, given in (answer.get("values") or {}).items()}
-                said[str(answer["user_id"])] = _moved(adapter.answer(values), order)
-            found[record_id] = _Answered(texts, {who: meant for who, meant in said.items() if meant})
+            record = ServerRecord(item, adapter)
+            said = {str(r["user_id"]): said for r, said in record.submitted() if said and not isinstance(said, InputError)}
+            if said and record.id is not None and record.texts is not None:
+                found[record.id] = _Answered(record.texts, said)
     return found
-
-
-def _moved(said: Mapping[str, Value], places: tuple[int, ...]) -> dict[str, Value]:
-    """The answer where the completion at place `i` goes to place ``places[i]``."""
-    moved: dict[str, Value] = {}
-    for i, place in enumerate(places):
-        if question_rating(i) in said:
-            moved[question_rating(place)] = said[question_rating(i)]
-    better = said.get(BETTER)
-    if better in ("a", "b") and len(places) == 2:
-        better = "ab"[places["ab".index(str(better))]]
-    return moved if better is None else {**moved, BETTER: better}
 
 
 def _send(
@@ -131,22 +110,22 @@ def _send(
     answers = present = unfit = 0
     for page in api.pages(target, ("responses",)):
         for item in page:
-            record_id = record_id_of(item, adapter)
-            texts = adapter.texts(item["fields"], record_id or "")
-            if texts is not None and record_id not in answered:
-                record_id = by_text.get(_key(texts))
-            if record_id is None or record_id not in answered or texts is None:
+            there = ServerRecord(item, adapter)
+            if there.texts is None:
+                continue
+            record_id = there.id if there.id in answered else by_text.get(_key(there.texts))
+            if record_id is None:
                 continue
             met.add(record_id)
             record = answered[record_id]
             have = {str(answer["user_id"]) for answer in item.get("responses") or ()}
-            places = _places(record.texts, texts) or _inverse(order_of(item, adapter, record_id, len(texts.completions)))
+            places = _places(record.texts, there.texts) or tuple(there.order.index(own) for own in range(len(there.order)))
             added = []
             for who, said in record.said.items():
                 if who in have:
                     present += 1
                     continue
-                values = _fitting(adapter.express(_moved(said, places)), target)
+                values = _fitting(adapter.express(in_own_order(said, places)), target)
                 if values is None:
                     unfit += 1
                     continue
@@ -168,17 +147,13 @@ def _places(own: RecordTexts, there: RecordTexts) -> tuple[int, ...] | None:
     return tuple(prints.index(text.strip()) for text in own.completions)
 
 
-def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(order.index(own) for own in range(len(order)))
-
-
 def _key(texts: RecordTexts) -> bytes:
     joined = "\0".join([texts.prompt.strip(), *sorted(text.strip() for text in texts.completions)])
     return hashlib.blake2b(printable(joined).encode(), digest_size=16).digest()
 
 
 def _fitting(values: Mapping[str, Any] | None, target: RemoteDataset) -> dict[str, Any] | None:
-    """The answer as the server takes it; None where it would refuse it, and all others of the request with it."""
+    """The answer as the server accepts it; None where it would refuse it, and the whole request with it."""
     if values is None:
         return None
     for question in target.questions:

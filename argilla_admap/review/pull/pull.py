@@ -15,22 +15,23 @@ from argilla_admap.errors import InputError
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
 from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Managed, adapter_for
-from argilla_admap.review.dataset.layout import ratings_from_answer
-from argilla_admap.review.dataset.server_record import label_of, order_of, record_id_of
+from argilla_admap.review.dataset.answers import Ratings, RatingScale, ratings_from_answer
+from argilla_admap.review.dataset.as_input import named_fields
+from argilla_admap.review.dataset.hidden_fields import out_of_step, reveal
+from argilla_admap.review.dataset.server_record import ServerRecord
 from argilla_admap.review.dataset.settings import ensure_properties
-from argilla_admap.review.pull import resolve as rules
-from argilla_admap.review.pull.resolve import ReviewerAnswer, Value, resolve
-from argilla_admap.review.pull.reveal import out_of_step, reveal
+from argilla_admap.review.pull.pull_options import PullOptions
+from argilla_admap.review.pull.resolve import ReviewerAnswer, resolve
+from argilla_admap.review.queues.overview import never_pushed
 
 if TYPE_CHECKING:
     import argilla as rg
 
-__all__ = ["PullResult", "Ratings", "mark_outcomes", "pull"]
-
-Ratings = tuple[float | None, ...]
+__all__ = ["PullResult", "mark_outcomes", "pull"]
 
 _REVIEW = BY_COLUMN["review"]
 _P_WRONG = BY_COLUMN["p_wrong"].name
+_BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,37 @@ class _Reviewed:
     """A record with a submitted answer."""
 
     label: Ratings
-    order: tuple[int, ...]
     p_wrong: float | None
     answers: list[ReviewerAnswer]
     records: list[tuple[str, Mapping[str, Any]]]  # ids on the server, with their metadata
+
+
+@dataclass(slots=True)
+class _Collected:
+    """All reviewed records; of the others only their number and what their labels are like."""
+
+    records: int = 0
+    low: float | None = None
+    high: float | None = None
+    whole: bool = True
+    reviewed: dict[str, _Reviewed] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+    out_of_step: list[str] = field(default_factory=list)
+
+    def see(self, label: Ratings) -> None:
+        """Widens the range of the labels."""
+        for rating in label:
+            if rating is not None:
+                self.low = rating if self.low is None else min(self.low, rating)
+                self.high = rating if self.high is None else max(self.high, rating)
+                self.whole = self.whole and rating == int(rating)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest rating; 0 and 1 where they tell nothing."""
+        if self.low is None or self.high is None or self.low >= self.high:
+            return (0.0, 1.0)
+        return (self.low, self.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +86,10 @@ class PullResult:
         corrections: record id -> ratings in the record's own order, of the corrected records.
         changes: a line of CHANGES.jsonl each.
         outcomes: record id -> ``corrected``, ``confirmed``, ``conflict`` or ``unclear``, of the reviewed records.
-        notes: what a person should know.
+        notes: what the user should know.
+        target, adapter: the data set as it was looked up, and how it was read.
+        server_records: of each reviewed record, its ids on the server with their metadata.
+        out_of_step: the server's ids of blind records whose cards do not fit their status.
     """
 
     dataset: str
@@ -70,9 +101,11 @@ class PullResult:
     corrections: Mapping[str, Ratings]
     changes: Sequence[Mapping[str, Any]]
     outcomes: Mapping[str, str]
-    notes: tuple[str, ...] = ()
-    _reviewed: Mapping[str, _Reviewed] = field(default_factory=dict, repr=False)
-    _out_of_step: Sequence[str] = field(default=(), repr=False)
+    notes: tuple[str, ...]
+    target: RemoteDataset = field(repr=False)
+    adapter: DatasetAdapter = field(repr=False)
+    server_records: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]] = field(repr=False)
+    out_of_step: Sequence[str] = field(repr=False)
 
     def json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -87,56 +120,31 @@ class PullResult:
         }
 
 
-def pull(
-    dataset: str,
-    client: rg.Argilla,
-    *,
-    workspace: str | None = None,
-    resolve: str = "majority",
-    prompt_field: str | None = None,
-    completion_fields: Sequence[str] = (),
-    rating_question: str | None = None,
-) -> PullResult:
+def pull(dataset: str, client: rg.Argilla, options: PullOptions = PullOptions()) -> PullResult:  # noqa: B008  # frozen
     """The submitted answers, settled among several reviewers, as ratings in each record's own order.
 
     Args:
-        dataset: ``[WORKSPACE/]NAME``, of our layouts or of somebody else's making.
+        dataset: ``[WORKSPACE/]NAME``, managed or external.
         client: of the server; its user must be allowed to read all answers (owner, or admin of the workspace).
-        workspace: where `dataset` does not say it.
-        resolve: ``majority``, ``unanimous``, ``latest`` or ``dawid-skene``.
-        prompt_field, completion_fields, rating_question: of somebody else's data set, where they are not recognised.
+        options: how to take them in; nothing is written.
 
     Raises:
-        InputError: an unknown rule, or a data set that asks nothing about the label.
-        ArgillaError: the server said no.
+        InputError: a data set that asks nothing about the label.
+        ArgillaError: the server refused.
     """
-    if resolve not in rules.RULES:
-        raise InputError(f"--resolve {resolve!r} is none of {', '.join(rules.RULES)}")
     api = Api(client)
-    target = api.dataset(parse_address(dataset, workspace))
-    adapter = adapter_for(
-        target, prompt_field=prompt_field, completion_fields=completion_fields, rating_question=rating_question
-    )
+    target = api.dataset(parse_address(dataset, options.workspace))
+    prompt, completions = named_fields(options.fields) if options.original is None else (None, ())
+    adapter = adapter_for(target, prompt_field=prompt, completion_fields=completions, rating_question=options.rating_question)
     if not adapter.answerable:
         asked = ", ".join(str(question["name"]) for question in target.questions) or "none"
         raise InputError(
-            f"{target.full_name}: none of its questions ({asked}) says which completion is better; "
-            "name one with --rating-question"
+            f"{target.full_name}: none of its questions ({asked}) says which completion is better",
+            hint="name one with `rating_question`",
         )
     collected = _collect(api, target, adapter)
-    return _settle(target, collected, resolve, api.usernames(target.workspace_id) if collected.reviewed else {})
-
-
-@dataclass(slots=True)
-class _Collected:
-    """All reviewed records; of the others only their number and the ends of their labels."""
-
-    records: int = 0
-    low: float | None = None
-    high: float | None = None
-    reviewed: dict[str, _Reviewed] = field(default_factory=dict)
-    unread: list[str] = field(default_factory=list)
-    out_of_step: list[str] = field(default_factory=list)
+    usernames = api.usernames(target.workspace_id) if collected.reviewed else {}
+    return _settle(target, adapter, collected, options.resolve, usernames)
 
 
 def _collect(api: Api, target: RemoteDataset, adapter: DatasetAdapter) -> _Collected:
@@ -148,55 +156,48 @@ def _collect(api: Api, target: RemoteDataset, adapter: DatasetAdapter) -> _Colle
             found.records += 1
             if blind and out_of_step(item):
                 found.out_of_step.append(str(item["id"]))
-            submitted = [answer for answer in item.get("responses") or () if answer["status"] == "submitted"]
-            label = label_of(item, adapter, target)
-            for rating in label or ():
-                if rating is not None:
-                    found.low = rating if found.low is None else min(found.low, rating)
-                    found.high = rating if found.high is None else max(found.high, rating)
-            if submitted:
-                _add(found, item, submitted, label, adapter)
+            record = ServerRecord(item, adapter)
+            found.see(record.label or ())
+            _add(found, record)
     return found
 
 
-def _add(
-    found: _Collected,
-    item: Mapping[str, Any],
-    submitted: Sequence[Mapping[str, Any]],
-    label: Ratings | None,
-    adapter: DatasetAdapter,
-) -> None:
-    record_id = record_id_of(item, adapter)
-    if label is None or record_id is None:
-        found.unread.append(f"record {item.get('external_id') or item['id']}: its fields hold no completions")
+def _add(found: _Collected, record: ServerRecord) -> None:
+    submitted = list(record.submitted())
+    if not submitted:
         return
-    metadata = item.get("metadata") or {}
-    p_wrong = metadata.get(_P_WRONG)
-    record = found.reviewed.setdefault(
-        record_id,
-        _Reviewed(
-            label, order_of(item, adapter, record_id, len(label)), float(p_wrong) if p_wrong is not None else None, [], []
-        ),
+    if record.label is None or record.id is None:
+        found.unread.append(f"record {record.item.get('external_id') or record.item['id']}: its fields hold no completions")
+        return
+    p_wrong = record.metadata.get(_P_WRONG)
+    reviewed = found.reviewed.setdefault(
+        record.id, _Reviewed(record.label, float(p_wrong) if p_wrong is not None else None, [], [])
     )
-    record.records.append((str(item["id"]), metadata))
-    for answer in submitted:
-        values = {name: said.get("value") for name, said in (answer.get("values") or {}).items()}
-        try:
-            meant = adapter.answer(values)
-        except (InputError, KeyError, TypeError, ValueError) as error:
-            found.unread.append(f"record {record_id}: {error}")
-            continue
-        if meant:
-            at = datetime.fromisoformat(str(answer["updated_at"]).replace("Z", "+00:00"))
-            record.answers.append(
-                ReviewerAnswer(str(answer["user_id"]), meant, at if at.tzinfo else at.replace(tzinfo=timezone.utc))
-            )
+    reviewed.records.append((str(record.item["id"]), record.metadata))
+    for response, said in submitted:
+        if isinstance(said, InputError):
+            found.unread.append(f"record {record.id}: {said}")
+        elif said:
+            at = datetime.fromisoformat(str(response["updated_at"]).replace("Z", "+00:00"))
+            at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
+            reviewed.answers.append(ReviewerAnswer(str(response["user_id"]), said, at))
 
 
-def _settle(target: RemoteDataset, found: _Collected, rule: str, usernames: Mapping[str, str]) -> PullResult:
-    scale = (
-        (found.low, found.high) if found.low is not None and found.high is not None and found.low < found.high else (0.0, 1.0)
-    )
+def _scale(adapter: DatasetAdapter, found: _Collected) -> RatingScale | None:
+    """Of the rating questions, in terms of the labels' own scale; None where a choice is asked."""
+    scale = adapter.scale
+    if scale is None or scale.places or not scale.is_identity or found.low is None or found.high is None:
+        return scale
+    if found.whole and scale.asked[0] <= found.low and found.high <= scale.asked[-1]:
+        return scale
+    data = RatingScale.of([found.low, found.high] if found.whole else [found.low, found.high, found.low + 0.5])
+    return RatingScale(scale.asked, data.low, data.high)
+
+
+def _settle(
+    target: RemoteDataset, adapter: DatasetAdapter, found: _Collected, rule: str, usernames: Mapping[str, str]
+) -> PullResult:
+    scale = _scale(adapter, found)
     answered = {record_id: record.answers for record_id, record in found.reviewed.items() if record.answers}
     corrections: dict[str, Ratings] = {}
     changes: list[dict[str, Any]] = []
@@ -207,7 +208,7 @@ def _settle(target: RemoteDataset, found: _Collected, rule: str, usernames: Mapp
             outcomes[record_id] = "conflict"
             continue
         try:
-            after = _ratings(settled, record, scale)
+            after = ratings_from_answer(settled, record.label, scale=scale, ends=found.ends)
         except InputError as error:
             found.unread.append(f"record {record_id}: {error}")
             continue
@@ -236,6 +237,8 @@ def _settle(target: RemoteDataset, found: _Collected, rule: str, usernames: Mapp
         notes.append(f"{counts.count('unclear'):,} reviewed records have no answer about the label; they stay as they are")
     if found.unread:
         notes.append(f"{len(found.unread):,} answers could not be read and changed nothing; the first: {found.unread[0]}")
+    if corrections and scale is not None and scale.words():
+        notes.append(f"ratings were asked as whole numbers and are written on the data's own scale: {scale.words()}")
     return PullResult(
         dataset=target.full_name,
         records=found.records,
@@ -247,16 +250,14 @@ def _settle(target: RemoteDataset, found: _Collected, rule: str, usernames: Mapp
         changes=changes,
         outcomes=outcomes,
         notes=tuple(notes),
-        _reviewed=found.reviewed,
-        _out_of_step=found.out_of_step,
+        target=target,
+        adapter=adapter,
+        server_records={record_id: record.records for record_id, record in found.reviewed.items()},
+        out_of_step=found.out_of_step,
     )
 
 
-def _ratings(settled: Mapping[str, Value], record: _Reviewed, scale: tuple[float, float]) -> Ratings | None:
-    return ratings_from_answer(settled, record.label, record.order, scale=scale)
-
-
-def mark_outcomes(result: PullResult, client: rg.Argilla) -> int:
+def mark_outcomes(result: PullResult, api: Api) -> int:
     """Notes each reviewed record's outcome in its metadata, for the queue of the records whose reviewers disagree.
 
     A completed record of a blind review shows its label and scores from then on.
@@ -264,28 +265,24 @@ def mark_outcomes(result: PullResult, client: rg.Argilla) -> int:
     Sends only what changed, with all other metadata as they were; answers are not touched. A data set that was never pushed
     to is left alone. Returns the number of records sent.
     """
-    api = Api(client)
-    target = api.dataset(parse_address(result.dataset))
-    if BY_COLUMN["flags"].name not in target.properties:
+    target = result.target
+    if never_pushed(target):
         return 0
-    reveal(api, target, result._out_of_step)
-    items: list[tuple[str, str]] = []
-    for record_id, outcome in result.outcomes.items():
-        for server_id, metadata in result._reviewed[record_id].records:
-            if metadata.get(_REVIEW.name) != outcome:
-                items.append((server_id, outcome))
+    if result.out_of_step and isinstance(result.adapter, Managed):
+        reveal(api, target, result.adapter, result.out_of_step)
+    items = [
+        (server_id, outcome)
+        for record_id, outcome in result.outcomes.items()
+        for server_id, metadata in result.server_records[record_id]
+        if metadata.get(_REVIEW.name) != outcome
+    ]
     if items:
         blind = not all(found.get("visible_for_annotators", True) for found in target.properties.values())
         ensure_properties(api, target, [_REVIEW.column], blind=blind)
-    for start in range(0, len(items), 100):
-        batch = items[start : start + 100]
-        now = api.metadata_of(target, [server_id for server_id, _ in batch])
-        api.put_records(
-            target,
-            [
-                {"id": server_id, "metadata": {**now[server_id], _REVIEW.name: outcome}}
-                for server_id, outcome in batch
-                if server_id in now
-            ],
-        )
+    for start in range(0, len(items), _BATCH):
+        batch = dict(items[start : start + _BATCH])
+        now = api.metadata_of(target, list(batch)).items()
+        changed = [{"id": key, "metadata": {**metadata, _REVIEW.name: batch[key]}} for key, metadata in now]
+        if changed:
+            api.put_records(target, changed)
     return len(items)

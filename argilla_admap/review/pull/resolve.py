@@ -6,20 +6,19 @@ Reviewers of one record are equals; which way of settling a dispute is right dep
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
-__all__ = ["RULES", "ReviewerAnswer", "Value", "resolve"]
+from argilla_admap.mapping.analysis.agreement import dawid_skene, trusting
+from argilla_admap.review.dataset.answers import Value
 
-#: What a question was answered with: an option of a choice, or a rating.
-Value = str | int
+__all__ = ["RULES", "ReviewerAnswer", "resolve"]
 
 #: Dawid-Skene: below this probability of the likeliest value, the record is a conflict.
 _SURE = 0.6
-_ROUNDS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +69,12 @@ def _latest(answers: Mapping[str, Sequence[ReviewerAnswer]]) -> dict[str, Resolv
 
 def _by_question(given: Sequence[ReviewerAnswer], settle: Callable[[list[Value]], Value | None]) -> Resolved:
     settled: dict[str, Value] = {}
-    for question in _questions(given):
+    for question in dict.fromkeys(question for answer in given for question in answer.values):
         value = settle([answer.values[question] for answer in given if question in answer.values])
         if value is None:
             return None
         settled[question] = value
     return settled
-
-
-def _questions(given: Iterable[ReviewerAnswer]) -> list[str]:
-    return list(dict.fromkeys(question for answer in given for question in answer.values))
 
 
 def _most(votes: list[Value]) -> Value | None:
@@ -93,7 +88,7 @@ def _same(votes: list[Value]) -> Value | None:
 
 def _dawid_skene(answers: Mapping[str, Sequence[ReviewerAnswer]]) -> dict[str, Resolved]:
     resolved: dict[str, Resolved] = {record: {} for record in answers}
-    # A choice and a rating have different values; the ratings of all completions share one scale, hence one table of errors.
+    # A choice and a rating have different values; the ratings of all completions share one scale, hence one confusion matrix.
     for numeric in (False, True):
         votes = [
             ((record, question), answer.reviewer, value)
@@ -102,7 +97,7 @@ def _dawid_skene(answers: Mapping[str, Sequence[ReviewerAnswer]]) -> dict[str, R
             for question, value in answer.values.items()
             if isinstance(value, int) is numeric
         ]
-        for (record, question), settled in _estimate(votes).items():
+        for (record, question), settled in _likeliest(votes).items():
             current = resolved[record]
             if settled is None or current is None:
                 resolved[record] = None
@@ -111,45 +106,19 @@ def _dawid_skene(answers: Mapping[str, Sequence[ReviewerAnswer]]) -> dict[str, R
     return resolved
 
 
-def _estimate(votes: Sequence[tuple[tuple[str, str], str, Value]]) -> dict[tuple[str, str], Value | None]:
-    """The likeliest value of each item by expectation-maximisation.
-
-    Only values that somebody gave are considered: no answer is made up. Each reviewer's table of errors starts from a little
-    faith in what they say, so that few answers do not count as proof against them.
-
-    Source: Dawid and Skene, Applied Statistics 28 (1979).
-    """
+def _likeliest(votes: Sequence[tuple[tuple[str, str], str, Value]]) -> dict[tuple[str, str], Value | None]:
+    """The likeliest value of each item among those that somebody gave; None where none is likely enough."""
     if not votes:
         return {}
-    items = {name: i for i, name in enumerate(dict.fromkeys(item for item, _, _ in votes))}
-    people = {name: i for i, name in enumerate(dict.fromkeys(who for _, who, _ in votes))}
-    values = {name: i for i, name in enumerate(sorted({value for _, _, value in votes}, key=str))}
-    item = np.array([items[name] for name, _, _ in votes])
-    person = np.array([people[name] for _, name, _ in votes])
-    value = np.array([values[name] for _, _, name in votes])
-    given = np.zeros((len(items), len(values)))
-    np.add.at(given, (item, value), 1.0)
-    possible = given > 0
-    belief = given / given.sum(axis=1, keepdims=True)
-    for _ in range(_ROUNDS):
-        prior = (belief.sum(axis=0) + 1.0) / (len(items) + len(values))
-        # errors[who, true, said]
-        errors = np.tile(np.eye(len(values)) * 2.0 + 0.5, (len(people), 1, 1))
-        np.add.at(errors.transpose(0, 2, 1), (person, value), belief[item])
-        errors /= errors.sum(axis=2, keepdims=True)
-        logs = np.tile(np.log(prior), (len(items), 1))
-        np.add.at(logs, item, np.log(errors[person, :, value]))
-        logs[~possible] = -np.inf
-        logs -= logs.max(axis=1, keepdims=True)
-        updated = np.exp(logs)
-        updated /= updated.sum(axis=1, keepdims=True)
-        moved = float(np.abs(updated - belief).max())
-        belief = updated
-        if moved < 1e-6:
-            break
-    best = belief.argmax(axis=1)
-    names = list(values)
-    return {name: names[best[i]] if belief[i, best[i]] >= _SURE else None for name, i in items.items()}
+    items, people = (list(dict.fromkeys(vote[part] for vote in votes)) for part in (0, 1))
+    values = sorted({value for _, _, value in votes}, key=str)
+    codes = ({name: code for code, name in enumerate(names)} for names in (items, people, values))
+    item, person, answer = (np.array([code[vote[part]] for vote in votes], np.int64) for part, code in enumerate(codes))
+    found = dawid_skene(
+        item, person, answer, len(values), smoothing=trusting(len(values)), class_smoothing=1.0, given_only=True
+    )
+    sure = found.probability.max(axis=1) >= _SURE
+    return {name: values[found.label[i]] if sure[i] else None for i, name in enumerate(items)}  # type: ignore[misc]
 
 
 #: The ways to settle.

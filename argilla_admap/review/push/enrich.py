@@ -1,4 +1,4 @@
-"""The map's metadata and vector into a data set that somebody else made; its records, answers and settings stay as they are."""
+"""The map's metadata and vector into an external data set; its records, answers and settings stay as they are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,7 +17,7 @@ from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION
 from argilla_admap.review.dataset.adapters import DatasetAdapter, external_id
 from argilla_admap.review.dataset.settings import ensure_properties
 from argilla_admap.review.push.payload import Payload
-from argilla_admap.review.push.result import PushProgress, PushResult
+from argilla_admap.review.push.push_options import PushProgress, PushResult
 from argilla_admap.review.push.sender import Sender, StoredRecords
 from argilla_admap.review.queues.overview import count_queues
 
@@ -45,7 +46,7 @@ def enrich(
 
     Args:
         api: of the server.
-        dataset: not one of ours.
+        dataset: an external one.
         data_map: the map.
         adapter: how to read the data set's fields.
         dry_run: match, count and write nothing.
@@ -54,7 +55,7 @@ def enrich(
     Raises:
         InputError: one of our names is taken by something else; nothing was written.
     """
-    payload = Payload(data_map, place=_earlier_view(api, dataset))
+    payload = Payload(data_map, view=_earlier_view(api, dataset))
     notes = [] if dry_run else ensure_properties(api, dataset, payload.columns, blind=False)
     if not dry_run:
         dataset = api.refresh(dataset)
@@ -91,30 +92,21 @@ def enrich(
     if sender.held:
         notes.append(
             f"{sender.held:,} records hold metadata ({sender.held_by!r}) that the data set's settings do not allow any more; "
-            "they got none of ours, for that would delete it: allow extra metadata in the settings, then push again"
+            "they got none of ours, which would delete it: allow extra metadata in the settings, then push again"
         )
     if unsafe:
         notes.append(
             f"{unsafe:,} records hold text that looks like markup: Argilla's own fields may hide or run it; "
-            "--copy-to NAME makes a copy that shows it as it is"
+            "a review copy, made with `copy_to`, shows it as it is"
         )
-    unmatched = len(payload) - len(matcher.matched)
+    result = PushResult(
+        dataset.full_name, False, len(payload), 0, sender.updated, len(payload) - len(matcher.matched), seconds=seconds
+    )
     if dry_run:
-        notes.append("dry run: nothing was written")
-        return PushResult(dataset.full_name, False, len(payload), 0, sender.updated, unmatched, (), tuple(notes), seconds)
+        return replace(result, notes=(*notes, "dry run: nothing was written"))
     sender.verify()
     counts = count_queues(api, api.refresh(dataset))
-    return PushResult(
-        dataset.full_name,
-        False,
-        len(payload),
-        0,
-        sender.updated,
-        unmatched,
-        tuple(found.json() for found in counts),
-        (*notes, *sender.notes),
-        seconds,
-    )
+    return replace(result, queues=tuple(found.json() for found in counts), notes=(*notes, *sender.notes))
 
 
 def _earlier_view(api: Api, dataset: RemoteDataset) -> list[float] | None:
@@ -150,7 +142,7 @@ class _Matcher:
     def find(self, item: Mapping[str, Any]) -> tuple[int, tuple[int, ...] | None] | None:
         """The row, and the map's completion at each place there if that is not the map's order; None without a match."""
         external = item.get("external_id")
-        texts = self._adapter.texts(item["fields"], external or "")
+        texts = self._adapter.texts(item)
         prints = tuple(map(_print, texts.completions)) if texts is not None else ()
         row = self._rows.get(external) if external is not None else None
         if row is None and texts is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from argilla_admap.review.argilla.properties import BY_COLUMN, PROPERTIES, Prope
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap
 
-__all__ = ["MapView", "Payload", "mixed_sample", "property_body"]
+__all__ = ["MapView", "Payload", "mixed_sample"]
 
 _FLOATS = ("mean", "variance", "p_wrong", "agreement")
 _LONGEST_ID = 2000
@@ -69,14 +69,14 @@ class Payload:
         reviewers: whom to assign records to; each record to `overlap` of them.
         overlap: reviewers a record.
         mixed: draw the mixed sample of a blind review.
-        place: the view of an earlier push, as stored.
+        view: of an earlier push, as stored.
 
     Raises:
         InputError: an id or a value that Argilla would lose, with the record's id.
     """
 
     def __init__(
-        self, data_map: DataMap, *, reviewers: Sequence[str] = (), overlap: int = 1, mixed: bool = False, place: Any = None
+        self, data_map: DataMap, *, reviewers: Sequence[str] = (), overlap: int = 1, mixed: bool = False, view: Any = None
     ) -> None:
         table = data_map.numbers
         self.ids: list[str] = [str(record_id) for record_id in table.column("id").to_pylist()]
@@ -86,9 +86,9 @@ class Payload:
         self._flags: list[list[str] | None] = table.column("flags").to_pylist()
         self._ratings = table.column("ratings")
         mean, variance = self._floats["mean"], self._floats["variance"]
-        self.place = MapView.stored(place, MapView.of(mean, variance))
+        self.view = MapView.stored(view, MapView.of(mean, variance))
         self._placed = np.isfinite(mean) & np.isfinite(variance)
-        self._points = np.column_stack([variance - self.place.x, mean - self.place.y, np.full(len(mean), self.place.depth)])
+        self._points = np.column_stack([variance - self.view.x, mean - self.view.y, np.full(len(mean), self.view.depth)])
         self._lists: dict[str, list[Any]] = {}
         if mixed:
             self._lists["sample"] = mixed_sample(self.ids, self._flags, self._floats["p_wrong"])
@@ -106,7 +106,7 @@ class Payload:
         seen: set[str] = set()
         for record_id in self.ids:
             if not record_id or not record_id.strip():
-                raise InputError("a record has an empty id; name the column of the ids with --id-field, or leave it out")
+                raise InputError("a record has an empty id", hint="name the column of the ids with `id_field`, or leave it out")
             if len(record_id) > _LONGEST_ID:
                 raise InputError(
                     f"the id {record_id[:60]!r}... is {len(record_id)} characters long; Argilla's index loses such a record"
@@ -125,7 +125,8 @@ class Payload:
             row = int(np.flatnonzero(bad)[0])
             raise InputError(
                 f"record {self.ids[row]!r}: {prop.column} is {float(values[row])!r}, which is not between {prop.low:g} and "
-                f"{prop.high:g}; look at the record's scores"
+                f"{prop.high:g}",
+                hint="look at the record's scores",
             )
         return values
 
@@ -186,13 +187,3 @@ def mixed_sample(
     for row in others[:wanted]:
         part[row] = "unflagged"
     return part
-
-
-def property_body(prop: Property, *, blind: bool) -> Mapping[str, Any]:
-    """The request that makes the property. Without options or ends: the server would ignore a later change of them."""
-    return {
-        "name": prop.name,
-        "title": prop.title,
-        "settings": {"type": prop.kind},
-        "visible_for_annotators": not blind,
-    }

@@ -88,7 +88,7 @@ class Sender:
         added, updated: records sent.
         met: records of the server that were among those given.
         held: records whose metadata could not be sent without losing others'; `held_by` is one of these others.
-        notes: what a person should know.
+        notes: what the user should know.
     """
 
     def __init__(self, api: Api, dataset: RemoteDataset, known: StoredRecords, *, dry_run: bool) -> None:
@@ -151,8 +151,8 @@ class Sender:
         size = len(orjson.dumps(item))
         if size > _LARGEST:
             raise InputError(
-                f"record {item.get('external_id') or item['id']!r}: its texts make {size:,} bytes, more than "
-                "Argilla can index; shorten it, or leave it out"
+                f"record {item.get('external_id') or item['id']!r}: its texts make {size:,} bytes, more than Argilla can index",
+                hint="shorten it, or leave it out",
             )
         if self._batch and (len(self._batch) >= _BATCH or self._bytes + size > _BATCH_BYTES):
             self.flush()
@@ -207,7 +207,8 @@ class Sender:
         if lost:
             raise ArgillaError(
                 f"{self._dataset.full_name}: {len(lost):,} records are stored but cannot be found in the page, "
-                f"{uuid.UUID(bytes=next(iter(lost)))} for one; see the search engine's log (is its disk full?), then push again"
+                f"{uuid.UUID(bytes=next(iter(lost)))} for one",
+                hint="see the search engine's log (is its disk full?), then push again",
             )
 
     def _lost(self) -> set[bytes]:

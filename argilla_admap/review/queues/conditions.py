@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import math
 import re
@@ -137,120 +138,112 @@ def _has_term(column: pd.Series[Any], values: tuple[str, ...]) -> npt.NDArray[np
     return np.asarray(pc.is_in(array, value_set=wanted).to_numpy(zero_copy_only=False))
 
 
-# --- reading `where` and `--sort` ---------------------------------------------------------------------------------------
+# --- reading `where` and `sort` -------------------------------------------------------------------------------------------
 
-_TOKEN = re.compile(
-    r"""\s*(?:
-    (?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])) |
-    (?P<word>[A-Za-z_][\w-]*) |
-    (?P<text>'[^']*'|"[^"]*") |
-    (?P<op><=|>=|==|<|>|=|\(|\)|\[|\]|,|!=)
-    )""",
-    re.VERBOSE,
-)
 _TERM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ -]*")
+_WORDS = re.compile(r"\b(?:and|or|not|in)\b", re.IGNORECASE)
+_EQUALS = re.compile(r"(?<![<>=!])=(?!=)")
+_OPERATORS: dict[type[ast.cmpop], str] = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "=", ast.In: "in"}
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
+_LONGEST = 10_000  # characters of a condition
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    position: int
-
-
-class _Reader:
-    """Reads ``condition and condition ...`` from left to right; nothing is evaluated."""
+class _Where:
+    """A condition as Python's own parser reads it; nothing is evaluated. A single ``=`` is taken for ``==``."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tokens: list[_Token] = list(self._split())
-        self.next = 0
+        line = _WORDS.sub(lambda match: match[0].lower(), "".join(" " if c.isspace() else c for c in text))
+        self._equals = [match.start() + i for i, match in enumerate(_EQUALS.finditer(line))]
+        self._source = _EQUALS.sub("==", line)
 
-    def _split(self) -> Iterator[_Token]:
-        position = 0
-        while self.text[position:].strip():
-            match = _TOKEN.match(self.text, position)
-            if match is None:
-                start = position + len(self.text[position:]) - len(self.text[position:].lstrip())
-                self.fail(f"cannot read {self.text[start : start + 12]!r}", start)
-            kind = str(match.lastgroup)
-            yield _Token(kind, match.group(kind), match.start(kind))
-            position = match.end()
+    def conditions(self) -> Iterator[tuple[Condition, ast.AST]]:
+        if not self.text.strip():
+            self.fail("there is no condition", 0)
+        try:
+            if len(self.text) > _LONGEST:
+                self.fail(f"the condition has more than {_LONGEST:,} characters", _LONGEST)
+            tree = ast.parse(self._source.lstrip(), mode="eval").body
+        except SyntaxError as exc:
+            self.fail("this cannot be read", self._position(exc.offset - 1) if exc.offset else len(self.text))
+        except (ValueError, RecursionError, MemoryError):
+            self.fail("this cannot be read", 0)
+        yield from self._all(tree)
 
-    def fail(self, what: str, position: int) -> NoReturn:
+    def fail(self, what: str, where: ast.AST | int) -> NoReturn:
+        position = where if isinstance(where, int) else self._position(self._offset(where))
         raise InputError(
-            f"--where, position {position + 1} of {self.text!r}: {what}. "
-            f"StoredRecords names: {', '.join(sorted(BY_COLUMN))}; a condition is NAME < <= > >= = NUMBER, NAME = TERM or "
-            "NAME in (TERM, TERM), joined by `and`"
+            f"position {min(position, len(self.text)) + 1} of {self.text[:200]!r}: {what}",
+            option="where",
+            hint=f"known names: {', '.join(sorted(BY_COLUMN))}; a condition is NAME < <= > >= = NUMBER, NAME = TERM or "
+            "NAME in (TERM, TERM), joined by and",
         )
 
-    def take(self, what: str, *kinds: str) -> _Token:
-        if self.next >= len(self.tokens):
-            self.fail(f"{what} is missing at the end", len(self.text))
-        token = self.tokens[self.next]
-        if kinds and token.kind not in kinds:
-            self.fail(f"{what} was expected, not {token.text!r}", token.position)
-        self.next += 1
-        return token
+    def _offset(self, node: ast.AST) -> int:
+        """Characters before the node; Python counts bytes."""
+        return len(self._source.lstrip().encode()[: getattr(node, "col_offset", 0)].decode(errors="ignore"))
 
-    def read(self) -> list[tuple[Condition, int]]:
-        found = [self.condition()]
-        while self.next < len(self.tokens):
-            token = self.take("`and`")
-            if token.text.lower() == "or":
-                self.fail("Argilla's filters know no `or`; use NAME in (TERM, TERM), or two queues", token.position)
-            if token.text.lower() != "and":
-                self.fail(f"`and` was expected, not {token.text!r}", token.position)
-            found.append(self.condition())
-        return found
+    def _position(self, offset: int) -> int:
+        """The same place in the text as it was given: without what was stripped and doubled."""
+        offset += len(self._source) - len(self._source.lstrip())
+        return offset - sum(place < offset for place in self._equals)
 
-    def condition(self) -> tuple[Condition, int]:
-        name = self.take("a name", "word")
-        prop = _known(name.text)
+    def _segment(self, node: ast.AST) -> str:
+        return ast.get_source_segment(self._source.lstrip(), node) or ""
+
+    def _all(self, node: ast.expr) -> Iterator[tuple[Condition, ast.AST]]:
+        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
+            for value in node.values:
+                yield from self._all(value)
+        elif isinstance(node, ast.BoolOp):
+            self.fail("Argilla's filters know no `or`; use NAME in (TERM, TERM), or two queues", node.values[1])
+        elif isinstance(node, ast.Compare):
+            operands = [node.left, *node.comparators]
+            for left, operator, right in zip(operands, node.ops, operands[1:], strict=False):
+                yield self._condition(left, operator, right), node
+        else:
+            self.fail("this is no condition", node)
+
+    def _condition(self, left: ast.expr, operator: ast.cmpop, right: ast.expr) -> Condition:
+        symbol = _OPERATORS.get(type(operator), "?")
+        if _number(left) is not None and symbol in _MIRRORED:
+            left, right, symbol = right, left, _MIRRORED[symbol]
+        name = self._segment(left)
+        prop = _known(name)
         if prop is None:
-            near = difflib.get_close_matches(name.text, BY_COLUMN, n=1)
-            self.fail(f"unknown name {name.text!r}" + (f"; did you mean {near[0]!r}?" if near else ""), name.position)
-        operator = self.take("an operator", "op", "word")
+            near = difflib.get_close_matches(name, BY_COLUMN, n=1)
+            self.fail(f"unknown name {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""), left)
         if prop.kind == "terms":
-            return self.terms(prop, operator), name.position
-        return self.range(prop, operator), name.position
+            return self._terms(prop, symbol, right)
+        if symbol not in _MIRRORED:
+            self.fail(f"{prop.column} is a number: use < <= > >= or =", right)
+        return self._range(prop, symbol, right)
 
-    def terms(self, prop: Property, operator: _Token) -> Condition:
-        if operator.text in ("=", "=="):
-            return Condition(prop.column, values=(self.term(),))
-        if operator.text.lower() != "in":
-            self.fail(f"{prop.column} holds terms: use = or in, not {operator.text!r}", operator.position)
-        opening = self.take("(", "op")
-        closing = {"(": ")", "[": "]"}.get(opening.text)
-        if closing is None:
-            self.fail(f"( was expected, not {opening.text!r}", opening.position)
-        values = [self.term()]
-        while (token := self.take(f", or {closing}", "op")).text == ",":
-            values.append(self.term())
-        if token.text != closing:
-            self.fail(f"{closing} was expected, not {token.text!r}", token.position)
-        if len(values) > 250:
-            self.fail(f"{len(values)} terms; Argilla takes 250 at most", opening.position)
+    def _terms(self, prop: Property, symbol: str, right: ast.expr) -> Condition:
+        if symbol not in ("=", "in"):
+            self.fail(f"{prop.column} holds terms: use = or in", right)
+        listed = right.elts if symbol == "in" and isinstance(right, (ast.Tuple, ast.List)) else [right]
+        if len(listed) > 250:
+            self.fail(f"{len(listed)} terms; Argilla takes 250 at most", right)
+        values = []
+        for node in listed:
+            text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+            value = str(node.value) if text else self._segment(node)  # type: ignore[attr-defined]  # a constant
+            if not _TERM.fullmatch(value):
+                self.fail(f"the term {value!r} holds a character that a link cannot carry", node)
+            values.append(value)
+        if not values:
+            self.fail("there is no term", right)
         return Condition(prop.column, values=tuple(dict.fromkeys(values)))
 
-    def term(self) -> str:
-        token = self.take("a term", "word", "text", "number")
-        value = token.text[1:-1] if token.kind == "text" else token.text
-        if not _TERM.fullmatch(value):
-            self.fail(f"the term {value!r} holds a character that a link cannot carry", token.position)
-        return value
-
-    def range(self, prop: Property, operator: _Token) -> Condition:
+    def _range(self, prop: Property, symbol: str, right: ast.expr) -> Condition:
         import numpy as np
 
-        if operator.text not in ("<", "<=", ">", ">=", "=", "=="):
-            self.fail(f"{prop.column} is a number: use < <= > >= or =, not {operator.text!r}", operator.position)
-        token = self.take("a number", "number", "word", "text")
-        if token.kind != "number":
-            self.fail(f"{prop.column} is a number, {token.text!r} is not", token.position)
-        number = float(token.text)
+        number = _number(right)
+        if number is None:
+            self.fail(f"{prop.column} is a number, {self._segment(right)!r} is not", right)
         if not math.isfinite(number) or abs(number) > float(np.finfo(np.float32).max):
-            self.fail(f"{token.text} is too large", token.position)
+            self.fail(f"{self._segment(right)} is too large", right)
         single = np.float32(number)
         # Argilla's ranges include their ends: a strict bound is the next float32.
         above = float(np.nextafter(single, np.float32(np.inf)))
@@ -259,12 +252,21 @@ class _Reader:
         tiny = float(np.finfo(np.float32).tiny)
         above = tiny if 0 < above < tiny else above
         below = -tiny if -tiny < below < 0 else below
-        return {
-            "<": Condition(prop.column, high=below),
-            "<=": Condition(prop.column, high=float(single)),
-            ">": Condition(prop.column, low=above),
-            ">=": Condition(prop.column, low=float(single)),
-        }.get(operator.text, Condition(prop.column, low=float(single), high=float(single)))
+        low = {">": above, ">=": float(single), "=": float(single)}.get(symbol)
+        high = {"<": below, "<=": float(single), "=": float(single)}.get(symbol)
+        return Condition(prop.column, low=low, high=high)
+
+
+def _number(node: ast.expr) -> float | None:
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+        value = _number(node.operand)
+        return value if value is None or isinstance(node.op, ast.UAdd) else -value
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
+        try:
+            return float(node.value)
+        except OverflowError:
+            return math.inf
+    return None
 
 
 def _known(name: str) -> Property | None:
@@ -273,26 +275,24 @@ def _known(name: str) -> Property | None:
 
 
 def parse_where(text: str) -> tuple[Condition, ...]:
-    """The conditions that the text means; two ranges of one column become one.
+    """The conditions of an expression such as ``mean<2 and variance>=1``; two ranges of one column become one.
 
     Raises:
         InputError: names the position, what was found there and the known names.
     """
-    reader = _Reader(text)
-    if not reader.tokens:
-        reader.fail("there is no condition", 0)
+    where = _Where(text)
     merged: dict[str, Condition] = {}
-    for condition, position in reader.read():
+    for condition, node in where.conditions():
         known = merged.get(condition.column)
         if known is not None and condition.values:
-            reader.fail(f"{condition.column} is given twice; a link holds it once", position)
+            where.fail(f"{condition.column} is given twice; a link holds it once", node)
         if known is not None:
             lows = [bound for bound in (known.low, condition.low) if bound is not None]
             highs = [bound for bound in (known.high, condition.high) if bound is not None]
             condition = Condition(condition.column, max(lows, default=None), min(highs, default=None))
         if not condition.values and condition.bounds[0] > condition.bounds[1]:
             prop = condition.prop
-            reader.fail(f"no record can match: {prop.column} lies between {prop.low:g} and {prop.high:g}", position)
+            where.fail(f"no record can match: {prop.column} lies between {prop.low:g} and {prop.high:g}", node)
         merged[condition.column] = condition
     return tuple(merged.values())
 
@@ -306,9 +306,9 @@ def parse_order(text: str) -> Order:
     name, _, direction = text.strip().partition(":")
     prop = _known(name)
     if prop is None:
-        raise InputError(f"--sort {text!r}: unknown name {name!r}. StoredRecords names: {', '.join(sorted(BY_COLUMN))}")
+        raise InputError(f"{text!r}: unknown name {name!r}", option="sort", hint=f"known names: {', '.join(sorted(BY_COLUMN))}")
     if direction == "desc":
         return Order(prop.column, "desc")
     if direction in ("", "asc"):
         return Order(prop.column, "asc")
-    raise InputError(f"--sort {text!r}: the direction {direction!r} is neither asc nor desc")
+    raise InputError(f"{text!r}: the direction {direction!r} is neither asc nor desc", option="sort")

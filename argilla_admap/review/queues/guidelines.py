@@ -1,17 +1,18 @@
-"""The guidelines of a data set as the reviewers' home: the queues with their counts, the map, how to decide, the keys."""
+"""The guidelines of a data set as the reviewers' overview: the queues with their counts, the map, how to decide, the keys."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from argilla_admap.records import letter
 from argilla_admap.review.dataset.layout import ReviewLayout
-from argilla_admap.review.queues.map_svg import map_svg
+from argilla_admap.review.queues.queues import QueueCount
 
-__all__ = ["BEGIN", "END", "LIMIT", "QueueLine", "merge_guidelines", "render_guidelines", "room_beside"]
+__all__ = ["BEGIN", "END", "LIMIT", "map_svg", "merge_guidelines", "render_guidelines", "room_beside"]
 
 #: Argilla takes no longer guidelines than this, in characters.
 LIMIT = 10_000
@@ -21,29 +22,15 @@ END = "<!-- to here; all text outside these two marks is kept -->"
 _ESCAPES = {"&": "&amp;", "<": "&lt;", **{mark: f"\\{mark}" for mark in "\\|[]`*_~"}}
 _LONGEST_NAME = 120
 
-
-@dataclass(frozen=True, slots=True)
-class QueueLine:
-    """One queue in the guidelines.
-
-    Attributes:
-        title: its name for people.
-        why: what is in it and why to look, in words.
-        count: records in it.
-        url: one record at a time.
-        bulk_url: ten at a time; the second link is left out where it is empty.
-    """
-
-    title: str
-    why: str
-    count: int
-    url: str
-    bulk_url: str = ""
+# The picture of the map: shades, and its measures in pixels.
+_LEVELS = 5
+_CELL = 9
+_LEFT, _TOP, _BOTTOM = 22, 4, 16
 
 
 def render_guidelines(
     layout: ReviewLayout,
-    queues: Sequence[QueueLine],
+    queues: Sequence[QueueCount],
     *,
     map_info: Mapping[str, Any] | None = None,
     summary: Mapping[str, Any] | None = None,
@@ -72,7 +59,7 @@ def render_guidelines(
 
 
 def _render(
-    layout: ReviewLayout, queues: Sequence[QueueLine], picture: str, summary: Mapping[str, Any], *, bulk: bool, why: bool
+    layout: ReviewLayout, queues: Sequence[QueueCount], picture: str, summary: Mapping[str, Any], *, bulk: bool, why: bool
 ) -> str:
     parts = [BEGIN, *_opening(layout, summary), _queues(queues, bulk=bulk, why=why)]
     if picture:
@@ -85,7 +72,7 @@ def _opening(layout: ReviewLayout, summary: Mapping[str, Any]) -> list[str]:
     if layout.blind:
         return [
             "# Blind review",
-            "The completions stand in a shuffled order, without their labels, scores and models, so that nothing sways you. "
+            "The completions are shown in a shuffled order, without labels, scores and models, so that nothing sways you. "
             "A queue tells nothing about its records either.",
         ]
     facts = []
@@ -99,20 +86,20 @@ def _opening(layout: ReviewLayout, summary: Mapping[str, Any]) -> list[str]:
     return [
         "# Where to start",
         (f"{line[0].upper()}{line[1:]}. " if line else "") + "Work from the top: each queue opens with the records in which "
-        "a minute of reading mends most.",
+        "a minute of reading corrects most.",
     ]
 
 
-def _queues(queues: Sequence[QueueLine], *, bulk: bool, why: bool) -> str:
+def _queues(queues: Sequence[QueueCount], *, bulk: bool, why: bool) -> str:
     # A list, not a table: Argilla's tables have no padding and break words, and this is read in a narrow column.
     rows = []
     for queue in queues:
-        title = _plain(queue.title)
+        title = _plain(queue.queue.title)
         row = f"- **[{title}]({_relative(queue.url)})**" if queue.count else f"- {title}"
         row += f": {queue.count:,} record{'' if queue.count == 1 else 's'}"
-        if bulk and queue.count > 1 and queue.bulk_url:
+        if bulk and queue.count > 1:
             row += f", [ten at once]({_relative(queue.bulk_url)})"
-        rows.append(f"{row}<br>{_plain(queue.why)}" if why else row)
+        rows.append(f"{row}<br>{_plain(queue.queue.why)}" if why else row)
     return "\n".join(rows)
 
 
@@ -123,7 +110,7 @@ def _relative(url: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown leaves as it is, on one line; without what turns the direction of the text behind it."""
+    """Text that Markdown leaves as it is, on one line, without marks that change the direction of what follows."""
     shown = "".join(" " if character.isspace() else character for character in text)
     return "".join(_ESCAPES.get(character, character) for character in shown if character == " " or character.isprintable())
 
@@ -148,16 +135,18 @@ def _decide(layout: ReviewLayout) -> str:
     if layout.kind == "pair":
         lines = [
             "Read the prompt, then both completions: what does the prompt ask for, and which one gives it?",
-            "**A** or **B**: one of them serves better. **Tie**: no difference that matters. **Both bad**: neither should be "
-            "learnt from.",
+            "**A** or **B**: one of them is better. **Tie**: no difference that matters. **Both bad**: neither should be "
+            "learned from.",
         ]
     else:
-        low, high = (layout.scale[0], layout.scale[-1]) if layout.scale else (1, 5)
+        low, high = layout.scale.asked[0], layout.scale.asked[-1]
         last = letter(layout.k[1] - 1)
         lines = [
             "Read the prompt, then all completions: what does the prompt ask for, and how well does each one give it?",
-            f"Rate each from {low} (useless) to {high} (nothing to wish for), **A** to **{last}**. Equal ratings are fine.",
+            f"Rate each from {low} (useless) to {high} (perfect), **A** to **{last}**. Equal ratings are fine.",
         ]
+        if not layout.scale.is_identity:
+            lines.append(f"The data have ratings of their own: {layout.scale.words()}.")
         if layout.k[0] != layout.k[1]:
             lines.append("Some records have fewer completions: leave the questions about those that are not there.")
     if layout.blind:
@@ -168,9 +157,9 @@ def _decide(layout: ReviewLayout) -> str:
             "instructions: the records here are those where judge and label differ, and either may be right.",
             "*Is the data set's label wrong?* may be left out; your answer above it decides what happens to the label. "
             + (
-                "The same as the label: it stays. The opposite: it is turned round. A tie: both count alike."
+                "The same as the label: it stays. The opposite: it is flipped. A tie: both count the same."
                 if layout.kind == "pair"
-                else "Your ratings take the place of the label's."
+                else "Your ratings replace the label's."
             ),
         ]
     lines.append("Nothing changes in the data before the corrected file is written; an answer can be changed until then.")
@@ -181,7 +170,7 @@ def _keys(layout: ReviewLayout) -> str:
     if layout.kind == "pair":
         answers = "**1** A, **2** B, **3** tie, **4** both bad"
     else:
-        low, high = (layout.scale[0], layout.scale[-1]) if layout.scale else (1, 5)
+        low, high = layout.scale.asked[0], layout.scale.asked[-1]
         ten = "" if high < 10 else ", **1 0** at once is ten" + ("" if low == 0 else ", **0** too")
         answers = (
             f"**{low}** to **{min(high, 9)}** rate one completion after the other{ten}; the one that is asked about is framed. "
@@ -222,3 +211,53 @@ def _theirs(text: str) -> tuple[str, str]:
     begin = text.find(BEGIN)
     end = text.find(END, begin) if begin >= 0 else -1
     return (text, "") if end < 0 else (text[:begin], text[end + len(END) :])
+
+
+def map_svg(info: Mapping[str, Any]) -> str:
+    """A data URI with the map of :func:`argilla_admap.review.dataset.card.map_info` as SVG.
+
+    Its colours are readable on a light and on a dark page. Cells of one row and one shade are drawn as one stroke, so that
+    the whole takes about 3,000 characters.
+    """
+    nx, ny = info["nx"], info["ny"]
+    width, height = nx * _CELL, ny * _CELL
+    most = math.sqrt(max(info["cells"]))
+    paths = [""] * _LEVELS
+    for row in range(ny):
+        line = info["cells"][row * nx : (row + 1) * nx]
+        shades = [min(_LEVELS - 1, int(math.sqrt(count) / most * _LEVELS)) if count else -1 for count in line]
+        column = 0
+        while column < nx:
+            end = column + 1
+            while end < nx and shades[end] == shades[column]:
+                end += 1
+            if shades[column] >= 0:
+                paths[shades[column]] += f"M{column} {ny - row - 1}h{end - column}v1H{column}z"
+            column = end
+    parts = [
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width + _LEFT + 4}' height='{height + _TOP + _BOTTOM}' "
+        "font-family='sans-serif' font-size='10' fill='#777'>",
+        f"<g transform='translate({_LEFT} {_TOP})'><g transform='scale({_CELL})' fill='#5b60d6'>",
+        *(f"<path d='{path}' opacity='{0.28 + 0.18 * level:.2f}'/>" for level, path in enumerate(paths) if path),
+        f"</g><path d='M0 0h{width}v{height}H0z' fill='none' stroke='#999'/>",
+    ]
+    if info.get("variance") is not None:
+        edge = round(min(1, math.sqrt(max(0, info["variance"])) / info["x1"]) * width)
+        across = ""
+        if info.get("mean") is not None:
+            level = round((1 - (info["mean"] - info["y0"]) / (info["y1"] - info["y0"])) * height)
+            across = f"M0 {level}H{edge}"
+        parts.append(f"<path d='M{edge} 0v{height}{across}' stroke='#888' stroke-dasharray='3 3' fill='none'/>")
+        parts.append(f"<text x='{width - 3}' y='11' text-anchor='end'>high variance</text>")
+        if across and edge > 70:
+            parts.append(f"<text x='3' y='11'>high average</text><text x='3' y='{height - 4}'>low average</text>")
+    parts += [
+        f"<text x='0' y='{height + 12}'>0</text>"
+        f"<text x='{width / 2:g}' y='{height + 12}' text-anchor='middle'>spread of scores</text>"
+        f"<text x='{width}' y='{height + 12}' text-anchor='end'>{info['x1']:.1f}</text>"
+        f"<text x='-4' y='9' text-anchor='end'>{info['y1']:.3g}</text>"
+        f"<text x='-4' y='{height}' text-anchor='end'>{info['y0']:.3g}</text>"
+        f"<text transform='translate(-8 {height / 2:g})rotate(-90)' text-anchor='middle'>mean</text>",
+        "</g></svg>",
+    ]
+    return "data:image/svg+xml," + quote("".join(parts), safe="=:/;,.-+!*'")

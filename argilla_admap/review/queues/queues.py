@@ -1,7 +1,7 @@
 """The review queues. Each is defined once and rendered three ways that select the same records.
 
 A :class:`Queue` is a name, a title, the reason to look, conditions and an order. ``mask(frame)`` renders it for the map's
-DataFrame, ``query()`` for Argilla's SDK, ``url(dataset)`` for the page. A new queue is one entry in ``QUEUES``.
+DataFrame, ``query()`` for Argilla's SDK, ``url(dataset)`` for the page. A new queue is one entry here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.checks.check import check_queues
+from argilla_admap.review.argilla.argilla_api import BY_AGE, review_page
 from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION
 from argilla_admap.review.queues.conditions import AGE, Condition, Order, parse_order, parse_where
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import argilla as rg
     import pandas as pd
 
-__all__ = ["CONTRACT", "QUEUES", "Queue", "adhoc_queue", "reviewer_queue", "similar_url", "usable"]
+__all__ = ["CONTRACT", "QUEUES", "Queue", "QueueCount", "adhoc_queue", "reviewer_queue", "similar_url", "usable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Queue:
         title: as a person reads it.
         why: the reason to look at these records, one sentence.
         conditions: all must hold. A record without a value is outside every condition.
-        order: what comes first; the most errors a minute.
+        order: what comes first: where the most errors a minute are found.
     """
 
     name: str
@@ -84,10 +85,7 @@ class Queue:
         The order ends with the record's age, because without a sort the pages of a search may overlap.
         """
         filters = [*(condition.rest() for condition in self.conditions), *more]
-        sort = [
-            *(order.rest() for order in self.order),
-            {"scope": {"entity": "record", "property": "inserted_at"}, "order": "asc"},
-        ]
+        sort = [*(order.rest() for order in self.order), *BY_AGE]
         return {"filters": {"and": filters}, "sort": sort} if filters else {"sort": sort}
 
     def url(self, dataset: Any, *, status: str = "pending", bulk: int | None = None) -> str:
@@ -106,12 +104,42 @@ class Queue:
         return f"{_page(dataset)}?{'&'.join(f'{key}={quote(value, safe=_LINK_SAFE)}' for key, value in parts)}"
 
 
+@dataclass(frozen=True, slots=True)
+class QueueCount:
+    """A queue as it stands on the server.
+
+    Attributes:
+        queue: its definition.
+        count: records that match.
+        pending: those of them that still wait for an answer.
+        url: opens it in the page, one record at a time.
+        bulk_url: opens it ten at a time.
+    """
+
+    queue: Queue
+    count: int
+    pending: int
+    url: str
+    bulk_url: str
+
+    def json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "name": self.queue.name,
+            "title": self.queue.title,
+            "why": self.queue.why,
+            "count": self.count,
+            "pending": self.pending,
+            "url": self.url,
+            "bulk_url": self.bulk_url,
+        }
+
+
 _LINK_SAFE = "~.-_"
 
 
 def _page(dataset: Any) -> str:
-    url = getattr(dataset, "api_url", None) or dataset._client.api_url
-    return f"{str(url).rstrip('/')}/dataset/{dataset.id}/annotation-mode"
+    return review_page(str(getattr(dataset, "api_url", None) or dataset._client.api_url), dataset.id)
 
 
 def similar_url(dataset: Any, server_id: str, *, limit: int = 50) -> str:
@@ -133,7 +161,8 @@ def _flag(value: str) -> tuple[Condition, ...]:
     return (Condition("flags", values=(value,)),)
 
 
-_ALL = (
+#: The queues of every data set.
+_ALWAYS = (
     Queue(
         "likely-wrong",
         "Likely wrong",
@@ -167,6 +196,10 @@ _ALL = (
         _flag("boundary"),
     ),
     Queue("all", "All records", "Everything, the likeliest errors first."),
+)
+
+#: Those that are offered where their metadata are.
+_OPTIONAL = (
     Queue(
         "judge-disagrees",
         "Judge and label disagree",
@@ -198,10 +231,10 @@ _ALL = (
 )
 
 #: Every queue by its name.
-QUEUES: dict[str, Queue] = {queue.name: queue for queue in _ALL}
+QUEUES: dict[str, Queue] = {queue.name: queue for queue in (*_ALWAYS, *_OPTIONAL)}
 
-#: The queues of every data set; the others are offered where their metadata are.
-CONTRACT = ("likely-wrong", "contested", "low-mean", "high-variance", "boundary", "all")
+#: The names of the queues of every data set.
+CONTRACT = tuple(queue.name for queue in _ALWAYS)
 
 
 def reviewer_queue(reviewer: str) -> Queue:
@@ -216,7 +249,7 @@ def reviewer_queue(reviewer: str) -> Queue:
 
 
 def adhoc_queue(where: str | None, sort: str | Sequence[str] | None = None) -> Queue:
-    """A queue made on the spot, as of ``--where 'mean<2 and variance>=1' --sort p_wrong:desc``.
+    """A queue made on the spot, from ``mean<2 and variance>=1`` and ``p_wrong:desc``.
 
     Raises:
         InputError: the words cannot be read; the message names the position and the known names.
@@ -225,9 +258,9 @@ def adhoc_queue(where: str | None, sort: str | Sequence[str] | None = None) -> Q
     sorts: Iterable[str] = [sort] if isinstance(sort, str) else sort or ()
     order = tuple(parse_order(word) for words in sorts for word in words.split(",") if word.strip())
     if len(order) > 9:
-        raise InputError(f"--sort: {len(order)} columns; Argilla sorts by ten at most, and the last is ours")
+        raise InputError(f"{len(order)} columns; Argilla sorts by ten at most, and the last is ours", option="sort")
     title = where or "All records"
-    return Queue("where", title, "Asked for on the spot.", conditions, order or (Order("p_wrong", "desc"),))
+    return Queue("where", title, "Made on the spot.", conditions, order or (Order("p_wrong", "desc"),))
 
 
 def usable(queue: Queue, properties: Iterable[str]) -> bool:
