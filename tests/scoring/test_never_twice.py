@@ -165,7 +165,7 @@ def test_the_store_is_for_its_owner_only(judge: Judge, tmp_path: Path) -> None:
 )
 def test_a_damaged_store_is_named_and_nothing_is_asked(judge: Judge, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "store.sqlite").write_bytes(content)
-    with pytest.raises(InputError, match=r"store\.sqlite.*--store"):
+    with pytest.raises(InputError, match=r"store\.sqlite.*`store`"):
         score(stream(records(3)), options(judge.url, tmp_path))
     assert judge.counts()["requests"] == 0
 

@@ -1,4 +1,4 @@
-"""What is already known: judgements that were paid for, in one SQLite file.
+"""The cache of answers that were paid for, in one SQLite file.
 
 An answer counts as received once `flush` has written it; a killed process loses none that was. Keys are content hashes, so
 an edited record asks anew for what changed and nothing else.
@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -25,6 +24,8 @@ from argilla_admap.scoring.cache.keys import KeySpace, addresses_by_model, key_s
 __all__ = ["CacheEntry", "Store", "default_path"]
 
 _VERSION = 2
+#: Version 1 has the same tables, with the rows in the order of their keys.
+_READABLE = (1, _VERSION)
 _CHUNK = 2000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS judgements (
@@ -34,14 +35,6 @@ CREATE TABLE IF NOT EXISTS endpoints (name TEXT PRIMARY KEY, facts TEXT NOT NULL
 """
 #: Among the endpoints: the addresses that were known when keys held none, by model. Written when the store is first opened.
 _OLD_KEYS = "keys without an address"
-#: Version 1 kept the rows in the order of their keys, not in the order in which they came.
-_FROM_VERSION_1 = (
-    "ALTER TABLE judgements RENAME TO by_key",
-    _SCHEMA.partition(";")[0],
-    "INSERT INTO judgements SELECT * FROM by_key",
-    "DROP TABLE by_key",
-    f"PRAGMA user_version={_VERSION}",
-)
 
 
 class CacheEntry(NamedTuple):
@@ -62,13 +55,8 @@ class CacheEntry(NamedTuple):
     cost: float | None
 
 
-_key = itemgetter(0)
-# As `CacheEntry._make`, without a Python frame for each row.
-_known = partial(tuple.__new__, CacheEntry)
-
-
 def default_path() -> Path:
-    """Where judgements are kept unless ``--store`` says otherwise."""
+    """Where judgements are kept unless `store` says otherwise."""
     return Path(platformdirs.user_data_dir("argilla-admap", appauthor=False)) / "judgements.sqlite"
 
 
@@ -95,7 +83,6 @@ class Store:
                 how = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
                 self._db = sqlite3.connect(f"file:{quote(str(self.path))}?{how}", uri=True, check_same_thread=False)
                 self._check_tables()
-                self._neighbours = _Neighbours(self._db)
                 return
             if not in_memory:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,29 +97,28 @@ class Store:
             self._db.execute("PRAGMA wal_autocheckpoint=0")
             self._make_tables()
             self._db.execute("PRAGMA busy_timeout=0")
-        self._neighbours = _Neighbours(self._db)
 
     def _make_tables(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, 1, _VERSION):
-            raise InputError(f"{self.path}: a judgement store of another version ({version}); name another with --store")
-        if version == _VERSION:
+        if version not in (0, *_READABLE):
+            raise _unusable(self.path, f"a judgement store of another version ({version})")
+        if version:
             self._check_tables()
             if self.endpoint(_OLD_KEYS):
                 return
         self._db.execute("BEGIN IMMEDIATE")
-        # Asked again: another process may have made them meanwhile.
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        changes = _FROM_VERSION_1 if version == 1 else (*_SCHEMA.split(";"), f"PRAGMA user_version={_VERSION}")
-        for change in changes if version != _VERSION else ():
+        # Idempotent: another process may have made them meanwhile.
+        for change in _SCHEMA.split(";"):
             self._db.execute(change)
         facts = orjson.dumps({"addresses": self._addresses_without_keys()}).decode()
         self._db.execute("INSERT OR IGNORE INTO endpoints VALUES (?, ?)", (_OLD_KEYS, facts))
+        if not version:
+            self._db.execute(f"PRAGMA user_version={_VERSION}")
         self._db.execute("COMMIT")
 
     def _check_tables(self) -> None:
         if not self._has_table("judgements"):
-            raise InputError(f"{self.path}: a database, but not a judgement store; name another with --store")
+            raise _unusable(self.path, "a database, but not a judgement store")
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
@@ -141,43 +127,29 @@ class Store:
         except sqlite3.OperationalError as exc:
             words = str(exc)
             if "full" in words or "disk I/O" in words:
-                raise ScoringError(
-                    f"{self.path}: {words}; make room on that disk and run the same command again: what was stored is kept"
-                ) from exc
+                hint = "make room on that disk and run the same command again: what was stored is kept"
+                raise ScoringError(f"{self.path}: {words}", hint=hint) from exc
             if "locked" in words or "busy" in words:
-                raise ScoringError(f"{self.path}: held by another program ({words}); end it, or name another --store") from exc
-            raise InputError(f"{self.path}: cannot {doing} the judgement store ({words}); name another with --store") from exc
+                raise ScoringError(
+                    f"{self.path}: held by another program ({words})", hint="end it, or name another `store`"
+                ) from exc
+            raise _unusable(self.path, f"cannot {doing} the judgement store ({words})") from exc
         except sqlite3.DatabaseError as exc:
-            raise InputError(
-                f"{self.path}: not a judgement store, or damaged ({exc}); move the file away, or name another with --store"
-            ) from exc
+            raise _unusable(self.path, f"not a judgement store, or damaged ({exc}); move the file away") from exc
         except OSError as exc:
-            raise InputError(
-                f"{self.path}: cannot {doing} the judgement store ({exc.strerror}); name another with --store"
-            ) from exc
+            raise _unusable(self.path, f"cannot {doing} the judgement store ({exc.strerror})") from exc
 
     def look_up(self, keys: Sequence[bytes]) -> dict[bytes, CacheEntry]:
         """Those of the keys that are known."""
         found: dict[bytes, CacheEntry] = {}
+        # Without a Python frame for each row: a resume reads a million.
+        make = partial(tuple.__new__, CacheEntry)
         with self._translated("read"):
             for start in range(0, len(keys), _CHUNK):
                 chunk = keys[start : start + _CHUNK]
                 marks = ",".join("?" * len(chunk))
                 rows = self._db.execute(f"SELECT * FROM judgements WHERE key IN ({marks})", chunk)  # noqa: S608  # marks only
-                known = list(map(_known, rows))
-                found.update(zip(map(_key, known), known, strict=True))
-        return found
-
-    def recall(self, keys: Sequence[bytes]) -> dict[bytes, CacheEntry]:
-        """As `look_up`, for many keys that are likely asked for in about the order in which they were answered: a resume."""
-        with self._translated("read"):
-            found = self._neighbours.take(keys)
-        missing = [key for key in keys if key not in found] if len(found) < len(keys) else []
-        if missing:
-            rest = self.look_up(missing)
-            with self._translated("read"):
-                self._neighbours.go_to(next(reversed(rest), None), len(keys), missed=len(rest) > len(found))
-            found |= rest
+                found.update((row[0], make(row)) for row in rows)
         return found
 
     def count(self) -> int:
@@ -195,11 +167,6 @@ class Store:
     def put(self, entry: CacheEntry, done: Callable[[], None] | None = None) -> None:
         """Takes an answer in; `done` is called when it is written."""
         self._waiting.append((entry, done))
-
-    @property
-    def waiting(self) -> int:
-        """Answers taken in and not yet written."""
-        return len(self._waiting)
 
     def flush(self) -> bool:
         """Writes all that was taken in, in one transaction. False: another process is writing at this moment, try again."""
@@ -292,56 +259,5 @@ class Store:
             self._db.close()
 
 
-class _Neighbours:
-    """Answers that lie in the file behind those that were found last.
-
-    They lie there in the order in which they came in, and a resume asks for them in about that order. To read on costs a
-    fifth of looking up key by key.
-    """
-
-    #: Times in a row that reading on found little, before it is left: then the data come in another order than before.
-    _PATIENCE = 3
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        self._next: int | None = None
-        self._misses = 0
-        #: Read, and not asked for yet.
-        self._held: dict[bytes, CacheEntry] = {}
-
-    def take(self, keys: Sequence[bytes]) -> dict[bytes, CacheEntry]:
-        """Those of the keys that lie near."""
-        if self._next is None:
-            return {}
-        if len(self._held) > 8 * len(keys) + _CHUNK:
-            # Answers of other runs lie between.
-            self._held.clear()
-        self._read(len(keys))
-        pop = self._held.pop
-        found = {key: one for key in keys if (one := pop(key, None)) is not None}
-        if 2 * len(found) > len(keys):
-            self._misses = 0
-        return found
-
-    def _read(self, rows: int) -> None:
-        if self._next is not None:
-            end = self._next + rows
-            near = self._db.execute("SELECT * FROM judgements WHERE rowid >= ? AND rowid < ?", (self._next, end))
-            known = list(map(_known, near))
-            self._held.update(zip(map(_key, known), known, strict=True))
-            self._next = end
-
-    def go_to(self, key: bytes | None, rows: int, *, missed: bool) -> None:
-        """Reads on from the place of a key that was found elsewhere, where little was found here."""
-        if not missed or key is None or self._misses >= self._PATIENCE:
-            return
-        self._misses += 1
-        if self._misses >= self._PATIENCE:
-            self._next = None
-            self._held.clear()
-            return
-        place = self._db.execute("SELECT rowid FROM judgements WHERE key = ?", (key,)).fetchone()
-        if place is not None:
-            # Answers come in a little before or after those that were asked for beside them.
-            self._next = max(0, place[0] - rows)
-            self._read(2 * rows)
+def _unusable(path: Path, reason: str) -> InputError:
+    return InputError(f"{path}: {reason}", hint="name another `store`")

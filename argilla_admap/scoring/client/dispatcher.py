@@ -151,7 +151,7 @@ class Dispatcher:
 
     def cached(self, keys: Sequence[bytes]) -> dict[bytes, CacheEntry]:
         """Those of the keys that were answered before."""
-        entries = self.store.recall(keys)
+        entries = self.store.look_up(keys)
         self._breaker.resumed |= bool(entries)
         return entries
 
