@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -20,7 +20,7 @@ from argilla_admap.scoring.scorers.split_retry import SplitRetry
 if TYPE_CHECKING:
     from argilla_admap.scoring.client.dispatcher import Dispatcher
 
-__all__ = ["LOCAL", "Embedded", "Embedder", "EndpointEmbedder", "LocalEmbedder", "cosine"]
+__all__ = ["LOCAL", "Embedded", "EndpointEmbedder", "LocalEmbedder", "cosine"]
 
 #: A model's name with this before it is loaded here, by sentence-transformers.
 LOCAL = "local:"
@@ -37,26 +37,6 @@ class Embedded(NamedTuple):
     error: str | None = None
     #: It was in the store.
     known: bool = False
-
-
-class Embedder(Protocol):
-    """Makes vectors of texts."""
-
-    async def start(self) -> list[str]:
-        """Makes ready; returns warnings for the person."""
-        ...
-
-    async def embed(self, texts: Sequence[str]) -> dict[str, Embedded]:
-        """The vectors of the texts; equal texts are embedded once, and those of earlier runs not again."""
-        ...
-
-    def estimate(self, texts: Sequence[str]) -> Work:
-        """What `embed` would ask and cost."""
-        ...
-
-    def facts(self) -> dict[str, Any]:
-        """The model, and what it did to the texts."""
-        ...
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -78,9 +58,11 @@ class EndpointEmbedder:
         self._model = model
 
     async def start(self) -> list[str]:
+        """Makes ready; returns warnings for the person."""
         return []
 
     async def embed(self, texts: Sequence[str]) -> dict[str, Embedded]:
+        """The vectors of the texts; equal texts are embedded once, and those of earlier runs not again."""
         texts_of = {self._key(text): text for text in texts if text.strip()}
 
         def requests(missing: list[bytes]) -> list[_EmbeddingRequest]:
@@ -102,6 +84,7 @@ class EndpointEmbedder:
         return key_hash("embedding", self._dispatcher.name, text).digest()
 
     def estimate(self, texts: Sequence[str]) -> Work:
+        """What `embed` would ask and cost."""
         keys = {self._key(text): text for text in texts if text.strip()}
         known = self._dispatcher.cached(list(keys))
         missing = [(text, key) for key, text in keys.items() if key not in known]
@@ -157,7 +140,7 @@ class _EmbeddingRequest:
 
 
 class LocalEmbedder:
-    """Runs a sentence-transformers model on this machine, one batch at a time, in a thread.
+    """As `EndpointEmbedder`, by a sentence-transformers model on this machine: one batch at a time, in a thread.
 
     Args:
         store: keeps the vectors.

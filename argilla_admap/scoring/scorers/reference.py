@@ -25,7 +25,7 @@ from argilla_admap.scoring.cache.keys import key_hash
 from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.client.request import ParsedAnswer
 from argilla_admap.scoring.scorer import ScoredCompletion, ScorerOption, Work
-from argilla_admap.scoring.scorers.embedders import LOCAL, Embedded, Embedder, EndpointEmbedder, LocalEmbedder, cosine
+from argilla_admap.scoring.scorers.embedders import LOCAL, Embedded, EndpointEmbedder, LocalEmbedder, cosine
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -154,9 +154,8 @@ class ReferenceScorer:
             for question in self._questions(row):
                 questions.setdefault(question.keys[0], (question, min(length, _MOST_TOKENS)))
         dispatcher = self._writer() if questions else None
-        work = self._embedder.estimate(sorted(texts))
         if dispatcher is None:
-            return work
+            return self._embedder.estimate(sorted(texts))
         known = dispatcher.cached(list(questions))
         missing = [one for key, one in questions.items() if key not in known]
         tokens_in, tokens_out = sum(q.tokens()[0] for q, _ in missing), sum(out for _, out in missing)
@@ -179,7 +178,7 @@ class ReferenceScorer:
         return facts
 
 
-def _embedder(options: ScoreOptions, session: Session) -> Embedder:
+def _embedder(options: ScoreOptions, session: Session) -> EndpointEmbedder | LocalEmbedder:
     model = options.extra.get("embedding_model", "text-embedding-3-small")
     if model.startswith(LOCAL):
         return LocalEmbedder(session.store, model.removeprefix(LOCAL))
