@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ from argilla_admap.mapping.regions.sources import (
     sources_by_region,
     worse_sources,
 )
-from argilla_admap.mapping.wrong.contested import agreement, contested, uncentred_cosine
+from argilla_admap.mapping.wrong.contested import agreement, contested
 from argilla_admap.mapping.wrong.diagnosis import diagnose, labels_and_strengths
 from argilla_admap.mapping.wrong.reasons import Evidence
 from argilla_admap.records import MAP_FIELDS, SCORED_SCHEMA
@@ -213,6 +214,7 @@ def build_map(
     diagnosis = diagnose(seen, labels, strength, known)
     findings = run_checks(CheckInput(seen, labels, seen.owner, strength, known))
     taste = contested(seen, error)
+    correlation, cosine = agreement(seen.offsets, seen.ratings, seen.scores)
     masks, rules = flag_records(
         p_wrong=diagnosis.p_wrong,
         contested=taste,
@@ -228,14 +230,14 @@ def build_map(
             "variance": double_column(place.variance),
             "region": coded_column(split.region, REGIONS),
             "region_confidence": double_column(confidence),
-            "agreement": double_column(agreement(seen.offsets, seen.ratings, seen.scores)),
+            "agreement": double_column(correlation),
             "p_wrong": double_column(diagnosis.p_wrong),
             "contested": double_column(taste),
             "flags": names_column(masks, seen.n),
             "variance_total": double_column(denoised.total),
             "variance_judge": double_column(np.where(mapped, denoised.noise, np.nan)),
             "variance_between": double_column(denoised.variance),
-            "cosine": double_column(uncentred_cosine(seen.offsets, seen.ratings, seen.scores)),
+            "cosine": double_column(cosine),
             "issues": names_column(findings.records, seen.n),
         },
         schema=pa.schema([*MAP_FIELDS, *EXTRA_FIELDS[:-1]]),
@@ -252,7 +254,7 @@ def build_map(
         "thresholds": split.thresholds.as_json() if split.thresholds else None,
         "noise_rate": diagnosis.noise_rate,
         "noise_interval": list(diagnosis.noise_interval) if diagnosis.noise_interval else None,
-        "noise_by_source": [part.as_json() for part in noise],
+        "noise_by_source": [asdict(part) for part in noise],
         "refusal": diagnosis.refusal,
         "warnings": [
             *diagnosis.warnings,

@@ -24,10 +24,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
+from argilla_admap.mapping.data_map import DataMap
 from argilla_admap.records import printable
-from argilla_admap.report.points import MapLike, Points, gather_points
+from argilla_admap.report.points import Points, gather_points
 from argilla_admap.report.words import Figure, headline, map_figures
-from argilla_admap.tables import RecordStream, atomic_path
+from argilla_admap.tables import atomic_path
 
 __all__ = ["MOST_POINTS", "DataBlock", "PageReport", "RecordLink", "embed_json", "pack_array", "region_lines", "write_page"]
 
@@ -78,7 +79,7 @@ def size_bound(records: int) -> int:
 
 
 def write_page(
-    data_map: MapLike | RecordStream,
+    data_map: DataMap,
     output: str | os.PathLike[str],
     *,
     title: str = "Alignment data map",
@@ -89,15 +90,14 @@ def write_page(
     """Writes the page.
 
     Args:
-        data_map: the map, or the stream of its file; read twice.
         output: the HTML file; whole or absent.
         link: how a record is found in Argilla; without it the page offers to copy the id.
         figures: more lines beside the map's own (of the judge's bias).
         name: what an error calls the map.
     Raises:
-        InputError: not a map, no record with a place on it, or `output` cannot be written.
+        InputError: no record has a place on the map, or `output` cannot be written.
     """
-    points = gather_points(data_map, name)
+    points = gather_points(data_map)
     order = _most_doubtful_first(points)
     drawn = len(order)
     if not drawn:
@@ -197,7 +197,7 @@ def _value_blocks(points: Points, order: npt.NDArray[np.int64], room: int) -> tu
     return [], 0
 
 
-def _text_blocks(data_map: MapLike | RecordStream, points: Points, order: npt.NDArray[np.int64], room: int) -> list[DataBlock]:
+def _text_blocks(data_map: DataMap, points: Points, order: npt.NDArray[np.int64], room: int) -> list[DataBlock]:
     """First words of prompts and completions, the records most in doubt first, until the room is used up."""
     # A record's words take 60 bytes or more, so no more records are held than can fit.
     wanted = min(len(order), max(room, 0) // 60)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from argilla_admap.errors import AdmapError, InputError
+from argilla_admap.mapping.data_map import DataMap
 from argilla_admap.mapping.regions.coordinates import REGION_TITLES
 from argilla_admap.report.page import region_lines
-from argilla_admap.report.points import REGIONS, MapLike, Points, gather_points
+from argilla_admap.report.points import REGIONS, Points, gather_points
 from argilla_admap.report.words import share
-from argilla_admap.tables import RecordStream, atomic_path
+from argilla_admap.tables import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,17 +36,14 @@ _REGION_STYLES = {
 _WIDTH, _HEIGHT = 6.4, 4.6  # inches: one and a half columns of a paper
 
 
-def draw(data_map: MapLike | RecordStream, ax: Axes | None = None) -> Axes:
+def draw(data_map: DataMap, ax: Axes | None = None) -> Axes:
     """Draws the map into `ax`, or into a new figure of pyplot, and returns the axes.
 
     They have the map's own units (variance on a square-root scale, mean upwards), so that more can be drawn on top.
 
-    Args:
-        data_map: the map.
-        ax: of matplotlib.
     Raises:
         AdmapError: matplotlib is not installed.
-        InputError: not a map, or no record has a place on it.
+        InputError: no record has a place on the map.
     """
     _need_matplotlib()
     if ax is None:
@@ -56,21 +54,17 @@ def draw(data_map: MapLike | RecordStream, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def write_picture(
-    data_map: MapLike | RecordStream, output: str | os.PathLike[str], *, title: str = "", name: str = "the map"
-) -> int:
+def write_picture(data_map: DataMap, output: str | os.PathLike[str], *, title: str = "") -> int:
     """Writes the map with side histograms as .png (300 dots an inch), .svg or .pdf; returns the number of records drawn.
 
     The same map gives the same bytes.
 
     Args:
-        data_map: the map.
         output: its ending is the kind; whole or absent.
         title: over the picture; none when empty.
-        name: what an error calls the map.
     Raises:
         AdmapError: matplotlib is not installed.
-        InputError: another ending, not a map, or no record has a place on it.
+        InputError: another ending, or no record has a place on the map.
     """
     kind = Path(output).suffix.lower().removeprefix(".")
     if kind not in ("png", "svg", "pdf"):
@@ -82,7 +76,7 @@ def write_picture(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    points = gather_points(data_map, name)
+    points = gather_points(data_map)
     with rc_context({"svg.hashsalt": "argilla-admap", "font.size": 9, "axes.edgecolor": _QUIET, "axes.linewidth": 0.8}):
         figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
         FigureCanvasAgg(figure)

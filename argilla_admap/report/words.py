@@ -15,18 +15,7 @@ from argilla_admap.mapping.regions.sources import HIGH_ASSOCIATION, cramers_v
 from argilla_admap.records import printable
 from argilla_admap.report.points import REGIONS, Points
 
-__all__ = [
-    "Figure",
-    "bias_figures",
-    "comparison_figures",
-    "diagnosis_sentences",
-    "headline",
-    "map_figures",
-    "noise_sentence",
-    "refusal_sentence",
-    "sentence",
-    "share",
-]
+__all__ = ["Figure", "bias_figures", "comparison_figures", "diagnosis_sentences", "headline", "map_figures", "share"]
 
 #: This many of the sources get a line of their own.
 _MOST_SOURCES = 8

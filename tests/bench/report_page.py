@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 from playwright.sync_api import Page, sync_playwright
 
+from argilla_admap.mapping.data_map import DataMap
 from argilla_admap.mapping.regions.coordinates import REGIONS, fit_thresholds
 from argilla_admap.records import MAP_SCHEMA
 from argilla_admap.report.page import write_page
-from argilla_admap.tables import read_stream, write_parquet
+from argilla_admap.tables import write_parquet
 from tests.doubles.browser import ARGUMENTS, CHROMIUM, PICTURES
 
 
@@ -89,7 +90,7 @@ def main() -> None:
         path = Path(folder) / "map.parquet"
         write_map(path, n, k)
         began = time.perf_counter()
-        written = write_page(read_stream(path), path.with_suffix(".html"))
+        written = write_page(DataMap.read(path), path.with_suffix(".html"))
         seconds, memory = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         print(f"{n:,} records of {k} completions: written in {seconds:.1f} s, {written.bytes / 1e6:.1f} MB,")
         print(f"  texts of {written.texts:,} records; peak memory {memory:.2f} GB, the making of the map included")

@@ -80,8 +80,8 @@ def test_every_record_is_chosen_or_dropped_for_one_reason(
     assert set(kept["region"]) <= (regions or set(REGIONS))
     if limit is not None:
         assert (kept["p_wrong"] <= limit).all()
-    assert sum(part.kept for part in found.by_stratum) == len(kept)
-    assert sum(part.records for part in found.by_region) == n
+    assert sum(part["kept"] for part in found.by_stratum.values()) == len(kept)
+    assert sum(part["records"] for part in found.by_region.values()) == n
 
 
 @settings(max_examples=40, deadline=None)
@@ -109,8 +109,8 @@ def test_quotas_keep_the_mix_of_the_map_and_say_what_is_missing() -> None:
     assert free.association > 0.15
     held = select_records(frame, Rules(fraction=0.1, stratify="source"))
     assert held.association == pytest.approx(0, abs=0.02)
-    for part in held.by_stratum:
-        assert part.kept == pytest.approx(part.records * 0.1, abs=1)
+    for part in held.by_stratum.values():
+        assert part["kept"] == pytest.approx(part["records"] * 0.1, abs=1)
     short = select_records(frame, Rules(regions=("high_avg",), fraction=0.4, stratify="source"))
     assert short.chosen.sum() < short.wanted
     assert {"another region", "over its quota"} >= set(short.dropped)
@@ -249,6 +249,6 @@ def test_flags_and_strata_are_counted_the_commonest_stratum_first() -> None:
     frame["source"] = ["b", "a", "b", None, "b", "a"]
     frame["flags"] = pd.Series([["contested"], None, [], ["contested", "low_mean"], [], []], dtype=object)
     found = select_records(frame, Rules(without_flags=("low_mean",)))
-    assert [(part.name, part.records, part.kept) for part in found.by_stratum] == [("b", 3, 3), ("a", 2, 2), ("(none)", 1, 0)]
-    assert [(part.name, part.records, part.kept) for part in found.by_flag] == [("contested", 2, 1), ("low_mean", 1, 0)]
+    assert [(name, *part.values()) for name, part in found.by_stratum.items()] == [("b", 3, 3), ("a", 2, 2), ("(none)", 1, 0)]
+    assert [(name, *part.values()) for name, part in found.by_flag.items()] == [("contested", 2, 1), ("low_mean", 1, 0)]
     assert found.dropped == {"flag low_mean": 1}

@@ -36,9 +36,9 @@ def test_each_sources_rate_and_interval_are_those_of_a_slow_reference():
     p, source = rng.beta(0.3, 2, 400).clip(1e-6, 1 - 1e-6), rng.choice(2, 400, p=[0.7, 0.3])
     for part, code in zip(told(p, source), (0, 1), strict=True):
         mine = p[source == code]
-        assert (part.name, part.records) == ("ab"[code], len(mine))
+        assert (part.source, part.records) == ("ab"[code], len(mine))
         assert part.expected_wrong == pytest.approx(mine.sum())
-        assert (part.noise_rate, part.low, part.high) == pytest.approx(slow_posterior(mine, 0.1), abs=3e-3)
+        assert (part.noise_rate, *part.noise_interval) == pytest.approx(slow_posterior(mine, 0.1), abs=3e-3)
 
 
 def test_small_sources_unknown_ones_and_labels_that_do_not_differ_are_left_out():
@@ -47,7 +47,7 @@ def test_small_sources_unknown_ones_and_labels_that_do_not_differ_are_left_out()
     p[:10] = np.nan
     varied = np.ones(len(source), bool)
     varied[10:20] = False
-    assert [(part.name, part.records) for part in told(p, source, varied=varied)] == [("a", 80), ("b", FEWEST)]
+    assert [(part.source, part.records) for part in told(p, source, varied=varied)] == [("a", 80), ("b", FEWEST)]
     assert told(p[source == 0], source[source == 0]) == ()
     assert told(p, source, rate=None) == ()
 

@@ -66,9 +66,9 @@ def command(data_map: str, output: Path, dataset: str | None, title: str | None,
     else:
         from argilla_admap.report.plots import write_picture
 
-        answer["drawn"] = write_picture(opened, output, title=title or "", name=data_map)
+        answer["drawn"] = write_picture(opened, output, title=title or "")
         answer["bytes"] = output.stat().st_size
-        figures = [*map_figures(gather_points(opened, data_map)), *bias_figures(bias)]
+        figures = [*map_figures(gather_points(opened)), *bias_figures(bias)]
     answer["figures"] = {figure.label: f"{figure.value} ({figure.note})" if figure.note else figure.value for figure in figures}
 
     def show() -> None:

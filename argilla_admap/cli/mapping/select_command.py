@@ -127,7 +127,7 @@ def _show(answer: dict[str, Any], selection: Selection) -> None:
         (selection.stratum, selection.by_stratum),
         ("flag", selection.by_flag),
     ):
-        rows = [[part.name, part.records, part.kept, f"{part.kept / part.records:.0%}"] for part in parts if part.records]
+        rows = [[name, n["records"], n["kept"], f"{n['kept'] / n['records']:.0%}"] for name, n in parts.items() if n["records"]]
         if rows:
             table(None, [title, "records", "kept", "share"], rows[:30])
     if not answer["dropped"]:

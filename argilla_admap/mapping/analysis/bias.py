@@ -25,22 +25,7 @@ from argilla_admap.mapping.data.observations import OTHER_JUDGE, Numbers, Number
 from argilla_admap.mapping.data.text_features import LANGUAGES, languages_of
 from argilla_admap.tables import RecordStream
 
-__all__ = [
-    "FAMILIES",
-    "Agreement",
-    "Bias",
-    "BiasInput",
-    "Estimate",
-    "LengthBias",
-    "Pairs",
-    "control_length",
-    "estimate_bias",
-    "families_of",
-    "family_of",
-    "measure_bias",
-    "read_bias_input",
-    "within_slopes",
-]
+__all__ = ["Agreement", "Bias", "control_length", "estimate_bias", "measure_bias"]
 
 #: With more pairs than this, a seeded sample of the records is taken.
 _MOST_PAIRS = 4_000_000

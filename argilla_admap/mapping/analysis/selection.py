@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, masks_of_names
 from argilla_admap.mapping.regions.coordinates import REGIONS
 from argilla_admap.mapping.regions.sources import cramers_v
 from argilla_admap.tables import RecordStream
@@ -19,19 +19,7 @@ from argilla_admap.tables import RecordStream
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "Kept",
-    "Rules",
-    "Selection",
-    "chosen_stream",
-    "facility_location",
-    "flag_masks",
-    "frame_numbers",
-    "map_vectors",
-    "quotas",
-    "region_codes",
-    "select_records",
-]
+__all__ = ["Rules", "Selection", "chosen_stream", "flag_masks", "map_vectors", "region_codes", "select_records"]
 
 #: The diverse subset is chosen among the best this many times the wanted number.
 POOL = 4
@@ -70,13 +58,8 @@ class Rules:
             raise InputError(f"{self.fraction} is no share of the map's records above 0 and up to 1", option="fraction")
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """How many of the records with a value were kept."""
-
-    name: str
-    records: int
-    kept: int
+#: By value of a column: how many records have it, and how many of them were kept.
+Counts = dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +78,14 @@ class Selection:
     chosen: Bools
     wanted: int
     dropped: Mapping[str, int]
-    by_region: tuple[Kept, ...]
-    by_stratum: tuple[Kept, ...]
-    by_flag: tuple[Kept, ...]
+    by_region: Counts
+    by_stratum: Counts
+    by_flag: Counts
     stratum: str
     association: float | None
 
     def as_json(self) -> dict[str, Any]:
         """JSON values."""
-
-        def counts(kept: Sequence[Kept]) -> dict[str, dict[str, int]]:
-            return {part.name: {"records": part.records, "kept": part.kept} for part in kept}
-
         n, k = len(self.chosen), int(self.chosen.sum())
         return {
             "records": n,
@@ -114,9 +93,9 @@ class Selection:
             "share": k / n if n else 0.0,
             "wanted": self.wanted,
             "dropped": dict(self.dropped),
-            "regions": counts(self.by_region),
-            self.stratum: counts(self.by_stratum),
-            "flags": counts(self.by_flag),
+            "regions": self.by_region,
+            self.stratum: self.by_stratum,
+            "flags": self.by_flag,
             "association": self.association,
         }
 
@@ -175,13 +154,17 @@ def select_records(frame: pd.DataFrame, rules: Rules, vectors: Floats | None = N
         best = order[mask[order]]
         chosen[best[:want] if vectors is None else _diverse(best, want, vectors, rules.seed)] = True
     drop("over its quota" if rules.stratify else "over the number", left & ~chosen)
+
+    def counts(masks: Mapping[str, Any]) -> Counts:
+        return {name: {"records": int(mask.sum()), "kept": int((mask & chosen).sum())} for name, mask in masks.items()}
+
     return Selection(
         chosen=chosen,
         wanted=target,
         dropped=dropped,
-        by_region=tuple(_kept(name, region == code, chosen) for code, name in enumerate(REGIONS)),
-        by_stratum=tuple(_kept(name, strata == code, chosen) for code, name in enumerate(names)),
-        by_flag=tuple(_kept(name, mask, chosen) for name, mask in flags.items()),
+        by_region=counts({name: region == code for code, name in enumerate(REGIONS)}),
+        by_stratum=counts({name: strata == code for code, name in enumerate(names)}),
+        by_flag=counts(flags),
         stratum=stratum,
         association=cramers_v(chosen.astype(np.int64), strata),
     )
@@ -330,19 +313,4 @@ def _strata(frame: pd.DataFrame, column: str, *, required: bool) -> tuple[Ints, 
 
 def flag_masks(frame: pd.DataFrame) -> dict[str, Bools]:
     """For each flag that occurs, which records have it."""
-    lists = frame["flags"].tolist()
-    sizes = np.array([0 if value is None else len(value) for value in lists], np.int64)
-    pieces = [np.asarray(value, dtype=object) for value in lists if value is not None and len(value)]
-    flat = np.concatenate(pieces) if pieces else np.zeros(0, object)
-    owner = np.repeat(np.arange(len(lists)), sizes)
-    masks = {}
-    for name in sorted(set(flat.tolist())):
-        mask = np.zeros(len(lists), bool)
-        mask[owner[flat == name]] = True
-        masks[str(name)] = mask
-    return masks
-
-
-def _kept(name: str, mask: Any, chosen: Bools) -> Kept:
-    mask = np.asarray(mask, dtype=bool)
-    return Kept(name, int(mask.sum()), int((mask & chosen).sum()))
+    return masks_of_names(pa.array(frame["flags"].tolist(), pa.list_(pa.string())))

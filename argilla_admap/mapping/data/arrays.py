@@ -29,6 +29,7 @@ __all__ = [
     "join_text",
     "letters",
     "list_sizes",
+    "masks_of_names",
     "names_column",
     "offsets_of",
     "owners_of",
@@ -115,8 +116,9 @@ def flat_strings(lists: Any, sizes: Ints) -> Any:
 
 
 def codes_of(pieces: Sequence[Any]) -> tuple[Ints, tuple[str, ...]]:
-    """Arrow strings as codes into their sorted names (so that the order of the rows does not count); -1 for null."""
-    encoded: Any = pc.dictionary_encode(pa.chunked_array(pieces, pa.string()).combine_chunks())
+    """Arrow columns of strings as codes into their sorted names (so that the order of the rows does not count); -1 for null."""
+    joined = pa.chunked_array([chunk for piece in pieces for chunk in getattr(piece, "chunks", [piece])], pa.string())
+    encoded: Any = pc.dictionary_encode(joined.combine_chunks())
     if not len(encoded):
         return np.zeros(0, np.int64), ()
     names = encoded.dictionary.to_pylist()
@@ -143,6 +145,13 @@ def names_column(masks: Mapping[str, Bools], n: int) -> pa.Array[Any]:
     held = np.stack(list(masks.values()), axis=1) if masks else np.zeros((n, 0), bool)
     ends: Any = pa.array(offsets_of(held.sum(axis=1)).astype(np.int32))
     return pa.ListArray.from_arrays(ends, coded_column(np.nonzero(held)[1].astype(np.int64), list(masks)))
+
+
+def masks_of_names(lists: Any) -> dict[str, Bools]:
+    """The reverse of `names_column`: the records that hold each name, by name, sorted."""
+    codes, names = codes_of([lists.flatten()])
+    owner = np.repeat(np.arange(len(lists)), list_sizes(lists))
+    return {name: np.bincount(owner[codes == code], minlength=len(lists)) > 0 for code, name in enumerate(names)}
 
 
 def letters(places: Ints) -> Any:

@@ -176,22 +176,8 @@ class Observations(Numbers):
             return np.where(counts > 1, self.sample_variances[items] / counts, np.nan)
 
 
-@dataclass(frozen=True, slots=True)
-class _BatchTexts:
-    """What the texts of one batch say."""
-
-    keys: UInts
-    facts: TextFacts
-    words: Any
-    prompt_keys: UInts
-    prompt_words: UInts
-    prompt_lengths: Ints
-    prompt_scripts: Ints
-    prompt_foreign: Bools
-    translations: Bools
-
-
-def _read_texts(batch: pa.RecordBatch, words: bool) -> _BatchTexts:
+def _read_texts(batch: pa.RecordBatch, words: bool) -> dict[str, Any]:
+    """What the texts of one batch say: arrays by name, and under "facts" and "words" those of the completions."""
     texts: Any = batch.column("completions")
     flat = texts.flatten()
     prompts: Any = batch.column("prompt")
@@ -201,18 +187,18 @@ def _read_texts(batch: pa.RecordBatch, words: bool) -> _BatchTexts:
     foreign[np.repeat(np.arange(len(prompts)), list_sizes(texts))[facts.foreign]] = True
     asked = prompt_facts(prompts, foreign)
     words_of_prompt = word_keys(prompts)
-    return _BatchTexts(
-        keys=fingerprints(flat),
-        facts=facts,
-        words=hashed_words(flat) if words else None,
-        prompt_keys=np.where(asked.empty, np.uint64(0), fingerprints(prompts)),
+    return {
+        "facts": facts,
+        "words": hashed_words(flat) if words else None,
+        "completion_keys": fingerprints(flat),
+        "prompt_keys": np.where(asked.empty, np.uint64(0), fingerprints(prompts)),
         # A request for a translation is another one than its text alone, however little it adds.
-        prompt_words=np.where(asked.translation & (words_of_prompt != 0), ~words_of_prompt, words_of_prompt),
-        prompt_lengths=np.asarray(pc.fill_null(pc.binary_length(prompts), 0)).astype(np.int64),
-        prompt_scripts=asked.script,
-        prompt_foreign=asked.foreign,
-        translations=asked.translation,
-    )
+        "prompt_words": np.where(asked.translation & (words_of_prompt != 0), ~words_of_prompt, words_of_prompt),
+        "prompt_lengths": np.asarray(pc.fill_null(pc.binary_length(prompts), 0)).astype(np.int64),
+        "prompt_scripts": asked.script,
+        "prompt_foreign": asked.foreign,
+        "translations": asked.translation,
+    }
 
 
 def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
@@ -223,9 +209,9 @@ def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
     """
     reader = NumbersReader(stream.schema, ("score_variances", "score_counts"), stratum or "source")
     ids: list[pa.Array[Any]] = []
-    texts: list[_BatchTexts] = []
+    texts: list[dict[str, Any]] = []
     rows = 0
-    waiting: deque[Future[_BatchTexts]] = deque()
+    waiting: deque[Future[dict[str, Any]]] = deque()
     # The texts are most of the work, and most of that happens outside Python's lock.
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         for batch in stream.batches():
@@ -238,30 +224,26 @@ def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
             while len(waiting) > 2 * WORKERS:
                 texts.append(waiting.popleft().result())
         texts.extend(future.result() for future in waiting)
+    if not texts:
+        texts = [_read_texts(pa.RecordBatch.from_pylist([], schema=stream.schema), False)]
     numbers = reader.numbers()
     counts = np.nan_to_num(reader.column("score_counts"), nan=0.0).astype(np.int64)
     all_ids: Any = pa.chunked_array(ids, pa.string())
-    facts = join_facts([t.facts for t in texts])
-    prompts = Prompts(
-        keys=_joined([t.prompt_keys for t in texts], np.uint64),
-        words=_joined([t.prompt_words for t in texts], np.uint64),
-        lengths=_joined([t.prompt_lengths for t in texts], np.int64),
-    )
-    completion_keys = _joined([t.keys for t in texts], np.uint64)
-    prompt_keys, completion_keys = join_near_duplicates(stream, prompts, numbers["offsets"], completion_keys, facts)
-    with_words = bool(texts) and rows <= WORDS_RECORDS[reader.judged]
+    facts = join_facts([text.pop("facts") for text in texts])
+    words = [text.pop("words") for text in texts]
+    joined: dict[str, Any] = {name: np.concatenate([text[name] for text in texts]) for name in texts[0]}
+    prompts = Prompts(joined.pop("prompt_keys"), joined.pop("prompt_words"), joined.pop("prompt_lengths"))
+    keys = join_near_duplicates(stream, prompts, numbers["offsets"], joined.pop("completion_keys"), facts)
     return Observations(
         **numbers,
+        **joined,
         sample_variances=reader.column("score_variances"),
         sample_counts=np.where(np.isfinite(numbers["scores"]), counts, 0),
         keys=fingerprints(all_ids.combine_chunks()),
-        prompt_keys=prompt_keys,
-        prompt_scripts=_joined([t.prompt_scripts for t in texts], np.int64),
-        prompt_foreign=_joined([t.prompt_foreign for t in texts], np.bool_),
-        translations=_joined([t.translations for t in texts], np.bool_),
-        completion_keys=completion_keys,
+        prompt_keys=keys[0],
+        completion_keys=keys[1],
         texts=facts,
-        words=sparse.vstack([t.words for t in texts], format="csr") if with_words else None,
+        words=sparse.vstack(words, format="csr") if rows and rows <= WORDS_RECORDS[reader.judged] else None,
     )
 
 

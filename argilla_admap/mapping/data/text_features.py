@@ -13,19 +13,7 @@ import pyarrow.compute as pc
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 
-__all__ = [
-    "DENSE_FEATURES",
-    "LANGUAGES",
-    "SCRIPTS",
-    "PromptFacts",
-    "TextFacts",
-    "facts_of",
-    "fingerprints",
-    "hashed_words",
-    "join_facts",
-    "languages_of",
-    "prompt_facts",
-]
+__all__ = ["LANGUAGES", "TextFacts", "facts_of", "fingerprints", "hashed_words", "join_facts", "languages_of", "prompt_facts"]
 
 #: Columns of `TextFacts.dense`: logarithms of counts, and shares of the bytes.
 DENSE_FEATURES = ("length", "words", "lines", "word length", "capitals", "digits", "punctuation", "lists", "code")

@@ -6,7 +6,7 @@ The thresholds are those of the whole data set, of each stratum, or of an earlie
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,27 +15,7 @@ from scipy.special import chndtr, ndtr
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
 
-__all__ = [
-    "HIGH_AVG",
-    "HIGH_VAR",
-    "LOW_AVG",
-    "NO_REGION",
-    "REGIONS",
-    "REGION_TITLES",
-    "Coordinates",
-    "Cut",
-    "GivenThresholds",
-    "RecordThresholds",
-    "RegionSplit",
-    "Thresholds",
-    "assign_regions",
-    "compute_coordinates",
-    "cut_above",
-    "fit_thresholds",
-    "region_confidence",
-    "split_regions",
-    "with_noise",
-]
+__all__ = ["REGIONS", "REGION_TITLES", "Coordinates", "GivenThresholds", "Thresholds", "compute_coordinates", "split_regions"]
 
 #: What people read for each region.
 REGION_TITLES = {"high_var": "high variance", "high_avg": "high average", "low_avg": "low average"}
@@ -112,13 +92,9 @@ class Thresholds:
     variance: float
     mean: float
 
-    def __getitem__(self, name: str) -> float:
-        """The value by its name in JSON."""
-        return self.as_json()[name]
-
     def as_json(self) -> dict[str, float]:
         """The two values by name."""
-        return {"variance": self.variance, "mean": self.mean}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Thresholds:

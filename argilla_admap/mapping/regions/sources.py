@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.stats import chi2_contingency
@@ -13,15 +12,7 @@ from scipy.stats.contingency import crosstab
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.regions.coordinates import REGIONS
 
-__all__ = [
-    "HIGH_ASSOCIATION",
-    "SourceNoise",
-    "cramers_v",
-    "noise_by_source",
-    "source_warning",
-    "sources_by_region",
-    "worse_sources",
-]
+__all__ = ["HIGH_ASSOCIATION", "cramers_v", "noise_by_source", "source_warning", "sources_by_region", "worse_sources"]
 
 #: Cramér's V of region and source from which a selection by region is largely a selection by source.
 HIGH_ASSOCIATION = 0.3
@@ -38,32 +29,21 @@ _NAME = 60
 
 @dataclass(frozen=True, slots=True)
 class SourceNoise:
-    """The wrong labels of one source.
+    """The wrong labels of one source, as in the map's summary.
 
     Attributes:
-        name: of the source.
+        source: its name.
         records: with labels that differ and a P(wrong).
         expected_wrong: sum of their P(wrong).
         noise_rate: the source's own share of wrong labels, 0..1.
-        low, high: its 90% interval.
+        noise_interval: the 90% interval of that.
     """
 
-    name: str
+    source: str
     records: int
     expected_wrong: float
     noise_rate: float
-    low: float
-    high: float
-
-    def as_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return {
-            "source": self.name,
-            "records": self.records,
-            "expected_wrong": self.expected_wrong,
-            "noise_rate": self.noise_rate,
-            "noise_interval": [self.low, self.high],
-        }
+    noise_interval: tuple[float, float]
 
 
 def noise_by_source(
@@ -97,9 +77,8 @@ def noise_by_source(
     for code in largest[counts[largest] >= FEWEST]:
         inside = sources[known] == code
         held = np.bincount(place[inside], minlength=BINS).astype(np.float64)
-        mean, low, high = _posterior(held, evidence, rate)
         wrong = float(np.sort(p_wrong[known][inside]).sum())
-        found.append(SourceNoise(names[code], int(counts[code]), wrong, mean, low, high))
+        found.append(SourceNoise(names[code], int(counts[code]), wrong, *_posterior(held, evidence, rate)))
     return tuple(found)
 
 
@@ -108,8 +87,8 @@ def _log_odds(p: Floats) -> Floats:
     return np.asarray(np.log(clipped) - np.log1p(-clipped))
 
 
-def _posterior(held: Floats, evidence: Floats, rate: float) -> tuple[float, float, float]:
-    """Mean, .05 and .95 quantile of the rate q; `held` records have `evidence`, both of shape (BINS,)."""
+def _posterior(held: Floats, evidence: Floats, rate: float) -> tuple[float, tuple[float, float]]:
+    """Mean and 90% interval of the rate q; `held` records have `evidence`, both of shape (BINS,)."""
     some = held > 0
     grid = (np.arange(GRID) + 0.5) / GRID
     shares = np.log(1 - grid[:, None] + grid[:, None] * evidence[some]) @ held[some]
@@ -117,26 +96,26 @@ def _posterior(held: Floats, evidence: Floats, rate: float) -> tuple[float, floa
     density = np.exp(shares - shares.max())
     reached = np.concatenate([[0.0], np.cumsum(density) / density.sum()])
     low, high = np.interp([0.05, 0.95], reached, np.arange(GRID + 1) / GRID)
-    return float(grid @ density / density.sum()), float(low), float(high)
+    return float(grid @ density / density.sum()), (float(low), float(high))
 
 
 def worse_sources(noise: Sequence[SourceNoise], column: str) -> list[str]:
     """A sentence for each source whose labels are far worse than those of all others, the worst first."""
     sentences = []
-    for part in sorted(noise, key=lambda p: (-p.noise_rate, p.name)):
+    for part in sorted(noise, key=lambda p: (-p.noise_rate, p.source)):
         others = [other for other in noise if other is not part]
         records = sum(other.records for other in others)
         if not records:
             continue
         rest = sum(other.noise_rate * other.records for other in others) / records
-        beyond = sum(other.high * other.records for other in others) / records
-        if part.noise_rate >= TIMES * rest and part.noise_rate >= rest + MORE and part.low > beyond:
+        beyond = sum(other.noise_interval[1] * other.records for other in others) / records
+        low, high = part.noise_interval
+        if part.noise_rate >= TIMES * rest and part.noise_rate >= rest + MORE and low > beyond:
             # A data set's own words may hold escapes that a terminal obeys.
-            name = part.name[:_NAME] if part.name.isprintable() else ascii(part.name[:_NAME])
+            name = part.source[:_NAME] if part.source.isprintable() else ascii(part.source[:_NAME])
             sentences.append(
                 f"labels of {column} {name} are far worse than the rest: about {part.noise_rate:.0%} of {part.records:,} are "
-                f"wrong ({part.low:.0%} to {part.high:.0%}), elsewhere about {rest:.1%}; read these first, and see who or what "
-                "made them"
+                f"wrong ({low:.0%} to {high:.0%}), elsewhere about {rest:.1%}; read these first, and see who or what made them"
             )
     return sentences
 

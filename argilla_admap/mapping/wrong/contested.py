@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
 from argilla_admap.mapping.data.observations import Observations
 
-__all__ = ["agreement", "contested", "uncentred_cosine", "vote_shares"]
+__all__ = ["agreement", "contested"]
 
 
 def contested(seen: Observations, error_variance: Floats) -> Floats:
@@ -80,21 +80,26 @@ def _rivals(seen: Observations) -> tuple[Ints, Ints]:
     return first, second
 
 
-def agreement(offsets: Ints, ratings: Floats, scores: Floats) -> Floats:
-    """Agreement of each record's ratings with its scores; shape (n,), -1..1, NaN where it is not defined.
+def agreement(offsets: Ints, ratings: Floats, scores: Floats) -> tuple[Floats, Floats]:
+    """Agreement of each record's ratings with its scores, and the paper's S_corr; shape (n,) each, -1..1, NaN where undefined.
 
     Three or more completions: Pearson's correlation over those that have both. With two, every correlation is +1 or -1 however
     small the difference; so it is tanh of the product of the two margins, each over its root mean square in the data. Scores
     all equal: 0. Ratings all equal: NaN, since they order nothing.
 
+    S_corr, the cosine of ratings and scores, is kept for comparison with the paper; it finds wrong labels much less well.
+
     Args:
         ratings, scores: flat; NaN where absent.
+    Source: S_corr: Lee et al., arXiv 2505.23114.
     """
-    result = np.full(len(offsets) - 1, np.nan)
+    correlation, cosine = np.full(len(offsets) - 1, np.nan), np.full(len(offsets) - 1, np.nan)
     for group in groups_by_size(offsets, np.isfinite(ratings) & np.isfinite(scores)):
         if group.k < 2:
             continue
         r, s = ratings[group.items], scores[group.items]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            cosine[group.rows] = np.clip(_cosine(r, s), -1.0, 1.0)
         varied = np.ptp(r, axis=1) > 0
         if not varied.any():
             continue
@@ -105,26 +110,13 @@ def agreement(offsets: Ints, ratings: Floats, scores: Floats) -> Floats:
         else:
             order = np.lexsort((s, r), axis=1)
             r, s = np.take_along_axis(r, order, 1), np.take_along_axis(s, order, 1)
-            r, s = r - r.mean(axis=1, keepdims=True), s - s.mean(axis=1, keepdims=True)
-            length = np.sqrt(np.square(r).sum(axis=1) * np.square(s).sum(axis=1))
-            value = np.einsum("ij,ij->i", r, s) / np.where(length > 0, length, 1.0)
-        result[group.rows[varied]] = np.clip(value[varied], -1.0, 1.0)
-    return result
+            with np.errstate(invalid="ignore", divide="ignore"):
+                value = np.nan_to_num(_cosine(r - r.mean(axis=1, keepdims=True), s - s.mean(axis=1, keepdims=True)))
+        correlation[group.rows[varied]] = np.clip(value[varied], -1.0, 1.0)
+    return correlation, cosine
 
 
-def uncentred_cosine(offsets: Ints, ratings: Floats, scores: Floats) -> Floats:
-    """The paper's S_corr: cosine of the rating vector and the score vector; shape (n,), NaN where it is not defined.
-
-    Kept for comparison with the paper; it finds wrong labels much less well than P(wrong).
-
-    Source: Lee et al., arXiv 2505.23114.
-    """
-    result = np.full(len(offsets) - 1, np.nan)
-    for group in groups_by_size(offsets, np.isfinite(ratings) & np.isfinite(scores)):
-        if group.k < 2:
-            continue
-        r, s = ratings[group.items], scores[group.items]
-        length = np.sqrt(np.square(r).sum(axis=1) * np.square(s).sum(axis=1))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            result[group.rows] = np.clip(np.einsum("ij,ij->i", r, s) / length, -1.0, 1.0)
-    return result
+def _cosine(a: Floats, b: Floats) -> Floats:
+    """Of each row; NaN where one is all zero."""
+    length = np.sqrt(np.square(a).sum(axis=1) * np.square(b).sum(axis=1))
+    return np.asarray(np.einsum("ij,ij->i", a, b) / length)

@@ -20,20 +20,7 @@ from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, UInts
 from argilla_admap.mapping.data.observations import Observations
 from argilla_admap.mapping.wrong.labels import Labels, normal_scores, ranks_fit_better, shared_variance
 
-__all__ = [
-    "FOLDS",
-    "OTHER_RECORDS",
-    "FeatureGroup",
-    "LabelledItems",
-    "Prediction",
-    "centre",
-    "coded_group",
-    "dense_group",
-    "feature_groups",
-    "folds_of",
-    "from_other_records",
-    "predict",
-]
+__all__ = ["FOLDS", "OTHER_RECORDS", "FeatureGroup", "LabelledItems", "Prediction", "feature_groups", "predict"]
 
 FOLDS = 5
 #: Ridge penalties tried for each group, in squared standardised units; a group may also be left out.

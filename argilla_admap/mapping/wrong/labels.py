@@ -15,16 +15,7 @@ from scipy.stats import rankdata
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, owners_of
 
-__all__ = [
-    "Labels",
-    "is_long_tailed",
-    "normal_scores",
-    "outside_scale",
-    "prepare_labels",
-    "ranks_fit_better",
-    "shared_variance",
-    "spans",
-]
+__all__ = ["Labels", "normal_scores", "prepare_labels", "ranks_fit_better", "shared_variance"]
 
 #: A rating scale has few values; what has more (votes, likes) has a long tail, and none of its values is impossible.
 MAX_LEVELS = 60
