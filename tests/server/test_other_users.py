@@ -126,7 +126,7 @@ def strangers_try_the_ports(ports: dict[str, int]) -> None:
         with socket.create_connection(("127.0.0.1", ports["redis"]), timeout=10) as connection:
             connection.sendall(f"{command}\r\n".encode())
             assert connection.recv(1000).startswith((b"-NOAUTH", b"-ERR DEBUG command not allowed")), command
-    for path in ("/api/v1/me", "/api/v1/me/datasets", "/api/v1/users", "/api/v1/workspaces"):
+    for path in ("/api/v1/me", "/api/v1/me/datasets", "/api/v1/me/workspaces", "/api/v1/users"):
         assert ask(ports["server"], "GET", path)[0] == 401, path
         assert ask(ports["server"], "GET", path, {"X-Argilla-Api-Key": "argilla.apikey"})[0] == 401, path
 
