@@ -18,16 +18,21 @@ pytest_plugins = [
 #: The mark of a test that uses one of these fixtures, by itself or through another one.
 MARKS = {
     "argilla_server": "server",
+    "batches": "server",
     "life": "server",
     "llama_url": "server",
     "llama_embeddings_url": "server",
     "llama_rerank_url": "server",
     "browser": "browser",
 }
+#: Files whose tests wait in real time for servers that fail, or measure memory: for the whole run too.
+SLOW = {"test_faults.py", "test_memory.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests that need a real server or a browser."""
+    """Marks the tests that need a real server or a browser, or take as long."""
     for item in items:
         for name in set(getattr(item, "fixturenames", ())) & set(MARKS):
             item.add_marker(MARKS[name])
+        if item.path.name in SLOW:
+            item.add_marker("server")
