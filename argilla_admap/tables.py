@@ -223,11 +223,10 @@ def _check_name(path: Path) -> None:
     except UnicodeEncodeError as exc:
         shown = os.fsencode(path).decode("utf-8", "backslashreplace")
         raise InputError(f"{shown}: the name is not UTF-8", hint="name another place with `output`") from exc
-    if not path.parent.is_dir():
-        raise InputError(
-            f"{path}: there is no folder {path.parent}", hint="make the folder, or name another place with `output`"
-        )
     try:
+        if not path.parent.is_dir():
+            hint = "make the folder, or name another place with `output`"
+            raise InputError(f"{path}: there is no folder {path.parent}", hint=hint)
         # A name that is too long is known before the work, not when the file is renamed.
         special = path.exists() and not path.is_file()
     except OSError as exc:

@@ -19,7 +19,7 @@ import platformdirs
 from argilla_admap.errors import ServerError
 from argilla_admap.server.processes import Process
 
-__all__ = ["DataDir", "Report", "Secrets", "ServerState", "locked"]
+__all__ = ["DataDir", "Report", "Secrets", "ServerState", "locked", "make_private"]
 
 #: Takes one line for the person: what is being done.
 Report = Callable[[str], None]
@@ -91,17 +91,8 @@ class DataDir:
         Raises:
             ServerError: it cannot be made or written to, or is another user's.
         """
-        try:
-            for folder in (self.root, self.database.parent, self.elasticsearch, self.redis, self.logs, self.temporary):
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            owner = self.root.stat().st_uid
-            if owner != os.geteuid():
-                raise PermissionError(errno.EPERM, f"it belongs to another user (number {owner})")
-            self.root.chmod(0o700)
-        except OSError as error:
-            raise ServerError(
-                f"the server's folder {self.root} cannot be made: {error.strerror}", hint="choose another with `data_dir`"
-            ) from error
+        for folder in (self.root, self.database.parent, self.elasticsearch, self.redis, self.logs, self.temporary):
+            make_private(folder, "choose another with `data_dir`")
 
     def log(self, name: str) -> Path:
         """The log of one service."""
@@ -136,6 +127,21 @@ class DataDir:
         """Writes the state, whole or not at all."""
         # Not forced to the disk: after a loss of power none of the processes is left.
         _write(self.state_file, asdict(state), sync=False)
+
+
+def make_private(folder: Path, hint: str) -> None:
+    """Makes a folder for this user alone.
+
+    Raises:
+        ServerError: it cannot be made, or is another user's; with the hint.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if (owner := folder.stat().st_uid) != os.geteuid():
+            raise PermissionError(errno.EPERM, f"it belongs to another user (number {owner})")
+        folder.chmod(0o700)
+    except OSError as error:
+        raise ServerError(f"the server's folder {folder} cannot be made: {error.strerror}", hint=hint) from error
 
 
 @contextmanager

@@ -265,16 +265,13 @@ def _launch_and_wait(services: Services, state: ServerState, begun: dict[str, Pr
 
 
 def _index_lines(services: Services) -> list[str]:
-    try:
-        log = services.data_dir.log("server").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    return [line.removeprefix("admap: ") for line in log.splitlines() if line.startswith("admap: the index")]
+    lines = runtime.read_log(services.data_dir.log("server"), end=False).splitlines()
+    return [runtime.printable(line.removeprefix("admap: ")) for line in lines if line.startswith("admap: the index")]
 
 
 def _repair(services: Services, state: ServerState, name: str, port: int | None, report: Report) -> bool:
     """Removes what kept a service from starting: a taken port, or damaged files that can be made again. Else False."""
-    log = services.data_dir.log(name).read_text(encoding="utf-8", errors="replace")
+    log = runtime.read_log(services.data_dir.log(name))
     if any(sign in log for sign in _PORT_TAKEN):
         if name == "server" and port is not None:
             raise _port_taken(port)

@@ -19,9 +19,9 @@ from pathlib import Path
 import platformdirs
 
 from argilla_admap.errors import ServerError
-from argilla_admap.server.data_dir import Report, locked
+from argilla_admap.server.data_dir import Report, locked, make_private
 
-__all__ = ["Runtime", "ensure", "missing_packages", "tail"]
+__all__ = ["Runtime", "ensure", "missing_packages", "printable", "read_log", "tail"]
 
 _SOURCES = Path(__file__).with_name("elasticsearch")
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
@@ -107,12 +107,7 @@ def ensure(report: Report, *, elasticsearch: bool, postgresql: bool) -> Runtime:
     builds = [python_build, *([_engine_build()] if elasticsearch else [])]
     if not all(build.is_complete() for build in builds):
         cache = python_build.folder.parent
-        try:
-            cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise ServerError(
-                f"the folder {cache} cannot be made: {error.strerror}", hint="name another in ADMAP_CACHE_DIR"
-            ) from error
+        make_private(cache, "name another in ADMAP_CACHE_DIR")
         # The builders inherit the lock: if we are killed, the next start waits until pip or Maven has ended too.
         with locked(cache / "lock", report, "building the server's programs") as lock:
             _build_all([build for build in builds if not build.is_complete()], lock, report)
@@ -122,18 +117,28 @@ def ensure(report: Report, *, elasticsearch: bool, postgresql: bool) -> Runtime:
     )
 
 
-def tail(log: Path, lines: int = 10) -> str:
-    """The last lines of a log, indented, without the frames of tracebacks."""
+def read_log(log: Path, *, end: bool = True) -> str:
+    """The last megabyte of a log, or the first; empty where there is none."""
     try:
         with log.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 65_536))
-            text = file.read().decode(errors="replace").splitlines()
+            if end:
+                file.seek(max(0, log.stat().st_size - 1_000_000))
+            return file.read(1_000_000).decode(errors="replace")
     except OSError:
-        text = []
+        return ""
+
+
+def tail(log: Path, lines: int = 10) -> str:
+    """The last lines of a log, indented, without the frames of tracebacks."""
     noise = ("Traceback (most recent call last)", "During handling of", "The above exception was")
+    text = read_log(log).splitlines()
     found = [line for line in text if line.strip() and not line[0].isspace() and not line.startswith(noise)]
-    return "\n".join(f"    {line[:300]}" for line in found[-lines:]) or "    (nothing was logged)"
+    return "\n".join(f"    {printable(line[:300])}" for line in found[-lines:]) or "    (nothing was logged)"
+
+
+def printable(line: str) -> str:
+    """The line with nothing that controls a terminal: a log may hold other people's words."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def _cache() -> Path:
@@ -229,7 +234,7 @@ def _advance(build: _Build, lock: int) -> bool:
 
 
 def _advice(build: _Build) -> str:
-    text = build.log.read_text(encoding="utf-8", errors="replace")
+    text = read_log(build.log)
     if "No space left" in text:
         return f"The disk is full: make room (about 1 GB), or set ADMAP_CACHE_DIR to another folder than {build.folder.parent}."
     if "release version 17 not supported" in text or "invalid flag: --release" in text:

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from argilla_admap.server.data_dir import DataDir, Secrets
 from argilla_admap.server.processes import Process, Program, listens
-from argilla_admap.server.runtime import Runtime, java
+from argilla_admap.server.runtime import Runtime, java, read_log
 
 __all__ = ["NAMES", "TITLES", "ExternalServices", "Services", "argilla_answers", "elasticsearch_answers", "redis_answers"]
 
@@ -120,10 +120,7 @@ class Services:
             return elasticsearch_answers(self.elasticsearch_url)
         if name == "server":
             return argilla_answers(self.url, self.secrets.api_key)
-        try:
-            return "admap: listening" in self.data_dir.log(name).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return False
+        return "admap: listening" in read_log(self.data_dir.log(name), end=False)
 
     def _program(
         self,

@@ -90,6 +90,19 @@ def test_no_engine_and_no_redis_are_needed_where_their_addresses_are_given(
     assert runtime.missing_packages(elasticsearch=False, redis=False) == {}
 
 
+def test_a_log_of_any_size_and_with_any_words_is_shown_in_a_few_printable_lines(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        file.write(b"admap: listening\n")
+        file.seek(5_000_000_000)
+        file.write("\nthe index of \x1b]0;owned\x07\x1b[2J: 名前\n".encode() + b"\xff" * 2_000)
+    assert runtime.read_log(log, end=False).startswith("admap: listening\n")
+    shown = runtime.tail(log)
+    assert len(shown) < 4_000
+    assert r"the index of \x1b]0;owned\x07\x1b[2J: 名前" in shown
+    assert "\x1b" not in shown
+
+
 def test_the_end_of_a_log_leaves_out_the_frames_of_tracebacks(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text(
