@@ -76,7 +76,7 @@ def show(
 
 
 def estimate_cost(folder: Path, *, live: bool = True) -> dict[str, Any]:
-    """What asking the judge would cost (nothing, unless `live`): the JSON answer of `admap score --dry-run` for the example."""
+    """What asking the judge would cost (nothing, unless `live`): what a dry run of `admap score` answers for the example."""
     from argilla_admap.scoring import run as engine
 
     preferences, _ = write_example(folder)

@@ -13,7 +13,7 @@
 
 Each message says what, where and which value; `hint` says what to do next, and `option` names the parameter that was at
 fault. Parameters are named as Python names them, in backticks (```max_cost```): a script reads them as they are, and the
-command line, the one place that knows flags, prints ``--max-cost`` instead (:mod:`argilla_admap.cli.flags`).
+command line, the one place that knows flags, prints the flag instead (:mod:`argilla_admap.cli.flags`).
 
 Errors of libraries are translated at the boundary (``raise InputError(...) from exc``), so that no traceback reaches a user of
 the command line. A message never holds a key or a password.

@@ -69,7 +69,7 @@ def _keep_extra(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         ctx.meta.setdefault(_EXTRA, {})[str(param.name)] = value
 
 
-class _Price(click.ParamType):  # type: ignore[type-arg]  # generic in the types only
+class _PriceType(click.ParamType):  # type: ignore[type-arg]  # generic in the types only
     name = "IN,OUT"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
@@ -208,7 +208,7 @@ def scoring_options(command: Command) -> Command:
         click.option("--rubric", type=file, help="Your guidelines: a text, JSON or TOML file."),
         click.option("--max-cost", type=float, metavar="USD", help="Never spend more than this."),
         click.option(
-            "--price", type=_Price(), help="US dollars per million tokens in and out, for a model without a listed price."
+            "--price", type=_PriceType(), help="US dollars per million tokens in and out, for a model without a listed price."
         ),
         click.option(
             "--concurrency", type=int, metavar="N", help="Maximum requests in flight.  [default: adapts to the server]"

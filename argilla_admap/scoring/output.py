@@ -21,7 +21,7 @@ from argilla_admap.scoring.scorer import ScoredCompletion
 from argilla_admap.scoring.scorers.existing import ExistingScorer
 from argilla_admap.tables import RecordStream, read_stream, write_parquet
 
-__all__ = ["Counts", "Scored", "completions_of", "row_groups", "scored_batch", "scored_schema", "write_scored"]
+__all__ = ["RunCounts", "Scored", "completions_of", "row_groups", "scored_batch", "scored_schema", "write_scored"]
 
 #: Row groups of the file.
 _GROUP_ROWS = 4096
@@ -38,7 +38,7 @@ _JUDGE_COLUMNS = {
 
 
 @dataclass(slots=True)
-class Counts:
+class RunCounts:
     """How many there were."""
 
     records: int = 0

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
 from argilla_admap.scoring.options import ScoreOptions
-from argilla_admap.scoring.output import Counts, Scored, row_groups, scored_batch, scored_schema, write_scored
+from argilla_admap.scoring.output import RunCounts, Scored, row_groups, scored_batch, scored_schema, write_scored
 from argilla_admap.scoring.scorer import Scorer, Work, find_scorer
 from argilla_admap.scoring.session import Session
 from argilla_admap.tables import RecordStream, check_writable
@@ -145,7 +145,7 @@ class _ScoringRun:
         self._started = time.monotonic()
         self._scorers: list[Scorer] = []
         self._session: Session | None = None
-        self.count = Counts()
+        self.count = RunCounts()
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """Scored batches in input order. Closing the iterator stops the run and keeps what was answered."""

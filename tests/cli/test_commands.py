@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from argilla_admap.cli import COMMANDS
-from argilla_admap.cli.output import table
+from argilla_admap.cli.printing import table
 from argilla_admap.errors import InputError
 
 SUBCOMMANDS = ["server start", "server stop", "server status", "server env"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from argilla_admap.cli.output import dry_run_option, emit, json_option, note, show_queues
+from argilla_admap.cli.printing import dry_run_option, emit, json_option, note, show_queues
 from argilla_admap.errors import InputError
 
 if TYPE_CHECKING:

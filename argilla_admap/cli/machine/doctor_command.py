@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from argilla_admap.cli.flags import with_flags
-from argilla_admap.cli.output import emit, json_option, plain
+from argilla_admap.cli.printing import emit, json_option, plain
 from argilla_admap.scoring.options import DEFAULT_MODEL
 
 __all__ = ["command"]

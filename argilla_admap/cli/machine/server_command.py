@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from argilla_admap.cli.output import dry_run_option, emit, json_option, note, table
+from argilla_admap.cli.printing import dry_run_option, emit, json_option, note, table
 
 __all__ = ["command"]
 

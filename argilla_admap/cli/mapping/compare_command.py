@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from argilla_admap.cli.output import dry_run_option, emit, json_option, keep_the_input, note, table
+from argilla_admap.cli.printing import dry_run_option, emit, json_option, keep_the_input, note, table
 
 __all__ = ["command"]
 

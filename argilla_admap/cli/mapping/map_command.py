@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from argilla_admap.cli.output import (
+from argilla_admap.cli.printing import (
     ParquetFile,
     dry_run_option,
     emit,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from argilla_admap.cli.output import dry_run_option, emit, json_option, note, table
+from argilla_admap.cli.printing import dry_run_option, emit, json_option, note, table
 from argilla_admap.errors import InputError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from argilla_admap.cli.output import emit, json_option, note, table
+from argilla_admap.cli.printing import emit, json_option, note, table
 
 __all__ = ["command"]
 

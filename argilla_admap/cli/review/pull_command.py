@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from argilla_admap.cli.output import dry_run_option, emit, fail_partly, json_option, note, table
+from argilla_admap.cli.printing import dry_run_option, emit, fail_partly, json_option, note, table
 from argilla_admap.cli.scoring_options import field_options, on_error_option
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from argilla_admap.cli.output import dry_run_option, emit, fail_partly, json_option, note, show_queues
+from argilla_admap.cli.printing import dry_run_option, emit, fail_partly, json_option, note, show_queues
 
 __all__ = ["command", "push_options", "reviewer_names"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from argilla_admap.cli.output import emit, json_option, note, show_queues
+from argilla_admap.cli.printing import emit, json_option, note, show_queues
 
 __all__ = ["command"]
 

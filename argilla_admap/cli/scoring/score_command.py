@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from argilla_admap.cli.output import ParquetFile, dry_run_option, emit, fail_partly, json_option, keep_the_input, note, table
+from argilla_admap.cli.printing import ParquetFile, dry_run_option, emit, fail_partly, json_option, keep_the_input, note, table
 from argilla_admap.cli.scoring_options import ScoringCommand, estimated, input_options, scoring_options
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from argilla_admap.formats.layouts.chats import conversation_pair
 from argilla_admap.formats.layouts.pairs import correct_pair, implicit_pair
 from argilla_admap.formats.layouts.plain import LISTS, completion_text
 from argilla_admap.formats.rows.conversations import messages, split_messages
-from argilla_admap.formats.rows.labels import label, put_label, settle_rating, settle_verdict
 from argilla_admap.formats.rows.prompts import PROMPTS, named_prompt, prompt_of, with_surroundings
 from argilla_admap.formats.rows.ratings import rate, ratings_by_field
+from argilla_admap.formats.rows.row_label import label, put_label, settle_rating, settle_verdict
 from argilla_admap.formats.values import fields_of, find, found_id, found_source, listing, look
 from argilla_admap.records import Turn
 

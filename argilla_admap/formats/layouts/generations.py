@@ -10,9 +10,9 @@ from argilla_admap.errors import InputError
 from argilla_admap.formats.format import Draft, Edit, FieldNames, Row, RowError, RowFormat
 from argilla_admap.formats.layouts.plain import LABEL_LISTS, completion_text, list_field
 from argilla_admap.formats.rows.conversations import messages
-from argilla_admap.formats.rows.labels import label, put_label, settle_rating, settle_verdict
 from argilla_admap.formats.rows.prompts import PROMPTS, prompt_of
 from argilla_admap.formats.rows.ratings import put_in_lists, rate, ratings_by_field
+from argilla_admap.formats.rows.row_label import label, put_label, settle_rating, settle_verdict
 from argilla_admap.formats.values import as_text, decoded, found_id, found_source, listing, number, optional_text
 
 __all__ = ["Distilabel", "OwnTable"]

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from argilla_admap.formats.format import Draft, Edit, FieldNames, Path, Put, Row, RowError, RowFormat, Swap, TieCannotBeSaid
 from argilla_admap.formats.rows.conversations import looks_like_messages
-from argilla_admap.formats.rows.labels import settle_rating
 from argilla_admap.formats.rows.prompts import PROMPTS, prompt_of, with_surroundings
 from argilla_admap.formats.rows.ratings import good_from, put_ratings, rate, ratings_by_field, wanted_ratings
+from argilla_admap.formats.rows.row_label import settle_rating
 from argilla_admap.formats.values import (
     as_text,
     at,

@@ -9,9 +9,9 @@ from typing import Any
 from argilla_admap.errors import InputError
 from argilla_admap.formats.format import Draft, Edit, FieldNames, Row, RowError, RowFormat
 from argilla_admap.formats.rows.conversations import messages, prompt_and_turns, said
-from argilla_admap.formats.rows.labels import settle_rating
 from argilla_admap.formats.rows.prompts import PROMPTS, prompt_of
 from argilla_admap.formats.rows.ratings import RANKS, item_ratings, put_ratings, rate, settle_order
+from argilla_admap.formats.rows.row_label import settle_rating
 from argilla_admap.formats.values import (
     as_text,
     decoded,

@@ -9,9 +9,9 @@ from typing import Any
 
 from argilla_admap.formats.format import Draft, Edit, FieldNames, Put, Row, RowError, RowFormat, TieCannotBeSaid
 from argilla_admap.formats.rows.conversations import looks_like_messages, messages, prompt_and_turns, said, split_messages
-from argilla_admap.formats.rows.labels import label, put_label, settle_rating, settle_verdict
 from argilla_admap.formats.rows.prompts import PROMPTS, prompt_of, with_surroundings
 from argilla_admap.formats.rows.ratings import wanted_ratings
+from argilla_admap.formats.rows.row_label import label, put_label, settle_rating, settle_verdict
 from argilla_admap.formats.values import (
     as_text,
     decoded,
