@@ -152,7 +152,8 @@ def check(preferences: RecordStream, say: Callable[[str], None] | None = None) -
         return
     if say is not None:
         say(f"Read as {preferences.format}")
-    for line in preferences.check().lines():
+    report = preferences.check()
+    for line in (*report.lines(), *report.overview()):
         if say is not None:
             say(line)
 

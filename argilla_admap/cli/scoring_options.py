@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,38 @@ on_error_option = click.option(
 )
 
 
+def _once(flag: str, *names: str, **options: Any) -> Callable[[Command], Command]:
+    """An option with one value, which says so when it is given twice: click would take the last without a word."""
+
+    def single(ctx: click.Context, param: click.Parameter, values: tuple[Any, ...]) -> Any:
+        if len(values) > 1:
+            raise click.BadParameter(
+                f"takes one value, and was given {len(values)}: {', '.join(map(str, values))}.", ctx, param
+            )
+        return values[0] if values else None
+
+    return click.option(flag, *names, multiple=True, callback=single, **options)
+
+
+class _VerdictValues(click.ParamType):  # type: ignore[type-arg]  # generic in the types only
+    name = "a=VALUE,b=VALUE,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[tuple[str, str], ...]:
+        if isinstance(value, tuple):
+            return value
+        # A value may hold a comma: a new one begins with its meaning.
+        parts = re.split(r",\s*(?=(?:[a-h]|tie|both_bad)=)", str(value))
+        pairs = tuple((meaning.strip(), said) for meaning, _, said in (part.partition("=") for part in parts))
+        if not all(re.fullmatch("[a-h]|tie|both_bad", meaning) and said for meaning, said in pairs):
+            self.fail(
+                f"{value!r} does not say what values mean; give them as in a=1,b=2,tie=0: a is the first completion, "
+                "b the second, tie and both_bad are optional",
+                param,
+                ctx,
+            )
+        return pairs
+
+
 def field_options(command: Command) -> Command:
     """Adds the options that name fields; the command takes them as `fields`, a `FieldNames`."""
 
@@ -117,18 +150,35 @@ def field_options(command: Command) -> Command:
     def collected(*args: Any, **given: Any) -> Any:
         from argilla_admap.formats.format import FieldNames
 
-        names = {name: given.pop(f"{name}_field") for name in ("prompt", "completion", "chosen", "rejected", "rating", "id")}
-        return command(*args, fields=FieldNames(**names), **given)
+        names = {name: given.pop(f"{name}_field") for name in _FIELDS}
+        values = given.pop("verdict_values") or ()
+        return command(*args, fields=FieldNames(**names, order=given.pop("rating_order"), verdict_values=values), **given)
 
     options: list[Callable[[Command], Command]] = [
-        click.option("--prompt-field", metavar="FIELD", help="The field with the prompt."),
+        click.option(
+            "--prompt-field", metavar="FIELD", multiple=True, help="The field with the prompt; several are joined in order."
+        ),
         click.option("--completion-field", metavar="FIELD", multiple=True, help="A field with completions; can be repeated."),
-        click.option("--chosen-field", metavar="FIELD", help="The field with the better completion of a pair."),
-        click.option("--rejected-field", metavar="FIELD", help="The field with the worse one."),
+        _once("--chosen-field", metavar="FIELD", help="The field with the better completion of a pair."),
+        _once("--rejected-field", metavar="FIELD", help="The field with the worse one."),
         click.option("--rating-field", metavar="FIELD", multiple=True, help="A field with ratings; can be repeated."),
-        click.option("--id-field", metavar="FIELD", help="The field with the record's id.  [default: a hash of its content]"),
+        _once(
+            "--rating-order",
+            type=click.Choice(["higher", "lower"]),
+            help="Which rating is the better one: higher, or lower as of ranks.  [default: told from name and values]",
+        ),
+        _once("--verdict-field", metavar="FIELD", help="The field that says which completion is better."),
+        _once(
+            "--verdict-values",
+            type=_VerdictValues(),
+            help="What its values mean, as in a=1,b=2,tie=0,both_bad=-1.  [default: told from the values]",
+        ),
+        _once("--id-field", metavar="FIELD", help="The field with the record's id.  [default: a hash of its content]"),
     ]
     return _apply(options, collected)
+
+
+_FIELDS = ("prompt", "completion", "chosen", "rejected", "rating", "verdict", "id")
 
 
 def input_options(command: Command) -> Command:
@@ -143,9 +193,9 @@ def input_options(command: Command) -> Command:
         return command(*args, reading=reading, **given)
 
     options: list[Callable[[Command], Command]] = [
-        click.option("--format", "format_name", metavar="NAME", help="The input's format.  [default: detected]"),
+        _once("--format", "format_name", metavar="NAME", help="The input's format.  [default: detected]"),
         field_options,
-        click.option("--source-field", metavar="FIELD", help="The field with the record's source."),
+        _once("--source-field", metavar="FIELD", help="The field with the record's source."),
         on_error_option,
     ]
     return _apply(options, collected)

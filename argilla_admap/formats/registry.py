@@ -23,6 +23,7 @@ from argilla_admap.formats.containers.inputs import open_source
 from argilla_admap.formats.containers.shard import NumberedRow, Shard, TextShard
 from argilla_admap.formats.format import Chosen, Draft, FieldNames, Format, Row, RowError, RowFormat
 from argilla_admap.formats.ids import Identities, canonical, without_label
+from argilla_admap.formats.rows.fields_read import FieldsRead, left_out_line
 from argilla_admap.formats.values import kind, shorten
 from argilla_admap.records import PREFERENCE_SCHEMA, Record, printable, records_to_batch
 from argilla_admap.tables import BATCH_ROWS, RecordStream
@@ -101,6 +102,9 @@ class ReadReport:
         contradictions: records with the texts of an earlier one and another label; both are yielded.
         shared_ids: records with the id of an earlier one, or without an id and with its texts, that differ from it elsewhere;
             yielded with a suffix to the id.
+        labelled: records with a rating of two completions or more.
+        left_out: fields that were not read, with how many rows have a value in each; 0 where it stands within another field.
+        first: the first record, as it was read.
     """
 
     rows: int = 0
@@ -110,6 +114,27 @@ class ReadReport:
     duplicates: int = 0
     contradictions: int = 0
     shared_ids: int = 0
+    labelled: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    first: Record | None = None
+
+    def note(self, record: Record) -> None:
+        """Counts a record that is yielded."""
+        self.records += 1
+        self.labelled += sum(rating is not None for rating in record.ratings) > 1
+        self.first = self.first or record
+
+    def overview(self) -> list[str]:
+        """How many records there are and carry a label, and the first one as it was read."""
+        if self.first is None:
+            return []
+        lines = [f"{_count(self.records, 'record')}, {self.labelled:,} with a label"]
+        if not self.labelled:
+            lines[0] += ": name its field with `rating_field` or `verdict_field`, if the data have one"
+        lines.append(f"The first as it is read: the prompt {shorten(self.first.prompt)}")
+        for text, rating in list(zip(self.first.completions, self.first.ratings, strict=True))[:6]:
+            lines.append(f"  {'no label' if rating is None else f'{rating:g}'}: {shorten(text)}")
+        return lines
 
     def lines(self) -> list[str]:
         """The report for a person; nothing where all was plain."""
@@ -119,6 +144,8 @@ class ReadReport:
             lines += [f"  {example}" for example in self.skipped_examples]
             if self.skipped > len(self.skipped_examples):
                 lines.append(f"  and {self.skipped - len(self.skipped_examples):,} more")
+        if self.left_out:
+            lines.append(left_out_line(self.left_out))
         if self.duplicates:
             lines.append(f"{_count(self.duplicates, 'exact duplicate')} taken once")
         if self.contradictions:
@@ -212,8 +239,9 @@ class Preferences(CheckedRecords):
         for entry in record_rows(self._shards, self.format, on_error=self._on_error, report=report):
             if entry.duplicate:
                 continue
-            report.records += 1
-            yield _record(entry.draft, entry.id)
+            record = _record(entry.draft, entry.id)
+            report.note(record)
+            yield record
             if report.records == self._limit:
                 return
         if not report.records:
@@ -388,29 +416,33 @@ def record_rows(shards: Sequence[Shard], chosen: Chosen, *, on_error: str, repor
         InputError: at a bad row, with ``on_error="stop"``.
     """
     identities = Identities()
-    for shard in shards:
-        for rows in _groups(shard, chosen.format):
-            report.rows += len(rows)
-            problem = rows[0].problem
-            values = [row.value or {} for row in rows]
-            if problem is None:
-                try:
-                    draft = chosen.format.parse(values, chosen.fields)
-                except RowError as exc:
-                    problem = str(exc)
-            if problem is not None:
-                message = f"{shard.where(rows[0].number)}: {problem}"
-                if on_error == "stop":
-                    raise _bad(message)
-                report.skipped += len(rows)
-                if len(report.skipped_examples) < _SHOWN:
-                    report.skipped_examples.append(message)
-                continue
-            named = identities.name(draft, canonical(values), partial(without_label, values, draft, chosen))
-            report.duplicates += named.duplicate
-            report.contradictions += named.contradicts
-            report.shared_ids += named.shared
-            yield RecordRows(shard, rows, draft, named.id, named.duplicate)
+    fields = FieldsRead(chosen)
+    try:
+        for shard in shards:
+            for rows in _groups(shard, chosen.format):
+                report.rows += len(rows)
+                problem = rows[0].problem
+                values = [row.value or {} for row in rows]
+                if problem is None:
+                    try:
+                        draft = fields.parse(values)
+                    except RowError as exc:
+                        problem = str(exc)
+                if problem is not None:
+                    message = f"{shard.where(rows[0].number)}: {problem}"
+                    if on_error == "stop":
+                        raise _bad(message)
+                    report.skipped += len(rows)
+                    if len(report.skipped_examples) < _SHOWN:
+                        report.skipped_examples.append(message)
+                    continue
+                named = identities.name(draft, canonical(values), partial(without_label, values, draft, chosen))
+                report.duplicates += named.duplicate
+                report.contradictions += named.contradicts
+                report.shared_ids += named.shared
+                yield RecordRows(shard, rows, draft, named.id, named.duplicate)
+    finally:
+        report.left_out = fields.left_out()
 
 
 def _groups(shard: Shard, format: Format) -> Iterator[tuple[NumberedRow, ...]]:

@@ -94,6 +94,9 @@ def text(row: Row, name: str, *, of: str = "") -> str:
     value = row.get(name)
     if isinstance(value, str):
         return value if value.isascii() else printable(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        # A column of short answers is one of numbers in every container but CSV.
+        return str(value)
     if name not in row:
         raise RowError(f"{of}{name!r} is missing; the row has {fields_of(row)}")
     raise RowError(f"{of}{name!r} is {seen(value)}, expected text")
@@ -103,6 +106,8 @@ def as_text(value: object, what: str) -> str:
     """A value that must be text."""
     if isinstance(value, str):
         return value if value.isascii() else printable(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
     raise RowError(f"{what} is {seen(value)}, expected text")
 
 

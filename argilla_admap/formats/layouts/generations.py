@@ -56,6 +56,8 @@ class Distilabel(RowFormat):
                     "(stepwise supervision), and no rivals that a map compares",
                     hint="if they are rivals, name `completion_field` and `rating_field`",
                 )
+            if name is None and (best := next((n for n in _BEST if any(_is_one(row.get(n)) for row in sample)), None)):
+                return self.settle(sample, replace(fields, verdict=best))
             fields = replace(fields, rating=(name,) if name else ())
         return settle_rating(sample, fields)
 
@@ -98,6 +100,25 @@ class Distilabel(RowFormat):
 
     def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
         return put_label(row, draft, ratings, fields)
+
+
+#: Fields that may say which of a list is the best.
+_BEST = (
+    "best",
+    "best_response",
+    "best_index",
+    "best_id",
+    "chosen",
+    "chosen_index",
+    "preferred",
+    "preference",
+    "winner",
+    "choice",
+)
+
+
+def _is_one(value: object) -> bool:
+    return isinstance(value, (int, str)) and value != "" and not isinstance(value, bool)
 
 
 def _listed(value: object) -> Sequence[Any]:

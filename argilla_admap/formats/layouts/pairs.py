@@ -144,7 +144,7 @@ class Pair(RowFormat):
 
 
 def are_texts(row: Row, *names: str) -> bool:
-    return all(isinstance(row.get(name), str) for name in names)
+    return all(isinstance(row.get(name), (str, int, float)) and not isinstance(row[name], bool) for name in names)
 
 
 class Trl(Pair):

@@ -77,7 +77,7 @@ class VerdictScale:
         if self.ends is not None:
             taken = {f"{self.ends[0]:g}": "a", f"{self.ends[1]:g}": _LETTERS[self.k - 1]}
         taken |= {f"{value:g}" if isinstance(value, float) else str(value): o for o, value in self.written.items()}
-        taken |= self.given
+        taken |= {value: o for value, o in self.given.items() if o in self.written}
         said = [f"{shorten(value)[1:-1]} is taken as: {_outcome_words(o, self.k)}" for value, o in taken.items()]
         said += ["0 is taken as: no preference"] if self.strength else []
         return f"the verdict is `{self.name}`: {', '.join(said)}" if said else f"the verdict is `{self.name}`"

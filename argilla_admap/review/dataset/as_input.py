@@ -78,7 +78,7 @@ class DatasetRecords(CheckedRecords):
                         report.duplicates += 1
                         continue
                     seen.add(record.id)
-                report.records += 1
+                report.note(record)
                 after = (self._corrections or {}).get(record.id)
                 yield record if after is None else replace(record, ratings=found.in_order_of_texts(after))
                 if report.records == self._limit:
