@@ -270,7 +270,7 @@ def test_skipped_rows_are_counted_all_and_listed_the_first_twenty(write) -> None
 
 def test_a_file_of_bad_rows_only_is_an_error_even_when_they_are_skipped(write) -> None:
     assert "no row can be read" in refusal(write("x.jsonl", "oops\n"), on_error="skip")
-    nothing = write("y.jsonl", '{"prompt": "p", "chosen": "a", "rejected": 1}\n')
+    nothing = write("y.jsonl", '{"prompt": "p", "chosen": "a", "rejected": [1]}\n')
     assert "none of the 1 rows can be used" in refusal(nothing, format="trl", on_error="skip")
 
 

@@ -450,7 +450,7 @@ def _ends(name: str, names: Sequence[str], numbers: set[float]) -> tuple[float, 
     if base in _FIRST_IS_BETTER:
         # SHP's says whether the first is preferred.
         return 1.0, 0.0
-    if fractions:
+    if fractions or (numbers == {1.0} and counted is None):
         raise _ask(name, numbers, names)
     return 0.0, 1.0
 
