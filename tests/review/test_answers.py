@@ -46,9 +46,9 @@ def test_an_answer_puts_the_chosen_completion_first(
 def test_the_same_answer_again_changes_nothing_more(
     ratings: tuple[float | None, float | None], order: tuple[int, int], answer: str
 ) -> None:
-    once = meant({"better": answer}, ratings, order)
+    once = meant({"better": answer}, ratings, order, ends=(-5, 10))
     assert once is not None
-    assert meant({"better": answer}, once, order) == pytest.approx(once)
+    assert meant({"better": answer}, once, order, ends=(-5, 10)) == pytest.approx(once)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,9 @@ def test_the_same_answer_again_changes_nothing_more(
         ("tie", (None, 2.0), (1, 5), (3.0, 3.0)),
         ("both_bad", (4.0, 2.0), (1, 5), (2.0, 2.0)),
         ("both_bad", (None, None), (1, 5), (1.0, 1.0)),
+        ("both_bad", (0.5, 0.5), (0, 1), (0.0, 0.0)),
+        ("tie", (0.0, 0.0), (0, 1), (0.5, 0.5)),
+        ("both_bad", (3.0, 3.0), (1, 5), (3.0, 3.0)),
     ],
 )
 def test_what_a_pairs_answer_means(answer: str, ratings: Any, scale: Any, after: Any) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "POSITION",
     "POSITION_TITLE",
     "PROPERTIES",
+    "STALE",
     "Kind",
     "Property",
 ]
@@ -31,6 +32,10 @@ POSITION_TITLE = "Place on the map"
 HIDDEN_KEY = "admap_seal"
 HIDDEN_KEY_TITLE = "Key of what blind records hide"
 HIDDEN_PART = "admap_sealed"
+
+#: Answers to other completions than those that a record has now, as JSON: id of the response -> when it was given. In metadata
+#: without a property too.
+STALE = "admap_stale"
 
 
 @dataclass(frozen=True, slots=True)

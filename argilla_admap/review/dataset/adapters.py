@@ -55,6 +55,15 @@ def _noted_id(item: Mapping[str, Any]) -> str | None:
     return card.decode(noted) if isinstance(noted, str) else None
 
 
+def _noted_order(item: Mapping[str, Any], k: int) -> tuple[int, ...] | None:
+    noted = (item.get("metadata") or {}).get(_ORDER)
+    if isinstance(noted, str):
+        with suppress(ValueError, TypeError):
+            order = tuple(int(place) for place in orjson.loads(noted))
+            return order if sorted(order) == list(range(k)) else None
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Managed:
     """A data set that a push made."""
@@ -84,8 +93,8 @@ class Managed:
         return _texts(tuple(Turn(card.decode(role), card.decode(content)) for role, content in value["_p"]), completions)
 
     def order(self, item: Mapping[str, Any], k: int) -> tuple[int, ...]:
-        """Which of the record's completions stands at each place of the page."""
-        return shown_order(self.record_id(item) or "", k, blind=self.layout.blind)
+        """Which of the record's completions stands at each place of the page: push notes it where letters were kept."""
+        return _noted_order(item, k) or shown_order(self.record_id(item) or "", k, blind=self.layout.blind)
 
     def answer(self, values: Mapping[str, Any]) -> dict[str, Value]:
         """What the answer says about the label, by the names of our questions and the places of the page."""
@@ -148,13 +157,7 @@ class External:
 
     def order(self, item: Mapping[str, Any], k: int) -> tuple[int, ...]:
         """The map's completion in each field: push notes it where that is not the order of the fields."""
-        noted = (item.get("metadata") or {}).get(_ORDER)
-        if isinstance(noted, str):
-            with suppress(ValueError, TypeError):
-                order = tuple(int(place) for place in orjson.loads(noted))
-                if sorted(order) == list(range(k)):
-                    return order
-        return tuple(range(k))
+        return _noted_order(item, k) or tuple(range(k))
 
     def suggested(self, item: Mapping[str, Any], k: int) -> tuple[float | None, ...]:
         """The label where push noted none, as the fields stand: what the suggestions say; else what the fields' names say."""

@@ -13,6 +13,7 @@ from argilla_admap.records import letter
 __all__ = [
     "BETTER",
     "DEFAULT_SCALE",
+    "EQUAL",
     "RatingScale",
     "Ratings",
     "Value",
@@ -22,6 +23,8 @@ __all__ = [
 ]
 
 BETTER = "better"
+#: Its answers that put neither completion first.
+EQUAL = ("tie", "both_bad")
 
 #: What a question was answered with: an option of a choice, or a rating.
 Value = str | int
@@ -176,7 +179,8 @@ def ratings_from_answer(
     A pair's answer keeps the label's own numbers wherever it can. `a` or `b`: the label stays as it is if it says the same,
     and its two ratings are swapped if it says the opposite; where it says nothing (a tie, or no rating) the better one gets
     the upper end and the other the lower end. `tie`: both get the mean of the two ratings. `both_bad`: both get the
-    lower of the two. Where a rating is missing, `tie` and `both_bad` give the middle and the lower end.
+    lower of the two. Where a rating is missing, `tie` and `both_bad` give the middle and the lower end; and where the ratings
+    of the data set are 0 and 1, for rejected and chosen, so that two halves are a tie and two zeros are "both bad".
     Ratings replace the record's ratings; a completion that was not rated keeps its own.
 
     Args:
@@ -216,9 +220,11 @@ def _pair(answer: str, ratings: Ratings, ends: tuple[float, float]) -> Ratings:
             return (high, low) if answer == "a" else (low, high)
         return ratings if (first > second) == (answer == "a") else (second, first)
     if answer == "tie":
-        middle = (low + high) / 2 if first is None or second is None else (first + second) / 2
+        both_bad = first == second == 0 and ends == (0.0, 1.0)
+        middle = (low + high) / 2 if first is None or second is None or both_bad else (first + second) / 2
         return (middle, middle)
     if answer == "both_bad":
-        worst = low if first is None or second is None else min(first, second)
+        tie = first == second and ends == (0.0, 1.0)
+        worst = low if first is None or second is None or tie else min(first, second)
         return (worst, worst)
     raise InputError(f"{answer!r} is no answer to {BETTER!r}, which takes a, b, tie or both_bad")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ class DatasetRecords(CheckedRecords):
         corrections: ratings, as `pull` gives them, to replace a record's own; then every record is given, also one that has
             the texts of another.
         only: the ids of the records to give; all where it is left out.
+        dropped: the ids of records not to give.
     """
 
     def __init__(
@@ -45,13 +46,14 @@ class DatasetRecords(CheckedRecords):
         on_error: str = "stop",
         limit: int | None = None,
         corrections: Mapping[str, Ratings] | None = None,
-        only: Mapping[str, object] | None = None,
+        only: Set[str] | None = None,
+        dropped: Collection[str] = (),
     ) -> None:
         super().__init__({"source": f"argilla:{target.full_name}"})
         self.format = _description(target, adapter)
         self._api, self._target, self._adapter = api, target, adapter
         self._on_error, self._limit = on_error, limit
-        self._corrections, self._only = corrections, only
+        self._corrections, self._only, self._dropped = corrections, only, frozenset(dropped)
 
     def records(self) -> Iterator[Record]:
         """A new pass, one record at a time.
@@ -71,7 +73,7 @@ class DatasetRecords(CheckedRecords):
                 if record is None:
                     self._skip(str(item.get("external_id") or item["id"]), report)
                     continue
-                if self._only is not None and record.id not in self._only:
+                if record.id in self._dropped or (self._only is not None and record.id not in self._only):
                     continue
                 if seen is not None:
                     if record.id in seen:

@@ -149,7 +149,14 @@ def record_title(record_id: str, *, blind: bool) -> str:
     return hashlib.blake2b(record_id.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
 
 
-def record_fields(record: Record, row: Mapping[str, Any], *, blind: bool, revealed: bool | None = None) -> dict[str, Any]:
+def record_fields(
+    record: Record,
+    row: Mapping[str, Any],
+    *,
+    blind: bool,
+    revealed: bool | None = None,
+    order: tuple[int, ...] | None = None,
+) -> dict[str, Any]:
     """The values of the two fields of one record.
 
     Args:
@@ -158,8 +165,9 @@ def record_fields(record: Record, row: Mapping[str, Any], *, blind: bool, reveal
         blind: in the blind layout's order.
         revealed: whether label, scores, models and reasons are in it; by default in the open layout only. True in a blind
             layout is for records whose review is completed.
+        order: which completion to show at each place; by default the layout's.
     """
-    order = shown_order(record.id, len(record.completions), blind=blind)
+    order = order or shown_order(record.id, len(record.completions), blind=blind)
     shown = not blind if revealed is None else revealed
     return {
         TITLE: record_title(record.id, blind=blind),

@@ -10,12 +10,12 @@ import orjson
 
 from argilla_admap.errors import InputError
 from argilla_admap.records import Record
-from argilla_admap.review.argilla.properties import BY_COLUMN
+from argilla_admap.review.argilla.properties import BY_COLUMN, STALE
 from argilla_admap.review.dataset import card
 from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Managed, RecordTexts
 from argilla_admap.review.dataset.answers import Ratings, Value, in_own_order
 
-__all__ = ["ServerRecord"]
+__all__ = ["ServerRecord", "stale_answers"]
 
 _LABEL = BY_COLUMN["label"].name
 
@@ -41,6 +41,13 @@ class ServerRecord:
         found: Mapping[str, Any] = self.item.get("metadata") or {}
         return found
 
+    @property
+    def stale(self) -> int:
+        """Submitted responses to completions that were replaced since."""
+        stale = stale_answers(self.metadata)
+        responses = (r for r in self.item.get("responses") or () if r["status"] == "submitted")
+        return sum(stale.get(str(r.get("id"))) == str(r["updated_at"]) for r in responses)
+
     @cached_property
     def order(self) -> tuple[int, ...]:
         """The record's own completion at each place of the page; empty without texts."""
@@ -58,14 +65,25 @@ class ServerRecord:
         suggested = self._adapter.suggested(self.item, k)
         return tuple(suggested[self.order.index(own)] for own in range(k))
 
+    @property
+    def own_completions(self) -> tuple[str, ...]:
+        """The completions in the record's own order."""
+        if self.texts is None or isinstance(self._adapter, Managed):
+            return self.texts.completions if self.texts is not None else ()
+        return tuple(self.texts.completions[self.order.index(own)] for own in range(len(self.order)))
+
     def in_order_of_texts(self, ratings: Ratings) -> Ratings:
         """Ratings in the record's own order, in the order of `texts`: an external data set has its own."""
         return ratings if isinstance(self._adapter, Managed) else tuple(ratings[own] for own in self.order)
 
     def submitted(self) -> Iterator[tuple[Mapping[str, Any], dict[str, Value] | InputError]]:
-        """Each submitted response with what it says about the label, in the record's own order, or why it cannot be read."""
+        """Each submitted response with what it says about the label, in the record's own order, or why it cannot be read.
+
+        Those to completions that were replaced since are left out.
+        """
+        stale = stale_answers(self.metadata)
         for response in self.item.get("responses") or ():
-            if response["status"] != "submitted":
+            if response["status"] != "submitted" or stale.get(str(response.get("id"))) == str(response["updated_at"]):
                 continue
             values = {name: given.get("value") for name, given in (response.get("values") or {}).items()}
             try:
@@ -103,6 +121,15 @@ class ServerRecord:
             for place, own in enumerate(self.order):
                 found[own] = shown[place]
         return found
+
+
+def stale_answers(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The responses to other completions than those that the record has now: id -> when they were given."""
+    try:
+        found: dict[str, str] = dict(orjson.loads(metadata.get(STALE) or "{}"))
+    except (ValueError, TypeError):
+        return {}
+    return found
 
 
 def _noted(text: Any, k: int) -> Ratings | None:

@@ -6,7 +6,7 @@ Only submitted answers count: a draft is not said yet, and a discarded record wa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
 from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Managed, adapter_for
-from argilla_admap.review.dataset.answers import Ratings, RatingScale, ratings_from_answer
+from argilla_admap.review.dataset.answers import BETTER, EQUAL, Ratings, RatingScale, ratings_from_answer
 from argilla_admap.review.dataset.as_input import named_fields
 from argilla_admap.review.dataset.hidden_fields import out_of_step, reveal
 from argilla_admap.review.dataset.server_record import ServerRecord
@@ -27,7 +27,7 @@ from argilla_admap.review.queues.overview import never_pushed
 if TYPE_CHECKING:
     import argilla as rg
 
-__all__ = ["PullResult", "mark_outcomes", "pull"]
+__all__ = ["PullResult", "ReviewedRecord", "mark_outcomes", "pull"]
 
 _REVIEW = BY_COLUMN["review"]
 _P_WRONG = BY_COLUMN["p_wrong"].name
@@ -35,13 +35,24 @@ _BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class _Reviewed:
-    """A record with a submitted answer."""
+class ReviewedRecord:
+    """A record with a submitted answer.
+
+    Attributes:
+        label: before the review, in the record's own order.
+        prompt: its prompt.
+        completions: as they were shown, in the record's own order.
+        p_wrong: None where the data set was never pushed to.
+        answers: of all reviewers.
+        on_server: of each record there that is this one, its id and metadata.
+    """
 
     label: Ratings
+    prompt: str
+    completions: tuple[str, ...]
     p_wrong: float | None
     answers: list[ReviewerAnswer]
-    records: list[tuple[str, Mapping[str, Any]]]  # ids on the server, with their metadata
+    on_server: list[tuple[str, Mapping[str, Any]]]
 
 
 @dataclass(slots=True)
@@ -49,10 +60,12 @@ class _Collected:
     """All reviewed records; of the others only their number and what their labels are like."""
 
     records: int = 0
+    ids: set[str] = field(default_factory=set)
+    stale: int = 0
     low: float | None = None
     high: float | None = None
     whole: bool = True
-    reviewed: dict[str, _Reviewed] = field(default_factory=dict)
+    reviewed: dict[str, ReviewedRecord] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
     out_of_step: list[str] = field(default_factory=list)
 
@@ -83,12 +96,14 @@ class PullResult:
         corrected: those whose label the answers change.
         confirmed: those whose label they keep.
         conflicts: those whose reviewers contradict each other; their label stays.
+        verdicts: record id -> ``tie`` or ``both_bad``, of those that the reviewers find equally good or equally bad.
         corrections: record id -> ratings in the record's own order, of the corrected records.
         changes: a line of CHANGES.jsonl each.
         outcomes: record id -> ``corrected``, ``confirmed``, ``conflict`` or ``unclear``, of the reviewed records.
         notes: what the user should know.
         target, adapter: the data set as it was looked up, and how it was read.
-        server_records: of each reviewed record, its ids on the server with their metadata.
+        found: the reviewed records.
+        ids: of all records.
         out_of_step: the server's ids of blind records whose cards do not fit their status.
     """
 
@@ -104,7 +119,9 @@ class PullResult:
     notes: tuple[str, ...]
     target: RemoteDataset = field(repr=False)
     adapter: DatasetAdapter = field(repr=False)
-    server_records: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]] = field(repr=False)
+    verdicts: Mapping[str, str] = field(repr=False)
+    found: Mapping[str, ReviewedRecord] = field(repr=False)
+    ids: Set[str] = field(repr=False)
     out_of_step: Sequence[str] = field(repr=False)
 
     def json(self) -> dict[str, Any]:
@@ -116,6 +133,8 @@ class PullResult:
             "corrected": self.corrected,
             "confirmed": self.confirmed,
             "conflicts": self.conflicts,
+            "ties": list(self.verdicts.values()).count("tie"),
+            "both_bad": list(self.verdicts.values()).count("both_bad"),
             "notes": list(self.notes),
         }
 
@@ -158,6 +177,9 @@ def _collect(api: Api, target: RemoteDataset, adapter: DatasetAdapter) -> _Colle
                 found.out_of_step.append(str(item["id"]))
             record = ServerRecord(item, adapter)
             found.see(record.label or ())
+            found.stale += record.stale
+            if record.id is not None:
+                found.ids.add(record.id)
             _add(found, record)
     return found
 
@@ -166,14 +188,22 @@ def _add(found: _Collected, record: ServerRecord) -> None:
     submitted = list(record.submitted())
     if not submitted:
         return
-    if record.label is None or record.id is None:
+    if record.label is None or record.id is None or record.texts is None:
         found.unread.append(f"record {record.item.get('external_id') or record.item['id']}: its fields hold no completions")
         return
     p_wrong = record.metadata.get(_P_WRONG)
     reviewed = found.reviewed.setdefault(
-        record.id, _Reviewed(record.label, float(p_wrong) if p_wrong is not None else None, [], [])
+        record.id,
+        ReviewedRecord(
+            record.label,
+            record.texts.prompt,
+            record.own_completions,
+            float(p_wrong) if p_wrong is not None else None,
+            [],
+            [],
+        ),
     )
-    reviewed.records.append((str(record.item["id"]), record.metadata))
+    reviewed.on_server.append((str(record.item["id"]), record.metadata))
     for response, said in submitted:
         if isinstance(said, InputError):
             found.unread.append(f"record {record.id}: {said}")
@@ -200,6 +230,7 @@ def _settle(
     scale = _scale(adapter, found)
     answered = {record_id: record.answers for record_id, record in found.reviewed.items() if record.answers}
     corrections: dict[str, Ratings] = {}
+    verdicts: dict[str, str] = {}
     changes: list[dict[str, Any]] = []
     outcomes = dict.fromkeys(found.reviewed, "unclear")
     for record_id, settled in resolve(answered, rule).items():
@@ -214,6 +245,8 @@ def _settle(
             continue
         if after is None:
             continue
+        if (verdict := settled.get(BETTER)) in EQUAL:
+            verdicts[record_id] = str(verdict)
         if after == record.label:
             outcomes[record_id] = "confirmed"
             continue
@@ -235,6 +268,8 @@ def _settle(
     notes = []
     if counts.count("unclear"):
         notes.append(f"{counts.count('unclear'):,} reviewed records have no answer about the label; they stay as they are")
+    if found.stale:
+        notes.append(f"{found.stale:,} answers were given to completions that were replaced since; they do not count")
     if found.unread:
         notes.append(f"{len(found.unread):,} answers could not be read and changed nothing; the first: {found.unread[0]}")
     if corrections and scale is not None and scale.words():
@@ -252,7 +287,9 @@ def _settle(
         notes=tuple(notes),
         target=target,
         adapter=adapter,
-        server_records={record_id: record.records for record_id, record in found.reviewed.items()},
+        verdicts=verdicts,
+        found=found.reviewed,
+        ids=found.ids,
         out_of_step=found.out_of_step,
     )
 
@@ -273,7 +310,7 @@ def mark_outcomes(result: PullResult, api: Api) -> int:
     items = [
         (server_id, outcome)
         for record_id, outcome in result.outcomes.items()
-        for server_id, metadata in result.server_records[record_id]
+        for server_id, metadata in result.found[record_id].on_server
         if metadata.get(_REVIEW.name) != outcome
     ]
     if items:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -27,6 +27,7 @@ __all__ = ["Pulled", "pull_to_file"]
 
 #: The format to write where none is named.
 _PLAIN = "plain"
+_ABSENT = "the original does not hold the record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class Pulled:
         changes: the file of the changes, where one was asked for.
         unmatched: ids of corrections that the original does not hold.
         ties_kept: ids of records that the reviewers find equal, in a format that cannot express it; their rows stay.
-        ties_dropped: the same with ``ties="drop"``: their rows are left out.
+        ties_dropped: ids of records that the reviewers find equally good or bad and whose rows are left out, as asked.
+        not_written: record id -> why its answer is not in the output.
         written: records in the output that changed.
         notes: what the user should know.
     """
@@ -50,6 +52,7 @@ class Pulled:
     unmatched: tuple[str, ...] = ()
     ties_kept: tuple[str, ...] = ()
     ties_dropped: tuple[str, ...] = ()
+    not_written: Mapping[str, str] = field(default_factory=dict)
     written: int = 0
     notes: tuple[str, ...] = ()
 
@@ -63,6 +66,7 @@ class Pulled:
             "unmatched": len(self.unmatched),
             "ties_kept": len(self.ties_kept),
             "ties_dropped": len(self.ties_dropped),
+            "not_written": len(self.not_written),
             "notes": list(self.notes),
         }
 
@@ -91,9 +95,16 @@ def pull_to_file(dataset: str, client: rg.Argilla, options: PullOptions) -> Pull
         return written
     if options.changes is not None:
         with atomic_path(options.changes) as temporary, temporary.open("wb") as file:
-            file.writelines(orjson.dumps(change, option=orjson.OPT_APPEND_NEWLINE) for change in result.changes)
+            file.writelines(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in _lines(written))
     notes = (*written.notes, *_note_on_argilla(result, api))
     return replace(written, output=options.output, changes=options.changes, notes=notes)
+
+
+def _lines(pulled: Pulled) -> Iterator[dict[str, Any]]:
+    """The lines of CHANGES.jsonl: what was written, and, marked with the reason, what could not be."""
+    for change in pulled.result.changes:
+        reason = pulled.not_written.get(str(change["id"]))
+        yield {**change, "written": reason is None, **({"reason": reason} if reason is not None else {})}
 
 
 def _write_original(result: PullResult, options: PullOptions) -> Pulled:
@@ -122,11 +133,14 @@ def _write_original(result: PullResult, options: PullOptions) -> Pulled:
         )
     if report.skipped:
         notes.append(f"{report.skipped:,} rows of {options.original} cannot be read; they stay as they were")
+    not_written = dict.fromkeys(report.unmatched, _ABSENT)
+    not_written |= dict.fromkeys(report.ties_kept, f"the format {report.format} cannot express it")
     return Pulled(
         result,
         unmatched=tuple(report.unmatched),
         ties_kept=tuple(report.ties_kept),
         ties_dropped=tuple(report.ties_dropped),
+        not_written=not_written,
         written=report.corrected,
         notes=tuple(notes),
     )
@@ -137,44 +151,97 @@ def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled
     from argilla_admap.formats import registry, writing
 
     notes = list(result.notes)
-    only = result.outcomes if options.reviewed_only else None
+    only = result.outcomes.keys() if options.reviewed_only else None
+    dropped = tuple(result.verdicts) if options.ties == "drop" else ()
+    if dropped:
+        notes.append(f"{len(dropped):,} records that reviewers find equally good or bad were left out ({_some(dropped)})")
+    original: _CorrectedOriginal | None = None
     stream: RecordStream
     if options.original is not None:
         read = registry.read(options.original, format=options.original_format, fields=options.fields, on_error=options.on_error)
-        stream = _corrected(read, result.corrections, only)
+        original = _CorrectedOriginal(read, result, only, dropped)
+        stream = original.stream()
+        notes.append(f"written as {options.format or _PLAIN}: fields of the original that are not read are left out")
     else:
         # Records that lack a text are in the notes already; what the others say is not held back for them.
-        stream = DatasetRecords(api, result.target, result.adapter, on_error="skip", corrections=result.corrections, only=only)
+        corrections = result.corrections
+        stream = DatasetRecords(
+            api, result.target, result.adapter, on_error="skip", corrections=corrections, only=only, dropped=dropped
+        )
+    not_written: dict[str, str] = {}
     if not options.dry_run and options.output is not None:
         report = writing.write(stream, options.output, options.format or _PLAIN)
         if report.left_out:
             notes.append(f"{report.left_out:,} records have no better and worse completion and were left out")
-    return Pulled(result, written=result.corrected, notes=tuple(notes))
+            equal = (record_id for record_id, after in result.corrections.items() if len(set(after)) == 1)
+            not_written |= dict.fromkeys(equal, "a format of pairs holds no record without a better completion")
+        if original is not None:
+            not_written |= original.not_written()
+    unmatched = tuple(record_id for record_id, reason in not_written.items() if reason == _ABSENT)
+    if unmatched:
+        notes.append(f"{len(unmatched):,} corrected records are not in {options.original}: {_some(unmatched)}")
+    written = len(result.corrections.keys() - set(dropped) - not_written.keys())
+    return Pulled(
+        result, unmatched=unmatched, ties_dropped=dropped, not_written=not_written, written=written, notes=tuple(notes)
+    )
 
 
-def _corrected(
-    source: RecordStream, corrections: Mapping[str, Sequence[float | None]], only: Mapping[str, str] | None
-) -> RecordStream:
-    """The stream with the corrected ratings in it; of `only`, where it is given."""
-    names = [name for name in PREFERENCE_SCHEMA.names if name in source.schema.names]
-    schema = pa.schema([source.schema.field(name) for name in names])
-    wanted = pa.array(list(only), pa.string()) if only is not None else None
-    place = names.index("ratings")
+class _CorrectedOriginal:
+    """The original's records with the corrected ratings, each rating with the text that the reviewers saw."""
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        for batch in source.batches():
-            rows = batch.select(names)
-            if wanted is not None:
-                rows = rows.filter(pc.is_in(rows.column("id"), value_set=wanted))
+    def __init__(self, source: RecordStream, result: PullResult, only: Set[str] | None, dropped: Collection[str]) -> None:
+        self._source, self._result, self._only, self._dropped = source, result, only, frozenset(dropped)
+        self._names = [name for name in PREFERENCE_SCHEMA.names if name in source.schema.names]
+        self._met: set[str] = set()
+        self._refused: dict[str, str] = {}
+
+    def stream(self) -> RecordStream:
+        """A pass over the original each time that it is gone through."""
+        schema = pa.schema([self._source.schema.field(name) for name in self._names])
+        return RecordStream(lambda: self._batches(schema), schema, self._source.info)
+
+    def not_written(self) -> dict[str, str]:
+        """After a pass: the corrections that are not in it, and why."""
+        absent = self._result.corrections.keys() - self._met - self._dropped
+        return {**self._refused, **dict.fromkeys(absent, _ABSENT)}
+
+    def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        place = self._names.index("ratings")
+        for batch in self._source.batches():
+            rows = batch.select(self._names)
+            if self._only is not None:
+                rows = rows.filter(pc.is_in(rows.column("id"), value_set=pa.array(list(self._only), pa.string())))
+            if self._dropped:
+                left_out = pc.is_in(rows.column("id"), value_set=pa.array(list(self._dropped), pa.string()))
+                rows = rows.filter(pc.invert(left_out))
             ids = rows.column("id").to_pylist()
-            if not corrections.keys().isdisjoint(ids):
-                before = rows.column("ratings").to_pylist()
-                after = [corrections.get(str(record_id), ratings) for record_id, ratings in zip(ids, before, strict=True)]
+            if not self._result.corrections.keys().isdisjoint(ids):
+                ratings = rows.column("ratings").to_pylist()
+                texts: list[Any] = rows.column("completions").to_pylist()
+                after = [self._after(str(i), t, r) for i, t, r in zip(ids, texts, ratings, strict=True)]
                 rows = rows.set_column(place, schema.field(place), pa.array(after, schema.field(place).type))
             if rows.num_rows:
                 yield rows
 
-    return RecordStream(batches, schema, source.info)
+    def _after(self, record_id: str, texts: list[str], ratings: list[float | None] | None) -> Sequence[float | None] | None:
+        correction = self._result.corrections.get(record_id)
+        if correction is None:
+            return ratings
+        self._met.add(record_id)
+        record = self._result.found[record_id]
+        own, texts = [text.strip() for text in record.completions], [text.strip() for text in texts]
+        if sorted(own) != sorted(texts):
+            self._refused[record_id] = "its texts were changed in the original since it was pushed"
+            return ratings
+        # Of equal texts each takes the next rating.
+        places: list[int] = []
+        for text in texts:
+            places.append(next(i for i, mine in enumerate(own) if mine == text and i not in places))
+        after = [correction[place] for place in places]
+        if list(ratings or ()) not in ([record.label[place] for place in places], after):
+            self._refused[record_id] = "its label was changed in the original since it was pushed"
+            return ratings
+        return after
 
 
 def _note_on_argilla(result: PullResult, api: Api) -> list[str]:

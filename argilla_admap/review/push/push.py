@@ -11,21 +11,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pyarrow.compute as pc
 
 from argilla_admap.errors import ArgillaError, InputError
-from argilla_admap.records import batch_to_records
+from argilla_admap.records import Record, batch_to_records, content_id
 from argilla_admap.review.argilla.argilla_api import INFO, Address, Api, RemoteDataset, parse_address
-from argilla_admap.review.argilla.properties import HIDDEN_PART
+from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART
 from argilla_admap.review.dataset import card, hidden_fields
 from argilla_admap.review.dataset.adapters import adapter_for, external_id
 from argilla_admap.review.dataset.answers import RatingScale
-from argilla_admap.review.dataset.layout import ReviewLayout, managed_layout, record_fields
+from argilla_admap.review.dataset.layout import ReviewLayout, managed_layout, record_fields, shown_order
 from argilla_admap.review.dataset.settings import choose_workspace, complete_settings, create_dataset
 from argilla_admap.review.push.enrich import enrich
 from argilla_admap.review.push.payload import Payload
 from argilla_admap.review.push.push_options import PushOptions, PushProgress, PushResult
-from argilla_admap.review.push.sender import Sender, StoredRecords, existing_records
+from argilla_admap.review.push.sender import Sender, StoredRecord, StoredRecords, existing_records
 from argilla_admap.review.queues.overview import count_queues, refresh_overview
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["push"]
 
+_ID, _ORDER = BY_COLUMN["id"].name, BY_COLUMN["order"].name
 _DRY_RUN = "dry run: nothing was written"
 
 
@@ -147,6 +149,8 @@ def _push_managed(
         return replace(result, notes=(*notes, _DRY_RUN))
     sender.verify()
     notes += sender.notes
+    if sender.stale:
+        notes.append(f"{sender.stale:,} answers were given to completions that this push replaced: they do not count any more")
     target = api.refresh(target)
     counts = count_queues(api, target)
     refresh_overview(api, target, counts, map_info=info["map"], summary=info["summary"])
@@ -162,6 +166,7 @@ def _items(
     """Each record as Argilla takes it, streamed. A blind record shows label and scores once its review is completed; until
     then they travel along encrypted with the `key`, for the pull that finds it completed."""
     row = 0
+    ids = set(payload.ids)
     for batch in data_map.batches():
         extra = [name for name in batch.schema.names if name not in ("prompt", "turns", "completions", "samples")]
         rows = batch.select(extra).to_pylist()
@@ -171,10 +176,16 @@ def _items(
                 raise InputError(
                     f"the map's texts and numbers are not in one order at record {record.id!r}", hint="make the map again"
                 )
-            name = external_id(record.id)
-            stored = known.get(name)
-            fields = record_fields(record, columns, blind=layout.blind, revealed=True)
+            name, stored = _stored(record, known, ids)
+            k = len(record.completions)
+            usual = shown_order(record.id, k, blind=layout.blind)
+            order = (stored.order_of(record.completions) if stored is not None else None) or usual
+            fields = record_fields(record, columns, blind=layout.blind, revealed=True, order=order)
             item: dict[str, Any] = {"external_id": name, "fields": fields, "metadata": payload.metadata(row)}
+            if name != external_id(record.id):
+                item["metadata"][_ID] = external_id(record.id)
+            if order != usual:
+                item["metadata"][_ORDER] = orjson.dumps(order).decode()
             if layout.blind:
                 if key is not None:
                     hidden = hidden_fields.hidden_part(fields[card.FIELD])
@@ -186,6 +197,20 @@ def _items(
                 item["vector"] = vector
             yield row, item
             row += 1
+
+
+def _stored(record: Record, known: StoredRecords, ids: set[str]) -> tuple[str, StoredRecord | None]:
+    """The external id of the record, and what is there of it.
+
+    The id of a record without one of its own is the hash of its texts in their order: of a pair whose sides were exchanged by
+    a correction, it is another one. That is the same record still, and keeps its answers.
+    """
+    name = external_id(record.id)
+    if name not in known and len(record.completions) == 2 and record.id == content_id(record.prompt, record.completions):
+        before = content_id(record.prompt, record.completions[::-1])
+        if before in known and before not in ids:
+            return before, known[before]
+    return name, known.get(name)
 
 
 def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> ReviewLayout:

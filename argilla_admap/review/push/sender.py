@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from argilla_admap.errors import ArgillaError, InputError
-from argilla_admap.review.argilla.argilla_api import BY_AGE, Api, RemoteDataset
-from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART, POSITION, PROPERTIES
+from argilla_admap.review.argilla.argilla_api import BY_AGE, Api, RemoteDataset, terms_filter
+from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART, POSITION, PROPERTIES, STALE
+from argilla_admap.review.dataset import card
+from argilla_admap.review.dataset.server_record import stale_answers
 
-__all__ = ["Sender", "StoredRecords", "existing_records", "split_metadata"]
+__all__ = ["Sender", "StoredRecord", "StoredRecords", "existing_records", "split_metadata"]
 
 #: Larger batches are no faster; smaller ones lose less when one fails, and the person sees them go.
 _BATCH = 100
@@ -27,10 +29,15 @@ _OURS = (frozenset(prop.name for prop in PROPERTIES) | {HIDDEN_PART}) - _KEPT
 
 
 @dataclass(frozen=True, slots=True)
-class _StoredRecord:
-    """One record on the server: its id there, what its parts look like, and the metadata that are not ours."""
+class StoredRecord:
+    """One record on the server: its id there, what its parts look like, and the metadata that are not ours.
+
+    Attributes:
+        letters: digests of the completions at each letter.
+    """
 
     server_id: bytes
+    letters: tuple[bytes, ...]
     fields: bytes
     metadata: bytes
     vector: bytes
@@ -38,13 +45,26 @@ class _StoredRecord:
     sample: str | None
     completed: bool
 
+    def order_of(self, completions: Sequence[str]) -> tuple[int, ...] | None:
+        """Which of the completions stands at each letter; None where they are others."""
+        prints = [_digest(card.encode(text)) for text in completions]
+        order: list[int] = []
+        for there in self.letters:
+            order += [i for i, mine in enumerate(prints) if mine == there and i not in order][:1]
+        return tuple(order) if len(order) == len(prints) == len(self.letters) else None
 
-class StoredRecords(dict[str, _StoredRecord]):
+
+class StoredRecords(dict[str, StoredRecord]):
     """External id -> the record on the server. Holds ids and digests, no text."""
 
 
 def _digest(value: Any) -> bytes:
     return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
+
+
+def _letters(fields: Mapping[str, Any]) -> tuple[bytes, ...]:
+    value = fields.get(card.FIELD)
+    return tuple(map(_digest, value.get("_c") or ())) if isinstance(value, Mapping) else ()
 
 
 def existing_records(api: Api, dataset: RemoteDataset) -> StoredRecords:
@@ -56,8 +76,9 @@ def existing_records(api: Api, dataset: RemoteDataset) -> StoredRecords:
             if item.get("external_id") is None:
                 continue
             ours, others = split_metadata(item.get("metadata") or {})
-            known[item["external_id"]] = _StoredRecord(
+            known[item["external_id"]] = StoredRecord(
                 uuid.UUID(item["id"]).bytes,
+                _letters(item["fields"]),
                 _digest(item["fields"]),
                 _digest(ours),
                 _digest((item.get("vectors") or {}).get(POSITION)),
@@ -88,6 +109,7 @@ class Sender:
         added, updated: records sent.
         met: records of the server that were among those given.
         held: records whose metadata could not be sent without losing others'; `held_by` is one of these others.
+        stale: answers to completions that were replaced by others.
         notes: what the user should know.
     """
 
@@ -97,7 +119,8 @@ class Sender:
         self._bytes = 0
         self._dated: set[bytes] = set()
         self._since: str | None = None
-        self.added = self.updated = self.met = self.held = 0
+        self._retexted: set[str] = set()
+        self.added = self.updated = self.met = self.held = self.stale = 0
         self.held_by = ""
         self.notes: list[str] = []
 
@@ -114,6 +137,8 @@ class Sender:
         changed: dict[str, Any] = {}
         if _digest(item["fields"]) != stored.fields:
             changed["fields"] = item["fields"]
+            if _letters(item["fields"]) != stored.letters:
+                self._retexted.add(str(uuid.UUID(bytes=stored.server_id)))
         metadata = item["metadata"]
         if stored.sample is not None:
             # Reviewers are at work on the mixed sample: a record does not leave it, nor change its part.
@@ -165,6 +190,7 @@ class Sender:
         if not batch or self._dry_run:
             return
         self._merge(batch)
+        self._note_stale_answers(batch)
         answer = self._api.put_records(self._dataset, batch)
         dated = [item for item in batch if "id" in item and ("metadata" in item or "fields" in item)]
         if not dated:
@@ -184,6 +210,23 @@ class Sender:
         for item in changing:
             if item["id"] in now:
                 item["metadata"] = {**split_metadata(now[item["id"]])[1], **split_metadata(item["metadata"])[0]}
+
+    def _note_stale_answers(self, batch: list[dict[str, Any]]) -> None:
+        """An answer belongs to a text: those given to completions that are replaced now are noted, and do not count."""
+        changing = {item["id"]: item for item in batch if item.get("id") in self._retexted}
+        if not changing:
+            return
+        found, _ = self._api.search(
+            self._dataset,
+            {"filters": {"and": [terms_filter("id", list(changing))]}, "sort": BY_AGE},
+            include=("responses",),
+        )
+        for record in found:
+            if responses := record.get("responses"):
+                self.stale += len(responses)
+                metadata = changing[record["id"]].get("metadata") or record.get("metadata") or {}
+                noted = {**stale_answers(metadata), **{str(r["id"]): str(r["updated_at"]) for r in responses}}
+                changing[record["id"]]["metadata"] = {**metadata, STALE: orjson.dumps(noted).decode()}
 
     def verify(self) -> None:
         """Makes sure that the index holds what the database holds; sends again what it lost.
