@@ -329,7 +329,7 @@ def test_as_input_the_texts_are_checked_first_and_taken_once(api: Api, workspace
 def test_as_input_options_that_cannot_be_honoured_are_refused(api: Api, workspace: str, make: Any) -> None:
     pairs(make, many(2))
     place = f"argilla:{workspace}/theirs"
-    with pytest.raises(InputError, match="--format plain"):
+    with pytest.raises(InputError, match="`format`"):
         admap.read(place, client=api.client, format="plain")
     with pytest.raises(InputError, match="`id_field`: uid"):
         admap.read(place, client=api.client, fields=FieldNames(id="uid"))
