@@ -86,7 +86,7 @@ def cli(debug: bool) -> None:
 
 
 def _stop(_number: int, _frame: object) -> None:
-    """SIGTERM, by which a container or a job queue ends a command, as Ctrl-C: answers on their way are kept too."""
+    """SIGTERM (a container, a job queue) and SIGHUP (a terminal that closes) as Ctrl-C: answers on their way are kept too."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background by a shell without job control
         raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)
@@ -126,6 +126,8 @@ def main(args: list[str] | None = None) -> Any:
     words = [word for word in words if word != "--debug"]
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _stop)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # what `nohup` asks for
+            signal.signal(signal.SIGHUP, _stop)
     try:
         code = cli.main(args=words, prog_name="admap", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

@@ -137,7 +137,7 @@ def test_two_runs_in_one_process_are_kept_apart(tmp_path: Path) -> None:
     assert second.acquire(b"k" * 16)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_keeps_what_was_answered_and_says_how_to_go_on(judge: Judge, tmp_path: Path, stop: signal.Signals) -> None:
     judge.behave(latency=0.1)
     source = write_records(tmp_path / "in.jsonl", 500)

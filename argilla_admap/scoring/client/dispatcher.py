@@ -23,7 +23,7 @@ from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.budget import Budget, Price
 from argilla_admap.scoring.client.concurrency import Throttle
 from argilla_admap.scoring.client.failures import CircuitBreaker, Failure, RetryAction, classify
-from argilla_admap.scoring.client.request import Outcome, Request, TokenHistory, Usage, open_reply
+from argilla_admap.scoring.client.request import Outcome, ReplyKind, Request, Response, TokenHistory, Usage, open_reply
 from argilla_admap.scoring.client.transport import ConnectionFailed, TimedOut, Transport, Unreachable
 
 __all__ = ["Dispatcher", "RetryPolicy"]
@@ -51,6 +51,15 @@ class RetryPolicy:
     longest_pause: float = 60.0
     #: A server that asks to wait longer ends the run.
     longest_wait: float = 600.0
+    #: Until the first answer that holds something: requests in flight, and one alone where a budget is to be kept.
+    trial: int = 4
+    #: The run ends after so many paid answers that hold nothing, or US dollars for them, before any that does; and after so
+    #: many in a row later on.
+    worthless: int = 36
+    worthless_cost: float = 0.9
+    worthless_later: int = 200
+    #: The run ends after so many requests that the server refused, each for what it asks, before any was answered.
+    refused: int = 100
 
 
 @dataclass(slots=True)
@@ -137,6 +146,11 @@ class Dispatcher:
         self._sending: set[asyncio.Task[None]] = set()
         self._in_flight = 0
         self._breaker = CircuitBreaker()
+        #: Paid answers since the last that held something, what they cost, and what was wrong with them.
+        self._worthless = 0
+        self._worthless_cost = 0.0
+        self._worthless_words: list[str] = []
+        self._refused = 0
         self._renewals = 0
         self._renewing = asyncio.Lock()
         self._fatal: BaseException | None = None
@@ -186,7 +200,10 @@ class Dispatcher:
         """Sends what may be sent now; called whenever that may have changed."""
         ready: list[_Reservation] = []
         limits, concurrency = self._throttle.limits, self._throttle.concurrency
-        while self._queue and concurrency.has_room(self._in_flight + len(ready)) and self._fatal is None and not self._closed:
+        while self._queue and self._fatal is None and not self._closed:
+            in_flight = self._in_flight + len(ready)
+            if not concurrency.has_room(in_flight) or (in_flight >= self._trial_room()):
+                break
             if self.stop_reason is not None:
                 self._finish(self._queue.popleft(), Outcome([], self.stop_reason))
                 continue
@@ -200,6 +217,7 @@ class Dispatcher:
             if not self._lock(task):
                 continue
             about, most_in, most_out = task.request.tokens()
+            most_out = max(most_out, self._billed_output(task.request))
             dollars = self.price.cost(most_in, most_out) if self.price is not None else 0.0
             if not self.budget.reserve(dollars):
                 self._queue.appendleft(task)
@@ -212,6 +230,18 @@ class Dispatcher:
             ready.append(_Reservation(task, about, about + most_out, dollars))
         if ready:
             self._depart(ready)
+
+    def _trial_room(self) -> float:
+        """How many may be in flight as long as nothing is known of the answers."""
+        if self._breaker.answered_once:
+            return float("inf")
+        return 1 if self.budget.most is not None else self.retries.trial
+
+    def _billed_output(self, request: Request) -> int:
+        """The most output tokens that such a request was billed: thoughts may go beyond the limit that was asked for."""
+        form = getattr(request, "form", "")
+        most = self.usage.outputs.get(form, (0, 0, 0))[2] or 2 * (self.token_history.output(form) or 0)
+        return round(most * len(request.keys))
 
     def _depart(self, ready: list[_Reservation]) -> None:
         """Sends locked tasks, but for those that another process answered before they were locked."""
@@ -281,23 +311,65 @@ class Dispatcher:
             self.usage.failed += 1
             self._throttle.limits.learn(reply.headers)
             failure = classify(reply.status, reply.headers, reply.body, known=self._breaker.answered_once)
-            if failure.action in (RetryAction.GIVE_UP, RetryAction.NEGOTIATE, RetryAction.SLOW_DOWN):
-                self._breaker.reached()
-            await self._handle(task, failure)
+            await self._failed(task, failure)
             return
-        response = open_reply(task.request, reply.body, about, dollars, self.price, self.usage)
-        if not response.garbled:
+        known = self._breaker.answered_once
+        response = open_reply(task.request, reply.body, about, dollars, self.price, self.usage, known=known)
+        if response.kind in (ReplyKind.ANSWER, ReplyKind.UNREADABLE):
             self._throttle.answered(now, now - started, reply.headers)
             self._breaker.reached()
         if response.failure is None:
             self._breaker.answered(now)
+            self._worthless, self._worthless_cost = 0, 0.0
             self._settle(reservation, response.tokens, response.spent, done=False)
             self._keep(task, response.entries)
             return
         self._settle(reservation, response.tokens, response.spent)
-        task.unreadable += not (response.garbled and self._breaker.open)
+        if response.kind is ReplyKind.ERROR:
+            await self._failed(task, response.failure)
+        else:
+            await self._unread(task, response, response.failure)
+
+    async def _failed(self, task: _Task, failure: Failure) -> None:
+        """The server answered with an error."""
+        if failure.action in (RetryAction.GIVE_UP, RetryAction.NEGOTIATE, RetryAction.SLOW_DOWN):
+            self._breaker.reached()
+        await self._handle(task, failure)
+
+    async def _unread(self, task: _Task, response: Response, failure: Failure) -> None:
+        """The server answered, and the answer holds nothing to keep."""
+        outdated = response.kind is ReplyKind.UNREADABLE and getattr(task.request, "outdated", False)
+        if response.kind is not ReplyKind.PAGE:
+            self._worthless += not outdated
+            self._worthless_cost += response.spent
+            self._worthless_words = [*self._worthless_words, failure.reason][-2:]
+        # Where all were asked already nothing is gained by stopping.
+        if self._is_worthless() and any(not one.unreadable for one in self._queue):
+            self._stop(self._no_answers())
+            return
+        if outdated:
+            # The next try is put differently: this one says nothing of it.
+            self._again(task)
+            return
+        waits = self._breaker.open and response.kind is not ReplyKind.UNREADABLE
+        task.unreadable += not waits
         last = task.unreadable >= self.retries.unreadable
-        await self._handle(task, response.failure._replace(action=RetryAction.GIVE_UP) if last else response.failure)
+        page = response.kind is ReplyKind.PAGE
+        await self._handle(task, failure._replace(action=RetryAction.GIVE_UP) if last else failure, page=page and last)
+
+    def _is_worthless(self) -> bool:
+        if self._breaker.answered_once or self._breaker.resumed:
+            return self._worthless >= self.retries.worthless_later
+        return self._worthless >= self.retries.worthless or self._worthless_cost >= self.retries.worthless_cost
+
+    def _no_answers(self) -> JudgeRefused:
+        said = "; ".join(dict.fromkeys(self._worthless_words))
+        cost = f", paid with ${self._worthless_cost:.2f}" if self._worthless_cost else ""
+        return JudgeRefused(
+            f"{self.name}: of its last {self.usage.requests:,} answers none can be used{cost}. The last: {said}",
+            hint="try another judge with `model`, another way to ask with `method`, or more room for its thoughts with "
+            "`max_answer_tokens`",
+        )
 
     def _settle(self, reservation: _Reservation, tokens: int, spent: float, *, done: bool = True) -> None:
         """Replaces what was set aside by what was used; `done`: and its slot is free."""
@@ -337,7 +409,7 @@ class Dispatcher:
 
     # What went wrong.
 
-    async def _handle(self, task: _Task, failure: Failure, *, unreachable: bool = False) -> None:
+    async def _handle(self, task: _Task, failure: Failure, *, unreachable: bool = False, page: bool = False) -> None:
         """Retries a request that failed, gives it up, or stops the run."""
         action, retries = failure.action, self.retries
         if action is RetryAction.RENEW_KEY:
@@ -357,9 +429,16 @@ class Dispatcher:
             )
             self._loop.call_later(min(wait, retries.longest_pause), self._again, task)
         else:
-            tried = f" (tried {task.tries + 1} times)" if action is RetryAction.RETRY else ""
-            at_fault = action in (RetryAction.NEGOTIATE, RetryAction.RETRY) or task.timeouts > 0
-            self._give_up(task, failure.reason + tried, at_fault=at_fault, unreachable=unreachable)
+            tried = f" (tried {task.tries + 1} times)" if action is RetryAction.RETRY and task.tries else ""
+            if action is RetryAction.NEGOTIATE:
+                self._refused += not self._breaker.answered_once
+                if self._refused >= self.retries.refused and self._queue:
+                    self._stop(
+                        JudgeRefused(f"{self.name}: the judge refuses every question. The last refusal: {failure.reason}")
+                    )
+                    return
+            at_fault = action is RetryAction.RETRY or task.timeouts > 0 or page
+            self._give_up(task, failure.reason + tried, at_fault=at_fault, unreachable=unreachable, page=page)
         self._pump()
 
     async def _renew(self, task: _Task, failure: Failure) -> None:
@@ -381,7 +460,11 @@ class Dispatcher:
             self._stop_silent(failure.reason)
         return self._breaker.open
 
-    def _stop_silent(self, reason: str) -> None:
+    def _stop_silent(self, reason: str, *, page: bool = False) -> None:
+        if page and not self._breaker.answered_once:
+            hint = "check `base_url` (it ends in /v1), and whether a login or a proxy stands before the judge"
+            self._stop(JudgeRefused(f"{self.name}: {reason}", hint=hint))
+            return
         kept = "; what it answered is kept, run the same again to go on" if self._breaker.answered_once else ""
         self._stop(ScoringError(f"{self.name}: the judge does not answer{kept}. The last failure: {reason}"))
 
@@ -403,10 +486,10 @@ class Dispatcher:
         self._queue.appendleft(task)
         self._pump()
 
-    def _give_up(self, task: _Task, reason: str, *, at_fault: bool, unreachable: bool) -> None:
+    def _give_up(self, task: _Task, reason: str, *, at_fault: bool, unreachable: bool, page: bool = False) -> None:
         """Leaves a request unanswered; stops where it is the server that does not answer, not the request that fails."""
         if at_fault and self._breaker.gave_up(self._loop.time(), unreachable=unreachable, more=bool(self._queue)):
-            self._stop_silent(reason)
+            self._stop_silent(reason, page=page)
         else:
             self._finish(task, Outcome([], reason))
 

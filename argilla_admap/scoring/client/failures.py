@@ -153,13 +153,18 @@ def _classified(status: int, said: str, low: str, reason: str, wait: float | Non
 
 def server_words(body: bytes) -> str:
     """What the server says of an error, on one line, at most 300 characters, without keys."""
-    text = ""
+    text = more = ""
     try:
         found = orjson.loads(body)
-        for name in ("error", "message", "detail"):
+        found = found[0] if isinstance(found, list) and len(found) == 1 else found
+        for name in ("error", "errors", "message", "msg", "error_msg", "detail"):
             if isinstance(found, dict) and found.get(name):
+                # What a gateway was told by the server behind it.
+                behind = found.get("metadata")
+                more = str(behind["raw"]) if isinstance(behind, dict) and behind.get("raw") else more
                 found = found[name]
         text = found if isinstance(found, str) else orjson.dumps(found).decode()
+        text += f" ({more})" if more else ""
     except orjson.JSONDecodeError:
         text = _TAGS.sub(" ", body[:5000].decode("utf-8", "replace"))
     text = _SECRET.sub("[key]", " ".join(text.split()))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.budget import Price
-from argilla_admap.scoring.client.failures import Failure, RetryAction, Unreadable
-from argilla_admap.scoring.client.protocol import decode, usage_of
+from argilla_admap.scoring.client.failures import Failure, RetryAction, Unreadable, classify_error, server_words
+from argilla_admap.scoring.client.protocol import decode, error_in, usage_of
 
-__all__ = ["Outcome", "ParsedAnswer", "Request", "Response", "TokenHistory", "Usage", "open_reply"]
+__all__ = ["Outcome", "ParsedAnswer", "ReplyKind", "Request", "Response", "TokenHistory", "Usage", "open_reply"]
 
 
 class ParsedAnswer(NamedTuple):
@@ -23,7 +24,11 @@ class ParsedAnswer(NamedTuple):
 
 
 class Request(Protocol):
-    """One request, and how to read the answer to it."""
+    """One request, and how to read the answer to it.
+
+    Two more properties are used where a request has them: `form`, a name that requests with answers of like length share, and
+    `outdated`, whether the next try will be put differently.
+    """
 
     @property
     def keys(self) -> tuple[bytes, ...]:
@@ -77,10 +82,30 @@ class Usage:
     cost: float = 0.0
     #: Sum of what was estimated for the input of the answered requests.
     estimated_tokens: int = 0
+    #: By the requests' form: answers kept, their output tokens, and the most of one.
+    outputs: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+    def add_output(self, form: str, answers: int, tokens: int) -> None:
+        """Counts the output of a request in."""
+        before = self.outputs.get(form, (0, 0, 0))
+        self.outputs[form] = before[0] + answers, before[1] + tokens, max(before[2], -(-tokens // answers))
+
+
+class ReplyKind(Enum):
+    """What a reply with status 200 is."""
+
+    ANSWER = "an answer"
+    UNREADABLE = "an answer that holds nothing to keep"
+    #: As from a gateway before a server that is down.
+    GARBLED = "not of the protocol"
+    PAGE = "a web page"
+    ERROR = "an error, as with another status"
 
 
 class Response(NamedTuple):
     """What a reply with status 200 brought."""
+
+    kind: ReplyKind
 
     #: Input and output.
     tokens: int
@@ -90,12 +115,12 @@ class Response(NamedTuple):
     entries: list[CacheEntry]
     #: Why nothing could be read.
     failure: Failure | None
-    #: What came is not of the protocol, as from a gateway before a server that is down.
-    garbled: bool = False
 
 
-def open_reply(request: Request, body: bytes, about: int, most: float, price: Price | None, usage: Usage) -> Response:
-    """Reads a reply with status 200, which is paid for whatever it holds, and counts it in.
+def open_reply(
+    request: Request, body: bytes, about: int, most: float, price: Price | None, usage: Usage, *, known: bool = False
+) -> Response:
+    """Reads a reply with status 200, and counts it in: an answer is paid for whatever it holds.
 
     Args:
         request: that it answers.
@@ -104,58 +129,86 @@ def open_reply(request: Request, body: bytes, about: int, most: float, price: Pr
         most: the most that it can have cost, US dollars.
         price: of the model.
         usage: counts of the run, added to.
+        known: the endpoint has answered before.
     """
-    usage.requests += 1
     try:
         reply = decode(body)
     except ValueError:
-        words = "the answer is not JSON" + (" but a web page" if b"<html" in body[:500].lower() else "")
+        if b"<html" in body[:2000].lower() or b"<!doctype" in body[:200].lower():
+            usage.failed += 1
+            words = f"the answer is not JSON but a web page: {server_words(body)[:200]}"
+            return Response(ReplyKind.PAGE, 0, 0.0, [], Failure(RetryAction.RETRY, words))
+        usage.requests += 1
         # No bill came with it: nobody knows what it cost.
-        return Response(about, most, [], Failure(RetryAction.RETRY, words, 0.0), garbled=True)
-    tokens_in, tokens_out, cached = usage_of(reply, about)
+        words = f"the answer is not JSON: {server_words(body)[:200]!r}"
+        return Response(ReplyKind.GARBLED, about, most, [], Failure(RetryAction.RETRY, words, 0.0))
+    error = error_in(reply)
+    billed = error is None or (isinstance(reply, dict) and bool(reply.get("usage")))
+    usage.requests += billed
+    usage.failed += not billed
+    tokens_in, tokens_out, cached = usage_of(reply, about) if billed else (0, 0, 0)
     usage.input_tokens += tokens_in
     usage.output_tokens += tokens_out
-    usage.estimated_tokens += about
     spent = price.cost(tokens_in, tokens_out, cached) if price is not None else 0.0
     usage.cost += spent
+    if error is not None:
+        return Response(ReplyKind.ERROR, tokens_in + tokens_out, spent, [], classify_error(error, known=known))
+    usage.estimated_tokens += about
     try:
         answers = request.read(reply)
     except Unreadable as exc:
         failure = Failure(RetryAction.RETRY if exc.again else RetryAction.GIVE_UP, str(exc), 0.0)
-        return Response(tokens_in + tokens_out, spent, [], failure)
+        return Response(ReplyKind.UNREADABLE, tokens_in + tokens_out, spent, [], failure)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-        failure = Failure(RetryAction.RETRY, "the answer is not of the protocol's shape", 0.0)
-        return Response(tokens_in + tokens_out, spent, [], failure, garbled=True)
+        words = f"the answer is not of the protocol's shape: {server_words(body)[:200]}"
+        return Response(ReplyKind.GARBLED, tokens_in + tokens_out, spent, [], Failure(RetryAction.RETRY, words, 0.0))
     entries = []
     bill: tuple[int, int, float | None] = (tokens_in, tokens_out, spent if price is not None else None)
     for key, answer in zip(request.keys, answers, strict=False):
         entries.append(CacheEntry(key, *answer, *bill))
         # The first of several answers carries the bill of them all.
         bill = (0, 0, 0.0 if price is not None else None)
-    nothing = None if entries else Failure(RetryAction.RETRY, "the answer holds nothing", 0.0)
-    return Response(tokens_in + tokens_out, spent, entries, nothing)
+    if not entries:
+        failure = Failure(RetryAction.RETRY, "the answer holds nothing", 0.0)
+        return Response(ReplyKind.UNREADABLE, tokens_in + tokens_out, spent, [], failure)
+    usage.add_output(getattr(request, "form", ""), len(entries), tokens_out)
+    return Response(ReplyKind.ANSWER, tokens_in + tokens_out, spent, entries, None)
 
 
 class TokenHistory:
-    """How many input tokens an endpoint counts for each that we estimate, over all runs; kept in the store."""
+    """How many tokens an endpoint counts, over all runs; kept in the store."""
 
-    #: Estimated tokens below which nothing is concluded.
-    ENOUGH = 5000
+    #: Estimated tokens, and answers, below which nothing is concluded.
+    ENOUGH, ENOUGH_ANSWERS = 5000, 5
+    #: Answers that weigh: older ones are halved, so that a change is learned.
+    MEMORY = 10_000
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
         self._name = f"{name} tokens"
-        facts = store.endpoint(self._name)
-        self._estimated, self._counted = (int(str(facts.get(key, 0))) for key in ("estimated", "counted"))
+        facts: dict[str, Any] = store.endpoint(self._name)
+        self._estimated, self._counted = (int(facts.get(key) or 0) for key in ("estimated", "counted"))
+        self._outputs: dict[str, list[int]] = {form: list(counts) for form, counts in (facts.get("outputs") or {}).items()}
 
     @property
     def ratio(self) -> float | None:
-        """Counted for each estimated; None: too few to tell."""
+        """Input tokens counted for each that we estimate; None: too few to tell."""
         return self._counted / self._estimated if self._estimated >= self.ENOUGH else None
+
+    def output(self, form: str) -> float | None:
+        """Output tokens of one answer to a request of this form, thoughts counted in; None: too few to tell."""
+        answers, tokens = self._outputs.get(form, (0, 0))
+        return tokens / answers if answers >= self.ENOUGH_ANSWERS else None
 
     def add(self, usage: Usage) -> None:
         """Adds a run's counts."""
-        if usage.estimated_tokens:
-            self._estimated += usage.estimated_tokens
-            self._counted += usage.input_tokens
-            self._store.remember_endpoint(self._name, {"estimated": self._estimated, "counted": self._counted})
+        if not usage.estimated_tokens:
+            return
+        self._estimated += usage.estimated_tokens
+        self._counted += usage.input_tokens
+        for form, (answers, tokens, _) in usage.outputs.items():
+            before = self._outputs.get(form, [0, 0])
+            fade = 2 if before[0] > self.MEMORY else 1
+            self._outputs[form] = [before[0] // fade + answers, before[1] // fade + tokens]
+        facts = {"estimated": self._estimated, "counted": self._counted, "outputs": self._outputs}
+        self._store.remember_endpoint(self._name, facts)

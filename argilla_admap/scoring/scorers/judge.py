@@ -208,6 +208,7 @@ class JudgeScorer:
         fixed = counter.count(template.instructions.text) + _FRAME
         learned = None if counter.exact else self._dispatcher.token_history.ratio
         requests = tokens_in = tokens_out = 0
+        usual_output = self._dispatcher.token_history.output(template.form) or template.usual_output
         for index, group in enumerate(keys):
             missing = [key for key in group if key not in stored]
             if not missing or group[0] in self._estimated:
@@ -219,7 +220,7 @@ class JudgeScorer:
                 tokens_in += calls * round(learned * template.about(items, index))
             else:
                 tokens_in += calls * (fixed + counter.count(template.text(items, index)))
-            tokens_out += len(missing) * template.usual_output
+            tokens_out += round(len(missing) * usual_output)
         price = self._dispatcher.price
         cost = price.cost(tokens_in, tokens_out) if price is not None else None
         return Work(requests, len(stored), tokens_in, tokens_out, cost)
@@ -300,6 +301,16 @@ class _GradeRequest:
         """The request for those keys that were not answered."""
         had = {one.key for one in known}
         return _GradeRequest(self._template, self._items, self._index, tuple(key for key in self.keys if key not in had))
+
+    @property
+    def form(self) -> str:
+        """The form of answer: answers of one form are about as long."""
+        return self._template.form
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the endpoint's capabilities have changed since it was sent: the next try is put differently."""
+        return self._template.judge.capabilities.revision > self._revision
 
     def _want(self) -> int:
         return len(self.keys) if self._template.judge.capabilities.several else 1
