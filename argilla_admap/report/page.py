@@ -13,7 +13,7 @@ import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from typing import Any
 
@@ -125,8 +125,8 @@ def write_page(
         "flags": list(points.flag_names),
         "sources": _source_names(points),
         "thresholds": region_lines(points.info),
-        "figures": [{"label": figure.label, "value": figure.value, "note": figure.note} for figure in words],
-        "link": {"page": link.page, "dataset": link.dataset, "search": link.search} if link else None,
+        "figures": [asdict(figure) for figure in words],
+        "link": asdict(link) if link else None,
     }
     with atomic_path(output) as temporary:
         temporary.write_bytes(_assemble(manifest, blocks))

@@ -90,14 +90,6 @@ def family_of(model: str | None) -> str | None:
     return next((name for name, pattern in _FAMILIES if model and pattern.search(model)), None)
 
 
-def families_of(models: Ints, names: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
-    """The families of coded models: codes into the names returned, -1 where unknown. Same shape as `models`."""
-    families = [family_of(name) for name in names]
-    known = tuple(sorted({family for family in families if family}))
-    codes = np.array([known.index(family) if family else -1 for family in families] + [-1], np.int64)
-    return codes[models], known
-
-
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A number with its 95% interval, from so many records."""
@@ -357,13 +349,11 @@ def _label_first(seen: BiasInput, labelled: Bools) -> float | None:
 def _own_family(seen: BiasInput, judge: str | None) -> tuple[str | None, Floats]:
     """The judge's family; and for each completion 1 where its model is of it, 0 where of another, NaN where unknown."""
     family = family_of(judge)
-    unknown = np.full(int(seen.offsets[-1]), np.nan)
-    if family is None or not seen.model_names:
-        return family, unknown
-    codes, names = families_of(seen.models, seen.model_names)
-    if family not in names:
-        return family, unknown
-    return family, np.where(codes < 0, np.nan, (codes == names.index(family)).astype(np.float64))
+    makers = [family_of(name) for name in seen.model_names]
+    known = family is not None and family in makers
+    # The last one is that of code -1, an unknown model.
+    own = np.array([float(maker == family) if maker and known else np.nan for maker in makers] + [np.nan])
+    return family, own[seen.models]
 
 
 def control_length(stream: RecordStream, *, excess_only: bool = False) -> RecordStream:

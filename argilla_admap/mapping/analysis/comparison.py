@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.analysis.bias import measure_bias
 from argilla_admap.mapping.analysis.selection import flag_masks, frame_numbers, region_codes
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size, offsets_of
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, flat_numbers, groups_by_size, list_sizes, offsets_of
 from argilla_admap.mapping.regions.coordinates import REGIONS
 from argilla_admap.mapping.regions.record_flags import LIKELY_WRONG
 
@@ -139,7 +140,7 @@ def _orders(left: pd.DataFrame, right: pd.DataFrame) -> dict[str, float | int | 
     nothing: dict[str, float | int | None] = {"records": 0, "pairs": 0, "same_order": None, "same_order_or_tied": None}
     if "scores" not in left.columns or "scores" not in right.columns:
         return nothing
-    (x, first), (y, second) = _ragged(left["scores"].tolist()), _ragged(right["scores"].tolist())
+    (x, first), (y, second) = _ragged(left["scores"]), _ragged(right["scores"])
     alike = (first == second) & (first >= 2)
     if not alike.any():
         return nothing
@@ -162,10 +163,10 @@ def _orders(left: pd.DataFrame, right: pd.DataFrame) -> dict[str, float | int | 
     }
 
 
-def _ragged(lists: Sequence[Any]) -> tuple[Floats, Ints]:
-    sizes = np.array([0 if value is None else len(value) for value in lists], np.int64)
-    full = [np.asarray(value, dtype=np.float64) for value in lists if value is not None and len(value)]
-    return (np.concatenate(full) if full else np.zeros(0)), sizes
+def _ragged(column: pd.Series[Any]) -> tuple[Floats, Ints]:
+    lists: Any = pa.array(column.tolist(), pa.list_(pa.float64()))
+    sizes = list_sizes(lists)
+    return flat_numbers(lists, sizes), sizes
 
 
 def _doubts(x: Floats, y: Floats) -> dict[str, Any]:

@@ -112,22 +112,7 @@ class Thresholds:
         return cls(*pair)
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A threshold that separates no equal values.
-
-    Attributes:
-        threshold: values of this or more are above.
-        tied: how many values equal the one that a cut by position would have split; 0 when it falls between two.
-        tie: that value; NaN when `tied` is 0.
-    """
-
-    threshold: float
-    tied: int
-    tie: float
-
-
-def cut_above(values: Floats, above: int) -> Cut:
+def cut_above(values: Floats, above: int) -> tuple[float, float]:
     """The threshold with as nearly `above` of the values above it as ties allow.
 
     It lies half way between two neighbouring values, so that rounding cannot carry a record across.
@@ -135,25 +120,27 @@ def cut_above(values: Floats, above: int) -> Cut:
     Args:
         values: shape (n,), n >= 1, finite.
         above: wanted, 0..n.
+    Returns:
+        the threshold, and the value that a cut by position would have split; NaN where it falls between two values.
     """
     ordered = np.sort(values)
     n = len(ordered)
     above = min(max(above, 0), n)
     margin = max(1.0, abs(float(ordered[-1]))) * 1e-6
     if above == 0:
-        return Cut(float(ordered[-1]) + margin, 0, np.nan)
+        return float(ordered[-1]) + margin, np.nan
     if above == n:
-        return Cut(float(ordered[0]), 0, np.nan)
+        return float(ordered[0]), np.nan
     value = float(ordered[n - above])
     first, end = int(np.searchsorted(ordered, value, "left")), int(np.searchsorted(ordered, value, "right"))
     if first == n - above:
-        return Cut((float(ordered[first - 1]) + value) / 2, 0, np.nan)
+        return (float(ordered[first - 1]) + value) / 2, np.nan
     # Equal values go together to the side that leaves the count nearest to what was asked (up, when it makes no difference).
     if (n - first) - above <= above - (n - end):
         threshold = float(ordered[first - 1] + value) / 2 if first > 0 else value
     else:
         threshold = float(ordered[end] + value) / 2 if end < n else value + margin
-    return Cut(threshold, end - first, value)
+    return threshold, value
 
 
 def fit_thresholds(variance: Floats, mean: Floats) -> tuple[Thresholds, Bools]:
@@ -166,14 +153,13 @@ def fit_thresholds(variance: Floats, mean: Floats) -> tuple[Thresholds, Bools]:
     Source: Lee et al., arXiv 2505.23114, and the authors' code, which splits by position.
     """
     n = len(variance)
-    by_variance = cut_above(variance, n - 2 * n // 3)
-    rest = variance < by_variance.threshold
-    boundary = np.equal(variance, by_variance.tie)
+    by_variance, tie = cut_above(variance, n - 2 * n // 3)
+    rest, boundary = variance < by_variance, np.equal(variance, tie)
     if not rest.any():
-        return Thresholds(by_variance.threshold, float(np.median(mean))), boundary
+        return Thresholds(by_variance, float(np.median(mean))), boundary
     remaining = int(rest.sum())
-    by_mean = cut_above(mean[rest], remaining - remaining // 2)
-    return Thresholds(by_variance.threshold, by_mean.threshold), boundary | (rest & np.equal(mean, by_mean.tie))
+    by_mean, tie = cut_above(mean[rest], remaining - remaining // 2)
+    return Thresholds(by_variance, by_mean), boundary | (rest & np.equal(mean, tie))
 
 
 @dataclass(frozen=True, slots=True)

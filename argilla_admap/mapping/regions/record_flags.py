@@ -64,7 +64,7 @@ def _outer(values: Floats) -> float | None:
     known = values[np.isfinite(values)]
     if len(known) < 2 or np.ptp(known) == 0:
         return None
-    threshold = cut_above(known, max(1, round(OUTER * len(known)))).threshold
+    threshold = cut_above(known, max(1, round(OUTER * len(known))))[0]
     outermost = float(known.max())
     # A coarse judge ties many records at the extreme: a long queue helps more than an empty one.
     if threshold > outermost and np.mean(known == outermost) <= MOST_TIED:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -109,20 +110,20 @@ def diagnose(seen: Observations, labels: Labels, strength: Floats, known: Bools)
     Args:
         labels, strength, known: as `labels_and_strengths` gives.
     """
-    nothing = np.full(seen.n, np.nan)
+    refuse = partial(Diagnosis, np.full(seen.n, np.nan), labels, None)
     if not np.isfinite(seen.ratings).any():
-        return Diagnosis(nothing, labels, refusal="the records carry no ratings: there is no label to doubt")
+        return refuse("the records carry no ratings: there is no label to doubt")
     if not labels.used.any():
-        return Diagnosis(nothing, labels, refusal="no record has two completions with a rating: nothing is ordered")
+        return refuse("no record has two completions with a rating: nothing is ordered")
     items = labelled_items(seen, labels)
     if not len(items.sample):
-        return Diagnosis(nothing, labels, refusal="every record's ratings are equal: they order nothing")
+        return refuse("every record's ratings are equal: they order nothing")
     if len(items.sample) < FOLDS:
         few = "one record has" if len(items.sample) == 1 else f"{len(items.sample)} records have"
-        return Diagnosis(nothing, labels, refusal=f"only {few} ratings that differ: too few to learn from")
+        return refuse(f"only {few} ratings that differ: too few to learn from")
     groups = feature_groups(seen, labels, items, strength, known)
     if not groups:
-        return Diagnosis(nothing, labels, refusal="nothing speaks for or against the labels: score the completions first")
+        return refuse("nothing speaks for or against the labels: score the completions first")
     prediction = predict(groups, items)
     judged = any(group.base for group in groups)
     if OTHER_RECORDS in prediction.penalties:
@@ -161,22 +162,17 @@ def _diagnosed(seen: Observations, labels: Labels, items: LabelledItems, predict
         "explained_by_judge": round(prediction.explained_by_base, 4) if judged else None,
         "penalties": prediction.penalties,
     }
+    refuse = partial(Diagnosis, nothing, labels, None, facts=facts)
     who = "judge and labels do" if judged else "the labels and what is known without a judge do"
     if judged and prediction.leaning < 0 and prediction.explained_by_base >= WEAK_JUDGE:
-        return Diagnosis(
-            nothing,
-            labels,
-            refusal="the judge puts low what the labels put high, throughout: is one of the two scales upside down?",
-            facts=facts,
-        )
+        return refuse("the judge puts low what the labels put high, throughout: is one of the two scales upside down?")
     if unit < 1e-9:
-        return Diagnosis(nothing, labels, refusal=f"{who} not agree at all: there is no evidence to weigh", facts=facts)
+        return refuse(f"{who} not agree at all: there is no evidence to weigh")
     if prediction.explained < max(MIN_EXPLAINED, 3 / len(items.sample)):
-        refusal = (
+        return refuse(
             f"{who} not agree enough: the evidence explains {max(prediction.explained, 0):.1%} of the labels' differences on "
             f"{len(items.sample)} records, no more than chance may"
         )
-        return Diagnosis(nothing, labels, refusal=refusal, facts=facts)
     stretch = _stretch(total, labels, items)
     unit = float(np.sqrt(np.sort(np.square(total[sampled] * stretch[sampled])).mean()))
     scores = total * stretch / unit
@@ -191,11 +187,10 @@ def _diagnosed(seen: Observations, labels: Labels, items: LabelledItems, predict
         "fitted_on": len(items.sample),
     }
     if mixture.gain < MIN_GAIN:
-        refusal = (
+        return refuse(
             f"{who} not agree enough: the evidence explains {max(mixture.gain, 0):.3f} nats a record of the labels' order, "
             f"less than {MIN_GAIN} (0 is chance)"
         )
-        return Diagnosis(nothing, labels, refusal=refusal, facts=facts)
     p = nothing.copy()
     p[labels.constant] = 0.0
     for group in groups:
@@ -271,14 +266,8 @@ def _sampled(group: RatedGroup, rank: Ints) -> RatedGroup | None:
     order = order[place[order] >= 0]
     if not len(order):
         return None
-    return replace(
-        group,
-        rows=group.rows[order],
-        items=group.items[order],
-        ratings=group.ratings[order],
-        scores=group.scores[order],
-        at_top=group.at_top[order],
-    )
+    columns = ("rows", "items", "ratings", "scores", "at_top")
+    return replace(group, **{name: getattr(group, name)[order] for name in columns})
 
 
 def _warnings(prediction: Prediction, mixture: Mixture, judged: bool, n: int) -> tuple[str, ...]:
