@@ -82,7 +82,10 @@ def read_stream(path: str | os.PathLike[str]) -> RecordStream:
             stored = (file.metadata.metadata or {}).get(METADATA_KEY.encode())
     except FileNotFoundError as exc:
         raise InputError(f"{path}: there is no such file") from exc
-    except (pa.ArrowInvalid, OSError, UnicodeEncodeError) as exc:
+    except UnicodeEncodeError as exc:
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise InputError(f"{shown}: the name is not UTF-8", hint="rename the file") from exc
+    except (pa.ArrowInvalid, OSError) as exc:
         raise InputError(f"{path}: not a Parquet file ({exc}); make it with `admap score` or `admap map`") from exc
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -126,7 +129,7 @@ def _info_of(path: Path, stored: bytes | None) -> dict[str, Any]:
     """The facts in a file's metadata; none where there are none."""
     try:
         facts = json.loads(stored or b"{}")
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise InputError(f"{path}: its metadata under {METADATA_KEY!r} are not JSON ({exc}); make it again") from exc
     if not isinstance(facts, dict):
         raise InputError(f"{path}: its metadata under {METADATA_KEY!r} are not a JSON object; make it again")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -412,3 +414,45 @@ def test_an_endpoint_whose_batches_cannot_be_looked_at_is_asked_nothing_twice(ba
     batches.takes_files = batches.lists = False
     assert score(stream(numbered(7)), _options(batches, submitted, batch=False)).summary["scored"] == 4
     assert sum(batches.paid_in_full.values()) == 4
+
+
+def _edited(batches: Batches, edit: Callable[[bytes], bytes]) -> None:
+    """Edits the next file of answers before it is sent."""
+
+    def once(event: str) -> None:
+        if event == "content":
+            batches.hook = lambda event: None
+            batches.files |= {name: edit(body) for name, body in batches.files.items() if b'"response"' in body}
+
+    batches.hook = once
+
+
+def test_numbers_that_json_does_not_know_cost_no_answer(batches: Batches, tmp_path: Path) -> None:
+    _edited(batches, lambda body: re.sub(rb'"logprob": -3\.\d+(?=[^]]*\]\}\])', b'"logprob": -Infinity', body))
+    scored = score(stream(numbered(5)), _options(batches, tmp_path / "store"))
+    assert scored.summary["scored"] == 10
+    assert set(batches.paid.values()) == {1}
+
+
+def test_answers_that_cannot_be_read_are_said_and_asked_again(batches: Batches, tmp_path: Path) -> None:
+    deep = b'{"custom_id": "00", "response": {"status_code": 200, "body": %sNaN%s}}\n' % (b"[" * 100_000, b"]" * 100_000)
+    _edited(batches, lambda body: deep + b"\n".join(body.split(b"\n")[1:]))
+    said: list[str] = []
+    scored = score(stream(numbered(5)), _options(batches, tmp_path / "store"), warn=said.append)
+    assert scored.summary["scored"] == 10
+    assert any("1 lines of answers cannot be read" in words for words in said)
+    assert sorted(batches.paid.values()) == [1] * 9 + [2]
+
+
+def test_an_error_inside_of_an_answer_is_told_in_the_servers_words(batches: Batches, tmp_path: Path) -> None:
+    def broken(body: bytes) -> bytes:
+        lines = [json.loads(line) for line in body.splitlines()]
+        for line in lines:
+            line["response"]["body"] = {"error": {"message": "the region is out of capacity"}}
+        return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+    batches.hook = lambda event: batches.files.update(
+        {name: broken(body) for name, body in batches.files.items() if event == "content" and b'"response"' in body}
+    )
+    scored = score(stream(numbered(1)), _options(batches, tmp_path / "store"))
+    assert ["the region is out of capacity" in reason for reason in scored.summary["reasons"]] == [True]

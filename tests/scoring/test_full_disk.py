@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.doubles.batch_server import Batches
 from tests.doubles.judge_server import Judge
 from tests.scoring.makers import records
 
@@ -62,3 +65,16 @@ def test_an_output_that_cannot_grow_is_absent_and_not_half(tmp_path: Path) -> No
     assert "Traceback" not in full.stderr
     assert str(output) in full.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_a_file_for_a_batch_that_cannot_grow_ends_the_run_with_words(
+    batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "test-key")
+    rows = [{"id": r.id, "prompt": r.prompt, "completions": [{"text": t} for t in r.completions]} for r in records(300)]
+    source = _write(tmp_path / "in.jsonl", rows)
+    words = ("score", source, "-o", tmp_path / "out.parquet", "--base-url", batches.url, "--store", tmp_path / "s.sqlite")
+    full = _run(300_000, *words, "--model", "gpt-4o", "--batch", "--method", "logprobs")
+    assert (full.returncode, "Traceback" in full.stderr) == (1, False)
+    assert "make room on that disk, or name another --store" in full.stderr
+    assert not batches.paid

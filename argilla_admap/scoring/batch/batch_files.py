@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from argilla_admap.scoring.client.protocol import decode
 from argilla_admap.scoring.client.request import Request
 
 __all__ = ["RequestFile", "read_line", "sweep"]
@@ -84,14 +86,16 @@ class RequestFile:
     def discard(self) -> None:
         """Removes what was gathered for nothing."""
         if self._file is not None:
-            self._file.close()
+            # What a full disk has refused is written once more here.
+            with suppress(OSError):
+                self._file.close()
             self._draft.unlink(missing_ok=True)
 
 
 def read_line(line: bytes) -> tuple[bytes, int, bytes] | None:
     """Key, HTTP status and body of one line of an output or error file; None where it is none of ours."""
     try:
-        found = orjson.loads(line)
+        found = decode(line)
         key = bytes.fromhex(found["custom_id"])
         response = found.get("response")
         if isinstance(response, dict):

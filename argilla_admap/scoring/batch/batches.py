@@ -25,8 +25,9 @@ from argilla_admap.scoring.cache.store import CacheEntry
 from argilla_admap.scoring.client.budget import Price
 from argilla_admap.scoring.client.dispatcher import Dispatcher
 from argilla_admap.scoring.client.failures import RetryAction, Unreadable, classify, server_words
-from argilla_admap.scoring.client.protocol import usage_of
+from argilla_admap.scoring.client.protocol import decode, error_in, usage_of
 from argilla_admap.scoring.client.request import Outcome, Request
+from argilla_admap.tables import output_errors, write_error
 
 __all__ = ["WAITS", "BatchDispatcher", "DispatcherBesideBatches"]
 
@@ -43,6 +44,7 @@ _LOST_FOR = (0.0, 2.0, 8.0)
 #: The share of `max_cost` that must be free for another pass.
 _WORTH_A_PASS = 0.1
 _CHUNK = 1000
+_ANOTHER_STORE = "name another `store`"
 
 
 class _WithBatches(Dispatcher):
@@ -131,7 +133,10 @@ class _Batches:
         self._api = BatchApi(client)
         self._ledger = BatchLedger(dispatcher.store.path, dispatcher.name)
         self._files = Path(f"{dispatcher.store.path}-batches")
-        self._files.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self._files.mkdir(mode=0o700, exist_ok=True)
+        except OSError as exc:
+            raise write_error(self._files, exc, _ANOTHER_STORE) from exc
         sweep(self._files, self._ledger.files())
         self._gathered = RequestFile(self._files)
         #: US dollars set aside for what was gathered in this pass.
@@ -193,20 +198,23 @@ class _Batches:
 
     def _read(self, question: Request, found: Replied) -> list[CacheEntry]:
         try:
-            reply = orjson.loads(found.body)
-            readings = question.read(reply)
+            reply = decode(found.body)
+            error = error_in(reply)
+            if error is not None:
+                raise Unreadable(f"the server answered with an error: {server_words(orjson.dumps({'error': error}))}")
+            answers = question.read(reply)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as exc:
             raise Unreadable("the answer is not of the protocol's shape") from exc
         tokens_in, tokens_out, cached = usage_of(reply, question.tokens()[0])
         spent = self.price.cost(tokens_in, tokens_out, cached) if self.price is not None else None
-        known = []
-        for key, reading in zip(question.keys, readings, strict=False):
-            known.append(CacheEntry(key, *reading, tokens_in, tokens_out, spent))
-            # The first of several readings carries the bill of them all.
+        entries = []
+        for key, answer in zip(question.keys, answers, strict=False):
+            entries.append(CacheEntry(key, *answer, tokens_in, tokens_out, spent))
+            # The first of several answers carries the bill of them all.
             tokens_in, tokens_out, spent = 0, 0, 0.0 if spent is not None else None
-        for one in known:
-            self._dispatcher.store.put(one)
-        return known
+        for entry in entries:
+            self._dispatcher.store.put(entry)
+        return entries
 
     def _retry(self, question: Request, found: Replied, reason: str) -> Outcome:
         if found.tries >= _MOST_TRIES:
@@ -223,9 +231,10 @@ class _Batches:
         if not self._reserve(question):
             self._dispatcher.stop_reason = self._dispatcher.budget.words()
             return Outcome([], self._dispatcher.stop_reason)
-        if self._gathered.full(question):
-            self._close_file()
-        self._gathered.add(question, tries, self._api.url(question.path))
+        with output_errors(self._files, _ANOTHER_STORE):
+            if self._gathered.full(question):
+                self._close_file()
+            self._gathered.add(question, tries, self._api.url(question.path))
         return Outcome([], WAITS)
 
     def _reserve(self, question: Request) -> bool:
@@ -251,7 +260,8 @@ class _Batches:
     async def submit_and_wait(self, say: Callable[[str], None]) -> bool:
         """See `BatchDispatcher.submit_and_wait`."""
         self._say = say
-        self._close_file()
+        with output_errors(self._files, _ANOTHER_STORE):
+            self._close_file()
         self._ledger.clean()
         running = await self._submit_all()
         if not running:
@@ -420,18 +430,25 @@ class _Batches:
             if file is None:
                 continue
             rows: list[tuple[bytes, int, bytes]] = []
+            unreadable = 0
             try:
-                async for line in self._api.lines(file, self._files / f"{submission.name}-{os.getpid()}.{file}.part"):
-                    row = read_line(line)
-                    if row is None:
-                        continue
-                    rows.append(row)
-                    if len(rows) >= _CHUNK:
-                        self._bill(rows)
-                        rows = []
+                with output_errors(self._files, _ANOTHER_STORE):
+                    async for line in self._api.lines(file, self._files / f"{submission.name}-{os.getpid()}.{file}.part"):
+                        row = read_line(line)
+                        if row is None:
+                            unreadable += 1
+                            continue
+                        rows.append(row)
+                        if len(rows) >= _CHUNK:
+                            self._bill(rows)
+                            rows = []
             except Gone:
                 self._say(f"batch {state.id}: its file {file} is no longer on the server; what it held is asked again")
             self._bill(rows)
+            if unreadable:
+                self._say(
+                    f"batch {state.id}: {unreadable:,} lines of its answers cannot be read; what they held is asked again"
+                )
         reason = f"the batch {state.status} before this was answered"
         self._ledger.complete(submission.name, orjson.dumps({"error": reason}))
         (self._files / submission.file).unlink(missing_ok=True)

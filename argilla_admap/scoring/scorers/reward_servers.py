@@ -24,6 +24,7 @@ import orjson
 
 from argilla_admap.errors import InputError, JudgeRefused
 from argilla_admap.scoring.client.failures import Unreadable, server_words
+from argilla_admap.scoring.client.protocol import decode
 from argilla_admap.scoring.client.transport import ConnectionFailed, Reply, Transport
 
 __all__ = ["REWARD_SERVERS", "RewardInput", "RewardServer", "find_server"]
@@ -191,7 +192,7 @@ async def find_server(
             reply = await _patiently(transport, way.path, body)
             if reply.status == 200:
                 try:
-                    way.read(orjson.loads(reply.body), label)
+                    way.read(decode(reply.body), label)
                 except Unreadable as exc:
                     raise InputError(str(exc), option="reward_url") from exc
                 except (ValueError, KeyError, IndexError, TypeError, AttributeError):
