@@ -25,8 +25,19 @@ MARKS = {
     "llama_rerank_url": "server",
     "browser": "browser",
 }
-#: Files whose tests wait in real time for servers that fail, or measure memory: for the whole run too.
-SLOW = {"test_faults.py", "test_memory.py"}
+#: Files and tests that wait in real time for servers that fail, kill programs, or measure a large map: for the whole run too.
+SLOW = {
+    "test_faults.py",
+    "test_memory.py",
+    "test_never_twice.py",
+    "test_a_burst_of_empty_answers_is_one_lesson",
+    "test_a_password_in_the_address_is_not_told",
+    "test_a_server_that_does_not_answer_is_named",
+    "test_a_traceback_shows_no_key_and_keeps_the_exit_code",
+    "test_an_enforced_limit_is_used_and_kept",
+    "test_the_file_keeps_below_its_bound",
+    "test_twelve_completions_and_mixed_sizes_are_all_diagnosed",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,5 +45,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name in set(getattr(item, "fixturenames", ())) & set(MARKS):
             item.add_marker(MARKS[name])
-        if item.path.name in SLOW:
+        if {item.path.name, getattr(item, "originalname", None)} & SLOW:
             item.add_marker("server")

@@ -1,0 +1,39 @@
+"""The file for a team with Docker: nothing in it is left at a default that lets others in or takes the whole machine."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+COMPOSE = yaml.safe_load((Path(__file__).parents[2] / "docker" / "compose.yaml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_has_a_pinned_image_a_limit_of_memory_and_no_new_rights(name: str) -> None:
+    service = SERVICES[name]
+    assert re.search(r":v?\d+\.\d+(\.\d+)?$", service["image"])
+    assert re.fullmatch(r"\d+g", service["mem_limit"])
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert "inside" in service["networks"]
+
+
+def test_only_the_page_is_published_and_on_loopback_only() -> None:
+    assert {name: one["ports"] for name, one in SERVICES.items() if "ports" in one} == {"server": ["127.0.0.1:6900:6900"]}
+    assert COMPOSE["networks"]["inside"]["internal"] is True
+
+
+def test_only_the_page_itself_may_call_the_api_from_a_browser() -> None:
+    given = SERVICES["server"]["environment"]["ARGILLA_CORS_ORIGINS"]
+    assert json.loads(re.sub(r"\$\{\w+:-(.*?)\}", r"\1", given)) == ["http://127.0.0.1:6900"]
+
+
+def test_no_secret_has_a_default() -> None:
+    text = json.dumps(SERVICES)
+    for name in re.findall(r"\$\{(\w*(?:PASSWORD|KEY)\w*)", text):
+        assert f"${{{name}:?make docker/.env first}}" in text
