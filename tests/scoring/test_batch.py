@@ -440,7 +440,7 @@ def test_answers_that_cannot_be_read_are_said_and_asked_again(batches: Batches, 
     said: list[str] = []
     scored = score(stream(numbered(5)), _options(batches, tmp_path / "store"), warn=said.append)
     assert scored.summary["scored"] == 10
-    assert any("1 lines of answers cannot be read" in words for words in said)
+    assert any("cannot be read and are asked again: 1" in words for words in said)
     assert sorted(batches.paid.values()) == [1] * 9 + [2]
 
 

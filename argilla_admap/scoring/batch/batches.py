@@ -446,9 +446,7 @@ class _Batches:
                 self._say(f"batch {state.id}: its file {file} is no longer on the server; what it held is asked again")
             self._bill(rows)
             if unreadable:
-                self._say(
-                    f"batch {state.id}: {unreadable:,} lines of its answers cannot be read; what they held is asked again"
-                )
+                self._say(f"batch {state.id}: lines of answers that cannot be read and are asked again: {unreadable:,}")
         reason = f"the batch {state.status} before this was answered"
         self._ledger.complete(submission.name, orjson.dumps({"error": reason}))
         (self._files / submission.file).unlink(missing_ok=True)
