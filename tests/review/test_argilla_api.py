@@ -136,3 +136,44 @@ def test_every_record_is_read_once_though_one_is_deleted_meanwhile() -> None:
     found = [item["id"] for page in api(handle).pages(_dataset(), size=3) for item in page]
     assert len(found) == len(set(found))
     assert {_id(number) for number in present} <= set(found)
+
+
+def test_a_web_page_instead_of_an_answer_is_asked_again_and_then_told() -> None:
+    page = "<html><title>Sign in</title><body>Please sign in</body></html>"
+    pages = iter([True, False])
+
+    def once(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, html=page) if next(pages) else httpx.Response(200, json={"username": "me"})
+
+    assert api(once).me() == {"username": "me"}
+    with pytest.raises(ArgillaError, match=r"proxy or a login page") as caught:
+        api(lambda request: httpx.Response(200, html=page)).put_records(_dataset(), [])
+    assert "<" not in str(caught.value)
+    with pytest.raises(ArgillaError, match="something else than Argilla's JSON"):
+        api(lambda request: httpx.Response(200, json={"status": "ok"})).workspaces()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(404, "no Argilla at this address"), (401, "does not accept the API key"), (500, "server's log")]
+)
+def test_a_wrong_path_is_no_wrong_key(status: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def send(self: httpx.Client, request: httpx.Request, **_: Any) -> httpx.Response:
+        return httpx.Response(status, request=request, html="<html>Not Found</html>")
+
+    monkeypatch.setattr(httpx.Client, "send", send)
+    with pytest.raises(ArgillaError, match=words):
+        connect("http://argilla.example/wrong/path", KEY)
+
+
+@pytest.mark.parametrize(("status", "fails"), [("ready", False), ("draft", True)])
+def test_a_lost_answer_to_publish_is_no_failure(status: str, fails: bool) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "PUT":
+            return httpx.Response(422, json={"detail": "Dataset has already been published"})
+        return httpx.Response(200, json={"status": status})
+
+    if fails:
+        with pytest.raises(ArgillaError, match="already been published"):
+            api(handle).publish("1")
+    else:
+        api(handle).publish("1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -312,3 +313,16 @@ def test_names_with_odd_characters_work(argilla_client: Any, workspace: str) -> 
     name = "ütf & <b> #1 ?x=%20"
     push(data_map(many(3)), name, argilla_client, workspace=workspace)
     assert push(data_map(many(3)), f"{workspace}/{name}", argilla_client).created is False
+
+
+def test_two_pushes_at_once_make_one_data_set(argilla_client: Any, workspace: str) -> None:
+    def one() -> Any:
+        return push(data_map(many(40)), "twice", argilla_client, workspace=workspace)
+
+    with ThreadPoolExecutor(2) as pool:
+        done = [future.result() for future in [pool.submit(one), pool.submit(one)]]
+    assert {result.dataset for result in done} == {f"{workspace}/twice"}
+    api = Api(argilla_client)
+    target = remote(api, workspace, "twice")
+    assert len(records(api, target)) == api.total(target) == 40
+    assert push(data_map(many(40)), "twice", argilla_client, workspace=workspace).updated == 0

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
-from argilla_admap.review.argilla.refusals import KEY_HINT, Refused, plain_url, refused, shorten, unreachable
+from argilla_admap.review.argilla.refusals import Refused, not_argilla, not_connected, refused, unreachable
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -134,11 +134,9 @@ def connect(url: str, api_key: str) -> rg.Argilla:
     except httpx.HTTPError as exc:
         raise unreachable(url, exc) from exc
     except rg._exceptions.ArgillaError as exc:
-        raise ArgillaError(
-            f"{plain_url(url)}: the server does not accept the API key ({shorten(str(exc))})", hint=KEY_HINT
-        ) from exc
-    except ValueError as exc:
-        raise ArgillaError(f"{plain_url(url)}: what answers there is not an Argilla server ({shorten(str(exc))})") from exc
+        raise not_connected(url, getattr(exc, "status_code", 401), str(exc)) from exc
+    except (KeyError, TypeError, ValueError) as exc:
+        raise not_argilla(url, "GET", "/api/v1/me", str(exc)) from exc
     finally:
         rg.Argilla._default_client = before
 
@@ -166,8 +164,8 @@ class Api:
     def request(self, method: str, path: str, *, json: Any = None, params: Any = None) -> Any:
         """One request; its JSON answer. All calls below go through here; a repeated one must do no harm.
 
-        A request that finds a broken connection, or the server's 5xx, is sent once more: after its own 500 the server closes
-        the connection without saying so, and the next request runs into that.
+        A request that finds a broken connection, the server's 5xx or a web page is sent again: after its own 500 the server
+        closes the connection without saying so, and the next request runs into that.
 
         Raises:
             ArgillaError: what the server said, and what to do.
@@ -186,13 +184,23 @@ class Api:
                     answer = self._http.request(method, path, content=content, params=params, headers=headers)
                     if answer.status_code in _TRANSIENT:
                         answer.raise_for_status()
+                    # A web page instead of JSON: a proxy or a login page that answers for the server, perhaps for a moment.
+                    found = orjson.loads(answer.content) if answer.is_success and answer.content else None
         except httpx.HTTPStatusError as exc:
             answer = exc.response
         except httpx.HTTPError as exc:
             raise unreachable(self.url, exc) from exc
+        except orjson.JSONDecodeError as exc:
+            raise not_argilla(self.url, method, path, answer.text) from exc
         if answer.is_success:
-            return orjson.loads(answer.content) if answer.content else None
+            return found
         raise refused(self.url, method, path, answer)
+
+    def _items(self, path: str) -> list[dict[str, Any]]:
+        found = self.request("GET", path)
+        if not isinstance(found, dict) or not isinstance(found.get("items"), list):
+            raise not_argilla(self.url, "GET", path, str(found))
+        return list(found["items"])
 
     # --- reading ---------------------------------------------------------------------------------------------------------
 
@@ -203,7 +211,7 @@ class Api:
 
     def workspaces(self) -> dict[str, str]:
         """Name -> id of the workspaces of the key's owner. Reads."""
-        return {item["name"]: item["id"] for item in self.request("GET", "/api/v1/me/workspaces")["items"]}
+        return {item["name"]: item["id"] for item in self._items("/api/v1/me/workspaces")}
 
     def create_workspace(self, name: str) -> str:
         """Makes a workspace; needs the owner role. Touches nobody's work. Returns its id."""
@@ -212,7 +220,7 @@ class Api:
     def usernames(self, workspace_id: str) -> dict[str, str]:
         """User id -> name, of all users where the key may see them, else of the workspace's. Reads."""
         try:
-            return {item["id"]: item["username"] for item in self.request("GET", "/api/v1/users")["items"]}
+            return {item["id"]: item["username"] for item in self._items("/api/v1/users")}
         except Refused as error:
             if error.status != 403:
                 raise
@@ -221,7 +229,7 @@ class Api:
     def members(self, workspace_id: str) -> dict[str, tuple[str, str]]:
         """User id -> name and role, of the workspace's users; empty where the key may not see them. Reads."""
         try:
-            items = self.request("GET", f"/api/v1/workspaces/{quote(workspace_id)}/users")["items"]
+            items = self._items(f"/api/v1/workspaces/{quote(workspace_id)}/users")
         except Refused as error:
             if error.status != 403:
                 raise
@@ -231,7 +239,7 @@ class Api:
     def datasets(self) -> list[tuple[Address, dict[str, Any]]]:
         """Every data set that the key sees. Reads. (The SDK's own listing fails on some names of other people's settings.)"""
         names = {identity: name for name, identity in self.workspaces().items()}
-        items = self.request("GET", "/api/v1/me/datasets")["items"]
+        items = self._items("/api/v1/me/datasets")
         return [(Address(item["name"], names.get(item["workspace_id"], item["workspace_id"])), item) for item in items]
 
     def find(self, address: Address) -> RemoteDataset | None:
@@ -289,12 +297,10 @@ class Api:
             min_submitted=int((item.get("distribution") or {}).get("min_submitted", 1)),
             allow_extra_metadata=bool(item.get("allow_extra_metadata", True)),
             api_url=self.url,
-            fields=self.request("GET", f"{base}/fields")["items"],
-            questions=self.request("GET", f"{base}/questions")["items"],
-            properties={
-                p["name"]: p for p in self.request("GET", f"/api/v1/me/datasets/{item['id']}/metadata-properties")["items"]
-            },
-            vectors={v["name"]: v for v in self.request("GET", f"{base}/vectors-settings")["items"]},
+            fields=self._items(f"{base}/fields"),
+            questions=self._items(f"{base}/questions"),
+            properties={p["name"]: p for p in self._items(f"/api/v1/me/datasets/{item['id']}/metadata-properties")},
+            vectors={v["name"]: v for v in self._items(f"{base}/vectors-settings")},
         )
 
     def pages(self, dataset: RemoteDataset, include: Sequence[str] = (), size: int = PAGE) -> Iterator[list[dict[str, Any]]]:
@@ -425,4 +431,5 @@ class Api:
 def _worth_a_retry(exc: Exception) -> bool:
     import httpx
 
-    return isinstance(exc, (httpx.TransportError, httpx.HTTPStatusError)) and not isinstance(exc, httpx.UnsupportedProtocol)
+    transient = (httpx.TransportError, httpx.HTTPStatusError, orjson.JSONDecodeError)
+    return isinstance(exc, transient) and not isinstance(exc, httpx.UnsupportedProtocol)

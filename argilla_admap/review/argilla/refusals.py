@@ -13,7 +13,7 @@ from argilla_admap.errors import ArgillaError
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["KEY_HINT", "Refused", "plain_url", "refused", "shorten", "unreachable"]
+__all__ = ["KEY_HINT", "Refused", "not_argilla", "not_connected", "plain_url", "refused", "shorten", "unreachable"]
 
 KEY_HINT = 'set ARGILLA_API_KEY, or for the embedded server: eval "$(admap server env)"'
 
@@ -37,6 +37,28 @@ def unreachable(url: str, exc: Exception) -> ArgillaError:
     return ArgillaError(
         f"{plain_url(url)}: no Argilla server answers ({type(exc).__name__})",
         hint="start one with `admap server start`, or set ARGILLA_API_URL",
+    )
+
+
+def not_connected(url: str, status: int, words: str) -> ArgillaError:
+    """The error of a server that did not answer the first question, who the key belongs to, with success."""
+    where = plain_url(url)
+    if status == 401:
+        return ArgillaError(f"{where}: the server does not accept the API key ({shorten(words)})", hint=KEY_HINT)
+    if status in (404, 405):
+        return ArgillaError(
+            f"{where}: there is no Argilla at this address (GET /api/v1/me answered {status})",
+            hint="set ARGILLA_API_URL to the address of Argilla's home page, with its path, if it has one",
+        )
+    return ArgillaError(f"{where}: GET /api/v1/me answered {status} ({shorten(words)})", hint="see the server's log")
+
+
+def not_argilla(url: str, method: str, path: str, words: str) -> ArgillaError:
+    """The error of an answer that no Argilla server gives, such as a proxy's web page."""
+    return ArgillaError(
+        f"{plain_url(url)}: {method} {path} was answered with something else than Argilla's JSON: "
+        f"{shorten(re.sub(r'<[^>]*>', ' ', words), 120)}",
+        hint="look whether a proxy or a login page answers for the server; what was done so far is kept, run it again then",
     )
 
 

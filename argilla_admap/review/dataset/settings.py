@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
@@ -91,12 +91,12 @@ def complete_settings(
                 f"{dataset.full_name} is not published and holds {sorted(have - ours)[0]!r}, which is not ours",
                 hint="publish it, or push under another name",
             )
-        for part in settings.fields:
-            if part.name not in have:
-                api.add_field(dataset.id, part.api_model().model_dump())
-        for part in settings.questions:
-            if part.name not in have:
-                api.add_question(dataset.id, part.api_model().model_dump())
+        for add, parts in ((api.add_field, settings.fields), (api.add_question, settings.questions)):
+            for part in parts:
+                if part.name not in have and not _once(add, dataset.id, part.api_model().model_dump()):
+                    # Another push made it just now; if that has published the data set, it is complete.
+                    dataset = api.refresh(dataset)
+                    have |= {str(known["name"]) for known in (*dataset.fields, *dataset.questions)}
     ensure_properties(api, dataset, columns, blind=wanted.blind)
     if wanted.blind and HIDDEN_KEY not in dataset.properties and dataset.allow_extra_metadata:
         offered = {"type": "terms", "values": [new_key()]}
@@ -152,10 +152,14 @@ def ensure_properties(api: Api, dataset: RemoteDataset, columns: Iterable[str], 
     return notes
 
 
-def _once(add: Any, dataset_id: str, body: Mapping[str, Any]) -> None:
-    """Adds what an earlier request, whose answer got lost, may have added already."""
+def _once(add: Callable[[str, Mapping[str, Any]], None], dataset_id: str, body: Mapping[str, Any]) -> bool:
+    """Adds what another push, or an earlier request whose answer got lost, may have added already; whether it was absent."""
     try:
         add(dataset_id, body)
     except Refused as error:
-        if error.status != 409:
+        if error.status not in (409, 422):
             raise
+        if error.status == 422 and "published" not in str(error):
+            raise
+        return False
+    return True
