@@ -345,8 +345,34 @@ def recognise(shards: Sequence[Shard], name: str | None, fields: FieldNames, on_
         if not any(best):
             raise _unknown(shards[0], sample)
         chosen = FORMATS[fits.index(best)]
-    fitting = [row for row in sample if chosen.fits(row)]
-    return Chosen(chosen, chosen.settle(fitting or sample, fields))
+    fitting = [row for row in sample if chosen.fits(row)] or sample
+    settled = chosen.settle(fitting, fields)
+    _check_use(chosen, fields, settled, fitting)
+    return Chosen(chosen, settled)
+
+
+def _check_use(chosen: Format, given: FieldNames, settled: FieldNames, sample: Sequence[Row]) -> None:
+    """Refuses what was given by hand and the format does not look at: else a label would silently be another."""
+    unused = None
+    if (given.verdict or given.verdict_values) and not settled.scales and chosen.name != "argilla-export":
+        unused = "verdict_field" if given.verdict else "verdict_values"
+    elif settled.order == "lower":
+        try:
+            if not chosen.parse(sample if chosen.group_key(sample[0]) is not None else sample[:1], settled).ranked:
+                unused = "rating_order" if given.order else "rating_field"
+        except RowError:
+            # The row's own trouble is told when it is read.
+            return
+    elif given.order and not settled.rating:
+        unused = "rating_order"
+    elif given.rating and settled.scales:
+        unused = "rating_field"
+    if unused:
+        raise InputError(
+            f"the format {chosen.name} does not take it as it was given",
+            option=unused,
+            hint="leave it out, or name the texts' fields too, with `completion_field`",
+        )
 
 
 def _plain(name: str) -> str:

@@ -479,3 +479,72 @@ def test_answers_of_annotators_that_do_not_count_are_left_out(written) -> None:
     assert records(written(row))[0].ratings == (1.0, 0.0)
     suggested = {**row, "preference.responses": None, "preference.responses.status": None}
     assert records(written(suggested))[0].ratings == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "p", "chosen": [user("p"), assistant("good")], "rejected": "bad"},
+        {"chosen": "good", "rejected": [user("p"), assistant("bad")]},
+        {"prompt": "p", "chosen": [assistant("good")], "rejected": "bad"},
+        {"prompt": "p", "chosen": assistant("good"), "rejected": assistant("bad")},
+        {"messages": [user("p"), assistant("good")], "rejected_messages": [user("p"), assistant("bad")]},
+        {"chosen": json.dumps([user("p"), assistant("good")]), "rejected": "bad"},
+    ],
+)
+@pytest.mark.parametrize("container", ["jsonl", "csv"])
+def test_a_conversation_and_a_text_are_a_pair_and_trade_places(tmp_path: Path, written, row: Row, container: str) -> None:
+    path = written(row)
+    if container == "csv":
+        cells = [value if isinstance(value, str) else json.dumps(value) for value in row.values()]
+        path = tmp_path / "x.csv"
+        path.write_text("\n".join([",".join(row), ",".join('"' + c.replace('"', '""') + '"' for c in cells)]) + "\n")
+    (record,) = records(path)
+    assert (record.prompt, record.completions, record.ratings) == ("p", ("good", "bad"), (1.0, 0.0))
+    output = tmp_path / f"y.{container}"
+    write_corrected(path, output, {record.id: (0.0, 1.0)})
+    assert records(output)[0].completions == ("bad", "good")
+
+
+def test_what_is_given_by_hand_and_cannot_be_used_is_refused(written) -> None:
+    path = written({"prompt": "p", **PAIR, "label": 1, "rank": 2})
+    assert "`verdict_field`: the format trl" in refusal(path, fields=FieldNames(verdict="label"))
+    assert "`verdict_values`: the format trl" in refusal(path, fields=FieldNames(verdict_values=(("a", "1"),)))
+    assert "`rating_order`: the format trl" in refusal(path, fields=FieldNames(order="lower"))
+    both = FieldNames(chosen="chosen", rejected="rejected", verdict="label")
+    assert "are both the label" in refusal(path, fields=both)
+    order = written({**RANKED, "ranking": [2, 0, 1]}, name="z.jsonl")
+    assert "or their order" in refusal(order)
+
+
+def test_a_rank_named_by_hand_is_a_rank_in_the_plain_format_too(written) -> None:
+    path = written({"prompt": "p", "completions": [{"text": "x", "rank": 1}, {"text": "y", "rank": 2}]})
+    assert records(path, fields=FieldNames(rating=("rank",)))[0].ratings == (2.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "ratings"),
+    [
+        (
+            [
+                {
+                    "user_id": "u",
+                    "value": [{"value": "response-1", "rank": 2}, {"value": "response-2", "rank": 1}],
+                    "status": "submitted",
+                }
+            ],
+            (1.0, 2.0),
+        ),
+        (
+            {"user_id": ["u"], "value": [{"value": ["response-1", "response-2"], "rank": [2, 1]}], "status": ["submitted"]},
+            (1.0, 2.0),
+        ),
+        ([{"user_id": "u", "value": 2, "status": "submitted"}], (0.0, 1.0)),
+    ],
+)
+def test_argillas_first_version_is_read_and_written(written, tmp_path: Path, value: Any, ratings: tuple[float, float]) -> None:
+    path = written({"prompt": "p", "response-1": "x", "response-2": "y", "question": value, "external_id": "e"})
+    (record,) = records(path)
+    assert record.ratings == ratings
+    write_corrected(path, tmp_path / "y.jsonl", {record.id: ratings[::-1]})
+    assert records(tmp_path / "y.jsonl")[0].ratings == ratings[::-1]

@@ -165,30 +165,28 @@ def _by_completion(questions: Sequence[str], names: Sequence[str]) -> tuple[str,
     return tuple(found) if all(found) and len(set(found)) == len(names) else ()
 
 
-def _position(name: object, names: Sequence[str]) -> int | None:
+def _position(name: object, names: Sequence[str], called: Sequence[object]) -> int | None:
     """Which completion an answer calls by this name; those of a list are called by their number."""
     if name in names:
         return list(names).index(str(name))
+    numbers = [re.search(r"(\d+)$", str(other)) for other in called]
     match = re.search(r"(\d+)$", str(name))
-    first = re.search(r"(\d+)$", names[0])
-    if match and first and 0 <= (position := int(match[1]) - int(first[1])) < len(names):
-        return position
-    return None
+    return int(match[1]) - min(int(n[1]) for n in numbers if n) if match and all(numbers) else None
 
 
 def _ranked(value: object, names: Sequence[str]) -> list[tuple[int, int | None]]:
     """The completions' positions and ranks in the order of a ranking; nothing where the value is none."""
+    if isinstance(value, Mapping) and isinstance(value.get("value"), list) and isinstance(value.get("rank"), list):
+        # So `datasets` gives back a list of objects.
+        value = [{"value": name, "rank": rank} for name, rank in zip(value["value"], value["rank"], strict=False)]
     if not isinstance(value, list) or len(value) != len(names):
         return []
-    ranks = []
-    for item in value:
-        name = item.get("value") if isinstance(item, Mapping) else item
-        position = _position(name, names)
-        if position is None:
-            return []
-        rank = item.get("rank") if isinstance(item, Mapping) else None
-        ranks.append((position, int(rank) if rank is not None else None))
-    return ranks
+    called = [item.get("value") if isinstance(item, Mapping) else item for item in value]
+    positions = [_position(name, names, called) for name in called]
+    ranks = [item.get("rank") if isinstance(item, Mapping) else None for item in value]
+    if sorted(p for p in positions if p is not None) != list(range(len(names))):
+        return []
+    return [(p, None if rank is None else int(rank)) for p, rank in zip(positions, ranks, strict=True) if p is not None]
 
 
 def _ratings_of(value: object, names: Sequence[str]) -> tuple[float | None, ...]:
@@ -200,9 +198,11 @@ def _ratings_of(value: object, names: Sequence[str]) -> tuple[float | None, ...]
     return tuple(float(len(names) + 1 - by_position[n]) if n in by_position else None for n in range(len(names)))
 
 
-def _reordered(value: list[Any], wanted: Sequence[float], names: Sequence[str]) -> list[Any]:
+def _reordered(value: Any, wanted: Sequence[float], names: Sequence[str]) -> Any:
     """The ranking as the wanted ratings have it: the ranks where it has some, else the order."""
     ranks = _ranked(value, names)
+    if isinstance(value, Mapping):
+        return {**value, "rank": [1 + sum(other > wanted[position] for other in wanted) for position, _ in ranks]}
     if ranks and all(rank is not None for _, rank in ranks):
         return [
             {**item, "rank": 1 + sum(other > wanted[position] for other in wanted)}
@@ -277,10 +277,21 @@ class ArgillaExport(_Export):
                     suggested[name[: -len(".suggestion")]] = [_Answer((name,), _inner(row[name]))]
             elif isinstance(given := _inner(row[name]), list) and _is_old_response(given):
                 submitted[name] = _each((name,), given)
+            elif isinstance(given, Mapping) and _OLD.issubset(given) and isinstance(given["value"], list):
+                states = given["status"] or []
+                submitted[name] = [
+                    _Answer((name, "value", n), _inner(value))
+                    for n, value in enumerate(given["value"])
+                    if value is not None and _counts(states[n] if n < len(states) else None)
+                ]
+
+
+#: What version 1 writes of a response.
+_OLD = frozenset({"user_id", "value", "status"})
 
 
 def _is_old_response(value: list[Any]) -> bool:
-    return bool(value) and all(isinstance(item, Mapping) and {"user_id", "value", "status"} <= set(item) for item in value)
+    return bool(value) and all(isinstance(item, Mapping) and _OLD.issubset(item) for item in value)
 
 
 def _counts(status: object) -> bool:

@@ -28,9 +28,9 @@ def conversation_pair(
     if first is not None and second is not None and (len(first) == 1) == (len(second) == 1):
         shared, both = split_messages(first, second)
         return shared, (both[0], both[1]), ((), ())
-    long = 0 if first is not None and len(first) > 1 else 1
+    long = 0 if second is None or (first is not None and len(first) > len(second)) else 1
     whole, short = turns[long], turns[1 - long]
-    if whole is None or (len(whole) == 1 and short is None):
+    if whole is None:
         return None
     answer = said(short) if short is not None else as_text(values[1 - long], repr(names[1 - long]))
     places = (_last_message(values[long], within=short is None), () if short is None else _last_message(values[1 - long]))
@@ -64,14 +64,15 @@ class Messages(Pair):
     )
 
     def fits(self, row: Row) -> bool:
-        return all(name in row and looks_like_messages(row[name]) for name in self.sides)
+        kinds = [looks_like_messages(row.get(name)) for name in self.sides]
+        return any(kinds) and all(is_chat or isinstance(row.get(n), str) for n, is_chat in zip(self.sides, kinds, strict=True))
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
-        for name in self.sides:
-            if not looks_like_messages(row.get(name)):
-                raise RowError(f"{name!r} is {seen(row.get(name))}, expected a list of messages with role and content")
-        found = conversation_pair([row[name] for name in self.sides], self.sides)
-        shared, pair, _ = found or ((), ("", ""), ((), ()))
+        found = conversation_pair([row.get(name) for name in self.sides], self.sides)
+        if found is None:
+            value = row.get(self.sides[0])
+            raise RowError(f"{self.sides[0]!r} is {seen(value)}, expected a list of messages with role and content")
+        shared, pair, _ = found
         name = next((n for n in ("prompt", "instruction", "question", "query", "input") if row.get(n) is not None), "")
         given = row.get(name)
         stated = messages(given, repr(name)) if given is not None and looks_like_messages(given) else None
@@ -91,7 +92,9 @@ class Messages(Pair):
         return self.draft(row, fields, prompt, kept, pair)
 
     def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
-        edits = super().correct_row(row, draft, ratings, fields)
+        found = conversation_pair([row[name] for name in self.sides], self.sides)
+        first, second = found[2] if found else ((), ())
+        edits = correct_pair(row, draft, ratings, ((self.sides[0], *first), (self.sides[1], *second)))
         if any(isinstance(edit, Swap) for edit in edits) and "messages" in row and row["messages"] == row.get("chosen"):
             # The conversation to train on, beside the pair, is the chosen one.
             edits.append(Copy(("chosen",), ("messages",)))
@@ -170,7 +173,7 @@ class ShareGpt(Pair):
 
     name = "sharegpt"
     takes = "the prompt is `conversations`; the better answer is `chosen`, the worse `rejected`"
-    _conversations = ("conversations", "conversation", "messages")
+    _conversations = ("conversations", "conversation", "messages", "contents")
 
     def fits(self, row: Row) -> bool:
         if "prompt" in row or not any(looks_like_messages(row.get(n)) for n in self._conversations):

@@ -9,6 +9,7 @@ from argilla_admap.formats.layouts.plain import completion_text
 from argilla_admap.formats.rows.conversations import looks_like_messages, messages, said
 from argilla_admap.formats.rows.prompts import prompt_of, with_surroundings
 from argilla_admap.formats.rows.ratings import good_from, wanted_ratings
+from argilla_admap.formats.rows.row_label import settle_rating
 from argilla_admap.formats.values import find, found_id, found_source, number, optional_text, shorten, text, written_like
 from argilla_admap.records import Turn
 
@@ -36,6 +37,9 @@ class HelpSteer2(Format):
 
     def fits(self, row: Row) -> bool:
         return "prompt" in row and "response" in row and "helpfulness" in row
+
+    def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:
+        return settle_rating([], fields)
 
     def group_key(self, row: Row) -> Hashable:
         return _prompt_key(row)

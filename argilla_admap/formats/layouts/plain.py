@@ -101,18 +101,19 @@ class Plain(RowFormat):
     def fits(self, row: Row) -> bool:
         return "prompt" in row and "text" in _first_object(row, "completions")
 
+    def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:
+        return settle_rating(sample, fields)
+
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
         items = objects(row, "completions")
         prompt, turns = prompt_of(row, ("prompt",))
         if row.get("turns") not in (None, ""):
             prompt, turns = prompt_and_turns(messages(row["turns"], "'turns'") or ())
         ratings, places = item_ratings(row, fields, items, "completions", () if fields.rating else ("rating",))
-        return Draft(
+        draft = Draft(
             prompt=prompt,
             turns=turns,
             completions=texts(items, "text"),
-            ratings=ratings,
-            places=places,
             models=_models(items),
             samples=tuple(_samples(item.get("scores"), position) for position, item in enumerate(items)),
             reasons=tuple(optional_text(item.get("reason")) for item in items),
@@ -121,6 +122,8 @@ class Plain(RowFormat):
             judge=optional_text(row.get("judge")),
             reference=optional_text(row.get("reference")),
         )
+        rate(draft, ratings, places, fields)
+        return draft
 
     def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
         return put_ratings(row, draft, ratings)
@@ -185,12 +188,10 @@ class UltraFeedback(RowFormat):
         other = _mean_aspect if _overall(fields) else _overall_score
         given = [other(item) for item in items]
         ratings, places = item_ratings(row, fields, items, "completions", ())
-        return Draft(
+        draft = Draft(
             prompt=prompt,
             turns=turns,
             completions=texts(items, "response"),
-            ratings=ratings,
-            places=places,
             samples=tuple(() if score is None else (score,) for score in given),
             judge=None if given.count(None) == len(given) else _AGAINST[_overall(fields)],
             models=_models(items),
@@ -198,6 +199,8 @@ class UltraFeedback(RowFormat):
             id=found_id(row, fields),
             source=found_source(row, fields),
         )
+        rate(draft, ratings, places, fields)
+        return draft
 
     def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
         return put_ratings(row, draft, ratings)

@@ -11,7 +11,8 @@ from argilla_admap.formats.format import Draft, Edit, FieldNames, Put, Row, RowE
 from argilla_admap.formats.rows.conversations import looks_like_messages, messages, prompt_and_turns, said, split_messages
 from argilla_admap.formats.rows.prompts import PROMPTS, prompt_of, with_surroundings
 from argilla_admap.formats.rows.ratings import wanted_ratings
-from argilla_admap.formats.rows.row_label import label, put_label, settle_rating, settle_verdict
+from argilla_admap.formats.rows.row_label import label, put_label, settle_rating, settle_verdict, verdict_values
+from argilla_admap.formats.rows.verdict_scale import VerdictScale
 from argilla_admap.formats.values import (
     as_text,
     decoded,
@@ -51,7 +52,20 @@ _RIVAL = re.compile(
 _VERDICTS = (
     *("better_response_id", "overall_pref", "overall_preference", "preference_strength", "preference", "preferred"),
     *("winner", "verdict", "comparison", "better", "best", "better_response", "preferred_response", "human_preference"),
-    *("choice", "selected", "selection", "judgment", "judgement", "decision", "vote", "chosen", "labels", "label"),
+    *(
+        "choice",
+        "selected",
+        "selection",
+        "judgment",
+        "judgement",
+        "decision",
+        "vote",
+        "votes",
+        "preferences",
+        "chosen",
+        "labels",
+        "label",
+    ),
 )
 _ANNOTATORS = re.compile(r"annotator[ _-]?\d+")
 _SCORES = ("score", "rating", "reward", "grade", "likert", "rank")
@@ -108,6 +122,12 @@ class Versus(RowFormat):
         if fields.rating or not answers:
             return settle_rating(sample, fields)
         verdicts = self._verdicts(row, answers)
+        if len(verdicts) > 1 and verdicts[0] in _VERDICTS:
+            # A field of that name may hold reasons; the first that says which is better is taken.
+            readable = [
+                n for n in verdicts if any(VerdictScale(n, answers, (0, 2)).outcome(v) is not None for v in _values(sample, n))
+            ]
+            verdicts = tuple((readable or verdicts)[:1])
         if not fields.verdict and not verdicts:
             return settle_rating(sample, replace(fields, rating=_score_fields(row, answers)))
         if {"scenario", "response 1", "response 2"} <= set(row) and not fields.verdict_values:
@@ -116,8 +136,8 @@ class Versus(RowFormat):
         return settle_verdict(sample, fields, answers, verdicts)
 
     def _verdicts(self, row: Row, answers: Sequence[str]) -> tuple[str, ...]:
-        found = next((name for name in _VERDICTS if name in row and name not in answers), None)
-        return (found,) if found else tuple(sorted(name for name in row if _ANNOTATORS.fullmatch(name)))
+        found = tuple(name for name in _VERDICTS if name in row and name not in answers)
+        return found or tuple(sorted(name for name in row if _ANNOTATORS.fullmatch(name)))
 
     def describe(self, fields: FieldNames) -> str:
         named = ", ".join(f"`{name}`" for name in fields.completion) or "not found"
@@ -174,6 +194,10 @@ class Versus(RowFormat):
 
     def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
         return put_label(row, draft, ratings, fields)
+
+
+def _values(sample: Sequence[Row], name: str) -> list[Any]:
+    return [value for row in sample for _, value in verdict_values(row, name)]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -125,6 +125,12 @@ def settle_order(fields: FieldNames, values: Sequence[Sequence[object]]) -> Fiel
                 f"{name!r} holds {shorten(rows[0])}: by its name these are ranks, by its values they are not",
                 hint="say which end is best with `rating_order`: lower or higher",
             )
+        indexes = [[int(n) - int(min(row)) for n in row] for row in rows] if as_ranks else []
+        if words[-1].startswith("ranking") and any(row[place] != n for row in indexes for n, place in enumerate(row)):
+            raise InputError(
+                f"{name!r} holds {shorten([int(n) for n in rows[0]])}: these may be the completions' ranks, or their order",
+                hint="if they are ranks, say so with `rating_order` lower",
+            )
         return replace(fields, order="lower")
     clear = any(word in part for part in words for word in _CLEAR)
     if as_ranks and not clear and max(len(row) for row in rows) > 2:
