@@ -18,6 +18,7 @@ __all__ = [
     "LARGEST_NUMBER",
     "MAP_FIELDS",
     "MAP_SCHEMA",
+    "NOT_SHOWN",
     "PREFERENCE_SCHEMA",
     "SCORED_FIELDS",
     "SCORED_SCHEMA",
@@ -30,6 +31,9 @@ __all__ = [
     "records_to_batch",
     "render_turns",
 ]
+
+#: What stands in a text for pictures and the like, as a pattern: "[2 images, not shown]".
+NOT_SHOWN = r"\[\d+ (?:image|sound|video|file)s?, not shown\]"
 
 #: The largest number that a rating or a score may be: far beyond any scale, and its square is still a number.
 LARGEST_NUMBER = 1e15

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
+import argilla_admap as admap
 from argilla_admap.mapping.data_map import build_map
 from argilla_admap.mapping.wrong.other_records import leave_one_out_strengths
 from tests.mapping.plain import scored_stream
@@ -195,3 +198,42 @@ def test_a_record_that_is_trusted_less_speaks_less_for_others_and_none_where_not
     assert known.all()
     assert strength[::2] == pytest.approx([1 / 2, 2 / 3, 3 / 4])
     assert strength[1::2] == pytest.approx([-1 / 2, -2 / 3, -3 / 4])
+
+
+PICTURE = "[1 image, not shown]"
+
+
+def test_texts_with_pictures_that_are_not_shown_contradict_nothing():
+    """The same question about another picture has another answer, and two pictures under the same words are two answers."""
+    issues, data_map = issues_of(
+        (f"{PICTURE}\nIs this a cat, or is it something else?", [("Yes, it is a cat.", 1.0), ("No, it is not.", 0.0)]),
+        (f"{PICTURE}\nIs this a cat, or is it something else?", [("Yes, it is a cat.", 0.0), ("No, it is not.", 1.0)]),
+        ("Draw the harbour of the town.", [(f"Here it is: {PICTURE}", 1.0), (f"Here it is: {PICTURE}", 0.0)]),
+        ("Draw the old walls.", [(f"This one. {PICTURE}", 1.0), (f"That one. {PICTURE}", 0.0)]),
+        ("Draw the old walls.", [(f"This one. {PICTURE}", 0.0), (f"That one. {PICTURE}", 1.0)]),
+        extra=filler(),
+    )
+    assert issues == [[], [], [], [], []]
+    assert data_map.summary["issues"] == {}
+    # Of words alone the same are found.
+    words, _ = issues_of(
+        *[
+            (p.replace(PICTURE, ""), [(t.replace(PICTURE, ""), r) for t, r in c])
+            for p, c in [
+                (f"{PICTURE} Is this a cat, or is it something else?", [("Yes, it is a cat.", 1.0), ("No, it is not.", 0.0)]),
+                (f"{PICTURE} Is this a cat, or is it something else?", [("Yes, it is a cat.", 0.0), ("No, it is not.", 1.0)]),
+                ("Draw the harbour of the town.", [(f"Here it is: {PICTURE}", 1.0), (f"Here it is: {PICTURE}", 0.0)]),
+            ]
+        ]
+    )
+    assert words == [["opposite_duplicate"], ["opposite_duplicate"], ["identical_completions"]]
+
+
+def test_a_call_of_a_tool_is_no_empty_completion(tmp_path):
+    def call(name, content):
+        return [{"role": "assistant", "content": content, "tool_calls": [{"function": {"name": name, "arguments": "{}"}}]}]
+
+    row = {"prompt": "Weather?", "chosen": call("weather", ""), "rejected": call("stock", None)}
+    file = tmp_path / "calls.jsonl"
+    file.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    assert build_map(admap.read(file)).summary["issues"] == {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from argilla_admap.formats.format import RowError
 from argilla_admap.formats.values import as_text, decoded, fields_of, optional_text, seen, shorten
-from argilla_admap.records import Turn, printable, render_turns
+from argilla_admap.records import NOT_SHOWN, Turn, printable, render_turns
 
 __all__ = [
     "looks_like_messages",
@@ -46,7 +46,7 @@ _MEDIA = {
     "file": ("file", "input_file", "document"),
 }
 _KIND_OF_MEDIA = {key: kind for kind, keys in _MEDIA.items() for key in keys}
-_MARKERS = re.compile(r"(?:\s*\[\d+ (?:images?|sounds?|videos?|files?), not shown\]\s*)+")
+_MARKERS = re.compile(rf"(?:\s*{NOT_SHOWN}\s*)+")
 
 
 def messages(value: object, what: str = "messages") -> tuple[Turn, ...] | None:

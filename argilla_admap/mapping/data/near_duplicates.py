@@ -266,7 +266,7 @@ def _same_completions(
 def _close_completions(prompt_keys: UInts, owner: Ints, completion_keys: UInts, texts: TextFacts) -> Ints:
     """Pairs of flat positions, shape (p, 2): completions of one prompt, in different records, with similar counts."""
     _, group, repeats = np.unique(prompt_keys, return_inverse=True, return_counts=True)
-    items = np.flatnonzero(((repeats[group] >= 2) & (prompt_keys != 0))[owner] & ~texts.empty)
+    items = np.flatnonzero(((repeats[group] >= 2) & (prompt_keys != 0))[owner] & ~texts.empty & ~texts.partial)
     items = items[np.lexsort((items, completion_keys[items], group[owner[items]]))]
     items = items[_changes(group[owner[items]], completion_keys[items])]
 

@@ -142,7 +142,7 @@ class Observations(Numbers):
         sample_counts: flat, samples behind a score; 0 where unscored or unknown.
         keys: shape (n,), a number of each id: an order that does not depend on the rows'.
         prompt_keys: shape (n,), equal for prompts of the same words, and for near duplicates with the same completions; 0 where
-            the prompt is empty.
+            the prompt is empty or not shown in full.
         prompt_scripts: shape (n,), codes into `SCRIPTS`; -1 where unknown.
         prompt_foreign: shape (n,), prompts in another Latin-written language than English; tested where a completion is in one.
         translations: shape (n,), whether the prompt mentions a translation or a language.
@@ -186,12 +186,20 @@ def _read_texts(batch: pa.RecordBatch, words: bool) -> dict[str, Any]:
     foreign = np.zeros(len(prompts), bool)
     foreign[np.repeat(np.arange(len(prompts)), list_sizes(texts))[facts.foreign]] = True
     asked = prompt_facts(prompts, foreign)
-    words_of_prompt = word_keys(prompts)
+    # A prompt with a picture that is not shown is like no other, and so is such a completion.
+    unknown = asked.empty | asked.partial
+    words_of_prompt = np.where(unknown, np.uint64(0), word_keys(prompts))
+    completion_keys = fingerprints(flat)
+    if facts.partial.any():
+        offsets = offsets_of(list_sizes(texts))
+        row = owners_of(offsets)[facts.partial]
+        place = np.flatnonzero(facts.partial) - offsets[row]
+        completion_keys[facts.partial] = fingerprints(batch.column("id"))[row] ^ place.astype(np.uint64)
     return {
         "facts": facts,
         "words": hashed_words(flat) if words else None,
-        "completion_keys": fingerprints(flat),
-        "prompt_keys": np.where(asked.empty, np.uint64(0), fingerprints(prompts)),
+        "completion_keys": completion_keys,
+        "prompt_keys": np.where(unknown, np.uint64(0), fingerprints(prompts)),
         # A request for a translation is another one than its text alone, however little it adds.
         "prompt_words": np.where(asked.translation & (words_of_prompt != 0), ~words_of_prompt, words_of_prompt),
         "prompt_lengths": np.asarray(pc.fill_null(pc.binary_length(prompts), 0)).astype(np.int64),

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.records import NOT_SHOWN
 
 __all__ = ["LANGUAGES", "TextFacts", "facts_of", "fingerprints", "hashed_words", "join_facts", "languages_of", "prompt_facts"]
 
@@ -71,6 +72,7 @@ class TextFacts:
         code: with a block of code, or so much punctuation that it is code, data or a bare list.
         empty: nothing but white space.
         truncated: long, and it ends inside a sentence or inside a block of code.
+        partial: with pictures or the like that are not shown: equal texts may then be different answers.
     """
 
     dense: npt.NDArray[np.float32]
@@ -81,6 +83,7 @@ class TextFacts:
     code: Bools
     empty: Bools
     truncated: Bools
+    partial: Bools
 
 
 _CHINESE, _JAPANESE = SCRIPTS.index("Chinese"), SCRIPTS.index("Japanese")
@@ -189,12 +192,14 @@ class PromptFacts:
         foreign: in another Latin-written language than English; False where that was not asked.
         translation: mentions a translation or a language: any language may be the right one.
         empty: nothing but white space.
+        partial: as `TextFacts.partial`.
     """
 
     script: Ints
     foreign: Bools
     translation: Bools
     empty: Bools
+    partial: Bools
 
 
 _LANGUAGES = (
@@ -228,7 +233,8 @@ def prompt_facts(prompts: Any, in_doubt: Bools) -> PromptFacts:
     some = np.flatnonzero(in_doubt & (script == 0))
     if len(some):
         foreign[some] = _foreign(counts.texts.take(pa.array(some)), counts.length[some], PROMPT_BYTES, PROMPT_WORDS)[0]
-    return PromptFacts(script, foreign, np.asarray(pc.match_substring_regex(beginning, _TRANSLATION)), counts.empty())
+    translation = np.asarray(pc.match_substring_regex(beginning, _TRANSLATION))
+    return PromptFacts(script, foreign, translation, counts.empty(), holds_not_shown(counts.texts))
 
 
 def languages_of(texts: Any) -> Ints:
@@ -277,7 +283,16 @@ def facts_of(texts: Any) -> TextFacts:
     script = counted.script()
     foreign, english = _foreign(texts, length, MIN_BYTES, 5)
     code = (fences > 0) | (counts["punctuation"] >= CODE_LIKE * size)
-    return TextFacts(dense, length, script, foreign, english & (script == 0), code, empty, truncated)
+    partial = holds_not_shown(texts)
+    return TextFacts(dense, length, script, foreign, english & (script == 0), code, empty, truncated, partial)
+
+
+def holds_not_shown(texts: Any) -> Bools:
+    """Texts with a remark that pictures or the like are not shown; shape (n,)."""
+    holds = np.asarray(pc.fill_null(pc.match_substring(texts, ", not shown]"), False), dtype=bool)
+    places = np.flatnonzero(holds)
+    holds[places] = np.asarray(pc.match_substring_regex(texts.take(pa.array(places)), NOT_SHOWN), dtype=bool)
+    return holds
 
 
 def join_facts(pieces: list[TextFacts]) -> TextFacts:
