@@ -238,7 +238,9 @@ def _launch_and_wait(services: Services, state: ServerState, begun: dict[str, Pr
 
         process = launch(services.program(name), record)
         # The server and the worker send Redis its password as soon as they run.
-        while name == "redis" and is_alive(process) and not listens(process, services.ports[name]):
+        while name == "redis" and not listens(process, services.ports[name]):
+            if not is_alive(process):
+                raise _ServiceEnded(name)
             time.sleep(0.01)
     report(f"starting {', '.join(TITLES[name] for name in begun)}: about half a minute")
     waiting = list(services.names)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -133,11 +134,12 @@ def tail(log: Path, lines: int = 10) -> str:
     noise = ("Traceback (most recent call last)", "During handling of", "The above exception was")
     text = read_log(log).splitlines()
     found = [line for line in text if line.strip() and not line[0].isspace() and not line.startswith(noise)]
-    return "\n".join(f"    {printable(line[:300])}" for line in found[-lines:]) or "    (nothing was logged)"
+    return "\n".join(f"    {printable(line)[:300]}" for line in found[-lines:]) or "    (nothing was logged)"
 
 
 def printable(line: str) -> str:
-    """The line with nothing that controls a terminal: a log may hold other people's words."""
+    """The line without what controls a terminal, and without the password in an address: a log holds other programs' words."""
+    line = re.sub(r"//[^\s'\"]*@", "//", line)
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 

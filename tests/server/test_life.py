@@ -215,12 +215,14 @@ def test_a_start_goes_on_where_a_killed_one_left_off(life: Life, dataset: str) -
     assert_whole(life, dataset)
 
 
-def test_ctrl_c_stops_what_the_start_has_begun_and_nothing_else(life: Life, dataset: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "a closed terminal"])
+def test_ctrl_c_stops_what_the_start_has_begun_and_nothing_else(life: Life, dataset: str, number: signal.Signals) -> None:
     before = life.pids
-    kill(life, "server")
+    if before["server"] is not None:
+        kill(life, "server")
     starter = life.begin("start")
     begun = until(lambda: life.pids["server"])
-    starter.send_signal(signal.SIGINT)
+    starter.send_signal(number)
     _, said = starter.communicate()
     assert starter.returncode == 1
     assert "stopped; run the same command again" in said

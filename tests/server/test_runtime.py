@@ -103,7 +103,7 @@ def test_a_log_of_any_size_and_with_any_words_is_shown_in_a_few_printable_lines(
     assert "\x1b" not in shown
 
 
-def test_the_end_of_a_log_leaves_out_the_frames_of_tracebacks(tmp_path: Path) -> None:
+def test_the_end_of_a_log_leaves_out_passwords_and_the_frames_of_tracebacks(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text(
         "starting\n"
@@ -111,6 +111,7 @@ def test_the_end_of_a_log_leaves_out_the_frames_of_tracebacks(tmp_path: Path) ->
         '  File "server.py", line 1, in <module>\n'
         "    connect()\n"
         "OperationalError: password authentication failed\n"
+        "ArgumentError: could not parse 'postgres://me:gehe/im@db:5432/x'\n"
         "java.lang.IllegalStateException: no\n"
         "\tat org.example.Node.start(Node.java:1)\n"
         "\n"
@@ -118,6 +119,7 @@ def test_the_end_of_a_log_leaves_out_the_frames_of_tracebacks(tmp_path: Path) ->
     assert runtime.tail(log).split("\n") == [
         "    starting",
         "    OperationalError: password authentication failed",
+        "    ArgumentError: could not parse 'postgres://db:5432/x'",
         "    java.lang.IllegalStateException: no",
     ]
     assert "nothing was logged" in runtime.tail(tmp_path / "none")
