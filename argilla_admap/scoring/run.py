@@ -107,8 +107,9 @@ def estimate(preferences: RecordStream, options: ScoreOptions | None = None, *, 
     Raises:
         InputError: the options or the store cannot be used.
     """
-    run = _ScoringRun(preferences, options or ScoreOptions(), client, None, None)
-    return run.estimate()
+    notes: list[str] = []
+    run = _ScoringRun(preferences, options or ScoreOptions(), client, None, notes.append)
+    return run.estimate(notes)
 
 
 class _Stopped(Exception):
@@ -164,8 +165,8 @@ class _ScoringRun:
             self._stopped = True
             thread.join(_CLOSE_WITHIN)
 
-    def estimate(self) -> dict[str, Any]:
-        """The estimate, computed on the loop's thread too."""
+    def estimate(self, notes: list[str]) -> dict[str, Any]:
+        """The estimate, computed on the loop's thread too; `notes` holds what that thread said."""
         works: list[Work] = []
         thread = threading.Thread(target=self._in_thread, args=(lambda: self._estimate(works),), daemon=True)
         thread.start()
@@ -173,15 +174,25 @@ class _ScoringRun:
             if isinstance(got, BaseException):
                 raise got
         costs = [w.cost_usd for w in works]
+        cost = None if None in costs else round(sum(c for c in costs if c is not None), 6)
+        repeated = sum(w.repeated for w in works)
+        if repeated:
+            notes.append(f"equal completions of equal prompts are asked once: {repeated:,} need no request of their own")
+        most = self._options.max_cost
+        if most is not None and cost is not None and cost > most:
+            notes.append(f"`max_cost` {most:g} is less than that: the run would stop after about {most / cost:.0%} of it")
         return {
             "records": self.count.records,
             "completions": self.count.completions,
             "requests": sum(w.requests for w in works),
             "cached": sum(w.cached for w in works),
+            "repeated": repeated,
             "input_tokens": sum(w.input_tokens for w in works),
             "output_tokens": sum(w.output_tokens for w in works),
-            "cost_usd": None if any(c is None for c in costs) else round(sum(c for c in costs if c is not None), 6),
+            "cost_usd": cost,
+            "max_cost_usd": most,
             "model": ", ".join(s.name for s in self._scorers),
+            "notes": list(dict.fromkeys([*notes, *(note for w in works for note in w.notes)])),
             "facts": [s.facts() for s in self._scorers],
         }
 

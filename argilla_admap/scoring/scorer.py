@@ -59,6 +59,10 @@ class Work(NamedTuple):
     output_tokens: int = 0
     #: US dollars; None where no price is known.
     cost_usd: float | None = 0.0
+    #: Completions whose question occurs earlier in the data: it is asked once.
+    repeated: int = 0
+    #: What the person should know of these numbers, in words.
+    notes: tuple[str, ...] = ()
 
 
 class ScorerOption(NamedTuple):

@@ -61,6 +61,7 @@ def show_estimate(answer: dict[str, Any]) -> None:
         ["records", answer["records"]],
         ["completions", answer["completions"]],
         ["known already", answer["cached"]],
+        ["equal to an earlier one", answer["repeated"]],
         ["requests", answer["requests"]],
         ["input tokens", answer["input_tokens"]],
         ["output tokens", answer["output_tokens"]],
@@ -69,8 +70,10 @@ def show_estimate(answer: dict[str, Any]) -> None:
     ]
     most = answer.get("at_most")
     if most is not None:
-        rows[3:3] = [["requests, at most", most["requests"]]]
+        rows[5:5] = [["requests, at most", most["requests"]]]
         rows[-1:-1] = [["cost, at most", dollars(most["cost_usd"])]]
+    if answer["max_cost_usd"] is not None:
+        rows[-1:-1] = [["budget", dollars(answer["max_cost_usd"])]]
     table("What scoring would take", ["", ""], rows)
     if most is not None:
         note(
@@ -81,6 +84,8 @@ def show_estimate(answer: dict[str, Any]) -> None:
         note("Tokens are estimated: the model's own tokenizer is not at hand offline.")
     if any(facts.get("method") == "logprobs" for facts in judges):
         note("One call a completion, as with token probabilities; a judge without them gives three samples in that call.")
+    for words in answer["notes"]:
+        note(f"{words[:1].upper()}{words[1:]}.")
 
 
 def show_score(summary: dict[str, Any]) -> None:

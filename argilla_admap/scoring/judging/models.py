@@ -14,15 +14,15 @@ from argilla_admap.scoring.client.transport import ConnectionFailed
 if TYPE_CHECKING:
     from argilla_admap.scoring.client.transport import Reply, Transport
 
-__all__ = ["ending", "ending_models", "listed_models"]
+__all__ = ["announced_ending", "ending", "ending_models", "listed_models"]
 
-#: Replacements that providers named; an endpoint's own word wins.
-_REPLACEMENTS = {
-    "gpt-4o": "gpt-6-luna",
-    "gpt-4o-mini": "gpt-6-luna",
-    "gpt-4.1": "gpt-6-luna",
-    "gpt-4.1-mini": "gpt-6-luna",
-}
+#: Of api.openai.com, as it announced: the last day, and the replacement. An endpoint's own word wins.
+_ANNOUNCED = {model: (dt.date(2027, 1, 14), "gpt-6-luna") for model in ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini")}
+
+
+def announced_ending(endpoint: str, model: str) -> str | None:
+    """As `ending`, without asking the endpoint: what was announced when this version was made."""
+    return _warning(model, *_ANNOUNCED[model]) if "//api.openai.com/" in endpoint and model in _ANNOUNCED else None
 
 
 async def ending_models(transport: Transport, model: str) -> list[str]:
@@ -53,7 +53,9 @@ def ending(listed: Sequence[Mapping[str, Any]], model: str) -> str | None:
     """When the model will be, or was, shut down, and what replaces it, in words; None: the list says nothing of it."""
     for entry in listed:
         if entry["id"] == model and (ends := _date(entry.get("shutdown_date"))) is not None:
-            return _warning(model, ends, entry.get("replacement") or entry.get("replaced_by") or _REPLACEMENTS.get(model))
+            return _warning(
+                model, ends, entry.get("replacement") or entry.get("replaced_by") or _ANNOUNCED.get(model, (None, None))[1]
+            )
     return None
 
 

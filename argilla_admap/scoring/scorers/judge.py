@@ -21,7 +21,7 @@ from argilla_admap.scoring.client.request import ParsedAnswer
 from argilla_admap.scoring.judging.capabilities import Capabilities, filled
 from argilla_admap.scoring.judging.grades import BELIEVABLE_MASS, read_choices
 from argilla_admap.scoring.judging.items import BatchItems
-from argilla_admap.scoring.judging.models import ending_models
+from argilla_admap.scoring.judging.models import announced_ending, ending_models
 from argilla_admap.scoring.judging.prompt import PROMPT_VERSION, Instructions, question_text
 from argilla_admap.scoring.judging.rubric import SCALE, read_rubric
 from argilla_admap.scoring.judging.tokens import TokenCounter, estimate_tokens, most_tokens, quick_tokens
@@ -43,6 +43,10 @@ SAMPLES_WITHOUT_LOGPROBS = 3
 _FRAME = 12
 _MOST_PROBES = 3
 _NO_GRADE = "the judge gave no grade"
+_NO_ANSWER_YET = (
+    "output is that of a judge that does not think before it answers: one that does may take a hundred times as much; "
+    "after a first run, such as with `limit` 20, the estimate knows"
+)
 _HOSTED = ("api.openai.com", ".openai.azure.com", ".cognitiveservices.azure.com")
 
 
@@ -207,13 +211,18 @@ class JudgeScorer:
         counter = self._counter = self._counter or TokenCounter(self.name)
         fixed = counter.count(template.instructions.text) + _FRAME
         learned = None if counter.exact else self._dispatcher.token_history.ratio
-        requests = tokens_in = tokens_out = 0
-        usual_output = self._dispatcher.token_history.output(template.form) or template.usual_output
+        requests = cached = repeated = tokens_in = tokens_out = 0
+        known_output = self._dispatcher.token_history.output(template.form)
+        usual_output = known_output or template.usual_output
         for index, group in enumerate(keys):
-            missing = [key for key in group if key not in stored]
-            if not missing or group[0] in self._estimated:
+            if group[0] in self._estimated:
+                repeated += 1
                 continue
             self._estimated.add(group[0])
+            missing = [key for key in group if key not in stored]
+            cached += len(group) - len(missing)
+            if not missing:
+                continue
             calls = len(missing) if template.logprobs or not self.capabilities.several else 1
             requests += calls
             if learned is not None:
@@ -223,7 +232,14 @@ class JudgeScorer:
             tokens_out += round(len(missing) * usual_output)
         price = self._dispatcher.price
         cost = price.cost(tokens_in, tokens_out) if price is not None else None
-        return Work(requests, len(stored), tokens_in, tokens_out, cost)
+        notes = [_NO_ANSWER_YET] if requests and known_output is None else []
+        if known_output is not None and known_output > 3 * template.usual_output:
+            notes.append(
+                f"an answer of {self.name} takes about {known_output:.0f} tokens, thoughts included, as earlier runs saw"
+            )
+        if (ends := announced_ending(self._dispatcher.name, self.name)) is not None:
+            notes.append(ends)
+        return Work(requests, cached, tokens_in, tokens_out, cost, repeated, tuple(notes))
 
     def facts(self) -> dict[str, Any]:
         return {
