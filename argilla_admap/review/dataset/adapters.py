@@ -210,7 +210,12 @@ class External:
         return None
 
     def _ranked(self, name: str, value: Any) -> dict[str, Value]:
-        ranks = {self.ranking[name].get(item["value"]): item.get("rank") for item in value}
+        # The SDK takes a ranking as an ordered list, best first, and the server keeps it without ranks.
+        in_order = all(item.get("rank") is None for item in value)
+        ranks = {
+            self.ranking[name].get(item["value"]): place if in_order else item.get("rank")
+            for place, item in enumerate(value, 1)
+        }
         if None in ranks or any(rank is None for rank in ranks.values()) or len(ranks) != len(self.completions):
             raise InputError(f"question {name!r}: the answer {value!r} does not rank each completion")
         places = [int(ranks[i] or 0) for i in range(len(ranks))]
