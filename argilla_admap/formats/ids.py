@@ -15,7 +15,7 @@ from argilla_admap.formats.format import Chosen, Copy, Draft, Path, Row, RowErro
 from argilla_admap.formats.values import at
 from argilla_admap.records import content_id
 
-__all__ = ["Identities", "Identity", "canonical", "safe_id", "without_label"]
+__all__ = ["Identities", "Identity", "canonical", "safe_id", "suffixes", "without_label"]
 
 #: Longer ids are cut: some databases index no more.
 _LONGEST = 200
@@ -89,6 +89,12 @@ def without_label(rows: Sequence[Row], draft: Draft, chosen: Chosen) -> str:
     return canonical([list(leaves(rows, ())), sides])
 
 
+def suffixes(draft: Draft, unlabelled: str) -> tuple[str, str]:
+    """What tells the record from others of its id: a hash of its texts; one of its texts and all else but the label."""
+    texts = [draft.prompt, *sorted(draft.completions)]
+    return _digest(*texts), _digest(*texts, unlabelled)
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A record's final id, and what the record turned out to be.
@@ -142,12 +148,11 @@ class Identities:
 
         def suffixed() -> Iterator[str]:
             yield wanted
-            parts = [draft.prompt, *(text for text, _ in pairs)]
+            by_texts, by_rest = suffixes(draft, unlabelled())
             if self._texts_of[hash(wanted)] != texts:
-                yield f"{wanted}-{_digest(*parts)}"
-            parts.append(unlabelled())
-            yield f"{wanted}-{_digest(*parts)}"
-            yield f"{wanted}-{_digest(*parts, *(rating for _, rating in pairs))}"
+                yield f"{wanted}-{by_texts}"
+            yield f"{wanted}-{by_rest}"
+            yield f"{wanted}-{_digest(by_rest, *(rating for _, rating in pairs))}"
             yield f"{wanted}-{_digest(wanted, rows)}"
 
         for candidate in suffixed():

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats.containers.inputs import open_source
 from argilla_admap.formats.containers.shard import Shard
 from argilla_admap.formats.format import Chosen, FieldNames, RowError, TieCannotBeSaid
 from argilla_admap.formats.registry import ReadReport, RecordRows, recognise, record_rows
+from argilla_admap.formats.writeback.matching import Label, Matcher, SeenRecord, label_of, moved, same_label
 from argilla_admap.formats.writeback.rewrite import ShardEdits, rewrite
-from argilla_admap.records import content_id
 
-__all__ = ["CorrectedReport", "write_corrected"]
+__all__ = ["CorrectedReport", "SeenRecord", "write_corrected"]
 
 
 @dataclass(slots=True)
@@ -34,6 +36,9 @@ class CorrectedReport:
             for ratings beside a pair, which become equal.
         ties_dropped: the same with ``ties="drop"``: their rows are left out.
         unmatched: ids of corrections that the original does not hold.
+        conflicts: ids of records whose label or texts somebody changed in the original since they were pushed, so that they
+            say neither what the reviewers saw nor what they answered; their rows stay as they are.
+        not_written: record id -> why its correction is not in the file, or why a confirmed label is not what the file says.
         skipped: rows that could not be read; they stay as they were.
         output: where the corrected data are; None after a dry run.
     """
@@ -48,6 +53,8 @@ class CorrectedReport:
     ties_kept: list[str] = field(default_factory=list)
     ties_dropped: list[str] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+    not_written: dict[str, str] = field(default_factory=dict)
     skipped: int = 0
     output: str | None = None
 
@@ -59,6 +66,9 @@ def write_corrected(
     *,
     format: str | None = None,
     fields: FieldNames | None = None,
+    seen: Mapping[str, SeenRecord] | None = None,
+    known: Collection[str] | None = None,
+    only_reviewed: bool = False,
     on_error: str = "stop",
     ties: str = "keep",
     dry_run: bool = False,
@@ -76,6 +86,10 @@ def write_corrected(
             plain pair); null leaves a rating as it is.
         format: the original's format, where it is not to be recognised.
         fields: the original's field names, where they were said when it was read.
+        seen: the reviewed records as their reviewers saw them, those whose label was confirmed too: so a correction is written
+            once though the file holds it already, and a change that somebody made since is found.
+        known: the ids of all records that were pushed: with them, records of one id are told apart in an edited file.
+        only_reviewed: leave out the rows of all records that are not in `corrections` or `seen`.
         on_error: ``stop`` at a bad row, or ``skip``: leave it as it is.
         ties: ``keep`` or ``drop`` the records that are equal, in a format that cannot say so.
         dry_run: count, and write nothing.
@@ -88,93 +102,123 @@ def write_corrected(
     shards = open_source(original)
     chosen = recognise(shards, format, fields or FieldNames(), on_error)
     report = CorrectedReport(chosen.name)
-    plans = _plan(shards, chosen, corrections, report, on_error=on_error, drop_ties=ties == "drop")
+    seen = seen or {}
+    answers = {**{identity: record.label for identity, record in seen.items()}, **corrections}
+    matcher = Matcher(chosen, answers, seen, known)
+    edits_of = {shard: ShardEdits() for shard in shards}
+    read = ReadReport()
+    for record in record_rows(shards, chosen, on_error=on_error, report=read):
+        report.records += not record.duplicate
+        matcher.add(record)
+        if only_reviewed:
+            edits_of[record.shard].dropped.update(row.number for row in record.rows)
+    report.rows, report.skipped = read.rows, read.skipped
+    _plan(matcher, chosen, corrections, seen, report, edits_of, drop_ties=ties == "drop")
     if not dry_run:
-        rewrite(Path(original), shards, Path(output), plans)
+        rewrite(Path(original), shards, Path(output), edits_of)
         report.output = os.fspath(output)
     return report
 
 
 def _plan(
-    shards: Sequence[Shard],
+    matcher: Matcher,
     chosen: Chosen,
     corrections: Mapping[str, Sequence[float | None]],
+    seen: Mapping[str, SeenRecord],
     report: CorrectedReport,
+    edits_of: dict[Shard, ShardEdits],
     *,
-    on_error: str,
     drop_ties: bool,
-) -> dict[Shard, ShardEdits]:
-    """For each shard the edits of its rows, by their numbers."""
-    planner = _Planner(chosen, {shard: ShardEdits() for shard in shards}, report, drop_ties=drop_ties)
-    turned: list[tuple[str, RecordRows]] = []
-    read = ReadReport()
-    for entry in record_rows(shards, chosen, on_error=on_error, report=read):
-        report.records += not entry.duplicate
-        ratings = corrections.get(entry.id)
-        if ratings is not None:
-            planner.add(entry.id, entry, ratings)
-        elif entry.draft.id is None and len(entry.draft.completions) == 2:
-            other = content_id(entry.draft.prompt, entry.draft.completions[::-1])
-            if other in corrections:
-                turned.append((other, entry))
-    found = frozenset(planner.seen)
-    for other, entry in turned:
-        # A pair without an id of its own whose sides were exchanged since: somebody wrote this correction, or another, before.
-        if other not in found:
-            planner.add(other, entry, corrections[other][::-1])
-    report.rows, report.skipped = read.rows, read.skipped
-    report.unmatched = [identity for identity in corrections if identity not in planner.seen]
-    return planner.plans
-
-
-class _Planner:
-    """Gathers the edits of a pass, and counts them."""
-
-    def __init__(self, chosen: Chosen, plans: dict[Shard, ShardEdits], report: CorrectedReport, *, drop_ties: bool) -> None:
-        self.plans = plans
-        self.seen: set[str] = set()
-        self._chosen = chosen
-        self._report = report
-        self._drop_ties = drop_ties
-
-    def add(self, identity: str, entry: RecordRows, ratings: Sequence[float | None]) -> None:
-        """Adds the edits that give the entry these ratings."""
-        report = self._report
-        first = identity not in self.seen
-        self.seen.add(identity)
-        plan = self.plans[entry.shard]
-        numbers = [row.number for row in entry.rows]
-        try:
-            edits = self._chosen.format.correct(entry.values, entry.draft, _asked(entry, ratings), self._chosen.fields)
-        except TieCannotBeSaid as tie:
-            if first:
-                (report.ties_dropped if self._drop_ties else report.ties_kept).append(identity)
-            if self._drop_ties:
-                plan.dropped.update(numbers)
-            elif tie.edits:
+) -> None:
+    """Fills in the edits of each shard's rows, and the report."""
+    matches = matcher.matches()
+    for identity in matches.absent:
+        if identity in corrections:
+            report.unmatched.append(identity)
+            report.not_written[identity] = "the original has no such record"
+    for identity in matches.unclear:
+        if identity in corrections:
+            report.unmatched.append(identity)
+            report.not_written[identity] = "several records of the original may be this one"
+    report.already_so += sum(identity in corrections for identity in matches.already)
+    for identity, records in matches.rows.items():
+        # Several records are rows that repeat each other: what holds for one holds for all.
+        first = records[0]
+        wanted = _wanted(identity, first, matcher.places(first, identity), corrections.get(identity), seen.get(identity))
+        tie = False
+        if isinstance(wanted, str):
+            report.conflicts.append(identity)
+            report.not_written[identity] = wanted
+            wanted = None
+        changed = 0
+        for record in records:
+            edits = edits_of[record.shard]
+            numbers = [row.number for row in record.rows]
+            edits.dropped.difference_update(numbers)
+            try:
+                made = chosen.format.correct(record.values, record.draft, wanted, chosen.fields) if wanted else []
+            except TieCannotBeSaid as exc:
+                tie = True
+                if drop_ties:
+                    edits.dropped.update(numbers)
+                    continue
                 # The pair stays a pair; the ratings beside it say that its sides are equal.
-                plan.edits[numbers[0]] = tie.edits
-                report.corrected_rows += 1
-            return
-        except RowError as exc:
-            raise InputError(
-                f"{entry.shard.where(numbers[0])}: the correction of {entry.id!r} cannot be written: {exc}"
-            ) from exc
-        changed = {number: mine for number, mine in zip(numbers, edits, strict=True) if mine}
-        plan.edits.update(changed)
-        report.corrected_rows += len(changed)
-        report.duplicates_corrected += len(changed) if entry.duplicate else 0
-        if first:
-            report.corrected += bool(changed)
-            report.already_so += not changed
+                made = [exc.edits]
+            except RowError as exc:
+                where = record.shard.where(numbers[0])
+                raise InputError(f"{where}: the correction of {identity!r} cannot be written: {exc}") from exc
+            edits.edits.update((number, mine) for number, mine in zip(numbers, made, strict=False) if mine)
+            changed += sum(map(bool, made))
+            report.duplicates_corrected += sum(map(bool, made)) if record.duplicate else 0
+        report.corrected_rows += changed
+        report.corrected += bool(changed) and not tie
+        if tie:
+            (report.ties_dropped if drop_ties else report.ties_kept).append(identity)
+            if not drop_ties:
+                report.not_written[identity] = f"the format {chosen.name} cannot say a tie"
+        elif wanted and not changed and identity in corrections:
+            report.already_so += 1
 
 
-def _asked(entry: RecordRows, ratings: Sequence[float | None]) -> Sequence[float | None]:
-    """The correction, which must fit the record."""
-    old = entry.draft.ratings or (None,) * len(entry.draft.completions)
-    if len(ratings) != len(old):
-        raise InputError(
-            f"{entry.shard.where(entry.rows[0].number)}: the correction of {entry.id!r} has {len(ratings)} ratings, "
-            f"the record has {len(old)} completions; is this the file that the data set was made from?"
+def _wanted(
+    identity: str,
+    record: RecordRows,
+    places: tuple[int, ...] | None,
+    correction: Sequence[float | None] | None,
+    seen: SeenRecord | None,
+) -> Label | str | None:
+    """The label that the file's record gets; None: the one that it has; a text: why it gets none.
+
+    A label is written where the file says what the reviewers saw. Where it says something third, somebody changed it since.
+    """
+    now = label_of(record)
+    if places is None:
+        return None if correction is None else "its texts were changed in the original since it was pushed"
+    before = moved(seen.label, places) if seen is not None else now
+    if correction is None:
+        return (
+            None
+            if same_label(now, before) or (len(now) == 2 and _same_order(now, before))
+            else ("its label was changed in the original since it was pushed, against the answer")
         )
-    return ratings
+    if len(correction) != len(now):
+        raise InputError(
+            f"{record.shard.where(record.rows[0].number)}: the correction of {identity!r} has {len(correction)} ratings, "
+            f"the record has {len(now)} completions; is this the file that the data set was made from?"
+        )
+    # Null leaves a rating as it is.
+    after = tuple(old if new is None else new for old, new in zip(now, moved(correction, places), strict=True))
+    if same_label(now, after):
+        return now
+    untouched = all(same_label([n], [b]) or same_label([n], [a]) for n, b, a in zip(now, before, after, strict=True))
+    if untouched or (set(before) <= {0.0, 1.0} and _same_order(now, before)):
+        return after
+    return "its label was changed in the original since it was pushed, to another one than the answer"
+
+
+def _same_order(first: Label, second: Label) -> bool:
+    """Whether both labels put the completions in the same order; one without a label says nothing."""
+    if None in first or None in second or len(first) != len(second):
+        return False
+    a, b = np.array(first, float), np.array(second, float)
+    return bool((np.sign(a[:, None] - a) == np.sign(b[:, None] - b)).all())
