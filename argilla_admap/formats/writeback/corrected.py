@@ -14,7 +14,7 @@ from argilla_admap.formats.containers.inputs import open_source
 from argilla_admap.formats.containers.shard import Shard
 from argilla_admap.formats.format import Chosen, FieldNames, RowError, TieCannotBeSaid
 from argilla_admap.formats.registry import ReadReport, RecordRows, recognise, record_rows
-from argilla_admap.formats.writeback.matching import Label, Matcher, SeenRecord, label_of, moved, same_label
+from argilla_admap.formats.writeback.matching import Label, RowMatcher, SeenRecord, label_of, moved, same_label
 from argilla_admap.formats.writeback.rewrite import ShardEdits, rewrite
 
 __all__ = ["CorrectedReport", "SeenRecord", "write_corrected"]
@@ -104,7 +104,7 @@ def write_corrected(
     report = CorrectedReport(chosen.name)
     seen = seen or {}
     answers = {**{identity: record.label for identity, record in seen.items()}, **corrections}
-    matcher = Matcher(chosen, answers, seen, known)
+    matcher = RowMatcher(chosen, answers, seen, known)
     edits_of = {shard: ShardEdits() for shard in shards}
     read = ReadReport()
     for record in record_rows(shards, chosen, on_error=on_error, report=read):
@@ -121,7 +121,7 @@ def write_corrected(
 
 
 def _plan(
-    matcher: Matcher,
+    matcher: RowMatcher,
     chosen: Chosen,
     corrections: Mapping[str, Sequence[float | None]],
     seen: Mapping[str, SeenRecord],

@@ -17,7 +17,7 @@ from argilla_admap.formats.ids import safe_id, suffixes, without_label
 from argilla_admap.formats.registry import RecordRows
 from argilla_admap.records import content_id, printable
 
-__all__ = ["Label", "Matcher", "Matches", "SeenRecord", "label_of", "moved", "same_label"]
+__all__ = ["Label", "Matches", "RowMatcher", "SeenRecord", "label_of", "moved", "same_label"]
 
 Label = tuple[float | None, ...]
 
@@ -94,7 +94,7 @@ class _Group:
         return [record for _, record in self.records if id(record) not in taken]
 
 
-class Matcher:
+class RowMatcher:
     """Gathers the records of one pass that may be reviewed ones, and tells them apart at its end.
 
     Args:
