@@ -20,7 +20,7 @@ import pytest
 from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring.cache.store import Store
 from argilla_admap.scoring.client.dispatcher import Dispatcher, RetryPolicy
-from argilla_admap.scoring.client.failures import CircuitBreaker, RetryAction, classify
+from argilla_admap.scoring.client.failures import CircuitBreaker, RetryAction, classify, classify_error
 from argilla_admap.scoring.client.transport import (
     ConnectionFailed,
     TimedOut,
@@ -233,7 +233,7 @@ def test_a_server_is_down_when_many_new_questions_fail_and_nothing_is_answered()
 def test_a_server_that_never_answered_is_given_up_soon(judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Dispatcher, "retries", RetryPolicy(tries=1))
     judge.behave(faults={"500": 1.0})
-    with pytest.raises(ScoringError, match="does not answer"):
+    with pytest.raises(ScoringError, match="answers with errors only"):
         score(stream(records(200)), options(judge.url, tmp_path))
     assert judge.counts()["requests"] < 60
 
@@ -449,3 +449,53 @@ def test_a_key_with_a_line_break_is_named() -> None:
     with pytest.raises(JudgeRefused, match="line break") as caught:
         run_apart(run())
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "action"),
+    [
+        (503, "The model took too long to answer; please retry.", RetryAction.RETRY),
+        (504, "The upstream model took too long to respond.", RetryAction.RETRY),
+        (524, "A timeout occurred: the answer is too long in coming", RetryAction.RETRY),
+        (500, "the request exceeds the available context size", RetryAction.GIVE_UP),
+        (400, "prompt is too long: 210000 tokens > 200000 maximum", RetryAction.GIVE_UP),
+        (400, "The input token count (5000) exceeds the maximum number of tokens allowed (4096).", RetryAction.GIVE_UP),
+        (400, "This model's maximum prompt length is 8192 but the request contains 9000 tokens.", RetryAction.GIVE_UP),
+        (422, "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5120", RetryAction.GIVE_UP),
+        (400, "Requested sample logprobs of 20, which is greater than max allowed: 5", RetryAction.NEGOTIATE),
+        (400, "max_tokens is too large: 9000. This model supports at most 4096 completion tokens", RetryAction.NEGOTIATE),
+        (400, "Conversation roles must alternate user/assistant", RetryAction.NEGOTIATE),
+        (400, "Input data may contain inappropriate content.", RetryAction.GIVE_UP),
+        (400, "Content Exists Risk", RetryAction.GIVE_UP),
+        (400, "Your credit balance is too low to access the API.", RetryAction.STOP),
+        (400, "API key not valid. Please pass a valid API key.", RetryAction.RENEW_KEY),
+        (400, "The model `x` has been decommissioned and is no longer supported.", RetryAction.STOP),
+        (400, "Unsupported parameter: 'max_tokens' is not supported with this model. It is deprecated.", RetryAction.NEGOTIATE),
+        (403, "Key limit exceeded (total limit).", RetryAction.STOP),
+        (403, "Request was blocked by a guardrail", RetryAction.GIVE_UP),
+        (403, "You have exceeded a secondary rate limit", RetryAction.SLOW_DOWN),
+        (405, "Method Not Allowed", RetryAction.STOP),
+        (410, "gone", RetryAction.STOP),
+    ],
+)
+def test_a_status_is_classified_by_the_servers_words(status: int, words: str, action: RetryAction) -> None:
+    assert classify(status, {}, orjson.dumps({"error": {"message": words}})).action is action
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        ({"message": "Provider returned error", "code": 502}, RetryAction.RETRY),
+        ({"message": "no", "code": "insufficient_quota"}, RetryAction.STOP),
+        ({"message": "Too many requests", "type": "rate_limit_error"}, RetryAction.SLOW_DOWN),
+        ({"message": "Overloaded", "type": "overloaded_error"}, RetryAction.RETRY),
+        ("model is loading", RetryAction.RETRY),
+        ({"message": "flagged by moderation", "code": 403}, RetryAction.GIVE_UP),
+        ({"message": "logprobs not supported", "type": "invalid_request_error"}, RetryAction.NEGOTIATE),
+        ([{"code": 7003, "message": "No route"}], RetryAction.RETRY),
+    ],
+)
+def test_an_error_inside_of_an_answer_is_classified_as_one_with_a_status(error: object, action: RetryAction) -> None:
+    failure = classify_error(error)
+    assert failure.action is action
+    assert (error["message"] if isinstance(error, dict) else "") in failure.reason

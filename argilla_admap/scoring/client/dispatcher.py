@@ -22,7 +22,7 @@ from argilla_admap.scoring.cache.locks import KeyLocks
 from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.budget import Budget, Price
 from argilla_admap.scoring.client.concurrency import Throttle
-from argilla_admap.scoring.client.failures import CircuitBreaker, Failure, RetryAction, classify
+from argilla_admap.scoring.client.failures import PAGE_HINT, CircuitBreaker, Failure, RetryAction, classify
 from argilla_admap.scoring.client.request import Outcome, ReplyKind, Request, Response, TokenHistory, Usage, open_reply
 from argilla_admap.scoring.client.transport import ConnectionFailed, TimedOut, Transport, Unreachable
 
@@ -151,6 +151,8 @@ class Dispatcher:
         self._worthless_cost = 0.0
         self._worthless_words: list[str] = []
         self._refused = 0
+        #: Whether the last failure was an answer of the server, and not of the connection.
+        self._reached = False
         self._renewals = 0
         self._renewing = asyncio.Lock()
         self._fatal: BaseException | None = None
@@ -297,6 +299,7 @@ class Dispatcher:
         try:
             reply = await self.transport.post(task.request.path, task.request.body(), patience)
         except ConnectionFailed as exc:
+            self._reached = False
             # What was sent may have been answered and billed: the budget counts it as spent.
             sent = not isinstance(exc, Unreachable)
             self._settle(reservation, tokens if sent else 0, dollars if sent else 0.0)
@@ -332,6 +335,7 @@ class Dispatcher:
 
     async def _failed(self, task: _Task, failure: Failure) -> None:
         """The server answered with an error."""
+        self._reached = True
         if failure.action in (RetryAction.GIVE_UP, RetryAction.NEGOTIATE, RetryAction.SLOW_DOWN):
             self._breaker.reached()
         await self._handle(task, failure)
@@ -366,7 +370,7 @@ class Dispatcher:
         said = "; ".join(dict.fromkeys(self._worthless_words))
         cost = f", paid with ${self._worthless_cost:.2f}" if self._worthless_cost else ""
         return JudgeRefused(
-            f"{self.name}: of its last {self.usage.requests:,} answers none can be used{cost}. The last: {said}",
+            f"{self.name}: of its last {self._worthless:,} answers none can be used{cost}. The last: {said}",
             hint="try another judge with `model`, another way to ask with `method`, or more room for its thoughts with "
             "`max_answer_tokens`",
         )
@@ -462,11 +466,11 @@ class Dispatcher:
 
     def _stop_silent(self, reason: str, *, page: bool = False) -> None:
         if page and not self._breaker.answered_once:
-            hint = "check `base_url` (it ends in /v1), and whether a login or a proxy stands before the judge"
-            self._stop(JudgeRefused(f"{self.name}: {reason}", hint=hint))
+            self._stop(JudgeRefused(f"{self.name}: {reason}", hint=PAGE_HINT))
             return
         kept = "; what it answered is kept, run the same again to go on" if self._breaker.answered_once else ""
-        self._stop(ScoringError(f"{self.name}: the judge does not answer{kept}. The last failure: {reason}"))
+        what = "the judge's server answers with errors only" if self._reached else "the judge does not answer"
+        self._stop(ScoringError(f"{self.name}: {what}{kept}. The last failure: {reason}"))
 
     def _slow_down(self, task: _Task, failure: Failure) -> None:
         if failure.wait is not None and failure.wait > self.retries.longest_wait:

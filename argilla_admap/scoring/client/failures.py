@@ -11,7 +11,7 @@ import orjson
 
 from argilla_admap.scoring.client.rate_limit import retry_after
 
-__all__ = ["CircuitBreaker", "Failure", "RetryAction", "Unreadable", "classify", "classify_error", "server_words"]
+__all__ = ["CircuitBreaker", "Failure", "RetryAction", "Unreadable", "classify", "classify_error", "is_page", "server_words"]
 
 _SECRET = re.compile(r"\b(?:(?:sk|pk|rk|gsk|hf|xai)[-_][\w*.-]{4,}|Bearer\s+\S+)|[\w-]{3,}\*{4,}\w*")
 _TAGS = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -25,7 +25,9 @@ _KEY_LIMIT = re.compile(
 )
 #: The question has more tokens than the model takes; not: the server "took too long".
 _TOO_LONG = re.compile(
-    r"context[ _-]?(?:length|size|window)|maximum context|too many (?:input )?tokens|too large to process|too long for"
+    r"context[ _-]?(?:length|size|window)|maximum (?:context|prompt|input|sequence)|too many (?:input )?tokens"
+    r"|too large to process|too long for|reduce the length|range of input length|must have less than \d+ tokens"
+    r"|(?:prompt|input|context|message)s? too (?:long|large)"
     r"|(?:prompt|input|request|message|sequence|text|payload|content|question|it)s?(?: \w+)? (?:is|are|was|were)"
     r" too (?:long|large)"
     r"|string_above_max_length|max_new_tokens`? must be <=|exceed[^.]{0,40}\b(?:context|input|prompt|token limit|max_model_len)"
@@ -35,11 +37,13 @@ _FILTERED = re.compile(
     r"content[ _-]?(?:filter|management|policy|policies|moderation|exists risk|risk)|moderation|safety"
     r"|\bflagged\b|inappropriate"
     r"|data_?inspection|(?:usage|use|acceptable use) polic|invalid_prompt|policy violation|violat\w+ \w*\s*polic"
-    r"|prohibited|\bunsafe\b|\bharmful\b|sensitive (?:content|information|word)"
+    r"|prohibited|\bunsafe\b|\bharmful\b|sensitive (?:content|information|word)|guardrail"
+    r"|(?:prompt|input|request|response|content) (?:was |has been |is )?blocked|敏感|违规|不安全"
 )
 _NO_MODEL = re.compile(
-    r"model_not_found|model_decommissioned|(?:unknown|no such) model\b|model\b:?\s*\S{0,80}\s*(?:\w+ )?"
-    r"(?:has been|was|is) (?:deprecated|decommissioned|removed|retired|shut down|discontinued|gone|no longer available)"
+    r"model_not_found|model_decommissioned|(?:unknown|no such) model\b|invalid model (?:name|id)"
+    r"|model\b:?\s*\S{0,80}(?<![.,])\s*(?:\w+ )?(?:has been|was|is) "
+    r"(?:deprecated|decommissioned|removed|retired|shut down|discontinued|gone|no longer available)"
     r"|model\b:?\s*\S{0,80}\s*(?:does not exist|not found|is not found|was not found)"
 )
 #: What an error inside of an answer with status 200 means, by its words, where its code is no status of HTTP.
@@ -52,7 +56,15 @@ _STATUS_OF_WORDS = (
     (400, _FILTERED),
     (400, re.compile(r"invalid_request|bad[ _]request|unsupported|invalid_argument")),
 )
+_BAD_KEY = re.compile(
+    r"(?:invalid|incorrect|missing|expired|wrong)\W+api[ _-]?key|api[ _-]?key (?:is )?(?:not valid|invalid|expired|missing)"
+)
+#: Servers say it with 400 too; such an answer may quote the question, so these words are rarer.
+_LOW_CREDIT = re.compile(r"credit balance is too low|insufficient (?:credit|balance|fund)")
 _OTHER_ENDPOINT = "check `base_url` (it ends in /v1), or name a model that the endpoint has with `model`"
+
+
+PAGE_HINT = "check `base_url` (it ends in /v1), and whether a login, a proxy or a firewall stands before the judge"
 
 
 class RetryAction(Enum):
@@ -102,7 +114,10 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, *, known: boo
     """
     said = server_words(body)
     low = said.lower() + (body[:2000].decode("utf-8", "replace").lower() if body[:1] in b"{[" else "")
-    reason = f"the judge's server answered {status}" + (f": {said}" if said else "")
+    elsewhere = f" to {headers['location'][:200]}" if 300 <= status < 400 and headers.get("location") else ""
+    reason = f"the judge's server answered {status}{elsewhere}" + (f": {said}" if said else "")
+    if status in (403, 407) and is_page(body):
+        return Failure(RetryAction.STOP, reason, hint=PAGE_HINT)
     return _classified(status, said, low, reason, retry_after(headers), known=known)
 
 
@@ -118,9 +133,10 @@ def classify_error(error: object, *, known: bool = False) -> Failure:
 
 def _classified(status: int, said: str, low: str, reason: str, wait: float | None, *, known: bool) -> Failure:
     too_fast = bool(_TOO_FAST.search(low))
-    if status == 401:
+    if status == 401 or (status in (400, 403) and not known and _BAD_KEY.search(low)):
         return Failure(RetryAction.RENEW_KEY, reason)
-    if status == 402 or "insufficient_quota" in low or (status in (403, 429) and _NO_CREDIT.search(low) and not too_fast):
+    no_credit = "insufficient_quota" in low or (status in (403, 429) and _NO_CREDIT.search(low) and not too_fast)
+    if status == 402 or no_credit or (status == 400 and _LOW_CREDIT.search(low)):
         hint = "the account has no credit left: add some, or name another endpoint with `base_url`"
         return Failure(RetryAction.STOP, reason, hint=hint)
     if status == 429 or (status == 403 and too_fast):
@@ -149,6 +165,12 @@ def _classified(status: int, said: str, low: str, reason: str, wait: float | Non
         hint = "it sends requests elsewhere; give the final address as `base_url`"
         return Failure(RetryAction.STOP, reason, hint=hint)
     return Failure(RetryAction.GIVE_UP, reason)
+
+
+def is_page(body: bytes) -> bool:
+    """Whether it is a web page."""
+    start = body[:2000].lower()
+    return b"<html" in start or b"<!doctype html" in start
 
 
 def server_words(body: bytes) -> str:

@@ -26,14 +26,31 @@ def decode(body: bytes) -> Any:
     """
     body = body.removeprefix(b"\xef\xbb\xbf")
     start = body[:64].lstrip()
-    if start.startswith((b"data:", b"event:", b"id:", b"retry:", b":")):
-        reply = _joined(list(_events(body)))
-    else:
-        reply = _loads(body)
-        if isinstance(reply, list) and len(reply) == 1 and isinstance(reply[0], dict) and "error" in reply[0]:
-            reply = reply[0]
-    if isinstance(reply, dict) and isinstance(reply.get("choices"), list):
-        reply["choices"] = [_tidied(choice) for choice in reply["choices"] if isinstance(choice, dict)]
+    try:
+        if start.startswith((b"data:", b"event:", b"id:", b"retry:", b":")):
+            reply = _joined(list(_events(body)))
+        else:
+            reply = _unwrapped(_loads(body))
+        if isinstance(reply, dict) and isinstance(reply.get("choices"), list):
+            reply["choices"] = [_tidied(choice) for choice in reply["choices"] if isinstance(choice, dict)]
+    except (AttributeError, KeyError, TypeError) as exc:
+        raise ValueError("not of the protocol's shape") from exc
+    return reply
+
+
+def _unwrapped(reply: Any) -> Any:
+    """An answer that a gateway has put into a list, a string or a field of its own."""
+    if isinstance(reply, list) and len(reply) == 1 and isinstance(reply[0], dict) and {"error", "choices"} & reply[0].keys():
+        return reply[0]
+    if isinstance(reply, str) and reply.lstrip()[:1] == "{":
+        return _loads(reply.encode())
+    if isinstance(reply, dict) and "choices" not in reply:
+        for name in ("body", "data", "result", "response"):
+            inner = reply.get(name)
+            if isinstance(inner, str) and '"choices"' in inner:
+                inner = _loads(inner.encode())
+            if isinstance(inner, dict) and "choices" in inner:
+                return inner
     return reply
 
 
@@ -72,7 +89,7 @@ def _joined(events: list[Any]) -> dict[str, Any]:
         for piece in event.get("choices") or ():
             place = piece.get("index") or 0
             choice = choices.setdefault(place, {"index": place, "message": {}, "finish_reason": None})
-            for name, value in (piece.get("delta") or piece.get("message") or {}).items():
+            for name, value in (piece.get("delta") or piece.get("message") or {"content": piece.get("text")}).items():
                 before = choice["message"].get(name)
                 joins = name != "role" and isinstance(value, str) and isinstance(before, str)
                 choice["message"][name] = before + value if joins else value if value is not None else before
@@ -129,7 +146,7 @@ def _items(logprobs: Any) -> list[dict[str, Any]] | None:
             return None
     for item in found:
         top = item.get("top_logprobs") or item.get("top_probs")
-        if type(top) is not list or not all(type(one) is dict and _number(one.get("logprob")) for one in top):
+        if type(top) is not list or not all(type(one) is dict and _number(one.get("logprob", one)) for one in top):
             item["top_logprobs"] = _candidates(top)
         if not _number(item.get("logprob")):
             item["logprob"] = None
@@ -197,10 +214,12 @@ def usage_of(reply: Any, about: int) -> tuple[int, int, int]:
         return about, 1, 0
     told_in = _tokens(usage, "prompt_tokens", "input_tokens")
     told_out = _tokens(usage, "completion_tokens", "output_tokens")
-    counted = about if told_in is None else told_in
+    counted = told_in or about
     answered = told_out if told_out is not None else 1 if "prompt_tokens" not in usage and "input_tokens" not in usage else 0
     thoughts = _tokens(usage.get("completion_tokens_details") or usage.get("output_tokens_details"), "reasoning_tokens") or 0
     total = _tokens(usage, "total_tokens") if told_in is not None else None
+    if "choices" in reply and not told_in:
+        answered = max(answered, 1)
     answered = max(answered, thoughts if thoughts <= answered else answered + thoughts, (total or 0) - counted)
     cached = _tokens(usage.get("prompt_tokens_details"), "cached_tokens") or 0
     return counted, answered, min(cached, counted)

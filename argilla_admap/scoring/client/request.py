@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.budget import Price
-from argilla_admap.scoring.client.failures import Failure, RetryAction, Unreadable, classify_error, server_words
+from argilla_admap.scoring.client.failures import Failure, RetryAction, Unreadable, classify_error, is_page, server_words
 from argilla_admap.scoring.client.protocol import decode, error_in, usage_of
 
 __all__ = ["Outcome", "ParsedAnswer", "ReplyKind", "Request", "Response", "TokenHistory", "Usage", "open_reply"]
@@ -134,7 +134,7 @@ def open_reply(
     try:
         reply = decode(body)
     except ValueError:
-        if b"<html" in body[:2000].lower() or b"<!doctype" in body[:200].lower():
+        if is_page(body):
             usage.failed += 1
             words = f"the answer is not JSON but a web page: {server_words(body)[:200]}"
             return Response(ReplyKind.PAGE, 0, 0.0, [], Failure(RetryAction.RETRY, words))
