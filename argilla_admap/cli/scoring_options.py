@@ -256,6 +256,12 @@ def scoring_options(command: Command) -> Command:
             "--reasons", is_flag=True, help="Also ask for a short reason, which reviewers see; about 40 more tokens a call."
         ),
         click.option("--rubric", type=file, help="Your guidelines: a text, JSON or TOML file."),
+        click.option(
+            "--max-answer-tokens",
+            type=int,
+            metavar="N",
+            help="How long a judge's answer may get, its thoughts included; what it needs is learned.  [default: 4096]",
+        ),
         click.option("--max-cost", type=float, metavar="USD", help="Never spend more than this."),
         click.option(
             "--price", type=_PriceType(), help="US dollars per million tokens in and out, for a model without a listed price."
@@ -286,6 +292,7 @@ _PASSED = (
     "method",
     "reasons",
     "rubric",
+    "max_answer_tokens",
     "max_cost",
     "price",
     "concurrency",

@@ -41,6 +41,8 @@ class ScoreOptions:
     method: str = "auto"
     reasons: bool = False
     rubric: Path | None = None
+    #: Most tokens of an answer, thoughts included; what a model needs is found out. None: 4,096.
+    max_answer_tokens: int | None = None
     #: US dollars that this run may cost at most.
     max_cost: float | None = None
     #: US dollars a million tokens in and out, for models without a listed price.
@@ -67,7 +69,7 @@ class ScoreOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "extra", {name.replace("-", "_"): value for name, value in self.extra.items()})
-        for option in ("samples", "concurrency", "rpm", "tpm", "limit", "timeout"):
+        for option in ("samples", "max_answer_tokens", "concurrency", "rpm", "tpm", "limit", "timeout"):
             value = getattr(self, option)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(f"{value}: must be above 0", option=option)

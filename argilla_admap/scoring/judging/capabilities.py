@@ -11,9 +11,12 @@ import orjson
 __all__ = ["MOST_ANSWER_TOKENS", "Capabilities", "filled"]
 
 #: Limits of an answer's tokens, one after the other, when a model refuses fewer or says nothing within them.
-_STEPS = (1, 4, 8, 64, 512, 2048, 8192, 32768)
-MOST_ANSWER_TOKENS = 2048
+_STEPS = (1, 4, 8, 64, 512, 2048, 8192, 32768, 131072)
+#: So many where nobody says how many: enough for most that think, and a few cents for one answer that never ends.
+MOST_ANSWER_TOKENS = 4096
 _REASON_TOKENS = 160
+#: Up to so many are for the digit alone; JSON has room for them.
+_NO_THOUGHTS = 8
 _MOST_REVISIONS = 24
 #: How a request ends, from the end of the last message's text on.
 _END = b'"}]}'
@@ -75,7 +78,7 @@ class Capabilities:
         return asdict(self)
 
     def frame(
-        self, model: str, instructions: str, form: str, *, want: int, logprobs: bool, tier: str | None
+        self, model: str, instructions: str, form: str, *, want: int, logprobs: bool, tier: str | None, limit: int | None = None
     ) -> tuple[bytes, bytes]:
         """The request's JSON before and after the text with the data; see `filled`.
 
@@ -86,8 +89,9 @@ class Capabilities:
             want: choices.
             logprobs: ask for token probabilities.
             tier: the service tier; None: the endpoint's own.
+            limit: most tokens of an answer; None: what this form needs.
         """
-        body: dict[str, Any] = {"model": model, self.token_field: self.most_output(form)}
+        body: dict[str, Any] = {"model": model, self.token_field: limit or self.most_output(form)}
         if self.temperature:
             # 1, so that the probabilities are the model's own on servers that scale them, and samples are samples.
             body["temperature"] = 1
@@ -112,9 +116,10 @@ class Capabilities:
             body["messages"] = [{"role": "user", "content": f"{instructions}\n\n"}]
         return orjson.dumps(body).removesuffix(_END), _END
 
-    def most_output(self, form: str) -> int:
-        """Most answer tokens that a choice may have."""
-        return self.answer_tokens if form == "digit" else _REASON_TOKENS + (self.answer_tokens if self.answer_tokens > 8 else 0)
+    def most_output(self, form: str, answer_tokens: int | None = None) -> int:
+        """Most tokens that a choice may have, where a digit may have so many."""
+        tokens = answer_tokens or self.answer_tokens
+        return tokens if form == "digit" else _REASON_TOKENS + (tokens if tokens > _NO_THOUGHTS else 0)
 
     def negotiate(self, words: str) -> bool:
         """Takes back what a refusal in words (status 400 or 422) names; whether the next request will differ."""
@@ -186,14 +191,16 @@ class Capabilities:
         self.effort = ""
         return changed
 
-    def longer(self, most: int = MOST_ANSWER_TOKENS) -> bool:
+    def longer(self, most: int = MOST_ANSWER_TOKENS, form: str = "digit") -> bool:
         """Asks for the next greater number of answer tokens, at most `most`; False: it is the greatest."""
+        before, self.answer_tokens = self.answer_tokens, self.more_tokens(self.answer_tokens, most, form)
+        return self.answer_tokens > before
+
+    def more_tokens(self, tokens: int, most: int, form: str) -> int:
+        """The next greater number of answer tokens that makes a difference; the same where none is allowed."""
         most = min(most, self.most_answer_tokens or most)
-        bigger = min((step for step in _STEPS if step > self.answer_tokens), default=most)
-        longer = min(bigger, most) > self.answer_tokens
-        if longer:
-            self.answer_tokens = min(bigger, most)
-        return longer
+        least = tokens if form == "digit" else max(tokens, _NO_THOUGHTS)
+        return max(tokens, min(next((step for step in _STEPS if step > least), most), most))
 
 
 def _schema(form: str) -> dict[str, Any]:

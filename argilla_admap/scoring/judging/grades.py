@@ -1,205 +1,301 @@
-"""The reading of the judge's answer. Only the server's reply is read, never what the data say."""
+"""The grade that a judge's answer says, or why it says none. What is ambiguous is no grade: a wrong one is worse.
+
+An answer is a grade alone, JSON, or prose, whose statements of the highest rank must agree (see `statements`). "8/10" is of
+another scale than 1 to 5, and no grade of ours: it is not converted.
+"""
 
 from __future__ import annotations
 
-import math
+import json
 import re
-from collections.abc import Sequence
-from operator import mul
 from typing import Any, NamedTuple
 
 import orjson
 
 from argilla_admap.scoring.client.failures import Unreadable
-from argilla_admap.scoring.client.request import ParsedAnswer
 from argilla_admap.scoring.judging.rubric import SCALE
+from argilla_admap.scoring.judging.statements import (
+    FINAL,
+    LABEL,
+    LEADING,
+    NO_FIGURE,
+    NUMBER,
+    OTHER_SCALE,
+    OWN,
+    Statement,
+    alone,
+    fenced,
+    figure_value,
+    same_length,
+    statements,
+)
+from argilla_admap.scoring.judging.thoughts import without_thoughts
 
-__all__ = ["BELIEVABLE_MASS", "Logprobs", "read_choice", "read_choices"]
+__all__ = ["Grade", "TooShort", "quoted", "read_grade", "same_length"]
 
-#: Less probability than this on the grades, and the distribution is not believed.
-BELIEVABLE_MASS = 0.8
-#: So many candidates are a list that was not cut.
-_FULL_LIST = 8
 
-_GRADES = {str(grade): grade for grade in SCALE}
-_WEIGHTS = (0, *SCALE)
-_SQUARES = tuple(grade * grade for grade in _WEIGHTS)
-_ALONE = re.compile(r"[\s\"'`*_(\[{#.:]*([0-9]+(?:\.[0-9]+)?)[\s\"'`*_)\]}.!]*\Z")
-# The last verdict counts: an answer may quote an earlier one before it gives its own.
-_VERDICT = re.compile(
-    r"(?:score|grade|rating|mark|verdict|评分|分数|得分|スコア|評価|評点|الدرجة|التقييم)\W{0,12}?(?:is|of|:|=|为|是|は)?\W{0,6}?"
-    r"(?<![A-Za-z0-9_.])(\d+(?:\.\d+)?)(?![\w.]*\d)",
+class TooShort(Unreadable):
+    """The answer was cut before it said a grade: with more tokens it may say one.
+
+    Args:
+        reason: in words for the person.
+        mass: probability on the grades where the answer begins.
+    """
+
+    def __init__(self, reason: str, *, mass: float = 0.0) -> None:
+        super().__init__(reason)
+        self.mass = mass
+
+
+class Grade(NamedTuple):
+    """What an answer says."""
+
+    value: int
+    #: Where its digit stands in the answer; None where that is not one place.
+    place: int | None = None
+    #: In the judge's words.
+    reason: str | None = None
+
+
+_MOST_JSON = 200_000
+#: Of a longer answer in prose the beginning and the end are read.
+_MOST_PROSE, _BEGINNING = 24_000, 6_000
+
+#: What most that do not say the digit alone say.
+_USUAL = re.compile(r"\*{0,2}(?:Score|Rating|Grade):\*{0,2} ?\*{0,2}([1-5])\*{0,2}(?:/5)?\.?\Z")
+
+# JSON.
+
+_KEYS = (
+    r"(?:final|overall|total)?(?:score|rating|grade|mark|verdict|result|evaluation|value|answer|bewertung|note|punktzahl|"
+    r"puntuación|calificación|评分|分数|得分|スコア|評価|点数|점수|평점|оценка|الدرجة)"
+)
+_KEY = re.compile(rf"{_KEYS}(?:value)?", re.IGNORECASE)
+_BEST_KEY = re.compile(r"(?:final|overall|total)?(?:score|rating|grade)", re.IGNORECASE)
+_REASON_KEYS = ("reason", "reasoning", "rationale", "explanation", "justification", "feedback", "comment", "begründung", "理由")
+_SCALE_KEYS = ("max", "maxscore", "maxrating", "maximum", "outof", "scale", "scalemax", "possible", "total", "bestrating")
+_KEY_IN_TEXT = re.compile(
+    rf"(?<![\\\w])(?P<quote>[\"'“]?)(?P<key>(?:(?:final|overall)[_ -]?)?(?:score|rating|grade)|评分|分数"
+    rf"|得分)(?P=quote)[ \n]{{0,20}}:[ \n]{{0,20}}"
+    rf"[\"'“]?(?P<figure>{NUMBER})",
     re.IGNORECASE,
 )
-_OUT_OF = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s*(?:/|out of|sur|von|de)\s*5(?!\d|\.\d)", re.IGNORECASE)
-# Digits of other scripts that judges use: full width, Arabic-Indic, Persian.
-_DIGITS = str.maketrans("０１２３４５６７８９٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹", "0123456789" * 3)
-_SCORE_AHEAD = re.compile(r'"score"\s*:\s*"?\Z')
-_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 
 
-class Logprobs(NamedTuple):
-    """What an answer's token probabilities say."""
+def read_grade(answer: str, *, cut: bool = False) -> Grade:
+    """The grade of an answer.
 
-    #: Expected grade and its variance, renormalised over the grades.
-    score: float
-    variance: float
-    #: Probability on the grades, 0..1.
-    mass: float
-    #: Different grades among the candidates, and candidates in all.
-    grades: int
-    candidates: int
-
-    @property
-    def believable(self) -> bool:
-        """Whether it is a distribution: enough mass, and not a list cut to its first token (whose mass would be 1)."""
-        return self.mass >= BELIEVABLE_MASS and (self.grades >= 2 or self.candidates >= _FULL_LIST)
-
-
-def read_choices(reply: Any, *, json: bool) -> list[ParsedAnswer]:
-    """The readings of all choices of a reply; those that cannot be read are left out.
+    Args:
+        answer: the model's words, its thoughts included.
+        cut: whether it was cut by its limit of tokens.
 
     Raises:
-        Unreadable: there is no choice that can be read; the first one's reason.
+        TooShort: it was cut, and says no grade yet.
+        Unreadable: it says no grade, another scale's, or several; the reason quotes it.
     """
-    choices = reply.get("choices") if isinstance(reply, dict) else None
-    if not isinstance(choices, list) or not choices:
-        raise Unreadable("the answer holds no choices")
-    readings, first = [], None
-    for choice in choices:
-        try:
-            readings.append(read_choice(choice, json=json))
-        except Unreadable as exc:
-            first = first or exc
-    if not readings and first is not None:
-        raise first
-    return readings
-
-
-def read_choice(choice: dict[str, Any], *, json: bool) -> ParsedAnswer:
-    """One choice's grade: from its token probabilities where they are believable, else from its text.
-
-    Raises:
-        Unreadable: the reply is a refusal, is empty, is prose, or a number outside the scale.
-    """
-    message = choice.get("message") or {}
-    text = message.get("content")
-    if isinstance(text, list):
-        text = "".join(part.get("text") or "" for part in text if isinstance(part, dict))
-    items = (choice.get("logprobs") or {}).get("content") or []
-    reason = None
-    if json:
-        grade, reason = _from_json(message, text, choice.get("finish_reason"))
-        found = _distribution(_score_item(items))
-    else:
-        found = _distribution(_grade_item(items))
-        if found is not None and found.believable:
-            return ParsedAnswer(found.score, found.variance, found.mass)
-        try:
-            grade = _from_text(message, text, choice.get("finish_reason"))
-        except Unreadable as exc:
-            if found is None or found.mass <= 0 or not exc.again:
-                raise
-            # Some probability is on grades, too little to believe: flagged by its mass, and sampled.
-            return ParsedAnswer(None, None, found.mass)
-    if found is not None and found.believable:
-        return ParsedAnswer(found.score, found.variance, found.mass, reason)
-    return ParsedAnswer(float(grade), None, found.mass if found is not None else None, reason)
-
-
-def _grade_item(items: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The token that is the grade: the first that is one, else the first that says anything."""
-    for item in items:
-        token = item.get("token")
-        if token in _GRADES or _plain(token) in _GRADES:
-            return item
-    return next((item for item in items if _plain(item.get("token"))), None)
-
-
-def _score_item(items: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The token after ``"score":`` in a JSON answer."""
-    before = ""
-    for item in items:
-        token = str(item.get("token") or "")
-        if token.strip() and _SCORE_AHEAD.search(before):
-            return item
-        before = (before + token)[-40:]
-    return None
-
-
-def _distribution(item: dict[str, Any] | None) -> Logprobs | None:
-    if item is None:
-        return None
-    candidates = item.get("top_logprobs") or [item]
-    found = [0.0] * (len(SCALE) + 1)
-    for candidate in candidates:
-        token = candidate.get("token")
-        grade = _GRADES.get(token) or _GRADES.get(_plain(token))
-        # Some servers send null, or NaN, where they keep no probability.
-        if grade is not None and (logprob := candidate.get("logprob")) is not None and logprob == logprob:
-            # Several spellings of one grade ("4", " 4") add up.
-            found[grade] += math.exp(min(0.0, logprob))
-    mass = sum(found)
-    if mass <= 0:
-        return Logprobs(math.nan, math.nan, 0.0, 0, len(candidates))
-    mean = sum(map(mul, _WEIGHTS, found)) / mass
-    spread = max(0.0, sum(map(mul, _SQUARES, found)) / mass - mean * mean)
-    return Logprobs(mean, spread, min(1.0, mass), len(found) - found.count(0.0), len(candidates))
-
-
-def _plain(token: Any) -> str:
-    return str(token or "").replace("▁", " ").replace("Ġ", " ").strip().translate(_DIGITS)
-
-
-def _from_text(message: dict[str, Any], text: Any, finish: Any) -> int:
-    if message.get("refusal"):
-        raise Unreadable(f"the judge refused: {_short(message['refusal'])}", again=False)
-    if finish == "content_filter":
-        raise Unreadable("the endpoint's content filter held the answer back", again=False)
-    if not isinstance(text, str) or not text.strip():
-        raise Unreadable("the judge's answer is empty")
-    said = _THOUGHT.sub("", text).translate(_DIGITS)
-    alone = _ALONE.match(said)
-    verdicts = [alone.group(1)] if alone else _VERDICT.findall(said) or _OUT_OF.findall(said)
-    if not verdicts:
-        raise Unreadable(f"the judge's answer is no grade: {_short(text)}")
-    return _on_scale(verdicts[-1])
-
-
-def _from_json(message: dict[str, Any], text: Any, finish: Any) -> tuple[int, str | None]:
-    if message.get("refusal") or finish == "content_filter" or not isinstance(text, str) or not text.strip():
-        return _from_text(message, text, finish), None
-    body = _THOUGHT.sub("", text).strip()
-    body = body[body.find("{") : body.rfind("}") + 1] or body
+    said, unclosed = without_thoughts(answer)
     try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        # Cut off in the reason: the grade came first.
-        cut = re.match(r'\W*"score"\W*(\d+)\b', text)
+        if unclosed:
+            raise Unreadable(f"the judge's answer ends inside its thoughts: {quoted(answer)}")
+        begin = len(said) - len(said.lstrip())
+        said = said.strip()
+        grade, end = _grade(said, same_length(said))
+        if cut and end is not None and not said[end:].strip(" \t\n*_`\"'"):
+            raise Unreadable(f"the judge's answer ends where its grade may go on: {quoted(said)}")
+        if grade.place is not None:
+            grade = grade._replace(place=begin + grade.place)
+    except TooShort:
+        raise
+    except Unreadable as exc:
         if cut:
-            return _on_scale(cut.group(1)), None
-        found = None
-    if not isinstance(found, dict):
-        # No JSON object, but perhaps a grade all the same.
-        return _from_text(message, text, finish), None
-    if isinstance(found.get("score"), bool) or not isinstance(found.get("score"), (int, float, str)):
-        raise Unreadable(f"the judge's JSON holds no score: {_short(text)}")
-    reason = found.get("reason")
-    return _on_scale(str(found["score"]).strip()), " ".join(reason.split()) if isinstance(
-        reason, str
-    ) and reason.strip() else None
+            raise TooShort(f"{exc} (cut by the limit of its tokens)") from None
+        raise
+    return grade
 
 
-def _on_scale(words: str) -> int:
-    try:
-        value = float(words)
-    except ValueError:
-        raise Unreadable(f"the judge's score is no number: {_short(words)}") from None
-    if value not in SCALE:
-        raise Unreadable(f"the judge's score {words[:20]} is not on the scale of 1 to 5")
-    return int(value)
-
-
-def _short(text: Any) -> str:
-    words = " ".join(str(text).split())
+def quoted(text: Any) -> str:
+    """What was answered, in quotes, on one line and shortened."""
+    words = " ".join(str(text)[:400].split())
     return repr(words[:77] + "..." if len(words) > 80 else words)
+
+
+def _grade(said: str, plain: str) -> tuple[Grade, int | None]:
+    """The grade, and where the number ends that more digits could follow; None: it stands alone."""
+    if not plain.strip():
+        raise Unreadable("the judge's answer is empty")
+    if (usual := _USUAL.match(plain)) is not None:
+        return Grade(int(usual[1]), usual.start(1)), usual.end(1)
+    figure = alone(plain)
+    if figure is not None and not NO_FIGURE.match(plain, figure.end("max") if figure["max"] else max(figure.end("int"), 0)):
+        value, place = figure_value(figure)
+        if value is not None:
+            return Grade(value, place), None
+        if figure["max"]:
+            raise _other_scale(said)
+        raise Unreadable(f"the judge's score {figure[0].strip()[:20]} is not on the scale of 1 to 5")
+    if "{" in plain and (found := _from_json(said, plain)) is not None:
+        return found
+    left_out = max(0, len(plain) - _MOST_PROSE)
+    if left_out:
+        # Grades stand at the beginning or at the end.
+        plain = plain[:_BEGINNING] + "\n" + plain[_BEGINNING + left_out + 1 :]
+        grade, end = _decide(list(statements(plain)), said, plain)
+        place = grade.place + left_out if grade.place is not None and grade.place > _BEGINNING else grade.place
+        return grade._replace(place=place), end + left_out if end is not None and end > _BEGINNING else end
+    claims = list(statements(plain))
+    if not claims and "```" in plain and len(blocks := fenced(plain)) == 1:
+        # A lone block that is the answer; what stood before it is left out, and its place is kept.
+        begin = plain.index(blocks[0])
+        claims = list(statements(" " * (begin - 1) + "\n" + blocks[0] if begin else blocks[0]))
+    return _decide(claims, said, plain)
+
+
+def _other_scale(said: str) -> Unreadable:
+    return Unreadable(f"the judge grades on another scale than 1 to 5: {quoted(said)}")
+
+
+def _several(said: str) -> Unreadable:
+    return Unreadable(f"the judge's answer says more than one grade: {quoted(said)}")
+
+
+def _decide(claims: list[Statement], said: str, plain: str) -> tuple[Grade, int | None]:
+    if OTHER_SCALE.search(plain):
+        raise _other_scale(said)
+    if not claims:
+        raise Unreadable(f"the judge's answer is no grade: {quoted(said)}")
+    best = max(claim.rank for claim in claims)
+    counted = claims
+    if best == LABEL:
+        counted = [claim for claim in claims if claim.rank in (LABEL, OWN)]
+    elif best == FINAL:
+        last = max(claim.end for claim in claims if claim.rank == FINAL)
+        counted = [claim for claim in claims if claim.rank == FINAL or (claim.rank == LABEL and claim.end > last)]
+    values = {claim.value for claim in counted}
+    if len(values) > 1:
+        raise _several(said)
+    value = values.pop()
+    if value is None:
+        raise Unreadable(f"the judge's score is not on the scale of 1 to 5: {quoted(said)}")
+    top = [claim for claim in counted if claim.rank == best]
+    return Grade(value, top[0].place if len(top) == 1 else None), max(claim.end for claim in top) if best < LABEL else top[
+        0
+    ].end
+
+
+def _from_json(said: str, plain: str) -> tuple[Grade, int | None] | None:
+    """The grade of an answer that holds a JSON object, or begins one; None: read it as prose."""
+    begin, end = said.find("{"), said.rfind("}") + 1
+    inside = list(_KEY_IN_TEXT.finditer(plain, begin))
+    places = [found.start("int") for found in inside if figure_value(found)[0] is not None]
+    found, broken = _loaded(said[begin:end]) if end > begin else (None, True)
+    if isinstance(found, dict):
+        grades = _grades_in(found)
+        if not grades:
+            if not said[:begin].strip() and not said[end:].strip():
+                raise Unreadable(f"the judge's JSON holds no score: {quoted(said)}")
+            return None
+        if len(set(grades)) > 1:
+            raise Unreadable(f"the judge's JSON holds more than one score: {quoted(said)}")
+        around = f"{plain[:begin]}\n{plain[end:]}".strip(" \n`")
+        outside = [c for c in statements(around) if c.rank >= LABEL] if around not in ("", "json") else []
+        if grades[0] is None:
+            raise Unreadable(f"the judge's JSON holds no score on the scale of 1 to 5: {quoted(said)}")
+        if any(claim.value != grades[0] for claim in outside):
+            raise _several(said)
+        return Grade(grades[0], places[0] if len(inside) == len(places) == 1 else None, _reason(found)), None
+    if not broken or not inside:
+        return None
+    # Cut off, or with an error: the keys can be read all the same.
+    values = {None if NO_FIGURE.match(plain, found.end()) else figure_value(found)[0] for found in inside}
+    if len(values) > 1:
+        raise Unreadable(f"the judge's JSON holds more than one score: {quoted(said)}")
+    value = values.pop()
+    if value is None:
+        raise Unreadable(f"the judge's JSON holds no score on the scale of 1 to 5: {quoted(said)}")
+    return Grade(value, places[0] if len(inside) == len(places) == 1 else None), inside[0].end()
+
+
+class _Twice(Exception):
+    """A key stands twice in an object, with two values."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found and found[key] != value and _KEY.fullmatch(_key(key)):
+            raise _Twice
+        found[key] = value
+    return found
+
+
+def _loaded(body: str) -> tuple[Any, bool]:
+    """The JSON value; and whether it is none."""
+    if len(body) > _MOST_JSON:
+        return None, True
+    try:
+        # Its own limit of depth is below Python's; NaN, which it refuses, is left to Python.
+        found = orjson.loads(body)
+        if not isinstance(found, dict) or body.count(":") == len(found):
+            return found, False  # no key stands twice
+    except orjson.JSONDecodeError:
+        if "NaN" not in body and "Infinity" not in body:
+            return None, True
+    try:
+        return json.loads(body, object_pairs_hook=_once, strict=False), False
+    except _Twice:
+        raise Unreadable(f"the judge's JSON holds more than one score: {quoted(body)}") from None
+    except (ValueError, RecursionError):
+        return None, True
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name).casefold()
+
+
+def _grades_in(found: Any, depth: int = 0) -> list[int | None]:
+    """The grades in a JSON value: those of the outermost object that has any."""
+    if depth > 6:
+        return []
+    if isinstance(found, list):
+        return [grade for part in found[:20] for grade in _grades_in(part, depth + 1)]
+    if not isinstance(found, dict):
+        return []
+    named = [(_key(name), value) for name, value in found.items()]
+    for pattern in (re.compile(r"(?:final|overall)(?:score|rating|grade)", re.IGNORECASE), _BEST_KEY, _KEY):
+        values = [value for name, value in named if pattern.fullmatch(name)]
+        if any(not isinstance(value, (dict, list)) for value in values):
+            values = [value for value in values if not isinstance(value, (dict, list))]
+        if values:
+            grades = [grade for value in values for grade in _json_grades(value, depth)]
+            other = any(name in _SCALE_KEYS and _other_most(value) for name, value in named)
+            if grades:
+                return [None] if other else grades
+    return [grade for _, value in named if isinstance(value, (dict, list)) for grade in _grades_in(value, depth + 1)]
+
+
+def _json_grades(value: Any, depth: int) -> list[int | None]:
+    if isinstance(value, dict):
+        return _grades_in(value, depth + 1)
+    if isinstance(value, list):
+        return _json_grades(value[0], depth + 1) if len(value) == 1 and depth < 6 else []
+    if isinstance(value, bool) or value is None:
+        return [None]
+    if isinstance(value, (int, float)):
+        return [int(value) if value in SCALE else None]
+    words = same_length(str(value))[:200]
+    figure = alone(words) or LEADING.match(words + "\n")
+    if figure is None or (figure["max"] is None and NO_FIGURE.match(words, max(figure.end("int"), 0))):
+        return [None]
+    return [figure_value(figure)[0]]
+
+
+def _other_most(value: Any) -> bool:
+    numbers = re.findall(r"\d{1,6}", str(value)[:60])
+    return bool(numbers) and int(numbers[-1]) != SCALE[-1]
+
+
+def _reason(found: dict[str, Any]) -> str | None:
+    for name, value in found.items():
+        if _key(name) in _REASON_KEYS and isinstance(value, str) and value.strip():
+            return " ".join(value.split())
+    return None

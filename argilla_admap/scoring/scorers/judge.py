@@ -18,12 +18,14 @@ from argilla_admap.scoring.cache.keys import KeySpace, key_hash
 from argilla_admap.scoring.cache.store import CacheEntry
 from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.client.request import ParsedAnswer
-from argilla_admap.scoring.judging.capabilities import Capabilities, filled
-from argilla_admap.scoring.judging.grades import BELIEVABLE_MASS, read_choices
+from argilla_admap.scoring.judging.capabilities import MOST_ANSWER_TOKENS, Capabilities, filled
+from argilla_admap.scoring.judging.choices import BELIEVABLE_MASS, read_choices
+from argilla_admap.scoring.judging.grades import TooShort
 from argilla_admap.scoring.judging.items import BatchItems
 from argilla_admap.scoring.judging.models import announced_ending, ending_models
 from argilla_admap.scoring.judging.prompt import PROMPT_VERSION, Instructions, question_text
 from argilla_admap.scoring.judging.rubric import SCALE, read_rubric
+from argilla_admap.scoring.judging.thoughts import content_of
 from argilla_admap.scoring.judging.tokens import TokenCounter, estimate_tokens, most_tokens, quick_tokens
 from argilla_admap.scoring.scorer import ScoredCompletion, Work
 
@@ -42,6 +44,10 @@ SAMPLES_WITHOUT_LOGPROBS = 3
 #: Tokens that a chat adds around its messages.
 _FRAME = 12
 _MOST_PROBES = 3
+#: Cut answers of one request, after which a first token with some probability on grades is taken for what it is.
+_MOST_CUTS = 3
+#: Up to so many tokens an answer may have been cut though the server does not say so.
+_SHORT = 64
 _NO_GRADE = "the judge gave no grade"
 _NO_ANSWER_YET = (
     "output is that of a judge that does not think before it answers: one that does may take a hundred times as much; "
@@ -57,13 +63,16 @@ class JudgeScorer:
         self.name = options.model
         self.cached = 0
         #: Answers that had tokens enough, and those that had not, since all were given more.
-        self.answers = self._empty = 0
+        self.answers = self._cut = 0
+        #: An answer may have so many tokens, thoughts included.
+        self.most_answer_tokens = options.max_answer_tokens or MOST_ANSWER_TOKENS
         self._options = options
         self._dispatcher: Dispatcher = session.dispatcher(options.model)
         self._rubric = read_rubric(options.rubric)
         hosted = any(host in self._dispatcher.name for host in _HOSTED)
         self.capabilities = Capabilities.recall(self._dispatcher.store.endpoint(self._dispatcher.name), hosted=hosted)
-        form = "reason" if options.reasons else "json" if options.method == "json" else "digit"
+        self.capabilities.answer_tokens = min(self.capabilities.answer_tokens, self.most_answer_tokens)
+        form = self._form = "reason" if options.reasons else "json" if options.method == "json" else "digit"
         instructions = Instructions(self._rubric, form)
         space = self._dispatcher.key_space
         self._templates = {
@@ -186,12 +195,19 @@ class JudgeScorer:
             self.remember()
         return answered
 
-    def lacked_tokens(self) -> None:
-        """An answer ended before it began: all are given more tokens, unless hardly any other ended so."""
-        self._empty += 1
-        if self._empty > 0.1 * self.answers and self.capabilities.longer():
+    def answer_was_cut(self, limit: int) -> None:
+        """An answer ended before its grade: all are given more tokens, unless hardly any other ended so.
+
+        Args:
+            limit: that it was asked with; what was asked with less than all have now says nothing of that.
+        """
+        if limit < self.capabilities.answer_tokens:
+            return
+        self._cut += 1
+        if self._cut > 0.1 * self.answers and self.capabilities.longer(self.most_answer_tokens, self._form):
             self.capabilities.revision += 1
-            self._empty = self.answers = 0
+            self._cut = self.answers = 0
+            self.remember()
 
     def remember(self) -> None:
         """Keeps what was learned of this endpoint and model."""
@@ -272,13 +288,19 @@ class _RequestTemplate:
         self.prefix = key_hash(PROMPT_VERSION, judge.name, form, logprobs, instructions.text, *space.parts)
         self.fixed_tokens = estimate_tokens(instructions.text) + _FRAME
         self.fixed_most = most_tokens(instructions.text) + 4 * _FRAME
-        self._frames: dict[tuple[int, int, bool], tuple[bytes, bytes]] = {}
+        self._frames: dict[tuple[int, int, int, bool], tuple[bytes, bytes]] = {}
 
-    def frame(self, want: int) -> tuple[bytes, bytes]:
-        """The request around the text, for so many choices; made anew after each lesson."""
+    def limit(self, answer_tokens: int) -> int:
+        """Most tokens of an answer in this form."""
+        capabilities = self.judge.capabilities
+        most = min(self.judge.most_answer_tokens, capabilities.most_answer_tokens or self.judge.most_answer_tokens)
+        return min(capabilities.most_output(self.form, answer_tokens), most)
+
+    def frame(self, want: int, limit: int) -> tuple[bytes, bytes]:
+        """The request around the text, for so many choices of at most so many tokens."""
         capabilities = self.judge.capabilities
         logprobs = self.logprobs and capabilities.logprobs != "none"
-        key = want, capabilities.revision, logprobs
+        key = want, limit, capabilities.revision, logprobs
         if key not in self._frames:
             self._frames[key] = capabilities.frame(
                 self.judge.name,
@@ -287,6 +309,7 @@ class _RequestTemplate:
                 want=want,
                 logprobs=logprobs,
                 tier=self._tier,
+                limit=limit,
             )
         return self._frames[key]
 
@@ -302,7 +325,7 @@ class _RequestTemplate:
 class _GradeRequest:
     """One request for the samples that are missing of one item."""
 
-    __slots__ = ("_index", "_items", "_revision", "_template", "keys", "logprobs_seen")
+    __slots__ = ("_answer_tokens", "_cuts", "_index", "_items", "_revision", "_template", "keys", "logprobs_seen")
     path = PATH
 
     def __init__(self, template: _RequestTemplate, items: BatchItems, index: int, keys: tuple[bytes, ...]) -> None:
@@ -310,6 +333,8 @@ class _GradeRequest:
         self._items = items
         self._index = index
         self._revision = 0
+        #: What it is asked with, where that is more than all others have; and how often its answer was cut.
+        self._answer_tokens = self._cuts = 0
         self.keys = keys
         self.logprobs_seen = ""
 
@@ -331,10 +356,14 @@ class _GradeRequest:
     def _want(self) -> int:
         return len(self.keys) if self._template.judge.capabilities.several else 1
 
+    def _limit(self) -> int:
+        return self._template.limit(max(self._answer_tokens, self._template.judge.capabilities.answer_tokens))
+
     def body(self) -> bytes:
-        template = self._template
-        self._revision = template.judge.capabilities.revision
-        return filled(template.frame(self._want()), template.text(self._items, self._index))
+        template, capabilities = self._template, self._template.judge.capabilities
+        self._revision = capabilities.revision
+        self._answer_tokens = max(self._answer_tokens, capabilities.answer_tokens)
+        return filled(template.frame(self._want(), self._limit()), template.text(self._items, self._index))
 
     def tokens(self) -> tuple[int, int, int]:
         template, index = self._template, self._index
@@ -343,28 +372,60 @@ class _GradeRequest:
         # The data may grow a little where marks of chat templates are broken up.
         texts = most_tokens(prompt) + most_tokens(completion)
         most = template.fixed_most + 400 + texts * 4 // 3 + 40 * len(turns or ())
-        return about, most, self._want() * template.judge.capabilities.most_output(template.form)
+        return about, most, self._want() * self._limit()
 
     def read(self, reply: Any) -> list[ParsedAnswer]:
-        capabilities = self._template.judge.capabilities
+        judge = self._template.judge
         choices = reply["choices"]
-        first = choices[0]
-        content = (first.get("message") or {}).get("content") or ""
-        if isinstance(content, str) and not content.strip() and first.get("finish_reason") == "length":
-            # What was sent before the last lesson says nothing about it.
-            if self._revision == capabilities.revision:
-                self._template.judge.lacked_tokens()
-            raise Unreadable("the judge's answer is empty: it had no token left after its reasoning")
+        try:
+            answers = read_choices(reply, json=self._template.form != "digit")
+        except Unreadable as exc:
+            if isinstance(exc, TooShort) or (exc.again and self._used_up(reply)):
+                return self._ask_for_more(exc)
+            judge.answers += 1
+            raise
         if len(choices) < self._want():
-            capabilities.several = False
-        self._template.judge.answers += 1
-        items = (first.get("logprobs") or {}).get("content") or []
+            judge.capabilities.several = False
+        judge.answers += 1
+        items = (choices[0].get("logprobs") or {}).get("content") or []
         self.logprobs_seen = "truncated" if items else "none"
-        return read_choices(reply, json=self._template.form != "digit")
+        return answers
+
+    def _used_up(self, reply: Any) -> bool:
+        """Whether an answer that holds no grade used all its tokens, though the server says that it ended by itself."""
+        sent = self._template.limit(self._answer_tokens)
+        used = (reply.get("usage") or {}).get("completion_tokens")
+        message = reply["choices"][0].get("message") or {}
+        words = estimate_tokens(content_of(message).text) if sent <= _SHORT else 0
+        return max(words, used / len(reply["choices"]) if isinstance(used, (int, float)) else 0) >= sent
+
+    def _ask_for_more(self, cut: Unreadable) -> list[ParsedAnswer]:
+        """The answer was cut before its grade: the next try may be longer, be it that all are, or this one.
+
+        Raises:
+            Unreadable: always, but for an answer whose first token may be flagged and is not asked for again.
+        """
+        judge, sent = self._template.judge, self._answer_tokens
+        judge.answer_was_cut(sent)
+        self._cuts += 1
+        if judge.capabilities.answer_tokens > sent:
+            raise Unreadable(str(cut)) from cut
+        more = judge.capabilities.more_tokens(sent, judge.most_answer_tokens, self.form)
+        if self._cuts >= _MOST_CUTS and isinstance(cut, TooShort) and cut.mass > 0:
+            return [ParsedAnswer(None, None, cut.mass)]
+        if more <= sent:
+            # Longer is not allowed, and the same again would be paid for again.
+            raise Unreadable(
+                f"{cut}; it may have {self._template.limit(sent):,} tokens, thoughts included: allow more with "
+                "`max_answer_tokens`",
+                again=False,
+            ) from cut
+        self._answer_tokens = more
+        raise Unreadable(str(cut)) from cut
 
     def negotiate(self, words: str) -> bool:
         capabilities = self._template.judge.capabilities
-        if capabilities.revision > self._revision:
+        if self.outdated:
             return True
         if capabilities.negotiate(words):
             self._template.judge.remember()
