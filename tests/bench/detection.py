@@ -7,7 +7,8 @@ than two completions, the best and the worst).
 
 Calibration error (ECE): mean over the seeds; in brackets what probabilities that are exactly right would show on so few
 records, by chance; then that of all seeds together. `--reliability` prints said and observed by tenth, `--noise` the estimated
-noise rate at 0 to 20%, `--natural` what people's own errors and weak judges give.
+noise rate at 0 to 20%, `--natural` what people's own errors and weak judges give, `--keep` keeps the table in
+`tests/bench/results/detection.json`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 
 from argilla_admap.mapping.data.arrays import Bools, Floats
 from argilla_admap.mapping.data_map import build_map
+from tests.bench.results import keep
 from tests.mapping.plain import load, scored_stream
 from tests.mapping.planting import (
     Rows,
@@ -80,6 +82,7 @@ def main() -> None:
     parser.add_argument("--noise", action="store_true", help="the estimated noise rate at 0 to 20% instead")
     parser.add_argument("--natural", action="store_true", help="people's own errors, and weak judges, instead")
     parser.add_argument("--reliability", action="store_true", help="said and observed by tenth too")
+    parser.add_argument("--keep", action="store_true", help="keep the table in tests/bench/results/detection.json")
     options = parser.parse_args()
     if options.natural:
         natural_table(options.data, options.seeds)
@@ -89,6 +92,7 @@ def main() -> None:
         noise_table(chosen, options.seeds)
         return
     print(f"{'':32}{'cosine':>11}{'Pearson':>11}{'margin':>11}   P(wrong): AUROC   AP    P@k   ECE   (floor) pooled  noise")
+    table = {}
     for name, (make, kind) in chosen.items():
         start = time.perf_counter()
         base: dict[str, list[Any]] = {}
@@ -116,8 +120,14 @@ def main() -> None:
             f"  {time.perf_counter() - start:6.1f} s",
             flush=True,
         )
+        auroc = {method: float(np.mean([one["auroc"] for one in found_by])) for method, found_by in base.items()}
+        row = {**mean, "ece_pooled": calibration_error(said, so), "noise_rate": float(np.mean(noise))}
+        row |= {f"auroc_{method.lower()}": value for method, value in auroc.items()}
+        table[name] = {key: round(value, 3) for key, value in row.items()}
         if options.reliability:
             print(reliability(said, so), flush=True)
+    if options.keep:
+        keep("detection", {"seeds": options.seeds, "planted": 0.1, "table": table})
 
 
 def reliability(p: Floats, bad: Bools) -> str:

@@ -1,4 +1,7 @@
-"""Records a minute of `build_map` and `write`, texts and all: `python -m tests.bench.mapping_speed [RECORDS] [K]`."""
+"""Records a minute of `build_map` and `write`, texts and all: `python -m tests.bench.mapping_speed [RECORDS] [K] [--keep]`.
+
+`--keep` keeps the figures in `tests/bench/results/mapping_speed.json`.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import pyarrow as pa
 from argilla_admap.mapping.data_map import build_map
 from argilla_admap.records import SCORED_SCHEMA
 from argilla_admap.tables import RecordStream, read_stream, write_parquet
+from tests.bench.results import keep
 
 ROWS = 1024
 CHARACTERS = 1000
@@ -55,8 +59,8 @@ def synthetic(records: int, k: int) -> RecordStream:
 
 
 def main() -> None:
-    records = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
-    k = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+    numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
+    records, k = (*numbers, *(200_000, 2)[len(numbers) :])
     with tempfile.TemporaryDirectory() as folder:
         scored = Path(folder) / "scored.parquet"
         stream = synthetic(records, k)
@@ -72,6 +76,11 @@ def main() -> None:
             f"with write {wall:.1f} s ({used:.1f} s of CPU); {records / wall * 60:,.0f} records a minute by the clock, "
             f"{records / used * 120:,.0f} by two cores' CPU; peak memory {peak:,.0f} MB"
         )
+        if "--keep" in sys.argv:
+            figures = {"records": records, "completions": k, "characters": CHARACTERS, "peak_memory_mb": round(peak)}
+            figures |= {"build_seconds": round(built, 1), "build_cpu_seconds": round(built_cpu, 1)}
+            figures |= {"with_write_seconds": round(wall, 1), "with_write_cpu_seconds": round(used, 1)}
+            keep("mapping_speed", figures)
 
 
 if __name__ == "__main__":

@@ -176,8 +176,8 @@ class Observations(Numbers):
             return np.where(counts > 1, self.sample_variances[items] / counts, np.nan)
 
 
-def _read_texts(batch: pa.RecordBatch, words: bool) -> dict[str, Any]:
-    """What the texts of one batch say: arrays by name, and under "facts" and "words" those of the completions."""
+def _read_texts(batch: pa.RecordBatch) -> dict[str, Any]:
+    """What the texts of one batch say: arrays by name, and under "facts" the facts of the completions."""
     texts: Any = batch.column("completions")
     flat = texts.flatten()
     prompts: Any = batch.column("prompt")
@@ -197,7 +197,6 @@ def _read_texts(batch: pa.RecordBatch, words: bool) -> dict[str, Any]:
         completion_keys[facts.partial] = fingerprints(batch.column("id"))[row] ^ place.astype(np.uint64)
     return {
         "facts": facts,
-        "words": hashed_words(flat) if words else None,
         "completion_keys": completion_keys,
         "prompt_keys": np.where(unknown, np.uint64(0), fingerprints(prompts)),
         # A request for a translation is another one than its text alone, however little it adds.
@@ -228,17 +227,16 @@ def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
             rows += batch.num_rows
             ids.append(batch.column("id"))
             reader.add(batch)
-            waiting.append(pool.submit(_read_texts, batch, rows <= WORDS_RECORDS[reader.judged]))
+            waiting.append(pool.submit(_read_texts, batch))
             while len(waiting) > 2 * WORKERS:
                 texts.append(waiting.popleft().result())
         texts.extend(future.result() for future in waiting)
     if not texts:
-        texts = [_read_texts(pa.RecordBatch.from_pylist([], schema=stream.schema), False)]
+        texts = [_read_texts(pa.RecordBatch.from_pylist([], schema=stream.schema))]
     numbers = reader.numbers()
     counts = np.nan_to_num(reader.column("score_counts"), nan=0.0).astype(np.int64)
     all_ids: Any = pa.chunked_array(ids, pa.string())
     facts = join_facts([text.pop("facts") for text in texts])
-    words = [text.pop("words") for text in texts]
     joined: dict[str, Any] = {name: np.concatenate([text[name] for text in texts]) for name in texts[0]}
     prompts = Prompts(joined.pop("prompt_keys"), joined.pop("prompt_words"), joined.pop("prompt_lengths"))
     keys = join_near_duplicates(stream, prompts, numbers["offsets"], joined.pop("completion_keys"), facts)
@@ -251,8 +249,14 @@ def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
         prompt_keys=keys[0],
         completion_keys=keys[1],
         texts=facts,
-        words=sparse.vstack(words, format="csr") if rows and rows <= WORDS_RECORDS[reader.judged] else None,
+        words=_all_words(stream) if 0 < rows <= WORDS_RECORDS[reader.judged] else None,
     )
+
+
+def _all_words(stream: RecordStream) -> Any:
+    """The hashed words of every completion; read in a pass of their own, since only small data have them."""
+    columns: list[Any] = [batch.column("completions") for batch in stream.batches()]
+    return sparse.vstack([hashed_words(column.flatten()) for column in columns], format="csr")
 
 
 def _joined(pieces: list[Any], kind: Any) -> Any:
