@@ -77,7 +77,12 @@ def main() -> None:
             f"{records / used * 120:,.0f} by two cores' CPU; peak memory {peak:,.0f} MB"
         )
         if "--keep" in sys.argv:
-            figures = {"records": records, "completions": k, "characters": CHARACTERS, "peak_memory_mb": round(peak)}
+            figures: dict[str, float] = {
+                "records": records,
+                "completions": k,
+                "characters": CHARACTERS,
+                "peak_memory_mb": round(peak),
+            }
             figures |= {"build_seconds": round(built, 1), "build_cpu_seconds": round(built_cpu, 1)}
             figures |= {"with_write_seconds": round(wall, 1), "with_write_cpu_seconds": round(used, 1)}
             keep("mapping_speed", figures)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 import argilla_admap as admap
+from argilla_admap.mapping.checks.check import all_checks, check_queues
 from argilla_admap.mapping.data_map import build_map
 from argilla_admap.mapping.wrong.other_records import leave_one_out_strengths
 from tests.mapping.plain import scored_stream
@@ -237,3 +240,60 @@ def test_a_call_of_a_tool_is_no_empty_completion(tmp_path):
     file = tmp_path / "calls.jsonl"
     file.write_text(json.dumps(row) + "\n", encoding="utf-8")
     assert build_map(admap.read(file)).summary["issues"] == {}
+
+
+NEW_CHECK = '''
+"""A completion of a few letters."""
+from argilla_admap.mapping.checks.check import Check
+CHECK = Check(
+    name="short",
+    title="a completion of a few letters",
+    sentence="Completion {} is very short.",
+    test=lambda given: given.seen.texts.length < 5,
+)
+'''
+FOLLOWS = """
+import sys
+import argilla_admap.mapping.checks as checks
+checks.__path__.append(sys.argv[1])
+import argilla_admap as admap
+from argilla_admap.report.points import gather_points
+from argilla_admap.report.words import map_figures
+from tests.mapping.plain import scored_stream
+texts = [[("a long answer", 1.0), ("no", 0.0)], [("a long answer", 1.0), ("another answer", 0.0)]]
+completions = [[{"text": text, "rating": rating, "scores": [rating]} for text, rating in pair] for pair in texts]
+rows = [{"id": str(i), "prompt": f"p {i}", "completions": pair} for i, pair in enumerate(completions)]
+data_map = admap.build_map(scored_stream(rows))
+queue = admap.QUEUES["obvious-errors"]
+assert data_map.summary["issues"] == {"short": 1}, data_map.summary
+assert "Completion B is very short." in data_map.stream().table().column("evidence")[0].as_py()
+assert queue.mask(data_map.frame).tolist() == [True, False]
+assert "a completion of a few letters" in queue.why
+assert "found: a completion of a few letters" in {figure.label for figure in map_figures(gather_points(data_map))}
+"""
+
+
+def test_a_new_check_is_one_file_and_all_else_follows(tmp_path):
+    (tmp_path / "short.py").write_text(NEW_CHECK, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", FOLLOWS, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_each_check_has_words_a_name_of_its_own_and_a_queue():
+    checks = all_checks()
+    assert [check.name for check in checks] == [
+        "impossible_value",
+        "opposite_duplicate",
+        "contradiction",
+        "identical_completions",
+        "empty",
+        "truncated",
+        "wrong_language",
+    ]
+    assert all(check.title and check.sentence.endswith(".") and check.sentence.count("{}") <= 1 for check in checks)
+    queued = [name for _, names in check_queues() for name in names]
+    assert sorted(queued) == sorted(check.name for check in checks)
+    for check in checks:
+        assert all(other in {earlier.name for earlier in checks if earlier.rank < check.rank} for other in check.unless)
