@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +26,7 @@ from tests.doubles.batch_server import Batches
 from tests.doubles.embeddings_server import Embeddings
 from tests.doubles.judge_server import Judge
 from tests.scoring.makers import options, record, records, stream
+from tests.scoring.test_never_twice import write_records
 
 OPENAI = "https://api.openai.com/v1"
 #: Keys that version 0.1 made of the rows below.
@@ -171,3 +177,42 @@ def test_no_text_has_the_key_of_another_or_of_its_sample(prompt: str, text: str,
     keys = BatchItems(records_to_batch(rows)).keys(key_hash("x"), [12, 12, 12])
     distinct = {(p, t, turns) for p, t, turns in [(prompt, text, False), (other_prompt, other, False), (prompt, text, True)]}
     assert len({key for some in keys for key in some}) == 12 * len(distinct)
+
+
+def _killed(judge: Judge, command: list[str], paid: int) -> None:
+    """Starts a run and kills it when the judge has answered so many questions."""
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while judge.counts()["paid"] < paid:
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+
+
+def test_a_run_that_is_killed_goes_on_under_the_same_keys_on_an_older_store_and_at_a_second_address(
+    judge: Judge, tmp_path: Path
+) -> None:
+    n, flight = 300, 16
+    source = write_records(tmp_path / "in.jsonl", n)
+    store = made_by_version_0_1(tmp_path / "store.sqlite", f"{judge.url} gpt-4o")
+    score(stream(records(50)), options(judge.url, tmp_path))
+    made_by_version_0_1(store, f"{judge.url} gpt-4o")
+
+    for url, had in ((judge.url, 100), (elsewhere(judge), 0)):
+        judge.behave(latency=0.05)
+        output = tmp_path / f"{had}.parquet"
+        words = ["score", str(source), "-o", str(output), "--base-url", url, "--store", str(store)]
+        command = [sys.executable, "-m", "argilla_admap", *words, "--concurrency", str(flight), "--json"]
+        for paid in (60, 200):
+            _killed(judge, command, paid)
+        assert not output.exists()
+        last = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert last.returncode == 0, last.stderr
+        answer, counts = json.loads(last.stdout), judge.counts()
+        assert (answer["scored"], answer["cached"] + answer["requests"]) == (2 * n, 2 * n)
+        assert counts["distinct"] == 2 * n - had
+        assert counts["twice"] <= 2 * flight
+        # Said by the first run, which was killed, and by no other.
+        assert "before it kept addresses" not in last.stderr
+        assert "another model under that name" not in last.stderr
+    assert Store(store).count() == 4 * n + 1
