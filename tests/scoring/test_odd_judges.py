@@ -93,7 +93,7 @@ def test_a_judge_that_thinks_for_nothing_is_stopped_before_a_dollar(tmp_path: Pa
     kind = "prose, with long thoughts"
     with _asked(kind, tmp_path, n=400, price=(1.0, 10.0)) as (judge, run), pytest.raises(JudgeRefused, match="I like this"):
         run()
-    assert (judge.tokens_in + 10 * judge.tokens_out) / 1e6 < 1.0 + 3 * 0.0903
+    assert 0.5 < (judge.tokens_in + 10 * judge.tokens_out) / 1e6 < 1.0
 
 
 def test_a_budget_holds_where_thoughts_are_billed_beyond_the_limit(tmp_path: Path) -> None:

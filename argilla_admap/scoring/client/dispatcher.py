@@ -53,10 +53,10 @@ class RetryPolicy:
     longest_wait: float = 600.0
     #: Until the first answer that holds something: requests in flight, and one alone where a budget is to be kept.
     trial: int = 4
-    #: The run ends after so many paid answers that hold nothing, or US dollars for them, before any that does; and after so
-    #: many in a row later on.
+    #: The run ends after so many paid answers that hold nothing, and before so many US dollars are paid for them, where none
+    #: held anything yet; and after so many in a row later on.
     worthless: int = 36
-    worthless_cost: float = 0.9
+    worthless_cost: float = 1.0
     worthless_later: int = 200
     #: The run ends after so many requests that the server refused, each for what it asks, before any was answered.
     refused: int = 100
@@ -148,7 +148,7 @@ class Dispatcher:
         self._breaker = CircuitBreaker()
         #: Paid answers since the last that held something, what they cost, and what was wrong with them.
         self._worthless = 0
-        self._worthless_cost = 0.0
+        self._worthless_cost = self._worthless_dearest = 0.0
         self._worthless_words: list[str] = []
         self._refused = 0
         #: Whether the last failure was an answer of the server, and not of the connection.
@@ -237,7 +237,10 @@ class Dispatcher:
         """How many may be in flight as long as nothing is known of the answers."""
         if self._breaker.answered_once:
             return float("inf")
-        return 1 if self.budget.most is not None else self.retries.trial
+        room = 1 if self.budget.most is not None else self.retries.trial
+        if self._worthless_dearest:
+            room = min(room, int((self.retries.worthless_cost - self._worthless_cost) / self._worthless_dearest))
+        return max(1, room)
 
     def _billed_output(self, request: Request) -> int:
         """The most output tokens that such a request was billed: thoughts may go beyond the limit that was asked for."""
@@ -346,6 +349,7 @@ class Dispatcher:
         if response.kind is not ReplyKind.PAGE:
             self._worthless += not outdated
             self._worthless_cost += response.spent
+            self._worthless_dearest = max(self._worthless_dearest, response.spent)
             self._worthless_words = [*self._worthless_words, failure.reason][-2:]
         # Where all were asked already nothing is gained by stopping.
         if self._is_worthless() and any(not one.unreadable for one in self._queue):
@@ -364,7 +368,8 @@ class Dispatcher:
     def _is_worthless(self) -> bool:
         if self._breaker.answered_once or self._breaker.resumed:
             return self._worthless >= self.retries.worthless_later
-        return self._worthless >= self.retries.worthless or self._worthless_cost >= self.retries.worthless_cost
+        cost = self._worthless_cost + self._worthless_dearest
+        return self._worthless >= self.retries.worthless or cost > self.retries.worthless_cost
 
     def _no_answers(self) -> JudgeRefused:
         said = "; ".join(dict.fromkeys(self._worthless_words))
