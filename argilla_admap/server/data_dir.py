@@ -84,6 +84,8 @@ class DataDir:
         self.temporary = self.root / "tmp"
         #: There while a server runs and after one that was killed: the next one then repairs the index.
         self.dirty_marker = self.root / "index-in-doubt"
+        #: There once a change reached the database and not the index; the next start repairs that.
+        self.missed_writes = self.root / "index-missed"
 
     def make(self) -> None:
         """Makes the folder and what it holds, for this user alone.

@@ -122,19 +122,22 @@ def status(data_dir: str | os.PathLike[str] | None = None) -> ServerStatus:
     problems = []
     if secrets is not None and alive:
         problems += [f"{TITLES[name]} does not run" for name in pids if name not in alive and name not in state.external]
-        if "server" in alive and not _server_answers(state, secrets):
+        if "server" in alive and not (_server_listens(state) and argilla_answers(url or "", secrets.api_key)):
             problems.append("Argilla does not answer (yet)")
     running = "server" in alive and secrets is not None and not problems
+    if "server" in alive and folder.missed_writes.exists():
+        problems.append("changes that were made while Elasticsearch failed are not in its index")
     return ServerStatus(running, url if running else None, str(folder.root), pids, state.external, problems)
 
 
 def find(data_dir: str | os.PathLike[str] | None = None) -> Connection | None:
-    """The running server of a folder, without asking it; None where none runs."""
+    """The running server of a folder, without a request; None where none runs."""
     folder = DataDir(data_dir)
     state = folder.state()
     secrets = folder.secrets()
     url = _url(state)
-    if secrets is None or url is None or not state.ready or not is_alive(state.processes.get("server")):
+    # The key is for our own process only: while that ends, another user's program could have its port already.
+    if secrets is None or url is None or not state.ready or not _server_listens(state):
         return None
     return Connection(url, secrets.api_key, secrets.username, secrets.password)
 
@@ -190,14 +193,15 @@ def _bring_up(services: Services, state: ServerState, report: Report) -> None:
         if is_alive(process):
             same = name in services.names and process.fingerprint == services.program(name).fingerprint()
             (kept if same else outdated)[name] = process
+    engine_ended = "elasticsearch" in services.names and "elasticsearch" not in kept
+    if "server" in kept and (engine_ended or (state.ready and folder.missed_writes.exists())):
+        # What was written while the engine failed is in the database only: the server repairs the index as it starts.
+        outdated["server"] = kept.pop("server")
     if set(kept) == set(services.names) and not outdated and all(services.is_ready(name, one) for name, one in kept.items()):
         state.ready = True
         folder.write_state(state)
         report(f"already running at {services.url}")
         return
-    if "server" in kept and "elasticsearch" in services.names and "elasticsearch" not in kept:
-        # What was being written when the engine ended is in the database only: the server repairs the index as it starts.
-        outdated["server"] = kept.pop("server")
     if outdated:
         report(f"stopping, to start again: {', '.join(TITLES[name] for name in outdated)}")
         _stop(outdated)
@@ -347,10 +351,8 @@ def _port_taken(port: int) -> InputError:
     return InputError(f"{port} is taken by another program", option="port", hint="choose another, or leave `port` out")
 
 
-def _server_answers(state: ServerState, secrets: Secrets) -> bool:
-    # The key is sent to our own process only.
-    ours = listens(state.processes.get("server"), state.ports.get("server", 0))
-    return ours and argilla_answers(_url(state) or "", secrets.api_key)
+def _server_listens(state: ServerState) -> bool:
+    return listens(state.processes.get("server"), state.ports.get("server", 0))
 
 
 def _url(state: ServerState) -> str | None:

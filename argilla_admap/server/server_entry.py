@@ -10,6 +10,7 @@ import asyncio
 import functools
 import logging
 import os
+import re
 import signal
 import sqlite3
 import sys
@@ -23,6 +24,8 @@ from uuid import UUID
 
 #: In the server's folder, which is the working directory: there while a server runs, and after one that was killed.
 DIRTY_MARKER = Path("index-in-doubt")
+#: Beside it: a line for each record whose change reached the database and not the index, since the engine failed.
+MISSED_WRITES = Path("index-missed")
 
 
 def log(step: str) -> None:
@@ -109,15 +112,17 @@ async def ensure_owner(username: str, password: str, api_key: str, workspace: st
 async def repair_index(dirty: bool) -> None:
     """Makes the search index hold what the database holds.
 
-    A record is committed to the database first and sent to the index then; a kill between the two leaves it out. An
-    index that is new, lost or damaged is filled again.
+    A record is committed to the database first and sent to the index then: a kill between the two, or an engine that
+    fails, leaves it out. An index that is new, lost or damaged is filled again.
 
     Args:
         dirty: the last server was killed: what was changed last is sent again.
     """
     from argilla_server.database import AsyncSessionLocal, async_engine
     from argilla_server.search_engine import get_search_engine
+    from argilla_server.search_engine.commons import es_index_name_for_dataset
 
+    taken, missed = take_missed_writes()
     async with AsyncSessionLocal() as session:
         datasets = await ready_datasets(session)
         changed = await last_changes(session) if dirty else {}
@@ -125,8 +130,25 @@ async def repair_index(dirty: bool) -> None:
             async for engine in get_search_engine():
                 await wait_for(engine)
                 for dataset in datasets:
-                    await repair_dataset(session, engine, dataset, changed.get(dataset.id, set()))
+                    again = changed.get(dataset.id, set()) | missed.get(es_index_name_for_dataset(dataset), set())
+                    await repair_dataset(session, engine, dataset, again)
     await async_engine.dispose()
+    for path in taken:
+        path.unlink()
+
+
+def take_missed_writes() -> tuple[list[Path], dict[str, set[str]]]:
+    """The files that hold what the index has missed, to be removed once it is repaired, and the ids by index."""
+    if MISSED_WRITES.exists():
+        # Out of the way of the worker, which may note more meanwhile.
+        MISSED_WRITES.rename(f"{MISSED_WRITES}.{time.time_ns()}")
+    taken = list(Path().glob(f"{MISSED_WRITES}.*"))
+    missed: dict[str, set[str]] = {}
+    for path in taken:
+        # The last line of a program that was killed may be cut.
+        for index, record_id in re.findall(r"^(\S+) ([0-9a-f-]{36})$", path.read_text(encoding="utf-8"), re.MULTILINE):
+            missed.setdefault(index, set()).add(record_id)
+    return taken, missed
 
 
 async def wait_for(engine: Any) -> None:
@@ -157,7 +179,7 @@ async def repair_dataset(session: Any, engine: Any, dataset: Any, changed: set[s
     """Sends to the index what it lacks of one data set and what was changed; removes what the database no longer has."""
     from argilla_server.models import Record
     from argilla_server.search_engine.commons import es_index_name_for_dataset
-    from elasticsearch8.helpers import async_bulk, async_scan
+    from elasticsearch8.helpers import async_scan
     from sqlalchemy import func, select
 
     index = es_index_name_for_dataset(dataset)
@@ -171,9 +193,7 @@ async def repair_dataset(session: Any, engine: Any, dataset: Any, changed: set[s
     if expected != found:
         present = {hit["_id"] async for hit in async_scan(engine.client, index=index, query={"_source": False})}
         stored = {str(one) for one in (await session.execute(select(Record.id).filter_by(dataset_id=dataset.id))).scalars()}
-        wanted |= stored - present
-        gone = [{"_op_type": "delete", "_index": index, "_id": one} for one in present - stored]
-        await async_bulk(engine.client, gone, raise_on_error=False, refresh=True)
+        wanted |= stored ^ present
     if wanted:
         log(f"the index of {dataset.name}: sending {len(wanted):,} records again")
         await send(dataset.id, engine, sorted(wanted))
@@ -213,9 +233,11 @@ async def last_changes(session: Any) -> dict[Any, set[str]]:
 
 
 async def send(dataset_id: Any, engine: Any, wanted: list[str]) -> None:
-    """Sends whole records to the index again, a hundred at a time."""
+    """Sends whole records to the index again, a hundred at a time; removes those that the database no longer has."""
     from argilla_server.database import AsyncSessionLocal
     from argilla_server.models import Record, Response, Suggestion
+    from argilla_server.search_engine.commons import es_index_name_for_dataset
+    from elasticsearch8.helpers import async_bulk
     from sqlalchemy import select
     from sqlalchemy.orm import selectinload
 
@@ -231,6 +253,9 @@ async def send(dataset_id: Any, engine: Any, wanted: list[str]) -> None:
             (dataset,) = await ready_datasets(session, dataset_id)
             records = (await session.execute(select(Record).where(Record.id.in_(ids)).options(*relations))).scalars().all()
             await engine.index_records(dataset, records)
+            index, gone = es_index_name_for_dataset(dataset), set(ids) - {record.id for record in records}
+            removals = [{"_op_type": "delete", "_index": index, "_id": str(one)} for one in gone]
+            await async_bulk(engine.client, removals, raise_on_error=False, refresh=True)
         if (begin // 100) % 20 == 19:
             log(f"the index: {begin + 100:,} of {len(wanted):,} records")
 
@@ -247,6 +272,36 @@ async def ready_datasets(session: Any, dataset_id: Any = None) -> Any:
     if dataset_id is not None:
         query = query.where(Dataset.id == dataset_id)
     return (await session.execute(query)).scalars().all()
+
+
+def note_missed_writes() -> None:
+    """Notes each record that a failed request to the engine leaves out of the index: the next start sends it again.
+
+    The server commits an answer before it sends it to the engine, and keeps it though the engine does not answer.
+    """
+    from argilla_server.search_engine.elasticsearch import ElasticSearchEngine
+
+    update, bulk = ElasticSearchEngine._update_document_request, ElasticSearchEngine._bulk_op_request
+
+    def note(missed: list[tuple[str, Any]]) -> None:
+        with MISSED_WRITES.open("a", encoding="utf-8") as file:
+            file.writelines(f"{index} {record_id}\n" for index, record_id in missed)
+
+    async def noted_update(self: Any, index_name: str, id: str, body: dict[str, Any]) -> None:
+        try:
+            await update(self, index_name, id, body)
+        except BaseException:
+            note([(index_name, id)])
+            raise
+
+    async def noted_bulk(self: Any, actions: list[dict[str, Any]]) -> None:
+        try:
+            await bulk(self, actions)
+        except BaseException:
+            note([(action["_index"], action["_id"]) for action in actions])
+            raise
+
+    ElasticSearchEngine._update_document_request, ElasticSearchEngine._bulk_op_request = noted_update, noted_bulk
 
 
 def skip_events_without_webhooks() -> None:
@@ -345,6 +400,7 @@ def serve(port: int) -> None:
     asyncio.run(ensure_owner(*(os.environ.pop(name) for name in names)))
     log("the database is ready")
     asyncio.run(repair_index(dirty=DIRTY_MARKER.exists()))
+    note_missed_writes()
     skip_events_without_webhooks()
     load_vectors_of_a_single_record()
     filter_a_single_record_for_annotators()
@@ -366,6 +422,7 @@ def work() -> None:
     # The server may still be migrating.
     while not is_newest():
         time.sleep(0.2)
+    note_missed_writes()
     log("listening")
     # The urgent queue first. One worker: each is a process of 270 MB.
     Worker([HIGH_QUEUE, DEFAULT_QUEUE], connection=REDIS_CONNECTION).work(logging_level="WARNING")

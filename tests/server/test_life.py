@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -200,6 +201,31 @@ def test_a_start_repairs_a_server_of_which_one_part_was_killed_while_it_wrote(li
     assert after[name] not in (None, pid)
     assert {other for other in NAMES if after[other] == before[other]} >= set(NAMES) - {name, "server"}
     assert_whole(life, dataset)
+
+
+def test_what_was_written_while_the_engine_was_dead_is_in_the_index_after_the_next_start(life: Life, dataset: str) -> None:
+    with life.http() as http:
+        ids = [item["id"] for item in http.get(f"/api/v1/datasets/{dataset}/records?limit=4").json()["items"]]
+        answer = {"values": {"note": {"value": "x"}}, "status": "submitted"}
+        before = [http.post(f"/api/v1/records/{one}/responses", json=answer) for one in ids[:2]]
+    kill(life, "elasticsearch")
+    # The server says that it failed, and keeps the change nevertheless. It closes the connection then.
+    with life.http() as http:
+        assert http.post(f"/api/v1/records/{ids[2]}/responses", json=answer).status_code == 500
+    with life.http() as http:
+        assert http.delete(f"/api/v1/responses/{before[0].json()['id']}").status_code == 500
+    # A later change: the ones before are not among the last when the server starts again.
+    time.sleep(16)
+    with life.http() as http:
+        assert http.post(f"/api/v1/records/{ids[3]}/responses", json=answer).status_code == 500
+    assert life.command("start").returncode == 0
+    assert_whole(life, dataset)
+    with life.http() as http:
+        scope = {"entity": "response", "property": "status"}
+        query = {"filters": {"type": "and", "and": [{"type": "terms", "scope": scope, "values": ["submitted"]}]}}
+        found = http.post(f"/api/v1/datasets/{dataset}/records/search", json=query).json()["items"]
+        assert {item["record"]["id"] for item in found} == set(ids[1:])
+    assert not list(life.data_dir.glob("index-missed*"))
 
 
 def test_a_start_goes_on_where_a_killed_one_left_off(life: Life, dataset: str) -> None:
