@@ -155,6 +155,22 @@ def test_ratings_stand_in_the_order_of_the_answers(before: list[float], data: st
 
 
 @pytest.mark.parametrize(
+    ("scale", "ratings", "words"),
+    [
+        (RatingScale.of([1, 5]), [1.0, 4.0], []),
+        (_TEN, [7.5, 8.0], ["whole numbers from 1 to 10; a rating between"]),
+        (_HUNDRED, [0.0, 40.0], ["from 0 to 10: an answer of 0 stands for 0 in the data, 10 for 100"]),
+        (_HUNDRED, [37.0], ["10 for 100); a rating between"]),
+        (RatingScale.of([1, 5]), [9.0], ["a rating of 9 lies outside 1 to 5"]),
+    ],
+)
+def test_what_is_asked_on_another_scale_is_said(scale: RatingScale, ratings: list[float], words: list[str]) -> None:
+    found = scale.notes(ratings)
+    assert len(found) == len(words)
+    assert all(said in note for said, note in zip(words, found, strict=True))
+
+
+@pytest.mark.parametrize(
     ("before", "places", "after"),
     [
         ((7.5, 8.5, 6.0), (2, 3, 1), (7.5, 8.5, 6.0)),

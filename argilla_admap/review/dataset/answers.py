@@ -141,6 +141,26 @@ class RatingScale:
             return ""
         return f"an answer of {self.asked[0]} stands for {self.low:g} in the data, {self.asked[-1]} for {self.high:g}"
 
+    def notes(self, ratings: Iterable[float | None]) -> list[str]:
+        """What is to be said before these ratings of a data set are reviewed: that they are asked on another scale than theirs."""
+        seen = [float(value) for value in ratings if value is not None and math.isfinite(value)]
+        found = []
+        outside = [value for value in seen if not self.low <= value <= self.high]
+        if outside:
+            found.append(
+                f"a rating of {outside[0]:g} lies outside {self.low:g} to {self.high:g}, which this data set asks: an answer "
+                "cannot say it; push under another name to ask on the scale of all ratings"
+            )
+        if any(self.value(self.asked[0] + round((value - self.low) / self.step)) != value for value in seen):
+            stands = f" ({self.words()})" if self.words() else ""
+            found.append(
+                f"ratings are asked as whole numbers from {self.asked[0]} to {self.asked[-1]}{stands}; a rating between two of "
+                "them stays as it is where the answer is the nearest"
+            )
+        elif self.words():
+            found.append(f"ratings are asked as whole numbers from {self.asked[0]} to {self.asked[-1]}: {self.words()}")
+        return found
+
 
 def _ranked(answers: Sequence[float | None], before: Ratings) -> Ratings | None:
     """The record's own ratings in the order of the places; None where not every completion has a place."""

@@ -117,7 +117,7 @@ def _push_managed(
         info |= {"reviewers": list(reviewers), "overlap": overlap}
     if origin or stored.get("home"):
         info["home"] = origin or stored["home"]
-    notes: list[str] = []
+    notes = layout.scale.notes(_distinct_ratings(data_map)) if layout.kind == "ratings" else []
     if reviewers:
         workspace_id = target.workspace_id if target is not None else api.workspaces().get(choose_workspace(api, address), "")
         notes += _check_reviewers(api, reviewers, workspace_id)
@@ -228,8 +228,7 @@ def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> Rev
     if target is None or current is None:
         if low == high == 2:
             return ReviewLayout("pair", blind, (2, 2))
-        ratings: Any = data_map.numbers.column("ratings")
-        return ReviewLayout("ratings", blind, (low, high), RatingScale.of(pc.unique(pc.list_flatten(ratings)).to_pylist()))
+        return ReviewLayout("ratings", blind, (low, high), RatingScale.of(_distinct_ratings(data_map)))
     elsewhere = "push under another name"
     if blind and not current.blind:
         raise InputError(f"{target.full_name} is an open review", hint=elsewhere)
@@ -240,6 +239,12 @@ def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> Rev
             hint=elsewhere,
         )
     return current
+
+
+def _distinct_ratings(data_map: DataMap) -> list[float | None]:
+    column: Any = data_map.numbers.column("ratings")
+    found: list[float | None] = pc.unique(pc.list_flatten(column)).to_pylist()
+    return found
 
 
 def _map_info(data_map: DataMap) -> dict[str, Any]:
