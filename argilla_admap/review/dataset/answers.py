@@ -142,7 +142,7 @@ class RatingScale:
         return f"an answer of {self.asked[0]} stands for {self.low:g} in the data, {self.asked[-1]} for {self.high:g}"
 
     def notes(self, ratings: Iterable[float | None]) -> list[str]:
-        """What is to be said before these ratings of a data set are reviewed: that they are asked on another scale than theirs."""
+        """What to say before a data set with these ratings is reviewed: that it is asked on another scale than theirs."""
         seen = [float(value) for value in ratings if value is not None and math.isfinite(value)]
         found = []
         outside = [value for value in seen if not self.low <= value <= self.high]
