@@ -40,7 +40,7 @@ __all__ = ["command"]
     type=click.Choice(["keep", "drop"]),
     default="keep",
     show_default=True,
-    help="What to do with rows reviewed as a tie where the format cannot express one.",
+    help="What to do with rows reviewed as a tie or both bad where the format cannot express it.",
 )
 @click.option("--home", is_flag=True, help="For a review copy: add its answers to the data set that was copied.")
 @click.option(
@@ -100,15 +100,15 @@ def command(
     pulled = pull_to_file(dataset, pipeline.connect(), options)
     for words in pulled.notes:
         note(words)
-    result = pulled.result
+    answer = pulled.json()
 
     def show() -> None:
-        names = ("records", "reviewed", "corrected", "confirmed", "conflicts")
-        rows: list[Any] = [[name, getattr(result, name)] for name in names]
-        table(None, ["", result.dataset], rows)
+        names = ("records", "reviewed", "corrected", "confirmed", "conflicts", "ties", "both_bad", "not_written")
+        rows: list[Any] = [[name.replace("_", " "), answer[name]] for name in names]
+        table(None, ["", answer["dataset"]], rows)
         note(f"written: {pulled.output}" if pulled.output else "nothing was written")
 
-    emit(pulled.json(), as_json, show)
+    emit(answer, as_json, show)
     if pulled.unmatched:
         fail_partly()
 

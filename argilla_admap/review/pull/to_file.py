@@ -28,6 +28,8 @@ __all__ = ["Pulled", "pull_to_file"]
 #: The format to write where none is named.
 _PLAIN = "plain"
 _ABSENT = "the original does not hold the record"
+_OTHER_TEXTS = "its texts were changed in the original since it was pushed"
+_OTHER_LABEL = "its label was changed in the original since it was pushed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Pulled:
         output: the file; None after a dry run.
         changes: the file of the changes, where one was asked for.
         unmatched: ids of corrections that the original does not hold.
+        conflicts: ids of records that were changed in the original since they were pushed, against the answers.
         ties_kept: ids of records that the reviewers find equal, in a format that cannot express it; their rows stay.
         ties_dropped: ids of records that the reviewers find equally good or bad and whose rows are left out, as asked.
         not_written: record id -> why its answer is not in the output.
@@ -50,6 +53,7 @@ class Pulled:
     output: str | None = None
     changes: str | None = None
     unmatched: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
     ties_kept: tuple[str, ...] = ()
     ties_dropped: tuple[str, ...] = ()
     not_written: Mapping[str, str] = field(default_factory=dict)
@@ -57,9 +61,13 @@ class Pulled:
     notes: tuple[str, ...] = ()
 
     def json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """As JSON values; a conflict with the original is one, and neither a correction nor a confirmation."""
+        outcomes = [self.result.outcomes[name] for name in self.conflicts]
         return {
             **self.result.json(),
+            "corrected": self.result.corrected - outcomes.count("corrected"),
+            "confirmed": self.result.confirmed - outcomes.count("confirmed"),
+            "conflicts": self.result.conflicts + len(outcomes),
             "output": self.output,
             "changes": self.changes,
             "written": self.written,
@@ -87,7 +95,7 @@ def pull_to_file(dataset: str, client: rg.Argilla, options: PullOptions) -> Pull
         raise InputError("there is no file to write", hint="name one with `output`")
     api = Api(client)
     result = pull(dataset, client, options)
-    if options.original is not None and options.format is None and not options.reviewed_only:
+    if options.original is not None and options.format is None:
         written = _write_original(result, options)
     else:
         written = _write_records(result, api, options)
@@ -109,7 +117,7 @@ def _lines(pulled: Pulled) -> Iterator[dict[str, Any]]:
 
 def _write_original(result: PullResult, options: PullOptions) -> Pulled:
     """The original again, with only its corrected rows changed."""
-    from argilla_admap.formats.writeback.corrected import write_corrected
+    from argilla_admap.formats.writeback.corrected import SeenRecord, write_corrected
 
     report = write_corrected(
         str(options.original),
@@ -117,13 +125,24 @@ def _write_original(result: PullResult, options: PullOptions) -> Pulled:
         result.corrections,
         format=options.original_format,
         fields=options.fields,
+        seen={name: SeenRecord(found.label, found.prompt, found.completions) for name, found in result.found.items()},
+        known=result.ids,
+        only_reviewed=options.reviewed_only,
         on_error=options.on_error,
         ties=options.ties,
         dry_run=options.dry_run,
     )
+    # Records whose reviewers contradict each other, or said nothing about the label, have no answer to be against.
+    answered = {name for name, outcome in result.outcomes.items() if outcome in ("corrected", "confirmed")}
+    conflicts = tuple(name for name in report.conflicts if name in answered)
     notes = list(result.notes)
     if report.unmatched:
         notes.append(f"{len(report.unmatched):,} corrected records are not in {options.original}: {_some(report.unmatched)}")
+    if conflicts:
+        notes.append(
+            f"{len(conflicts):,} records were changed in {options.original} since they were pushed, against their reviewers' "
+            f"answers: conflicts, which stay as they are ({_some(conflicts)})"
+        )
     if ties := report.ties_kept or report.ties_dropped:
         left = f"were left out ({_some(ties)})"
         kept = f"stay as they were ({_some(ties)}); `ties` drop leaves them out, `format` {_PLAIN} can express them"
@@ -133,14 +152,13 @@ def _write_original(result: PullResult, options: PullOptions) -> Pulled:
         )
     if report.skipped:
         notes.append(f"{report.skipped:,} rows of {options.original} cannot be read; they stay as they were")
-    not_written = dict.fromkeys(report.unmatched, _ABSENT)
-    not_written |= dict.fromkeys(report.ties_kept, f"the format {report.format} cannot express it")
     return Pulled(
         result,
         unmatched=tuple(report.unmatched),
+        conflicts=conflicts,
         ties_kept=tuple(report.ties_kept),
         ties_dropped=tuple(report.ties_dropped),
-        not_written=not_written,
+        not_written={name: why for name, why in report.not_written.items() if name in answered},
         written=report.corrected,
         notes=tuple(notes),
     )
@@ -177,12 +195,23 @@ def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled
             not_written |= dict.fromkeys(equal, "a format of pairs holds no record without a better completion")
         if original is not None:
             not_written |= original.not_written()
-    unmatched = tuple(record_id for record_id, reason in not_written.items() if reason == _ABSENT)
+    unmatched = tuple(name for name, why in not_written.items() if why == _ABSENT)
+    conflicts = tuple(name for name, why in not_written.items() if why in (_OTHER_TEXTS, _OTHER_LABEL))
     if unmatched:
         notes.append(f"{len(unmatched):,} corrected records are not in {options.original}: {_some(unmatched)}")
+    if conflicts:
+        notes.append(
+            f"{len(conflicts):,} records were changed in {options.original} since they were pushed: {_some(conflicts)}"
+        )
     written = len(result.corrections.keys() - set(dropped) - not_written.keys())
     return Pulled(
-        result, unmatched=unmatched, ties_dropped=dropped, not_written=not_written, written=written, notes=tuple(notes)
+        result,
+        unmatched=unmatched,
+        conflicts=conflicts,
+        ties_dropped=dropped,
+        not_written=not_written,
+        written=written,
+        notes=tuple(notes),
     )
 
 
@@ -231,7 +260,7 @@ class _CorrectedOriginal:
         record = self._result.found[record_id]
         own, texts = [text.strip() for text in record.completions], [text.strip() for text in texts]
         if sorted(own) != sorted(texts):
-            self._refused[record_id] = "its texts were changed in the original since it was pushed"
+            self._refused[record_id] = _OTHER_TEXTS
             return ratings
         # Of equal texts each takes the next rating.
         places: list[int] = []
@@ -239,7 +268,7 @@ class _CorrectedOriginal:
             places.append(next(i for i, mine in enumerate(own) if mine == text and i not in places))
         after = [correction[place] for place in places]
         if list(ratings or ()) not in ([record.label[place] for place in places], after):
-            self._refused[record_id] = "its label was changed in the original since it was pushed"
+            self._refused[record_id] = _OTHER_LABEL
             return ratings
         return after
 
