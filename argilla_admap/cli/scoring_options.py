@@ -131,9 +131,9 @@ class _VerdictValues(click.ParamType):  # type: ignore[type-arg]  # generic in t
         if isinstance(value, tuple):
             return value
         # A value may hold a comma: a new one begins with its meaning.
-        parts = re.split(r",\s*(?=(?:[a-h]|tie|both_bad)=)", str(value))
+        parts = re.split(r",\s*(?=(?:[a-z]|tie|both_bad)=)", str(value))
         pairs = tuple((meaning.strip(), said) for meaning, _, said in (part.partition("=") for part in parts))
-        if not all(re.fullmatch("[a-h]|tie|both_bad", meaning) and said for meaning, said in pairs):
+        if not all(re.fullmatch("[a-z]|tie|both_bad", meaning) and said for meaning, said in pairs):
             self.fail(
                 f"{value!r} does not say what values mean; give them as in a=1,b=2,tie=0: a is the first completion, "
                 "b the second, tie and both_bad are optional",

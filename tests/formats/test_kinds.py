@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.format import FieldNames
-from argilla_admap.formats.registry import read
+from argilla_admap.formats.format import FieldNames, RowError, TieCannotBeSaid
+from argilla_admap.formats.registry import FORMATS, read
 from argilla_admap.formats.rows.conversations import messages
 from argilla_admap.formats.writeback.corrected import write_corrected
 from argilla_admap.records import Record
@@ -548,3 +549,62 @@ def test_argillas_first_version_is_read_and_written(written, tmp_path: Path, val
     assert record.ratings == ratings
     write_corrected(path, tmp_path / "y.jsonl", {record.id: ratings[::-1]})
     assert records(tmp_path / "y.jsonl")[0].ratings == ratings[::-1]
+
+
+def test_unlabelled_rivals_get_a_verdict_where_a_reviewer_gives_one(written, tmp_path: Path) -> None:
+    path = written(*({"prompt": f"p{n}", "response_1": "x", "response_2": "y"} for n in range(3)))
+    first, second, _ = records(path)
+    assert (first.ratings, read(path).format.description.rpartition("; ")[2]) == ((None, None), "there is no label")
+    write_corrected(path, tmp_path / "y.jsonl", {first.id: (0.0, 1.0), second.id: (0.5, 0.5)})
+    assert [r.ratings for r in records(tmp_path / "y.jsonl")] == [(0.0, 1.0), (0.5, 0.5), (None, None)]
+
+
+def test_the_best_of_many_is_told_by_its_number_or_name(written) -> None:
+    names = [f"response_{n}" for n in range(1, 13)]
+    rows = [{"prompt": f"p{n}", **dict.fromkeys(names, "x"), "best": best} for n, best in enumerate((12, 1))]
+    assert [r.ratings.index(1.0) for r in records(written(*rows))] == [11, 0]
+    by_name = [{**row, "best": f"response_{row['best']}"} for row in rows]
+    assert [r.ratings.index(1.0) for r in records(written(*by_name))] == [11, 0]
+
+
+def test_a_verdict_of_nan_is_none(written) -> None:
+    path = written(*versus(1.0, 2.0, names=("output_1", "output_2")))
+    path.write_text(path.read_text().replace("2.0", "NaN"))
+    assert [r.ratings for r in records(path)] == [A, (None, None)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_odd_values_are_refused_and_never_end_in_a_traceback(seed: int) -> None:
+    """Values of the samples exchanged for odd ones: each row is a record, or refused as RowError or InputError."""
+    from tests.formats.samples import SAMPLES, sample
+
+    rnd = random.Random(seed)
+    rows = [json.loads(line) for name in SAMPLES for line in sample(name).read_text().splitlines()]
+    odd: list[Any] = [None, "", 0, 2, -1, 1.5, True, [], {}, "[1, 2]", "{'a': 1}", [None], ["x", "y"], [{}], [{"role": "user"}], "tie",
+           {"value": "x", "rank": "z"}, {"messages": []}, 10**30, [["x"]], "array([1])", float("nan")]  # fmt: skip
+
+    def mutated(value: Any) -> Any:
+        if isinstance(value, dict) and value and rnd.random() < 0.75:
+            key = rnd.choice(list(value))
+            return {**value, key: mutated(value[key])}
+        if isinstance(value, list) and value and rnd.random() < 0.75:
+            place = rnd.randrange(len(value))
+            return [*value[:place], mutated(value[place]), *value[place + 1 :]]
+        return rnd.choice(odd)
+
+    for _ in range(250):
+        row = mutated(rnd.choice(rows))
+        if not isinstance(row, dict):
+            continue
+        for one in FORMATS:
+            if not one.fits(row):
+                continue
+            try:
+                fields = one.settle([row], FieldNames())
+                draft = one.parse([row], fields)
+                k = len(draft.completions)
+                assert len(draft.ratings) in (0, k)
+                for ratings in (range(k), [1.0] * k):
+                    one.correct([row], draft, [float(r) for r in ratings], fields)
+            except (RowError, InputError, TieCannotBeSaid):
+                pass

@@ -186,7 +186,7 @@ def _ranked(value: object, names: Sequence[str]) -> list[tuple[int, int | None]]
     ranks = [item.get("rank") if isinstance(item, Mapping) else None for item in value]
     if sorted(p for p in positions if p is not None) != list(range(len(names))):
         return []
-    return [(p, None if rank is None else int(rank)) for p, rank in zip(positions, ranks, strict=True) if p is not None]
+    return [(p, rank if isinstance(rank, int) else None) for p, rank in zip(positions, ranks, strict=True) if p is not None]
 
 
 def _ratings_of(value: object, names: Sequence[str]) -> tuple[float | None, ...]:
@@ -201,6 +201,8 @@ def _ratings_of(value: object, names: Sequence[str]) -> tuple[float | None, ...]
 def _reordered(value: Any, wanted: Sequence[float], names: Sequence[str]) -> Any:
     """The ranking as the wanted ratings have it: the ranks where it has some, else the order."""
     ranks = _ranked(value, names)
+    if not ranks:
+        raise RowError(f"the ranking {shorten(value)} does not name each completion")
     if isinstance(value, Mapping):
         return {**value, "rank": [1 + sum(other > wanted[position] for other in wanted) for position, _ in ranks]}
     if ranks and all(rank is not None for _, rank in ranks):

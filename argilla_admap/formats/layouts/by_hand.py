@@ -56,7 +56,7 @@ class ByFields(RowFormat):
         names: Sequence[str] = fields.completion
         if len(names) == 1:
             k = max(len(listing(look(row, names[0], "completion_field"), repr(names[0]))) for row in sample)
-            names = [f"{names[0]}.{n}" for n in range(k)]
+            names = [f"{names[0]}.{n}" for n in range(max(k, 2))]
         return settle_verdict(sample, fields, names)
 
     def describe(self, fields: FieldNames) -> str:
@@ -132,10 +132,6 @@ class ByFields(RowFormat):
             within: tuple[Path, Path] = found[2] if found else ((), ())
             sides = [(*find(row, name)[0][0], *place) for name, place in zip(names, within, strict=True)]
             return correct_pair(row, draft, ratings, (sides[0], sides[1]))
-        if not draft.places and not fields.scales:
-            raise RowError(
-                "the fields that were named have no place for a rating; name one with `rating_field`, or write with `format`"
-            )
         return put_label(row, draft, ratings, fields)
 
 

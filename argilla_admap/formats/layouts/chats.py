@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from argilla_admap.formats.format import Copy, Draft, Edit, FieldNames, Path, Row, RowError, Swap
-from argilla_admap.formats.layouts.pairs import Pair, are_texts, correct_pair, shared_beginning
+from argilla_admap.formats.layouts.pairs import Pair, correct_pair, shared_beginning
 from argilla_admap.formats.rows.conversations import looks_like_messages, messages, said, split_messages, tools_turn
 from argilla_admap.formats.rows.prompts import prompt_of, with_surroundings
 from argilla_admap.formats.values import as_text, decoded, seen, text
@@ -219,7 +219,7 @@ class HhRlhf(Pair):
     def fits(self, row: Row) -> bool:
         return (
             "prompt" not in row
-            and are_texts(row, *self.sides)
+            and all(isinstance(row.get(n), str) for n in self.sides)
             and all("\n\nHuman:" in "\n\n" + row[n] and self._answer in row[n] for n in self.sides)
         )
 

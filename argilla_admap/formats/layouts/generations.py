@@ -46,8 +46,8 @@ class Distilabel(RowFormat):
 
     def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:
         if fields.verdict:
-            k = max((len(_listed(row.get(list_field(row)))) for row in sample), default=2)
-            return settle_verdict(sample, fields, [f"{list_field(sample[0])}.{n}" for n in range(k)])
+            k = max((len(_listed(row.get(list_field(row)))) for row in sample), default=0)
+            return settle_verdict(sample, fields, [f"{list_field(sample[0])}.{n}" for n in range(max(k, 2))])
         if not fields.rating:
             name = next((n for n in LABEL_LISTS if any(_listed(row.get(n)) for row in sample)), None)
             if name == "labels" and any(isinstance(v, bool) for row in sample for v in _listed(row.get("labels"))):

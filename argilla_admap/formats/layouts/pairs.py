@@ -340,8 +340,8 @@ class Orca(Pair):
 
 def _has_both(row: Mapping[str, Any]) -> bool:
     """Whether `generations` holds the two texts, so that a rating's place tells whose it is."""
-    return row["chosen"] != row["rejected"] and sorted(_listed(row.get("generations"))) == sorted(
-        (row["chosen"], row["rejected"])
+    return row["chosen"] != row["rejected"] and sorted(map(str, _listed(row.get("generations")))) == sorted(
+        (str(row["chosen"]), str(row["rejected"]))
     )
 
 
@@ -371,7 +371,7 @@ class TrlImplicit(Pair):
         # Any other text may be the prompt: then a person must say which it is. Transcripts are left to their own format, so
         # that a stray row among them does not make them all plain texts.
         return (
-            are_texts(row, "chosen", "rejected")
+            all(isinstance(row.get(name), str) for name in self.sides)
             and not any(isinstance(value, (str, list)) and not _ASIDE.search(name) for name, value in row.items())
             and not all("\n\nAssistant:" in row[name] for name in ("chosen", "rejected"))
         )

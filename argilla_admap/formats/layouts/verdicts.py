@@ -12,7 +12,7 @@ from argilla_admap.formats.rows.conversations import looks_like_messages, messag
 from argilla_admap.formats.rows.prompts import PROMPTS, prompt_of, with_surroundings
 from argilla_admap.formats.rows.ratings import wanted_ratings
 from argilla_admap.formats.rows.row_label import label, put_label, settle_rating, settle_verdict, verdict_values
-from argilla_admap.formats.rows.verdict_scale import VerdictScale
+from argilla_admap.formats.rows.verdict_scale import BOTH_BAD, TIE, VerdictScale
 from argilla_admap.formats.values import (
     as_text,
     decoded,
@@ -38,8 +38,8 @@ _STEMS = (
 _RUNS = (
     ["left", "right"],
     ["first", "second"],
-    [str(n) for n in range(10)],
-    [str(n) for n in range(1, 11)],
+    [str(n) for n in range(100)],
+    [str(n) for n in range(1, 100)],
     list("abcdefgh"),
 )
 _SUFFIXES = r"\d{1,2}|[A-Ha-h]|left|right|first|second"
@@ -129,7 +129,10 @@ class Versus(RowFormat):
             ]
             verdicts = tuple((readable or verdicts)[:1])
         if not fields.verdict and not verdicts:
-            return settle_rating(sample, replace(fields, rating=_score_fields(row, answers)))
+            if scores := _score_fields(row, answers):
+                return settle_rating(sample, replace(fields, rating=scores))
+            absent = VerdictScale("preference", tuple(answers), written={TIE: TIE, BOTH_BAD: BOTH_BAD}, absent=True)
+            return replace(fields, scales=(absent,))
         if {"scenario", "response 1", "response 2"} <= set(row) and not fields.verdict_values:
             # auto-j counts its answers from 1 and its verdicts from 0.
             fields = replace(fields, verdict_values=(("a", "0"), ("b", "1"), ("tie", "2")))
@@ -144,8 +147,6 @@ class Versus(RowFormat):
         words = [f"the completions are {named}", *(scale.describe() for scale in fields.scales)]
         if fields.rating:
             words.append(f"the {'ranks' if fields.order == 'lower' else 'ratings'} are {_listed(fields.rating)}")
-        elif not fields.scales:
-            words.append("there is no label")
         return "; ".join(words)
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:

@@ -68,6 +68,8 @@ def label(row: Row, draft: Draft, fields: FieldNames) -> None:
     if fields.scales:
         given = []
         for scale in fields.scales:
+            if k > scale.k:
+                raise RowError(f"there are {k} completions, and the verdict {scale.name!r} tells {scale.k} in the first rows")
             for _, value in verdict_values(row, scale.name):
                 ratings = scale.ratings(value, draft.models, draft.completions)
                 if ratings and None not in ratings:
@@ -88,9 +90,11 @@ def put_label(row: Row, draft: Draft, ratings: Sequence[float | None], fields: F
     Raises:
         TieCannotBeSaid: the verdict has no value for it.
     """
-    if not fields.scales:
-        return put_in_lists(row, draft, ratings)
     wanted = wanted_ratings(draft, ratings)
+    if not fields.scales and draft.places:
+        return put_in_lists(row, draft, ratings)
+    if not fields.scales and wanted != list(draft.ratings):
+        raise RowError("there is no place for a rating; name one with `rating_field`, or write with `format`")
     whole = [value for value in wanted if value is not None]
     if len(whole) < len(wanted) or wanted == list(draft.ratings):
         return []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +16,7 @@ __all__ = ["BOTH_BAD", "TIE", "VerdictScale", "infer_scale"]
 
 TIE = "tie"
 BOTH_BAD = "both_bad"
-_LETTERS = "abcdefgh"
+_LETTERS = string.ascii_lowercase
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _NOTHING = frozenset({"", "n/a", "na", "none", "null", "nan"})
 _TIES = frozenset(
@@ -56,6 +58,7 @@ class VerdictScale:
         written: outcome -> the value as this file writes it, of values that were seen or given.
         half_is_tie: a number in the middle of the ends can be written for a tie.
         start: the number of the first completion in words such as "Response 1".
+        absent: the data have no verdict; a new one is written into this field.
     """
 
     name: str
@@ -66,6 +69,7 @@ class VerdictScale:
     written: Mapping[str, object] = field(default_factory=dict)
     half_is_tie: bool = False
     start: int = 1
+    absent: bool = False
 
     @property
     def k(self) -> int:
@@ -73,6 +77,8 @@ class VerdictScale:
 
     def describe(self) -> str:
         """In plain words, what the values mean."""
+        if self.absent:
+            return "there is no label"
         taken = {}
         if self.ends is not None:
             taken = {f"{self.ends[0]:g}": "a", f"{self.ends[1]:g}": _LETTERS[self.k - 1]}
@@ -88,7 +94,11 @@ class VerdictScale:
         Raises:
             RowError: the value says none of it.
         """
-        if value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING and value not in self.given):
+        if (
+            value is None
+            or (isinstance(value, float) and math.isnan(value))
+            or (isinstance(value, str) and value.strip().lower() in _NOTHING and value not in self.given)
+        ):
             return (None,) * self.k
         outcome = self.outcome(value, models, texts)
         if isinstance(outcome, str):
@@ -377,6 +387,8 @@ def infer_scale(name: str, completions: Sequence[str], values: Sequence[object],
         InputError: numbers that could mean one thing or its opposite.
     """
     names = tuple(completions)
+    if len(names) > len(_LETTERS):
+        raise InputError(f"{name!r} tells the best of {len(names)} completions, and {len(_LETTERS)} are the most")
     if fields.verdict_values:
         return _given_scale(name, names, fields)
     numbers = {n for value in values if (n := _float(value)) is not None}
