@@ -580,8 +580,8 @@ def test_odd_values_are_refused_and_never_end_in_a_traceback(seed: int) -> None:
 
     rnd = random.Random(seed)
     rows = [json.loads(line) for name in SAMPLES for line in sample(name).read_text().splitlines()]
-    odd: list[Any] = [None, "", 0, 2, -1, 1.5, True, [], {}, "[1, 2]", "{'a': 1}", [None], ["x", "y"], [{}], [{"role": "user"}], "tie",
-           {"value": "x", "rank": "z"}, {"messages": []}, 10**30, [["x"]], "array([1])", float("nan")]  # fmt: skip
+    odd: list[Any] = [None, "", 0, 2, -1, 1.5, True, 10**30, float("nan"), [], {}, [None], ["x", "y"], [{}], [["x"]]]
+    odd += ["tie", "[1, 2]", "{'a': 1}", "array([1])", [{"role": "user"}], {"value": "x", "rank": "z"}, {"messages": []}]
 
     def mutated(value: Any) -> Any:
         if isinstance(value, dict) and value and rnd.random() < 0.75:
