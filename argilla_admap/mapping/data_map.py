@@ -201,6 +201,9 @@ def build_map(
     if stratify is not None and stratify not in scored.schema.names:
         hint = f"the columns are {', '.join(scored.schema.names)}"
         raise InputError(f"there is no column {stratify!r}", option="stratify", hint=hint)
+    if stratify is not None and pa.types.is_nested(scored.schema.field(stratify).type):
+        hint = "name a column with one value a record"
+        raise InputError(f"the values of {stratify!r} are lists", option="stratify", hint=hint)
     source = as_scored(scored)
     tapped, kept = _tapped(source)
     seen = observe(tapped, stratify)
@@ -260,6 +263,7 @@ def build_map(
             *diagnosis.warnings,
             *([source_warning(column, association)] if association is not None and high and stratify is None else []),
             *worse_sources(noise, column),
+            *([] if thresholds is None else _off_scale(split.thresholds, place.mean[mapped])),
         ],
         "flags": {name: int(masks[name].sum()) for name in FLAGS},
         "issues": {name: int(mask.sum()) for name, mask in findings.records.items() if mask.any()},
@@ -281,6 +285,16 @@ def build_map(
     }
     evidence = Evidence(seen, diagnosis, lambda start, stop: findings.sentences(seen.offsets, start, stop), mapped)
     return DataMap(source, _numbers(source.schema, kept, added), added, info, evidence.column)
+
+
+def _off_scale(given: Thresholds | None, means: Floats) -> list[str]:
+    """What to know where given thresholds do not fit the scores."""
+    if given is None or not len(means) or means.min() <= given.mean <= means.max():
+        return []
+    return [
+        f"the given threshold of the mean, {given.mean:g}, is outside of these records' means, {means.min():g} to "
+        f"{means.max():g}: the scores may have another scale than those it comes from"
+    ]
 
 
 def thresholds_of(value: Thresholds | Mapping[str, Any] | DataMap | None) -> GivenThresholds | None:

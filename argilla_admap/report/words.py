@@ -285,7 +285,8 @@ def comparison_figures(answer: Mapping[str, Any]) -> list[Figure]:
         Figure(
             "records in both",
             f"{answer['common']:,}",
-            f"{answer['only_a']:,} in a only, {answer['only_b']:,} in b only",
+            f"{answer['only_a']:,} in a only, {answer['only_b']:,} in b only"
+            + (f"; {answer['other_texts']:,} have other texts in b, and are left out" if answer["other_texts"] else ""),
         ),
         Figure(
             "same region",

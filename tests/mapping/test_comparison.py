@@ -15,6 +15,7 @@ from sklearn.metrics import cohen_kappa_score
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.analysis.comparison import MOVED_COLUMNS, cohen_kappa, compare_frames, compare_maps, rank_correlation
 from argilla_admap.mapping.data_map import build_map
+from argilla_admap.report.words import comparison_figures
 from tests.mapping.plain import scored_stream
 from tests.mapping.test_bias import rows_of
 
@@ -127,3 +128,19 @@ def test_a_side_that_does_not_vary_has_no_rank_correlation_and_chance_alone_no_k
     assert rank_correlation(np.ones(5), np.arange(5.0)) is None
     assert rank_correlation(np.array([1.0, np.nan]), np.array([1.0, 2.0])) is None
     assert cohen_kappa(np.zeros(7, int), np.zeros(7, int)) is None
+
+
+def rows_with(answers: list[str]) -> list[dict[str, Any]]:
+    pairs = [[{"text": answer, "scores": [7.0]}, {"text": "z", "scores": [5.0]}] for answer in answers]
+    return [{"id": str(i), "prompt": f"p{i}", "completions": pair} for i, pair in enumerate(pairs)]
+
+
+def test_records_of_one_id_and_other_texts_are_said_and_left_out() -> None:
+    """Ids such as 0, 1, 2 are given in every data set: the same id is not the same record."""
+    a, b = (build_map(scored_stream(rows_with(answers))) for answers in (["x", "y", "w"], ["x", "other", "w"]))
+    answer = compare_maps(a, b).answer
+    assert (answer["common"], answer["other_texts"], answer["only_a"], answer["completions"]["pairs"]) == (2, 1, 0, 2)
+    assert "1 have other texts in b" in comparison_figures(answer)[0].note
+    other = build_map(scored_stream(rows_with(["k", "l", "m"])))
+    with pytest.raises(InputError, match="the 3 ids that both maps have belong to other texts"):
+        compare_maps(a, other)

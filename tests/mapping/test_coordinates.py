@@ -164,10 +164,19 @@ def test_bad_thresholds_and_strata_are_named():
     stream = scored_stream(rows_of([[1, 2]]))
     with pytest.raises(InputError, match="`stratify`: there is no column"):
         build_map(stream, stratify="colour")
+    with pytest.raises(InputError, match="`stratify`: the values of 'scores' are lists"):
+        build_map(stream, stratify="scores")
     with pytest.raises(InputError, match="variance"):
         build_map(stream, thresholds={"variance": float("nan"), "mean": 1.0})
     with pytest.raises(InputError, match="mean"):
         Thresholds.from_json({"variance": 1})
+
+
+def test_thresholds_of_another_scale_are_said():
+    stream = scored_stream(rows_of([[1, 2], [3, 5], [2, 4]]))
+    said = build_map(stream, thresholds=Thresholds(0.5, 40.0)).summary["warnings"]
+    assert [words for words in said if words.startswith("the given threshold of the mean, 40, is outside")]
+    assert not [words for words in build_map(stream, thresholds=Thresholds(0.5, 3)).summary["warnings"] if "outside" in words]
 
 
 def test_one_score_is_no_place_and_the_record_says_so():

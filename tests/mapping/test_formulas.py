@@ -18,7 +18,7 @@ from scipy.stats import binomtest, spearmanr
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.analysis.agreement import dawid_skene, krippendorff_alpha
 from argilla_admap.mapping.analysis.bias import control_length, measure_bias
-from argilla_admap.mapping.analysis.comparison import compare_maps, rank_correlation
+from argilla_admap.mapping.analysis.comparison import compare_frames, rank_correlation
 from argilla_admap.mapping.analysis.selection import Rules, map_vectors, quotas, select_records
 from argilla_admap.mapping.analysis.selftest import selftest
 from argilla_admap.mapping.data_map import build_map
@@ -162,7 +162,7 @@ def plain(rows: list[dict[str, Any]], name: str = "r") -> list[dict[str, Any]]:
 @given(st.lists(record, min_size=1, max_size=14), st.lists(record, min_size=1, max_size=14))
 def test_whatever_is_missing_or_alike_every_figure_is_a_number_or_null(first: list[Any], second: list[Any]) -> None:
     a, b = (build_map(scored_stream(plain(rows))) for rows in (first, second))
-    answer = compare_maps(a, b).answer
+    answer = compare_frames(a.frame, b.frame).answer
     bias = measure_bias(a.stream()).as_json()
     for told in (a.summary, answer, bias, a.info):
         json.dumps(told, allow_nan=False, default=str)

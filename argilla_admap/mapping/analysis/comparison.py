@@ -16,7 +16,18 @@ from sklearn.metrics import cohen_kappa_score
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.analysis.bias import measure_bias
 from argilla_admap.mapping.analysis.selection import flag_masks, frame_numbers, region_codes
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, flat_numbers, groups_by_size, list_sizes, offsets_of
+from argilla_admap.mapping.data.arrays import (
+    Bools,
+    Floats,
+    Ints,
+    UInts,
+    flat_numbers,
+    groups_by_size,
+    list_sizes,
+    offsets_of,
+    owners_of,
+)
+from argilla_admap.mapping.data.text_features import fingerprints
 from argilla_admap.mapping.regions.coordinates import REGIONS
 from argilla_admap.mapping.regions.record_flags import LIKELY_WRONG
 
@@ -51,7 +62,7 @@ def compare_maps(a: DataMap, b: DataMap) -> Comparison:
     Raises:
         InputError: no record is in both.
     """
-    found = compare_frames(a.frame, b.frame)
+    found = compare_frames(a.frame.assign(texts=_text_keys(a)), b.frame.assign(texts=_text_keys(b)))
     biases = {side: measure_bias(data_map.stream()).as_json() for side, data_map in (("a", a), ("b", b))}
     thresholds = {side: m.thresholds.as_json() if m.thresholds else None for side, m in (("a", a), ("b", b))}
     return Comparison({**found.answer, "thresholds": thresholds, "bias": biases}, found.moved)
@@ -61,10 +72,10 @@ def compare_frames(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
     """Compares the frames of two maps, joined by id.
 
     Args:
-        a, b: with the columns `id`, `region`, `mean`, `variance`, `p_wrong`, `flags` and, where the orders of completions are
-            to be compared, `scores`.
+        a, b: with the columns `id`, `region`, `mean`, `variance`, `p_wrong`, `flags`; where there are `scores`, the orders of
+            completions are compared, and where there are `texts` (hashes), records of one id and other texts are left out.
     Raises:
-        InputError: an id occurs twice in one of them, or no id is in both.
+        InputError: an id occurs twice in one of them, or no record is in both.
     """
     for side, frame in (("first", a), ("second", b)):
         twice = frame["id"][frame["id"].duplicated()]
@@ -78,6 +89,13 @@ def compare_frames(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
         hint = "make both from the same data, with the same ids"
         raise InputError("the two maps have no record id in common", hint=hint)
     left, right = a[shared].reset_index(drop=True), b.iloc[places[shared]].reset_index(drop=True)
+    other = np.zeros(len(left), bool)
+    if "texts" in left and "texts" in right:
+        other = left["texts"].to_numpy() != right["texts"].to_numpy()
+        if other.all():
+            hint = "compare maps of the same data, with the completions in the same order"
+            raise InputError(f"the {len(left):,} ids that both maps have belong to other texts in each", hint=hint)
+        left, right = left[~other].reset_index(drop=True), right[~other].reset_index(drop=True)
     regions = _regions(left), _regions(right)
     counts = np.zeros((4, 4), np.int64)
     np.add.at(counts, regions, 1)
@@ -87,8 +105,9 @@ def compare_frames(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
         "records_a": len(a),
         "records_b": len(b),
         "common": len(left),
-        "only_a": len(a) - len(left),
-        "only_b": len(b) - len(left),
+        "only_a": len(a) - int(shared.sum()),
+        "only_b": len(b) - int(shared.sum()),
+        "other_texts": int(other.sum()),
         "regions": {
             "same": int(np.trace(counts)),
             "moved": int(counts.sum() - np.trace(counts)),
@@ -103,6 +122,20 @@ def compare_frames(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
         "flags": _flags(left, right),
     }
     return Comparison(answer, moved)
+
+
+def _text_keys(data_map: DataMap) -> UInts:
+    """A hash of each record's prompt and completions, in their order; shape (n,)."""
+    keys = [np.zeros(0, np.uint64)]
+    for batch in data_map.stream().batches():
+        lists: Any = batch.column("completions")
+        offsets = offsets_of(list_sizes(lists))
+        owner = owners_of(offsets)
+        place = np.arange(len(owner)) - offsets[owner]
+        key = fingerprints(batch.column("prompt"))
+        np.add.at(key, owner, fingerprints(lists.flatten()) * (2 * place + 3).astype(np.uint64))
+        keys.append(key)
+    return np.concatenate(keys)
 
 
 def rank_correlation(x: Floats, y: Floats) -> float | None:

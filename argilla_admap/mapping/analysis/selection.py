@@ -13,6 +13,7 @@ import pyarrow as pa
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, masks_of_names
 from argilla_admap.mapping.regions.coordinates import REGIONS
+from argilla_admap.mapping.regions.record_flags import FLAGS
 from argilla_admap.mapping.regions.sources import cramers_v
 from argilla_admap.tables import RecordStream
 
@@ -52,6 +53,9 @@ class Rules:
         for region in self.regions:
             if region not in REGIONS:
                 raise InputError(f"there is no region {region!r}", option="regions", hint=f"choose from {', '.join(REGIONS)}")
+        for flag in self.without_flags:
+            if flag not in FLAGS:
+                raise InputError(f"there is no flag {flag!r}", option="without_flags", hint=f"choose from {', '.join(FLAGS)}")
         if self.max_p_wrong is not None and not 0 <= self.max_p_wrong <= 1:
             raise InputError(f"{self.max_p_wrong} is no probability, which is from 0 to 1", option="max_p_wrong")
         if self.fraction is not None and not 0 < self.fraction <= 1:
