@@ -176,7 +176,14 @@ KINDS: dict[str, Callable[[OddJudge, Body, int], Sent]] = {
     "a page once": _first(1, (200, LOGIN, "text/html")),
     "counts as floats": _usage(prompt_tokens=300.0, completion_tokens=2.0, total_tokens=302.0),
     "thoughts only in the sum": _usage(**THOUGHTS),
+    "thoughts that nobody counts": lambda judge, body, grade: (
+        200,
+        chat(str(grade), usage={"prompt_tokens": 300, "completion_tokens": 1}, reasoning_content="Hmm. " * 1000),
+        JSON,
+    ),
     "an error inside 200": _always(200, UPSTREAM),
+    "something else": _always(200, {"status": "ok", "version": 3}),
+    "all is refused": _always(*refusal("Not today.")),
     "no credit, inside 200": _always(200, {"error": {"message": "Insufficient credits. Add more to go on.", "code": 402}}),
     "no balance, inside 200": _always(
         200, {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}

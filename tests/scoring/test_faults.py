@@ -475,6 +475,8 @@ def test_a_key_with_a_line_break_is_named() -> None:
         (403, "Request was blocked by a guardrail", RetryAction.GIVE_UP),
         (403, "You have exceeded a secondary rate limit", RetryAction.SLOW_DOWN),
         (405, "Method Not Allowed", RetryAction.STOP),
+        (407, "Proxy Authentication Required", RetryAction.STOP),
+        (415, "Unsupported Media Type", RetryAction.NEGOTIATE),
         (410, "gone", RetryAction.STOP),
     ],
 )

@@ -22,6 +22,8 @@ STOPPED = {
     "gone": "is gone.*`model`",
     "decommissioned": "decommissioned.*`model`",
     "the key's limit": "Key limit exceeded.*raise its limit",
+    "something else": '"version":3.*`base_url`',
+    "all is refused": "refuses every question.*Not today",
     "a login page": "web page: Sign in Please sign in.*login",
 }
 LEFT = {
@@ -70,7 +72,7 @@ def test_what_is_not_answered_is_left_with_the_servers_own_words(tmp_path: Path,
 def test_what_will_not_change_stops_the_run_with_the_servers_words_and_advice(tmp_path: Path, kind: str) -> None:
     with _asked(kind, tmp_path, n=60) as (judge, run), pytest.raises(ScoringError, match=STOPPED[kind]) as caught:
         run()
-    assert judge.asked <= 24
+    assert judge.asked <= (105 if kind == "all is refused" else 40)
     assert isinstance(caught.value, JudgeRefused) or "answers with errors only" in str(caught.value)
 
 
@@ -86,7 +88,7 @@ def test_probabilities_are_kept_where_five_of_them_are_given(tmp_path: Path) -> 
 def test_a_judge_that_gives_no_grade_is_stopped_after_a_few_dozen_answers(tmp_path: Path) -> None:
     with _asked("prose", tmp_path, n=400) as (judge, run), pytest.raises(JudgeRefused, match=r"I like this .*`model`"):
         run()
-    assert judge.asked <= 40
+    assert judge.asked <= 48
 
 
 def test_a_judge_that_thinks_for_nothing_is_stopped_before_a_dollar(tmp_path: Path) -> None:
@@ -94,6 +96,12 @@ def test_a_judge_that_thinks_for_nothing_is_stopped_before_a_dollar(tmp_path: Pa
     with _asked(kind, tmp_path, n=400, price=(1.0, 10.0)) as (judge, run), pytest.raises(JudgeRefused, match="I like this"):
         run()
     assert 0.5 < (judge.tokens_in + 10 * judge.tokens_out) / 1e6 < 1.0
+
+
+def test_thoughts_that_are_shown_are_counted_even_where_the_server_counts_none(tmp_path: Path) -> None:
+    with _asked("thoughts that nobody counts", tmp_path) as (judge, run):
+        summary = run().summary
+    assert summary["output_tokens"] >= 600 * judge.asked
 
 
 def test_a_budget_holds_where_thoughts_are_billed_beyond_the_limit(tmp_path: Path) -> None:

@@ -351,9 +351,8 @@ class Dispatcher:
             self._worthless_cost += response.spent
             self._worthless_dearest = max(self._worthless_dearest, response.spent)
             self._worthless_words = [*self._worthless_words, failure.reason][-2:]
-        # Where all were asked already nothing is gained by stopping.
-        if self._is_worthless() and any(not one.unreadable for one in self._queue):
-            self._stop(self._no_answers())
+        if self._is_worthless():
+            self._stop(self._no_answers(understood=response.kind is ReplyKind.UNREADABLE))
             return
         if outdated:
             # The next try is put differently: this one says nothing of it.
@@ -366,19 +365,23 @@ class Dispatcher:
         await self._handle(task, failure._replace(action=RetryAction.GIVE_UP) if last else failure, page=page and last)
 
     def _is_worthless(self) -> bool:
+        """Whether enough was paid for answers that hold nothing."""
+        # Where all were asked already nothing is gained by stopping.
+        more = any(not one.unreadable for one in self._queue)
         if self._breaker.answered_once or self._breaker.resumed:
-            return self._worthless >= self.retries.worthless_later
+            return more and self._worthless >= self.retries.worthless_later
         cost = self._worthless_cost + self._worthless_dearest
-        return self._worthless >= self.retries.worthless or cost > self.retries.worthless_cost
+        return cost > self.retries.worthless_cost or (more and self._worthless >= self.retries.worthless)
 
-    def _no_answers(self) -> JudgeRefused:
+    def _no_answers(self, *, understood: bool) -> JudgeRefused:
         said = "; ".join(dict.fromkeys(self._worthless_words))
         cost = f", paid with ${self._worthless_cost:.2f}" if self._worthless_cost else ""
-        return JudgeRefused(
-            f"{self.name}: of its last {self._worthless:,} answers none can be used{cost}. The last: {said}",
-            hint="try another judge with `model`, another way to ask with `method`, or more room for its thoughts with "
-            "`max_answer_tokens`",
+        hint = (
+            "try another judge with `model`, another way to ask with `method`, or more room for its thoughts with "
+            "`max_answer_tokens`"
         )
+        words = f"{self.name}: of its last {self._worthless:,} answers none can be used{cost}. The last: {said}"
+        return JudgeRefused(words, hint=hint if understood else PAGE_HINT)
 
     def _settle(self, reservation: _Reservation, tokens: int, spent: float, *, done: bool = True) -> None:
         """Replaces what was set aside by what was used; `done`: and its slot is free."""

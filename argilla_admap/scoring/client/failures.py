@@ -159,12 +159,12 @@ def _classified(status: int, said: str, low: str, reason: str, wait: float | Non
     # A gateway says 404 for a while when what is behind it restarts.
     if status < 300 or status in (404, 405, 408, 409, 425) or status >= 500:
         return Failure(RetryAction.RETRY, reason, wait)
-    if status in (400, 422):
-        return Failure(RetryAction.NEGOTIATE, reason)
+    if status == 407:
+        return Failure(RetryAction.STOP, reason, hint="a proxy asks for a password: give it in https_proxy and http_proxy")
     if status < 400:
         hint = "it sends requests elsewhere; give the final address as `base_url`"
         return Failure(RetryAction.STOP, reason, hint=hint)
-    return Failure(RetryAction.GIVE_UP, reason)
+    return Failure(RetryAction.NEGOTIATE, reason)
 
 
 def is_page(body: bytes) -> bool:

@@ -209,9 +209,11 @@ def usage_of(reply: Any, about: int) -> tuple[int, int, int]:
 
     Thoughts are output too, where they are counted outside of the answer or only in the sum.
     """
-    usage = reply.get("usage") if isinstance(reply, dict) else None
-    if not isinstance(usage, dict):
+    if not isinstance(reply, dict):
         return about, 1, 0
+    usage, written = reply.get("usage"), _written(reply)
+    if not isinstance(usage, dict):
+        return about, max(1, written // 4), 0
     told_in = _tokens(usage, "prompt_tokens", "input_tokens")
     told_out = _tokens(usage, "completion_tokens", "output_tokens")
     counted = told_in or about
@@ -219,10 +221,19 @@ def usage_of(reply: Any, about: int) -> tuple[int, int, int]:
     thoughts = _tokens(usage.get("completion_tokens_details") or usage.get("output_tokens_details"), "reasoning_tokens") or 0
     total = _tokens(usage, "total_tokens") if told_in is not None else None
     if "choices" in reply and not told_in:
-        answered = max(answered, 1)
-    answered = max(answered, thoughts if thoughts <= answered else answered + thoughts, (total or 0) - counted)
+        answered = max(answered, 1, written // 4)
+    # What can be read was paid for, even where it is not counted: a token is hardly ever longer than eight characters.
+    answered = max(answered, written // 8, thoughts if thoughts <= answered else answered + thoughts, (total or 0) - counted)
     cached = _tokens(usage.get("prompt_tokens_details"), "cached_tokens") or 0
     return counted, answered, min(cached, counted)
+
+
+def _written(reply: dict[str, Any]) -> int:
+    """Characters of an answer's choices, thoughts included."""
+    choices = reply.get("choices")
+    messages = [one["message"] for one in choices if "message" in one] if isinstance(choices, list) else []
+    texts = [message.get(name) for message in messages for name in ("content", "reasoning_content", "reasoning")]
+    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 def _tokens(counts: Any, *names: str) -> int | None:

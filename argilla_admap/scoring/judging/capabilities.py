@@ -30,6 +30,7 @@ _STREAM_ONLY = re.compile(
 _NO_SYSTEM = re.compile(
     r"(?:system|developer)['\"` ]*(?:role|message|instruction|prompt)|roles?\b.{0,60}(?:alternate|system|developer|user)"
     r"|(?:system|developer)\b.{0,40}\brole|(?:user|assistant)\W{1,4}(?:and|or)\W{1,4}(?:user|assistant|model).{0,20}\broles?"
+    r"|(?:start|begin)\w* with an? ['\"]?user|first message (?:must|should|has to) be"
 )
 
 

@@ -122,7 +122,8 @@ def _check(content: Content, finish: Any) -> None:
     if content.refusal and finish != "content_filter":
         raise Unreadable(f"the judge refused: {quoted(content.refusal)}", again=False)
     if finish == "content_filter":
-        raise Unreadable("the endpoint's content filter held the answer back", again=False)
+        words = f" ({content.refusal})" if content.refusal else ""
+        raise Unreadable(f"the endpoint's content filter held the answer back{words}", again=False)
     if content.text.strip():
         return
     if finish == "length":
