@@ -93,7 +93,8 @@ class Draft:
     """A record before it has its final id. The tuples that are not empty have one length, K.
 
     `places` names for each completion the places that hold its rating, in the row (of a group: with the row's position in
-    front); a correction is written there. `ranked`: ranks stand there, the lowest is the best.
+    front); a correction is written there. `ranked`: ranks stand there, the lowest is the best. `remarks`: what was decided for
+    this record and a person should know; the same words in each such record.
     """
 
     prompt: str
@@ -109,6 +110,7 @@ class Draft:
     source: str | None = None
     judge: str | None = None
     reference: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,7 @@ class ReadReport:
         labelled: records with a rating of two completions or more.
         left_out: fields that were not read, with how many rows have a value in each; 0 where it stands within another field.
         first: the first record, as it was read.
+        remarks: what was decided for single records, with how many there are.
     """
 
     rows: int = 0
@@ -117,6 +118,7 @@ class ReadReport:
     labelled: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
     first: Record | None = None
+    remarks: dict[str, int] = field(default_factory=dict)
 
     def note(self, record: Record) -> None:
         """Counts a record that is yielded."""
@@ -144,6 +146,7 @@ class ReadReport:
             lines += [f"  {example}" for example in self.skipped_examples]
             if self.skipped > len(self.skipped_examples):
                 lines.append(f"  and {self.skipped - len(self.skipped_examples):,} more")
+        lines += [f"{_count(count, 'record')}: {remark}" for remark, count in self.remarks.items()]
         if self.left_out:
             lines.append(left_out_line(self.left_out))
         if self.duplicates:
@@ -239,6 +242,8 @@ class Preferences(CheckedRecords):
         for entry in record_rows(self._shards, self.format, on_error=self._on_error, report=report):
             if entry.duplicate:
                 continue
+            for remark in entry.draft.remarks:
+                report.remarks[remark] = report.remarks.get(remark, 0) + 1
             record = _record(entry.draft, entry.id)
             report.note(record)
             yield record

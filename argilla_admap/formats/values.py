@@ -8,7 +8,7 @@ import json
 import re
 import reprlib
 import tokenize
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = [
     "find",
     "found_id",
     "found_source",
+    "in_backticks",
     "listing",
     "look",
     "number",
@@ -32,6 +33,8 @@ __all__ = [
     "seen",
     "shorten",
     "text",
+    "unpacked",
+    "unpacked_list",
     "written_like",
 ]
 
@@ -155,6 +158,23 @@ def decoded(value: str) -> object:
         return json.loads(value)
     except (ValueError, RecursionError):
         return python_value(value)
+
+
+def unpacked(value: object) -> Any:
+    """The list or object that a text holds; any other value as it is."""
+    inner = decoded(value) if isinstance(value, str) else None
+    return value if inner is None else inner
+
+
+def unpacked_list(value: object) -> Sequence[Any]:
+    """A list, or the one that a text holds; an empty one where there is none."""
+    value = unpacked(value)
+    return value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else ()
+
+
+def in_backticks(names: Iterable[str]) -> str:
+    """Names of fields for a sentence."""
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def python_value(value: str) -> object:

@@ -608,3 +608,11 @@ def test_odd_values_are_refused_and_never_end_in_a_traceback(seed: int) -> None:
                     one.correct([row], draft, [float(r) for r in ratings], fields)
             except (RowError, InputError, TieCannotBeSaid):
                 pass
+
+
+def test_what_is_decided_for_single_records_is_counted(written) -> None:
+    scored = {"prompt": "p", **PAIR, "chosen_score": 2, "rejected_score": 7}
+    rows = [scored, {**scored, "prompt": "q"}, {**scored, "prompt": "r", "chosen_score": 9}, {**scored, "images": ["a.png"]}]
+    lines = read(written(*rows)).check().lines()
+    assert "3 records: 'chosen_score' is below 'rejected_score': both are taken in the pair's order" in lines
+    assert any(line.startswith("1 record: pictures, sounds or files cannot be shown") for line in lines)

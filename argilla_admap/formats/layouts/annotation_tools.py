@@ -13,7 +13,16 @@ from argilla_admap.formats.layouts.verdicts import rival_fields
 from argilla_admap.formats.rows.prompts import PROMPTS, prompt_of
 from argilla_admap.formats.rows.ratings import put_ratings, wanted_ratings
 from argilla_admap.formats.rows.verdict_scale import infer_scale
-from argilla_admap.formats.values import decoded, fields_of, found_id, found_source, number, optional_text, shorten
+from argilla_admap.formats.values import (
+    fields_of,
+    found_id,
+    found_source,
+    in_backticks,
+    number,
+    optional_text,
+    shorten,
+    unpacked,
+)
 
 __all__ = ["ArgillaExport", "LabelStudio"]
 
@@ -42,14 +51,14 @@ class _Export(RowFormat):
         names = rival_fields(found)
         if not names and {"chosen", "rejected"} <= set(found):
             return ("chosen", "rejected")
-        return names or tuple(n for n in LISTS if isinstance(_inner(found.get(n)), list))[:1]
+        return names or tuple(n for n in LISTS if isinstance(unpacked(found.get(n)), list))[:1]
 
     def _texts(self, row: Row) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The completions' names, by which an answer may call them, and their texts."""
         found, names = self._fields(row), self._rivals(row)
         values: Sequence[Any] = [found[name] for name in names]
         if len(names) == 1:
-            values = _inner(values[0])
+            values = unpacked(values[0])
             names = tuple(f"{names[0].rstrip('s')}-{n}" for n in range(1, len(values) + 1))
         if len(values) < 2:
             raise RowError(f"completions are missing, expected fields such as response_0 and response_1: {fields_of(found)}")
@@ -85,7 +94,7 @@ class _Export(RowFormat):
         elif fields.verdict:
             label = f"the label is the ranking `{fields.verdict}`, the first is the best"
         elif fields.rating:
-            label = f"the ratings are {', '.join(f'`{name}`' for name in fields.rating)}"
+            label = f"the ratings are {in_backticks(fields.rating)}"
         else:
             label = "there is no label: no question's answers name the completions"
         return f"{self.takes}; {label}"
@@ -136,12 +145,6 @@ class _Export(RowFormat):
             if new != answer.value:
                 edits.append(Put(answer.path, new))
         return edits
-
-
-def _inner(value: object) -> Any:
-    """The list or object that a text holds; any other value as it is."""
-    inner = decoded(value) if isinstance(value, str) else None
-    return value if inner is None else inner
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -230,20 +233,20 @@ class ArgillaExport(_Export):
         return any(name.endswith((".responses", ".suggestion", "-suggestion")) for name in row) or bool(self._answers(row))
 
     def _fields(self, row: Row) -> Row:
-        given = _inner(row.get("fields"))
+        given = unpacked(row.get("fields"))
         return given if isinstance(given, Mapping) else row
 
     def _answers(self, row: Row) -> dict[str, list[_Answer]]:
         submitted: dict[str, list[_Answer]] = {}
         suggested: dict[str, list[_Answer]] = {}
-        if isinstance(_inner(row.get("fields")), Mapping):
+        if isinstance(unpacked(row.get("fields")), Mapping):
             self._of_record(row, submitted, suggested)
         else:
             self._of_columns(row, submitted, suggested)
         return {**{q: a for q, a in suggested.items() if a}, **{q: a for q, a in submitted.items() if a}}
 
     def _of_record(self, row: Row, submitted: dict[str, list[_Answer]], suggested: dict[str, list[_Answer]]) -> None:
-        responses, suggestions = _inner(row.get("responses")), _inner(row.get("suggestions"))
+        responses, suggestions = unpacked(row.get("responses")), unpacked(row.get("suggestions"))
         if isinstance(responses, Mapping):
             for question, given in responses.items():
                 submitted[question] = _each(("responses", question), given)
@@ -267,22 +270,22 @@ class ArgillaExport(_Export):
         for name in row:
             if name.endswith(".responses"):
                 question = name.removesuffix(".responses")
-                given = _inner(row[name])
-                states = _inner(row.get(f"{name}.status"))
+                given = unpacked(row[name])
+                states = unpacked(row.get(f"{name}.status"))
                 if isinstance(given, list):
                     counted = [
                         n for n in range(len(given)) if not isinstance(states, list) or n >= len(states) or _counts(states[n])
                     ]
-                    submitted[question] = [_Answer((name, n), _inner(given[n])) for n in counted if given[n] is not None]
+                    submitted[question] = [_Answer((name, n), unpacked(given[n])) for n in counted if given[n] is not None]
             elif name.endswith((".suggestion", "-suggestion")):
                 if row[name] not in (None, "", []):
-                    suggested[name[: -len(".suggestion")]] = [_Answer((name,), _inner(row[name]))]
-            elif isinstance(given := _inner(row[name]), list) and _is_old_response(given):
+                    suggested[name[: -len(".suggestion")]] = [_Answer((name,), unpacked(row[name]))]
+            elif isinstance(given := unpacked(row[name]), list) and _is_old_response(given):
                 submitted[name] = _each((name,), given)
             elif isinstance(given, Mapping) and _OLD.issubset(given) and isinstance(given["value"], list):
                 states = given["status"] or []
                 submitted[name] = [
-                    _Answer((name, "value", n), _inner(value))
+                    _Answer((name, "value", n), unpacked(value))
                     for n, value in enumerate(given["value"])
                     if value is not None and _counts(states[n] if n < len(states) else None)
                 ]
@@ -307,7 +310,7 @@ def _each(path: Path, given: object, *, one: bool = False) -> list[_Answer]:
         here = path if one else (*path, n)
         if isinstance(item, Mapping) and "value" in item:
             if _counts(item.get("status")) and item["value"] is not None:
-                found.append(_Answer((*here, "value"), _inner(item["value"])))
+                found.append(_Answer((*here, "value"), unpacked(item["value"])))
         elif item is not None and not isinstance(item, Mapping):
             found.append(_Answer(here, item))
     return found
@@ -321,20 +324,20 @@ class LabelStudio(_Export):
 
     def fits(self, row: Row) -> bool:
         return (
-            isinstance(_inner(row.get("data")), Mapping)
-            and isinstance(_inner(row.get("annotations")), list)
+            isinstance(unpacked(row.get("data")), Mapping)
+            and isinstance(unpacked(row.get("annotations")), list)
             and bool(self._rivals(row))
         )
 
     def _fields(self, row: Row) -> Row:
-        given = _inner(row.get("data"))
+        given = unpacked(row.get("data"))
         if not isinstance(given, Mapping):
             raise RowError(f"'data' is {shorten(given)}, expected the task's fields")
         return given
 
     def _answers(self, row: Row) -> dict[str, list[_Answer]]:
         found: dict[str, list[_Answer]] = {}
-        for n, annotation in enumerate(_inner(row.get("annotations")) or ()):
+        for n, annotation in enumerate(unpacked(row.get("annotations")) or ()):
             results = annotation.get("result") if isinstance(annotation, Mapping) else None
             if not isinstance(results, list) or annotation.get("was_cancelled"):
                 continue

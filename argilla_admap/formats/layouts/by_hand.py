@@ -14,7 +14,7 @@ from argilla_admap.formats.rows.conversations import messages, split_messages
 from argilla_admap.formats.rows.prompts import PROMPTS, named_prompt, prompt_of, with_surroundings
 from argilla_admap.formats.rows.ratings import rate, ratings_by_field
 from argilla_admap.formats.rows.row_label import label, put_label, settle_rating, settle_verdict
-from argilla_admap.formats.values import fields_of, find, found_id, found_source, listing, look
+from argilla_admap.formats.values import fields_of, find, found_id, found_source, in_backticks, listing, look
 from argilla_admap.records import Turn
 
 __all__ = ["ByFields"]
@@ -61,17 +61,19 @@ class ByFields(RowFormat):
 
     def describe(self, fields: FieldNames) -> str:
         if fields.prompts:
-            words = [f"the prompt is {_listed(fields.prompts)}{', with what stands beside it' * (len(fields.prompts) == 1)}"]
+            words = [
+                f"the prompt is {in_backticks(fields.prompts)}{', with what stands beside it' * (len(fields.prompts) == 1)}"
+            ]
         else:
             words = ["the prompt is found by the usual names"]
         if fields.chosen:
             words.append(f"the better completion is `{fields.chosen}`, the worse `{fields.rejected}`")
         else:
-            words.append(f"the completions are {_listed(fields.completion)}")
+            words.append(f"the completions are {in_backticks(fields.completion)}")
         words += [scale.describe() for scale in fields.scales]
         if fields.rating:
             order = "ranks, the lowest is the best" if fields.order == "lower" else "ratings"
-            words.append(f"the {order}: {_listed(fields.rating)}")
+            words.append(f"the {order}: {in_backticks(fields.rating)}")
         return "; ".join(words)
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
@@ -133,7 +135,3 @@ class ByFields(RowFormat):
             sides = [(*find(row, name)[0][0], *place) for name, place in zip(names, within, strict=True)]
             return correct_pair(row, draft, ratings, (sides[0], sides[1]))
         return put_label(row, draft, ratings, fields)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)

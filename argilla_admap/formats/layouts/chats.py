@@ -9,7 +9,7 @@ from argilla_admap.formats.format import Copy, Draft, Edit, FieldNames, Path, Ro
 from argilla_admap.formats.layouts.pairs import Pair, correct_pair, shared_beginning
 from argilla_admap.formats.rows.conversations import looks_like_messages, messages, said, split_messages, tools_turn
 from argilla_admap.formats.rows.prompts import prompt_of, with_surroundings
-from argilla_admap.formats.values import as_text, decoded, seen, text
+from argilla_admap.formats.values import as_text, seen, text, unpacked
 from argilla_admap.records import Turn
 
 __all__ = ["HhRlhf", "LastMessage", "Messages", "OpenAiDpo", "ShareGpt", "UltraFeedbackBinarized", "conversation_pair"]
@@ -41,7 +41,7 @@ def conversation_pair(
 def _last_message(value: object, *, within: bool = False) -> Path:
     """Where a conversation's last message stands, or the text within it."""
     place: Path = ()
-    value = decoded(value) if isinstance(value, str) else value
+    value = unpacked(value)
     if isinstance(value, Mapping) and (name := next((n for n in ("messages", "conversations") if n in value), None)):
         place, value = (name,), value[name]
     if isinstance(value, Sequence):
@@ -122,8 +122,7 @@ class OpenAiDpo(Messages):
     sides = ("preferred_output", "non_preferred_output")
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
-        given = row.get("input")
-        given = decoded(given) if isinstance(given, str) else given
+        given = unpacked(row.get("input"))
         turns = messages(given["messages"], "'input.messages'") if isinstance(given, Mapping) and "messages" in given else None
         found = conversation_pair([row.get(name) for name in self.sides], self.sides)
         if turns is None or found is None:

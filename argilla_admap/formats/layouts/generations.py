@@ -13,7 +13,17 @@ from argilla_admap.formats.rows.conversations import messages
 from argilla_admap.formats.rows.prompts import PROMPTS, prompt_of
 from argilla_admap.formats.rows.ratings import put_in_lists, rate, ratings_by_field
 from argilla_admap.formats.rows.row_label import label, put_label, settle_rating, settle_verdict
-from argilla_admap.formats.values import as_text, decoded, found_id, found_source, listing, number, optional_text
+from argilla_admap.formats.values import (
+    as_text,
+    found_id,
+    found_source,
+    in_backticks,
+    listing,
+    number,
+    optional_text,
+    unpacked,
+    unpacked_list,
+)
 
 __all__ = ["Distilabel", "OwnTable"]
 
@@ -41,16 +51,15 @@ class Distilabel(RowFormat):
 
     def fits(self, row: Row) -> bool:
         value = row.get(list_field(row))
-        is_list = isinstance(decoded(value), list) if isinstance(value, str) else isinstance(value, Sequence)
-        return is_list and any(n in row for n in self._prompts)
+        return isinstance(unpacked(value), list) and any(n in row for n in self._prompts)
 
     def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:
         if fields.verdict:
-            k = max((len(_listed(row.get(list_field(row)))) for row in sample), default=0)
+            k = max((len(unpacked_list(row.get(list_field(row)))) for row in sample), default=0)
             return settle_verdict(sample, fields, [f"{list_field(sample[0])}.{n}" for n in range(max(k, 2))])
         if not fields.rating:
-            name = next((n for n in LABEL_LISTS if any(_listed(row.get(n)) for row in sample)), None)
-            if name == "labels" and any(isinstance(v, bool) for row in sample for v in _listed(row.get("labels"))):
+            name = next((n for n in LABEL_LISTS if any(unpacked_list(row.get(n)) for row in sample)), None)
+            if name == "labels" and any(isinstance(v, bool) for row in sample for v in unpacked_list(row.get("labels"))):
                 raise InputError(
                     "the `labels` beside the completions are true or false: these seem to be the steps of one answer "
                     "(stepwise supervision), and no rivals that a map compares",
@@ -67,7 +76,7 @@ class Distilabel(RowFormat):
             words.append(fields.scales[0].describe())
         elif fields.rating:
             what = "ranks (the lowest is the best)" if fields.order == "lower" else "ratings"
-            words.append(f"their {what} are {', '.join(f'`{name}`' for name in fields.rating)} beside it")
+            words.append(f"their {what} are {in_backticks(fields.rating)} beside it")
         else:
             words.append("there is no label")
         return "; ".join(words)
@@ -119,12 +128,6 @@ _BEST = (
 
 def _is_one(value: object) -> bool:
     return isinstance(value, (int, str)) and value != "" and not isinstance(value, bool)
-
-
-def _listed(value: object) -> Sequence[Any]:
-    """A list, or the one that a text holds; else nothing."""
-    value = decoded(value) if isinstance(value, str) else value
-    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
 
 
 class OwnTable(RowFormat):

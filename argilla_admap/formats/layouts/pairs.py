@@ -15,7 +15,6 @@ from argilla_admap.formats.rows.row_label import settle_rating
 from argilla_admap.formats.values import (
     as_text,
     at,
-    decoded,
     fields_of,
     found_id,
     found_source,
@@ -24,6 +23,7 @@ from argilla_admap.formats.values import (
     optional_text,
     seen,
     text,
+    unpacked_list,
     written_like,
 )
 from argilla_admap.records import Turn
@@ -130,6 +130,8 @@ class Pair(RowFormat):
                 if names[0] in row and names[1] in row:
                     first, second = (number(row[name], f"{name!r}") for name in names)
                     if first is not None and second is not None:
+                        if first < second:
+                            draft.remarks = (f"{names[0]!r} is below {names[1]!r}: both are taken in the pair's order",)
                         draft.ratings = max(first, second), min(first, second)
                         draft.places = tuple(((name,),) for name in names)
                     break
@@ -208,7 +210,7 @@ class PairLists(Pair):
         values = [_list_of(row.get(name)) for name in self.sides]
         return (
             any(n in row for n in PROMPTS)
-            and any(_listed(row.get(n)) for n in self.sides)
+            and any(unpacked_list(row.get(n)) for n in self.sides)
             and all(value and all(isinstance(item, str) for item in value) for value in values)
         )
 
@@ -230,7 +232,7 @@ class PairLists(Pair):
             id=found_id(row, fields),
             source=found_source(row, fields),
         )
-        models = _listed(row.get("models"))
+        models = unpacked_list(row.get("models"))
         if len(models) == len(texts):
             draft.models = tuple(optional_text(model) for model in models)
         if fields.rating:
@@ -269,21 +271,18 @@ class PairLists(Pair):
         moved = [moved[n] for n in order]
         edits: list[Edit] = []
         for name, values in zip(self.sides, (moved[:good], moved[good:]), strict=True):
-            if isinstance(row[name], str) and not _listed(row[name]):
+            if isinstance(row[name], str) and not unpacked_list(row[name]):
                 raise RowError(f"{name!r} is one text, and now there are {len(values)}")
             edits.append(Put((name,), json.dumps(values) if isinstance(row[name], str) else values))
         return edits + ([Put(("models",), [draft.models[n] for n in order])] if draft.models else [])
 
     def _place(self, row: Row, name: str, position: int) -> Path:
-        return (name, position) if not isinstance(row[name], str) or _listed(row[name]) else (name,)
+        return (name, position) if not isinstance(row[name], str) or unpacked_list(row[name]) else (name,)
 
 
 def _list_of(value: object) -> list[Any]:
     """A list, or the list that a text holds; any other text alone."""
-    if isinstance(value, str):
-        inner = decoded(value)
-        return inner if isinstance(inner, list) else [value]
-    return list(value) if isinstance(value, (list, tuple)) else []
+    return [value] if isinstance(value, str) and not unpacked_list(value) else list(unpacked_list(value))
 
 
 def shared_beginning(first: str, second: str) -> str:
@@ -334,21 +333,15 @@ class Orca(Pair):
     def _order(self, row: Mapping[str, Any]) -> tuple[int, int]:
         """Which of the two ratings is the chosen side's: distilabel shuffled the two before it asked the judge."""
         if _has_both(row):
-            return (0, 1) if _listed(row.get("generations"))[0] == row["chosen"] else (1, 0)
-        return (1, 0) if _listed(row.get("order")) == ["rejected", "chosen"] else (0, 1)
+            return (0, 1) if unpacked_list(row.get("generations"))[0] == row["chosen"] else (1, 0)
+        return (1, 0) if unpacked_list(row.get("order")) == ["rejected", "chosen"] else (0, 1)
 
 
 def _has_both(row: Mapping[str, Any]) -> bool:
     """Whether `generations` holds the two texts, so that a rating's place tells whose it is."""
-    return row["chosen"] != row["rejected"] and sorted(map(str, _listed(row.get("generations")))) == sorted(
+    return row["chosen"] != row["rejected"] and sorted(map(str, unpacked_list(row.get("generations")))) == sorted(
         (str(row["chosen"]), str(row["rejected"]))
     )
-
-
-def _listed(value: object) -> list[str]:
-    """A list of texts, or the text of one; nothing where it is none."""
-    value = decoded(value) if isinstance(value, str) else value
-    return [str(item) for item in value] if isinstance(value, Sequence) else []
 
 
 #: Fields that are certainly no prompt.

@@ -14,16 +14,17 @@ from argilla_admap.formats.rows.ratings import RANKS, item_ratings, put_ratings,
 from argilla_admap.formats.rows.row_label import settle_rating
 from argilla_admap.formats.values import (
     as_text,
-    decoded,
     fields_of,
     find,
     found_id,
     found_source,
+    in_backticks,
     listing,
     number,
     optional_text,
     seen,
     shorten,
+    unpacked_list,
 )
 
 __all__ = ["LISTS", "TEXT_FIELDS", "Completions", "Nectar", "Plain", "UltraFeedback", "completion_text", "list_field"]
@@ -78,18 +79,12 @@ def _models(items: Sequence[Mapping[str, Any]]) -> tuple[str | None, ...]:
 
 
 def _first_object(row: Row, name: str) -> Mapping[str, Any]:
-    value = row.get(name)
-    if isinstance(value, str):
-        value = decoded(value)
-    if isinstance(value, Sequence) and not isinstance(value, str) and value and isinstance(value[0], Mapping):
-        return value[0]
-    return {}
+    value = unpacked_list(row.get(name))
+    return value[0] if value and isinstance(value[0], Mapping) else {}
 
 
 def _items(row: Row, name: str = "completions") -> list[Mapping[str, Any]]:
-    value = row.get(name)
-    value = decoded(value) if isinstance(value, str) else value
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, Sequence) else []
+    return [item for item in unpacked_list(row.get(name)) if isinstance(item, Mapping)]
 
 
 class Plain(RowFormat):
@@ -238,7 +233,7 @@ def _readable(value: object) -> float | None:
 
 
 def _mean_of(names: Sequence[str]) -> str:
-    listed = ", ".join(f"`{name}`" for name in names)
+    listed = in_backticks(names)
     return listed if len(names) == 1 else f"the mean of {listed}"
 
 
@@ -267,7 +262,7 @@ class Completions(RowFormat):
             elif name:
                 fields = replace(fields, rating=(name,))
         if not fields.rating:
-            beside = next((n for n in LABEL_LISTS if any(_is_list(row.get(n)) for row in sample)), None)
+            beside = next((n for n in LABEL_LISTS if any(unpacked_list(row.get(n)) for row in sample)), None)
             fields = replace(fields, rating=(beside,) if beside else ())
         elif not any(find(item, n) for item in [*items, *sample] for n in fields.rating):
             raise InputError(
@@ -313,11 +308,6 @@ LABEL_LISTS = (
     *("ratings", "rating", "scores", "score", "rewards", "reward", "reward_scores", "overall_scores", "grades", "votes"),
     *(*RANKS, "labels"),
 )
-
-
-def _is_list(value: object) -> bool:
-    value = decoded(value) if isinstance(value, str) else value
-    return isinstance(value, Sequence) and not isinstance(value, str) and bool(value)
 
 
 class Nectar(Completions):

@@ -15,16 +15,17 @@ from argilla_admap.formats.rows.row_label import label, put_label, settle_rating
 from argilla_admap.formats.rows.verdict_scale import BOTH_BAD, TIE, VerdictScale
 from argilla_admap.formats.values import (
     as_text,
-    decoded,
     fields_of,
     found_id,
     found_source,
+    in_backticks,
     listing,
     number,
     optional_text,
     seen,
     shorten,
     text,
+    unpacked,
     written_like,
 )
 from argilla_admap.records import Turn, render_turns
@@ -143,10 +144,10 @@ class Versus(RowFormat):
         return found or tuple(sorted(name for name in row if _ANNOTATORS.fullmatch(name)))
 
     def describe(self, fields: FieldNames) -> str:
-        named = ", ".join(f"`{name}`" for name in fields.completion) or "not found"
+        named = in_backticks(fields.completion) or "not found"
         words = [f"the completions are {named}", *(scale.describe() for scale in fields.scales)]
         if fields.rating:
-            words.append(f"the {'ranks' if fields.order == 'lower' else 'ratings'} are {_listed(fields.rating)}")
+            words.append(f"the {'ranks' if fields.order == 'lower' else 'ratings'} are {in_backticks(fields.rating)}")
         return "; ".join(words)
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
@@ -167,8 +168,7 @@ class Versus(RowFormat):
         return draft
 
     def _texts(self, row: Row, names: Sequence[str]) -> tuple[str, tuple[Turn, ...], tuple[str, ...]]:
-        question = row.get("question")
-        question = decoded(question) if isinstance(question, str) else question
+        question = unpacked(row.get("question"))
         sides = [messages(row.get(name), repr(name)) for name in names]
         found = [side for side in sides if side is not None]
         shared: Sequence[Turn] = ()
@@ -199,10 +199,6 @@ class Versus(RowFormat):
 
 def _values(sample: Sequence[Row], name: str) -> list[Any]:
     return [value for row in sample for _, value in verdict_values(row, name)]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
 
 
 _FLAGS = ("winner_model_a", "winner_model_b", "winner_tie")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from argilla_admap.formats.format import RowError
-from argilla_admap.formats.values import as_text, decoded, fields_of, optional_text, seen, shorten
+from argilla_admap.formats.values import as_text, decoded, fields_of, optional_text, seen, shorten, unpacked
 from argilla_admap.records import NOT_SHOWN, Turn, printable, render_turns
 
 __all__ = [
@@ -108,7 +108,7 @@ def _turn(message: Mapping[str, Any], what: str) -> Turn:
         pieces += _parts([content] if isinstance(content, Mapping) else content, what)
     for key in _CALL_KEYS:
         calls = message.get(key)
-        calls = decoded(calls) if isinstance(calls, str) else calls
+        calls = unpacked(calls)
         if isinstance(calls, (Mapping, list)):
             pieces += [_call(call) for call in (calls if isinstance(calls, list) else [calls])]
     if not pieces and content != "":

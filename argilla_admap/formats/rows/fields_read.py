@@ -109,6 +109,8 @@ def _paths(value: Any, prefix: str, depth: int = 3) -> Iterator[str]:
 
 
 def _check(draft: Draft) -> None:
+    if "not shown]" in draft.prompt or any("not shown]" in text for text in draft.completions):
+        draft.remarks += ("pictures, sounds or files cannot be shown to the judge and the reviewers; a remark stands for them",)
     for position, text in enumerate(draft.completions, 1):
         if text[:1] in ("[", "{"):
             if only_media(text):

@@ -14,7 +14,7 @@ from argilla_admap.formats.rows.conversations import (
     prompt_and_turns,
     tools_turn,
 )
-from argilla_admap.formats.values import as_text, decoded, fields_of, look, optional_text, seen, shorten
+from argilla_admap.formats.values import as_text, decoded, fields_of, look, optional_text, seen, shorten, unpacked
 from argilla_admap.records import Turn, printable
 
 __all__ = ["PROMPTS", "named_prompt", "prompt_field", "prompt_of", "with_surroundings"]
@@ -164,7 +164,7 @@ def _empty(row: Row, name: str) -> bool:
 
 def looks_like_tools(value: object) -> bool:
     """Whether the value is a list of tools, or writes one: `tools` and `functions` are common words."""
-    value = decoded(value) if isinstance(value, str) else value
+    value = unpacked(value)
     return isinstance(value, list) and all(isinstance(tool, (dict, str)) for tool in value)
 
 

@@ -10,7 +10,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.formats.format import Draft, Edit, FieldNames, Path, Put, Row, RowError
 from argilla_admap.formats.rows.ratings import put_in_lists, rate, ratings_by_field, settle_order, wanted_ratings
 from argilla_admap.formats.rows.verdict_scale import infer_scale
-from argilla_admap.formats.values import decoded, fields_of, find
+from argilla_admap.formats.values import fields_of, find, unpacked
 
 __all__ = ["label", "put_label", "settle_rating", "settle_verdict", "verdict_values"]
 
@@ -19,7 +19,7 @@ def verdict_values(row: Row, name: str) -> list[tuple[Path, Any]]:
     """The verdicts in a field with their places; of several annotators, each one's."""
     found: list[tuple[Path, Any]] = []
     for path, value in find(row, name):
-        inner = decoded(value) if isinstance(value, str) else value
+        inner = unpacked(value)
         if isinstance(inner, Sequence) and not isinstance(inner, str):
             found += [((*path, n), item) for n, item in enumerate(inner)]
         else:
