@@ -239,7 +239,7 @@ def test_ties_that_the_original_cannot_say_are_kept_or_left_out(api: Api, worksp
     kept = pull_to_file("review", api.client, PullOptions(output=str(tmp_path / "kept.jsonl"), **given))
     assert (tmp_path / "kept.jsonl").read_bytes() == original.read_bytes()
     assert (kept.json()["ties_kept"], kept.written) == (1, 0)
-    assert "1 records are ties now" in kept.notes[0]
+    assert "1 records are ties now and 0 are both bad" in kept.notes[0]
     assert "`ties` drop" in kept.notes[0]
     dropped = pull_to_file("review", api.client, PullOptions(output=str(tmp_path / "dropped.jsonl"), ties="drop", **given))
     assert (tmp_path / "dropped.jsonl").read_text(encoding="utf-8").splitlines() == [lines[0], lines[2]]

@@ -242,19 +242,8 @@ def _turns(value: Any) -> tuple[Turn, ...]:
 
 # --- recognising ----------------------------------------------------------------------------------------------------------
 
-_PROMPTS = [
-    "prompt",
-    "instruction",
-    "question",
-    "query",
-    "input",
-    "user",
-    "messages",
-    "conversation",
-    "context",
-    "chat",
-    "history",
-]
+_PROMPTS = ["prompt", "instruction", "question", "query", "input", "user", "messages", "conversation", "context"]
+_PROMPTS += ["chat", "history"]
 _PAIRS = (("chosen", "rejected"), ("chosenresponse", "rejectedresponse"), ("responsechosen", "responserejected"))
 _NUMBERED = re.compile(r"(responses?|completions?|generations?|answers?|outputs?|candidates?|models?|texts?)(\d+|[a-z])")
 _TIES = {"tie", "tied", "equal", "same", "both", "draw", "bothgood", "equallygood", "neutral", "nopreference"}

@@ -36,11 +36,13 @@ class ReviewerAnswer:
     at: datetime
 
 
+#: Record id -> its answers.
+Answers = Mapping[str, Sequence[ReviewerAnswer]]
 #: The one answer, or None: the reviewers are in conflict.
 Resolved = dict[str, Value] | None
 
 
-def resolve(answers: Mapping[str, Sequence[ReviewerAnswer]], rule: str = "majority") -> dict[str, Resolved]:
+def resolve(answers: Answers, rule: str = "majority") -> dict[str, Resolved]:
     """Record id -> the answer that holds, by question, or None where the reviewers are in conflict.
 
     Args:
@@ -55,16 +57,12 @@ def resolve(answers: Mapping[str, Sequence[ReviewerAnswer]], rule: str = "majori
     return RULES[rule](answers)
 
 
-def _majority(answers: Mapping[str, Sequence[ReviewerAnswer]]) -> dict[str, Resolved]:
-    return {record: _by_question(given, _most) for record, given in answers.items()}
-
-
-def _unanimous(answers: Mapping[str, Sequence[ReviewerAnswer]]) -> dict[str, Resolved]:
-    return {record: _by_question(given, _same) for record, given in answers.items()}
-
-
-def _latest(answers: Mapping[str, Sequence[ReviewerAnswer]]) -> dict[str, Resolved]:
+def _latest(answers: Answers) -> dict[str, Resolved]:
     return {record: dict(max(given, key=lambda answer: answer.at).values) for record, given in answers.items()}
+
+
+def _each_question(settle: Callable[[list[Value]], Value | None]) -> Callable[[Answers], dict[str, Resolved]]:
+    return lambda answers: {record: _by_question(given, settle) for record, given in answers.items()}
 
 
 def _by_question(given: Sequence[ReviewerAnswer], settle: Callable[[list[Value]], Value | None]) -> Resolved:
@@ -86,7 +84,7 @@ def _same(votes: list[Value]) -> Value | None:
     return votes[0] if len(set(votes)) == 1 else None
 
 
-def _dawid_skene(answers: Mapping[str, Sequence[ReviewerAnswer]]) -> dict[str, Resolved]:
+def _dawid_skene(answers: Answers) -> dict[str, Resolved]:
     resolved: dict[str, Resolved] = {record: {} for record in answers}
     # A choice and a rating have different values; the ratings of all completions share one scale, hence one confusion matrix.
     for numeric in (False, True):
@@ -122,9 +120,9 @@ def _likeliest(votes: Sequence[tuple[tuple[str, str], str, Value]]) -> dict[tupl
 
 
 #: The ways to settle.
-RULES: dict[str, Callable[[Mapping[str, Sequence[ReviewerAnswer]]], dict[str, Resolved]]] = {
-    "majority": _majority,
-    "unanimous": _unanimous,
+RULES: dict[str, Callable[[Answers], dict[str, Resolved]]] = {
+    "majority": _each_question(_most),
+    "unanimous": _each_question(_same),
     "latest": _latest,
     "dawid-skene": _dawid_skene,
 }

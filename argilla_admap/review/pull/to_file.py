@@ -144,11 +144,12 @@ def _write_original(result: PullResult, options: PullOptions) -> Pulled:
             f"answers: conflicts, which stay as they are ({_some(conflicts)})"
         )
     if ties := report.ties_kept or report.ties_dropped:
+        bad = sum(result.verdicts.get(name) == "both_bad" for name in ties)
         left = f"were left out ({_some(ties)})"
-        kept = f"stay as they were ({_some(ties)}); `ties` drop leaves them out, `format` {_PLAIN} can express them"
+        kept = f"keep their better side ({_some(ties)}); `ties` drop leaves them out, `format` {_PLAIN} can express them"
         notes.append(
-            f"{len(ties):,} records are ties now, which the format {report.format} cannot express: their rows "
-            f"{kept if report.ties_kept else left}"
+            f"{len(ties) - bad:,} records are ties now and {bad:,} are both bad, which the format {report.format} cannot "
+            f"express: their rows {kept if report.ties_kept else left}"
         )
     if report.skipped:
         notes.append(f"{report.skipped:,} rows of {options.original} cannot be read; they stay as they were")
