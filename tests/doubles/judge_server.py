@@ -46,6 +46,7 @@ class Behaviour:
     refuse: list[str] = field(default_factory=list)  # parameters answered with 400
     least_tokens: int = 1
     thinks: int = 0  # tokens that it needs before it says anything
+    says: str = ""  # in place of the digit, with {grade} for it; cut where the limit of tokens ends it
     models: list[dict[str, Any]] = field(default_factory=list)
     unknown_model: bool = False
     tokens_a_char: float = 0.25
@@ -260,7 +261,14 @@ def main() -> None:
             if value is not None and b.noise:
                 value = min(5, max(1, value + (server.paid[question] + index) % 3 - 1))
             said = str(value) if plain else content
-            if plain and body.get("response_format"):
+            pieces: list[str] = []
+            if plain and b.says:
+                most = body.get("max_tokens") or body.get("max_completion_tokens") or 10**6
+                pieces = re.findall(r"<[^<>]*>|\s?[^\W\d]+|\d|\s|[^\w\s]", b.says.format(grade=value))
+                finish = "length" if len(pieces) > most else "stop"
+                pieces = pieces[:most]
+                said = "".join(pieces)
+            elif plain and body.get("response_format"):
                 said = json.dumps({"score": value, "reason": f"It deserves a {value}."})
             choice: dict[str, Any] = {
                 "index": index,
@@ -268,8 +276,13 @@ def main() -> None:
                 "message": {"role": "assistant", "content": said, "refusal": refusal},
             }
             if body.get("logprobs") and b.logprobs in {"full", "truncated"} and value is not None:
-                tokens_said = ['{"', "score", '":', " ", str(value), "}"] if body.get("response_format") else [str(value)]
-                choice["logprobs"] = {"content": [item(t, value, b.logprobs) for t in tokens_said]}
+                tokens_said = (
+                    pieces or ['{"', "score", '":', " ", str(value), "}"] if body.get("response_format") else [str(value)]
+                )
+                last = len(tokens_said) - 1 - tokens_said[::-1].index(str(value)) if str(value) in tokens_said else -1
+                choice["logprobs"] = {
+                    "content": [item(t, value if n == last else 0, b.logprobs) for n, t in enumerate(tokens_said)]
+                }
             choices.append(choice)
         out = n * (20 if body.get("response_format") else 1)
         server.tokens_in += tokens

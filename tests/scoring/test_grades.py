@@ -14,6 +14,7 @@ from argilla_admap.scoring.client.protocol import decode
 from argilla_admap.scoring.judging.choices import read_choice, read_choices
 from argilla_admap.scoring.judging.grades import TooShort, read_grade
 from argilla_admap.scoring.judging.statements import same_length
+from tests.bench.grades import measure
 from tests.scoring.grade_table import ANSWERS, NO_GRADES
 
 
@@ -90,6 +91,12 @@ def test_an_answer_is_the_grade_that_a_person_reads(text: str, grade: int) -> No
 def test_what_nobody_can_read_as_one_grade_is_none(text: str) -> None:
     with pytest.raises(Unreadable):
         read_choice(choice(text), json=False)
+
+
+def test_of_answers_by_a_grammar_none_is_read_as_another_grade() -> None:
+    counts, unlike = measure(20_000, seed=7)
+    assert [one for one in unlike if one[2] is not None] == []
+    assert counts["missed"] < 0.01 * counts["graded"]
 
 
 def test_where_a_digit_stands_is_told_for_the_probabilities() -> None:

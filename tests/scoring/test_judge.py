@@ -79,6 +79,62 @@ def test_a_model_that_thinks_first_gets_tokens_for_it(judge: Judge, tmp_path: An
     assert judge.counts()["last_bodies"][-1]["max_tokens"] == 64
 
 
+@pytest.mark.parametrize(
+    ("says", "limit"),
+    [
+        ("Score: {grade}", 4),
+        ("**{grade}**", 4),
+        ("<think>It is good. Perhaps it is a 2? The score of 5 is too much.</think>{grade}", 64),
+        ("It is good. Perhaps it is a 2? The score of 5 is too much.</think>{grade}", 64),
+        ("<think>" + "Point 1 is fine. " * 150 + "</think>\n\n{grade}", 2048),
+        ("<think>" + "Point 1 is fine. " * 500 + "</think>\n\n{grade}", 4096),
+    ],
+)
+def test_what_an_answer_needs_is_learned_and_its_digits_probabilities_are_used(
+    judge: Judge, tmp_path: Any, says: str, limit: int
+) -> None:
+    judge.behave(says=says)
+    scored = score(stream([record(f"r{n}", "q", "quality=5", "quality=2") for n in range(4)]), options(judge.url, tmp_path))
+    assert column(scored, "scores") == [pytest.approx(4.714, abs=1e-3), pytest.approx(2.0)] * 4
+    assert judge.counts()["last_bodies"][-1]["max_tokens"] == limit
+    judge.behave(says=says)
+    score(stream(records(5)), options(judge.url, tmp_path))
+    # It is remembered of this endpoint and model.
+    assert {body["max_tokens"] for body in judge.counts()["last_bodies"]} == {limit}
+
+
+def test_samples_and_reasons_get_the_tokens_that_they_need(judge: Judge, tmp_path: Any) -> None:
+    says = "<think>" + "Point 1 is fine. " * 40 + "</think>\n\n{grade}"
+    for more in ({"method": "sample"}, {"reasons": True}, {"method": "json"}):
+        judge.behave(says=says)
+        scored = score(stream([record("r", "q", "quality=5", "quality=2")]), options(judge.url, tmp_path, **more))
+        assert [round(value) for value in column(scored, "scores")] == [5, 2], more
+
+
+def test_an_answer_that_never_ends_is_given_up_at_the_limit_that_was_allowed(judge: Judge, tmp_path: Any) -> None:
+    judge.behave(says="<think>" + "On and on. " * 3000)
+    scored = score(stream(records(2)), options(judge.url, tmp_path, max_answer_tokens=600))
+    assert scored.summary["scored"] == 0
+    sent = [body["max_tokens"] for body in judge.counts()["last_bodies"]]
+    assert max(sent) == 600
+    assert sent.count(600) <= 8
+    assert "`max_answer_tokens`" in column(scored, "errors")[0]
+    assert "600 tokens" in column(scored, "errors")[0]
+    # With more the same are asked again.
+    judge.behave(says="<think>" + "On and on. " * 300 + "</think>{grade}")
+    assert score(stream(records(2)), options(judge.url, tmp_path)).summary["scored"] == 4
+
+
+def test_a_model_that_reasons_and_gives_no_probabilities_is_asked_for_samples(judge: Judge, tmp_path: Any) -> None:
+    # As the o-series: no temperature, no probabilities, the newer name of the limit, thoughts that are billed and not shown.
+    judge.behave(refuse=["max_tokens", "temperature", "logprobs"], thinks=300)
+    scored = score(stream(records(6)), options(judge.url, tmp_path))
+    assert scored.summary["scored"] == 12
+    assert column(scored, "score_counts") == [3] * 12
+    last = judge.counts()["last_bodies"][-1]
+    assert (last["max_completion_tokens"], "temperature" in last, "logprobs" in last) == (512, False, False)
+
+
 def test_a_few_questions_that_no_number_of_tokens_helps_make_the_others_no_dearer(judge: Judge, tmp_path: Any) -> None:
     judge.behave(faults={"starved": 0.03})
     scored = score(stream(records(300)), options(judge.url, tmp_path, concurrency=16))
@@ -151,12 +207,40 @@ def test_a_rubric_is_asked_by_and_is_in_the_key(judge: Judge, tmp_path: Any) -> 
         ("r.json", '{"criteria": {"a": 3}}', "criteria.a"),
         ("r.json", '{"criteria": [{"name": "honesty"}]}', "a list of names"),
         ("r.json", "[]", "table"),
+        (
+            "r.txt",
+            "Rate the answer from 0 to 10. 10 is perfect, 0 is useless. Only facts count.",
+            "asks for grades from 0 to 10",
+        ),
+        ("r.txt", "Give a score between 1 and 100.", "from 1 to 100"),
+        ("r.txt", "Use a 10-point scale.", "of 10"),
+        ("r.txt", "Score each answer out of 10.", "of 10"),
+        ("r.md", "Scale: 1–7, where 7 is best.", "from 1 to 7"),
+        ("r.txt", "Bewerten Sie von 0 bis 5.", "from 0 to 5"),
+        ("r.txt", "请打分，1到10。", "from 1 to 10"),
+        ("r.json", '{"criteria": {"honesty": "score it from 1 to 10"}}', "from 1 to 10"),
     ],
 )
 def test_a_bad_rubric_is_named(tmp_path: Any, name: str, content: str, words: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=words):
         read_rubric(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Rate from 1 to 5.",
+        "Score on a scale of 1-5; 5 is best.",
+        "Grade the facts. An answer has 3 to 10 sentences.",
+        "Points out of 5.",
+        "Facts count; from 2010 to 2020 the law was another.",
+        "Rate it. Good answers have 1 to 10 words.",
+    ],
+)
+def test_a_rubric_of_the_judges_scale_or_of_none_is_taken(tmp_path: Any, words: str) -> None:
+    (tmp_path / "r.txt").write_text(words)
+    assert words in read_rubric(tmp_path / "r.txt").words()
 
 
 def test_a_model_that_ends_is_a_warning_with_its_replacement(judge: Judge, tmp_path: Any) -> None:

@@ -22,10 +22,12 @@ from argilla_admap.scoring.judging.statements import (
     NUMBER,
     OTHER_SCALE,
     OWN,
+    REVISION,
     Statement,
     alone,
     fenced,
     figure_value,
+    quotes_next,
     same_length,
     statements,
 )
@@ -57,6 +59,7 @@ class Grade(NamedTuple):
     reason: str | None = None
 
 
+_BRACE = re.compile(r"\{")
 _MOST_JSON = 200_000
 #: Of a longer answer in prose the beginning and the end are read.
 _MOST_PROSE, _BEGINNING = 24_000, 6_000
@@ -74,9 +77,9 @@ _KEY = re.compile(rf"{_KEYS}(?:value)?", re.IGNORECASE)
 _BEST_KEY = re.compile(r"(?:final|overall|total)?(?:score|rating|grade)", re.IGNORECASE)
 _REASON_KEYS = ("reason", "reasoning", "rationale", "explanation", "justification", "feedback", "comment", "begründung", "理由")
 _SCALE_KEYS = ("max", "maxscore", "maxrating", "maximum", "outof", "scale", "scalemax", "possible", "total", "bestrating")
+_PLAIN_KEY = r"(?:(?:(?:final|overall)[_ -]?)?(?:score|rating|grade)|评分|分数|得分)"
 _KEY_IN_TEXT = re.compile(
-    rf"(?<![\\\w])(?P<quote>[\"'“]?)(?P<key>(?:(?:final|overall)[_ -]?)?(?:score|rating|grade)|评分|分数"
-    rf"|得分)(?P=quote)[ \n]{{0,20}}:[ \n]{{0,20}}"
+    rf"(?:(?<![\\\w])[\"'“]{_PLAIN_KEY}[\"'”]|(?:(?<=[{{,])|(?<=[{{,]\s)){_PLAIN_KEY})[ \n]{{0,20}}:[ \n]{{0,20}}"
     rf"[\"'“]?(?P<figure>{NUMBER})",
     re.IGNORECASE,
 )
@@ -176,6 +179,8 @@ def _decide(claims: list[Statement], said: str, plain: str) -> tuple[Grade, int 
     value = values.pop()
     if value is None:
         raise Unreadable(f"the judge's score is not on the scale of 1 to 5: {quoted(said)}")
+    if any(figure_value(found)[0] != value for found in REVISION.finditer(plain)):
+        raise _several(said)
     top = [claim for claim in counted if claim.rank == best]
     return Grade(value, top[0].place if len(top) == 1 else None), max(claim.end for claim in top) if best < LABEL else top[
         0
@@ -184,7 +189,10 @@ def _decide(claims: list[Statement], said: str, plain: str) -> tuple[Grade, int 
 
 def _from_json(said: str, plain: str) -> tuple[Grade, int | None] | None:
     """The grade of an answer that holds a JSON object, or begins one; None: read it as prose."""
-    begin, end = said.find("{"), said.rfind("}") + 1
+    begin = next((found.start() for found in _BRACE.finditer(said) if _begins_json(said, found.start())), -1)
+    if begin < 0:
+        return None
+    end = said.rfind("}") + 1
     inside = list(_KEY_IN_TEXT.finditer(plain, begin))
     places = [found.start("int") for found in inside if figure_value(found)[0] is not None]
     found, broken = _loaded(said[begin:end]) if end > begin else (None, True)
@@ -213,6 +221,12 @@ def _from_json(said: str, plain: str) -> tuple[Grade, int | None] | None:
     if value is None:
         raise Unreadable(f"the judge's JSON holds no score on the scale of 1 to 5: {quoted(said)}")
     return Grade(value, places[0] if len(inside) == len(places) == 1 else None), inside[0].end()
+
+
+def _begins_json(said: str, place: int) -> bool:
+    """Whether the brace is the answer's own: it begins a line, or follows words that announce it. Another is in a quote."""
+    before = said[said.rfind("\n", max(0, place - 200), place) + 1 : place].strip(" \t`*[>-")
+    return not before or (before.endswith(":") and not quotes_next(before))
 
 
 class _Twice(Exception):

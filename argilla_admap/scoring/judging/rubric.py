@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,19 @@ _CRITERIA = {
     "honesty": "claims no more than is known, and says so where it does not know",
     "helpfulness": "serves the person's purpose, completely and without padding; a long answer is not better for being long",
 }
+_DASHES = {ord("–"): "-", ord("—"): "-", ord("～"): "-", ord("~"): "-"}
+_TO = r"\s?(?:-|to|through|and|bis|à|al?|до|到|至|から)\s?"
+_RATE = (
+    r"(?:\b(?:rat(?:e|es|ed|ing|ings)|scor(?:e|es|ed|ing)|grad(?:e|es|ed|ing)|mark|marks|scale|points?|bewert\w*|benot\w*|skala|punkte\w*|"
+    r"notez?|échelle|punt[uú]a\w*|calific\w*|escala|valut\w*|scala|оцен\w*|шкал\w*)\b|打分|评分|評分|評価|採点|점수|평가)"
+)
+#: A scale that a rubric names: from and to, out of, or points.
+_SCALES = re.compile(
+    rf"{_RATE}[^.\n\d]{{0,60}}?(?<![\d.])(?P<low>[01]){_TO}(?P<high>[4-9]|[1-9]\d{{1,2}})(?![\d.]\d|\d)(?!\s?(?:words?|sentences?|lines?|%))"
+    rf"|{_RATE}[^.\n]{{0,40}}?(?:\bout of|\bvon|\bsur|\w\s?/)\s?(?P<most>10|20|100)\b"
+    r"|(?<![\d.])(?P<points>\d{1,3})(?:[ -]point scale|分制|点満点|점 만점)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +99,7 @@ def _read(path: Path) -> Rubric:
         raise ValueError("the file is empty; write down what a good answer is")
     kind = path.suffix.lower()
     if kind not in {".json", ".toml"}:
-        return Rubric(text, {}, _GRADES)
+        return _on_our_scale(Rubric(text, {}, _GRADES))
     try:
         found = orjson.loads(text) if kind == ".json" else _toml(text)
     except ValueError as exc:
@@ -95,7 +109,22 @@ def _read(path: Path) -> Rubric:
     odd = sorted(set(found) - {"text", "criteria", "grades"})
     if odd:
         raise ValueError(f"{odd[0]!r} is not known; the names are text, criteria and grades")
-    return Rubric(_string(found.get("text", ""), "text"), _criteria(found.get("criteria")), _grades(found.get("grades")))
+    text = _string(found.get("text", ""), "text")
+    return _on_our_scale(Rubric(text, _criteria(found.get("criteria")), _grades(found.get("grades"))))
+
+
+def _on_our_scale(rubric: Rubric) -> Rubric:
+    """The rubric, which must not ask for grades that the judge may not give: it would follow the one or the other."""
+    said = f"{rubric.text}\n{' '.join(rubric.criteria)}\n{' '.join(rubric.criteria.values())}".translate(_DASHES)
+    for found in _SCALES.finditer(said):
+        low, high = found["low"], int(found["high"] or found["most"] or found["points"])
+        if (low or "1", high) != ("1", SCALE[-1]):
+            words, asked = " ".join(found[0].split()), "of" if low is None else f"from {low} to"
+            raise ValueError(
+                f"it asks for grades {asked} {high} ({words!r}), and the judge grades from 1 to 5; "
+                "say in it what the grades 1 to 5 mean"
+            )
+    return rubric
 
 
 def _criteria(found: Any) -> Mapping[str, str]:

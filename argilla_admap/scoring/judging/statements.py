@@ -25,11 +25,13 @@ __all__ = [
     "NUMBER",
     "OTHER_SCALE",
     "OWN",
+    "REVISION",
     "SENTENCE",
     "Statement",
     "alone",
     "fenced",
     "figure_value",
+    "quotes_next",
     "same_length",
     "statements",
 ]
@@ -137,7 +139,8 @@ _ALONE = re.compile(
 # Labels.
 
 _SCORE_WORDS = (
-    r"scores?|ratings?|grade|mark|bewertung|benotung|punktzahl|gesamtnote|gesamtbewertung|endnote|wertung|notation"
+    r"scores?|ratings?|grade|mark|(?:note|nota|puntuación|calificación|pontuação)[ ]finale?|"
+    r"bewertung|benotung|punktzahl|gesamtnote|gesamtbewertung|endnote|wertung|notation"
     r"|évaluation|"
     r"puntuación|puntuacion|calificación|calificacion|puntaje|valoración|punteggio|voto|valutazione|pontuação|avaliação|"
     r"classificação|cijfer|beoordeling|ocena|wynik|skor|puan|nilai|betyg|poäng|hodnocení|známka|điểm(?:[ ]số)?|оценка"
@@ -153,7 +156,7 @@ _OTHER_SCRIPTS = (
 )
 _FINAL_WORDS = (
     r"final|overall|total|gesamt\w{0,10}|end\w{0,4}|insgesamt|finale?|globale?|générale|итоговая|общая|complessivo|"
-    r"totale?|geral|general"
+    r"totale?|geral|general|revised|updated|adjusted|corrected|new"
 )
 _QUALIFIERS = (
     rf"(?:the|my|your|our|this|quality|response|answer|evaluation|assigned|given|numeric(?:al)?|integer|single"
@@ -161,11 +164,15 @@ _QUALIFIERS = (
     rf"aggregate|combined|resulting|official|recommended|die|meine|der|das|la|le|el|ma|mi|il|mio|mia|o|a[ ]minha|моя"
     rf"|{_FINAL_WORDS})"
 )
+#: What may stand between a label and its figure: a scale, and what is graded.
 _GAP = (
     r"(?:[ ]{0,3}[(\[](?P<gap>[^()\[\]\n]{0,60})[)\]])?"
     r"(?:[ ]{0,3}(?:/|\bout[ ]of\b)[ ]{0,3}(?P<gapmax>\d{1,4}|five|ten)\b)?"
-    r"(?:[ ]{1,4}(?:on|from|for|of|auf|für|sur|pour|en|de|para|su|per|using|within|assigned"
-    r"|given)\b(?P<gaptext>[^\n:=.;!?\d]{0,60}?))?"
+    r"(?:[ ]{1,4}(?:for|of|für|pour|para|per|de|del|della)[ ](?:(?:this|the|diese|die|der|cette|la|esta|questa)[ ])?"
+    r"(?:answer|response|reply|completion|antwort|réponse|respuesta|risposta)\b)?"
+    r"(?:[ ]{1,4}(?:on|auf|sur|en|su|in|op)[ ](?:an?|the|einer|der|une|un|una|een)?[ ]?"
+    r"(?:scale|skala|échelle|escala|scala|schaal)\b[^\n:=.;!?\d]{0,40}?"
+    r"|[ ]{1,4}(?:from|between|von|de|in)[ ]{1,20}(?=[:=–-]|is\b))?"
 )
 _BEGIN = (
     r"(?:^|(?<=[.!?;:]\s)|(?<=[.!?]))[ ]{0,20}(?:[>#•+|–—-][>#•+|–— -]{0,6})?(?:\d{1,2}[.)][ ]{1,3})?"
@@ -174,7 +181,7 @@ _BEGIN = (
     r"based[ ]on[ ][^,\n.:;\d]{1,80}|given[ ][^,\n.:;\d]{1,80})[ ]?[,:]?[ ]{1,3})?"
 )
 _SEPARATOR = (
-    r"(?:[ ]{0,40}(?:[:=|]|=>|->|→)[ ]{0,8}|[ ]{1,4}[-–—][ ]{1,4}|[–—]|[ ]{1,4}(?:is|ist|est|es|è|é|lautet"
+    r"(?:[ ]{0,40}(?:[:=|]|=>|->|→)[ ]{0,8}|[ ]{1,40}[-–—][ ]{1,4}|[–—]|[ ]{1,4}(?:is|ist|est|es|è|é|lautet"
     r"|war[ ]ist)[ ]{0,3}:?[ ]{1,4}"
     r"|[ ]{0,4}(?:为|為|是|は|が|는|은|هي|هو)[ ]{0,4}:?[ ]{0,4})"
 )
@@ -219,10 +226,11 @@ _OWN_VERB = re.compile(
     re.IGNORECASE,
 )
 _SAID = re.compile(
-    r"(?:\b(?:score|rating|grade|mark)[ ]{1,3}(?:of|is|should[ ]be|will[ ]be)|\b(?:score|rating|grade|mark)[ ]?[:=]"
+    r"(?:(?:\b(?:an?|the|my|this|our|final|overall|total)[ ]|(?:^|[.,;!?(][ ]?))(?:score|rating|grade|mark)"
+    r"(?:[ ]{1,3}(?:of|is|should[ ]be|will[ ]be)|[ ]?[:=])"
     r"|\b(?:deserves?|merits?|earns?|receives?|warrants?|is[ ]worth)\b[^.\n;!?\d]{0,30}?)"
     rf"[ ]{{0,3}}(?:an?[ ]{{1,2}})?{_IN_MARKUP}(?P<figure>{NUMBER})",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 _OF_FIVE = re.compile(
     rf"(?<![A-Za-z0-9_.,/$€£-])(?P<figure>\d{{1,9}}(?:[.,]\d{{1,9}})?{_UNIT}?[ ]?{_OUT_OF}[ ]?\d{{1,9}}{_UNIT}?"
@@ -242,7 +250,15 @@ _NOT_OWN = re.compile(
     r"|consider\w*|"
     r"tempt\w*|hesitat\w*|whether|either|should|must|had|told|think|thought|guess|nobody|someone|anyone|they|he|she"
     r"|hypothetical\w*|"
-    r"deduct\w*|reduc\w*|rais\w*|nicht|kein\w*|wäre|könnte|würde|pas|ne|serait|sería|podría|non)\b|n['’]t\b|不|没|如果|若|可能",
+    r"rates|scores|gives|awards|got|deduct\w*|reduc\w*|rais\w*|nicht|kein\w*|wäre|könnte|würde|pas|ne|serait|sería|podría|non)\b|n['’]t\b|不|没|如果|若|可能",
+    re.IGNORECASE,
+)
+
+#: A grade that is taken back, and the one in its place.
+REVISION = re.compile(
+    r"\b(?:actually|wait|correction|on[ ](?:second[ ]thought|reflection)|make[ ](?:it|that)"
+    r"|I[ ](?:\w{1,8}[ ])?(?:revise|change|lower|raise|reduce|adjust|correct)\w{0,2})\b[^\n\d]{0,60}"
+    rf"(?P<figure>{NUMBER})",
     re.IGNORECASE,
 )
 
@@ -259,18 +275,19 @@ _QUOTES = re.compile(
     r"\"[^\"\n]{0,400}\"|“[^”\n]{0,400}”|„[^“”\n]{0,400}[“”]|«[^»\n]{0,400}»|「[^」\n]{0,400}」|『[^』\n]{0,400}』"
     r"|(?<![\w\d])'[^'\n]{2,300}'(?!\w)|(?<![\w\d])‘[^’\n]{2,300}’(?!\w)|`[^`\n]{1,400}`"
 )
+_OBJECT = re.compile(r"\{[^{}\n]{0,200}[\"'][^{}\n]{0,300}\}")
 _QUOTED_LINE = re.compile(r"^[ ]{0,8}>[^\n]*", re.MULTILINE)
 _FENCED = re.compile(r"^[ ]{0,8}```[^\n]{0,40}\n(.*?)(?:^[ ]{0,8}```[ ]*$|\Z)", re.MULTILINE | re.DOTALL)
 _SPEAKS_OF = re.compile(
     r"(?:answer|response|text|user|it|data|message|prompt|completion|assistant|quote)\b[^\n]{0,80}\b(?:says?|said"
     r"|states?|claims?|"
     r"contains?|ends?|reads?|includes?|writes?|wrote|asks?|demands?|begins?|quotes?|with|instructs?)\b[^\n]{0,60}:[ ]{0,4}$"
-    r"|\b(?:quote|example|quoted|scale|rubric|criteria)\b[^\n]{0,30}:[ ]{0,4}$",
+    r"|\b(?:quote|example|quoted|rubric|criteria)\b[^\n]{0,30}:[ ]{0,4}$",
     re.IGNORECASE,
 )
 _TO = r"[ ]?(?:-|–|—|~|\bto\b|\band\b|\bbis\b|à|\bal?\b|до|tot|至|到|から|through|\.\.)[ ]?"
 _OUR_SCALE = re.compile(
-    rf"(?:[(\[][ ]?)?(?<![\d.,])1{_TO}5(?![\d.,]\d|\d)(?:[ ]?(?:分|点|점|scale))?(?:[ ]?[)\]])?"
+    rf"(?<![\d.,])1{_TO}5(?![\d.,]\d|\d)(?:[ ]?(?:分|点|점|scale))?"
     r"|[(\[,]?[ ]?(?:满分|滿分)(?:为|是)?[ ]?5[ ]?分?[)\],]?|5[ ]?点満点(?:中|で|の)?"
     r"|5[ ]?分制|5[ ]?점[ ]?만점(?:에서|에|중)?|5[ -]point[ ]scale",
     re.IGNORECASE,
@@ -284,6 +301,8 @@ OTHER_SCALE = re.compile(
 )
 
 
+#: A label that is none of a grade, as in "Confidence: 4/5".
+_OTHER_LABEL = re.compile(r"\w[ ]?[)\]]?[ ]{0,3}[:=|][ ]{0,3}\Z")
 _SO = re.compile(r"\b(?:so|thus|therefore|hence|overall)\b", re.IGNORECASE)
 _CONDITION = re.compile(
     r"\b(?:if|unless|had|were|nobody|not|never|says?|said|claim\w*|users?|whether|when|should|why|demand\w*|want\w*"
@@ -369,7 +388,8 @@ def _all_statements(text: str) -> Iterator[Statement]:
             yield Statement(figure_value(found)[0], SENTENCE, found.start("int"), found.end())
     for found in islice(_OF_FIVE.finditer(text), _MOST_SENTENCES):
         figure = _NUMBER_AT.match(text, found.start())
-        if figure is not None and _is_own(text, found) and _ends_well(text, figure.end()):
+        other = _OTHER_LABEL.search(text, max(0, found.start() - 60), found.start())
+        if figure is not None and other is None and _is_own(text, found) and _ends_well(text, figure.end()):
             yield Statement(figure_value(figure)[0], SENTENCE, figure.start("int"), figure.end())
 
 
@@ -387,6 +407,8 @@ def _unquoted(plain: str) -> str:
         plain = _FENCED.sub(_blank, plain)
     if ">" in plain and (rest := _QUOTED_LINE.sub(_blank, plain)).strip():
         plain = rest
+    if "{" in plain:
+        plain = _OBJECT.sub(_blank, plain)
     plain = _QUOTES.sub(_blank_quote, plain)
     return _FORMAT.sub(_blank, plain)
 
@@ -402,8 +424,8 @@ def _blank_quote(found: re.Match[str]) -> str:
     alone = not found.string[line_before : found.start()].strip(" *#-") and found.end() < len(found.string)
     if not any(c.isalpha() for c in inside):
         # "4" after a label is the grade; "4" in a sentence is somebody's.
-        before = found.string[max(0, found.start() - 3) : found.start()].rstrip(" *")
-        return found[0] if not before or before[-1] in ":=|\n([" else " " * len(found[0])
+        before = found.string[max(0, found.start() - 3) : found.start()].rstrip(" *_")
+        return found[0] if not before or before[-1] in ":=|\n([>-–" else " " * len(found[0])
     if _LABEL_ONLY.fullmatch(inside) and (alone or found.string[found.end() : found.end() + 2].strip()[:1] in (":", "=")):
         return found[0]
     if found[0][0] == "`" and not found.string[found.end() : found.end() + 80].split("\n", 1)[0].strip(" *.") and alone:
@@ -424,7 +446,8 @@ def _marked(text: str) -> Iterator[Statement]:
         else:
             yield Statement(None, FINAL, None, found.end())
     for found in _BOXED.finditer(text):
-        line = text[text.rfind("\n", max(0, found.start() - 200), found.start()) + 1 : found.start()].strip(" $\\:")
+        line = text[text.rfind("\n", max(0, found.start() - 200), found.start()) + 1 : found.start()]
+        line = _BOXED.sub("", line).strip(" $\\:")
         if not line or re.search(rf"\b(?:{_SCORE_WORDS}|final answer(?: is)?)\W{{0,6}}(?:is)?\W{{0,6}}\Z", line, re.IGNORECASE):
             yield Statement(figure_value(found)[0], LABEL, found.start("int"), found.end())
 
@@ -448,7 +471,12 @@ def _labelled(text: str, found: re.Match[str], *, latin: bool) -> Statement | No
             return None
         if groups["next"] is not None and rest:
             return None
-        if weak and groups["sep"] is not None and not re.search(r"[:=|]", groups["sep"]):
+        if (
+            weak
+            and groups["sep"] is not None
+            and not re.search(r"[:=|>→]", groups["sep"])
+            and (rest or groups["sep"].strip() not in "-–—")
+        ):
             return None
     final = (
         re.search(rf"\b(?:{_FINAL_WORDS})\b", groups.get("qualifiers") or "", re.IGNORECASE)
@@ -485,6 +513,11 @@ def _lines(text: str) -> Iterator[Statement]:
         return
     if value is not None or leading["max"]:
         yield Statement(value, LABEL, place, leading.end("figure"))
+
+
+def quotes_next(before: str) -> bool:
+    """Whether a line says that what follows is quoted."""
+    return _SPEAKS_OF.search(before.rstrip()[-300:]) is not None
 
 
 def _follows_quote(text: str, place: int) -> bool:

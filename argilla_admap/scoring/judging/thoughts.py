@@ -38,11 +38,11 @@ _FENCE_END = re.compile(r"^[ \t]*```[ \t]*$", re.MULTILINE)
 _FINAL = re.compile(r"<\|channel\|>\s?final[^<>]{0,80}(?:<\|constrain\|>[^<>]{0,40})?<\|message\|>", re.IGNORECASE)
 # The same where the server drops the marks and leaves the channels' names.
 _BARE_ANALYSIS = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)(?=[A-Z\"'*])")
-_BARE_FINAL = "assistantfinal"
+_BARE, _BARE_FINAL = ("analysis", "assistantanalysis", "commentary"), "assistantfinal"
 # The end of a turn: what a model says after it is a turn that it made up.
 _END = re.compile(
     r"<\|(?:end|return|call|im_end|eot_id|eom_id|end_of_text|endoftext|end_of_turn|eos)\|>|</s>|<eos>|<(?:end_of_turn|turn\|)>"
-    r"|<\|(?:im_start|start|start_header_id)\|>|<start_of_turn>|<\uff5cend\u2581of\u2581sentence\uff5c>"
+    r"|<\uff5cend\u2581of\u2581sentence\uff5c>|(?P<start><\|(?:im_start|start|start_header_id)\|>|<start_of_turn>)\s?(?P<user>user)?"
 )
 _START = re.compile(
     r"\s*(?:<\|start\|>)?(?:<\|(?:im_start|start_header_id)\|>|<start_of_turn>)?\s?(?:assistant|model)?\s?"
@@ -103,7 +103,7 @@ def without_thoughts(text: str) -> tuple[str, bool]:
         if not finals:
             return _blank(text), True
         text = _blank(text[: finals[-1].end()]) + text[finals[-1].end() :]
-    elif _BARE_ANALYSIS.match(text):
+    elif text.lstrip().startswith(_BARE) and (_BARE_FINAL in text or _BARE_ANALYSIS.match(text)):
         end = text.rfind(_BARE_FINAL)
         if end < 0:
             return _blank(text), True
@@ -159,7 +159,8 @@ def _one_turn(text: str) -> str:
     start = _START.match(text)
     begun = start.end() if start is not None else 0
     for end in _END.finditer(text, begun):
-        if text[begun : end.start()].strip():
+        # Before the first turn's own marks there is nothing; before its end there should be.
+        if text[begun : end.start()].strip() or not end["start"] or end["user"]:
             return _blank(text[:begun]) + text[begun : end.start()] + _blank(text[end.start() :])
         begun = end.end()
     return _blank(text[:begun]) + text[begun:]
