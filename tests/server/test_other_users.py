@@ -6,16 +6,19 @@ import http.client
 import os
 import socket
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 
 from argilla_admap.errors import ServerError
 from argilla_admap.scoring.cache.store import Store
-from argilla_admap.server import launcher
+from argilla_admap.server import launcher, server_entry
 from argilla_admap.server.data_dir import DataDir
 from tests.doubles.argilla_server import TestServer
 
@@ -95,6 +98,24 @@ def test_the_judgement_store_is_for_its_owner_alone(tmp_path: Path) -> None:
         os.umask(old)
     assert len(files) >= 2
     assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in files} == {0}
+
+
+def engine_at(port: int) -> Any:
+    """As much of the server's search engine as tells where it is."""
+    nodes = [SimpleNamespace(config=SimpleNamespace(port=port))]
+    return SimpleNamespace(client=SimpleNamespace(transport=SimpleNamespace(node_pool=SimpleNamespace(all=lambda: nodes))))
+
+
+def test_the_engines_password_is_sent_to_our_own_users_engine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADMAP_OWN_ENGINE", "1")
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        assert not server_entry.is_ours(engine_at(port))
+        listening.listen()
+        assert server_entry.is_ours(engine_at(port))
+    monkeypatch.setenv("ADMAP_OWN_ENGINE", "")
+    assert server_entry.is_ours(engine_at(port))
 
 
 def strangers_try_the_ports(ports: dict[str, int]) -> None:
@@ -205,6 +226,19 @@ if os.geteuid() == 0:
                     os.kill(process.pid, 0)
 
         as_nobody(act)
+
+    def test_an_engine_of_another_user_on_our_port_is_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ADMAP_OWN_ENGINE", "1")
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen()
+            port = listening.getsockname()[1]
+            theirs = subprocess.Popen(
+                ["sleep", "60"], user=NOBODY, group=NOBODY, extra_groups=[], pass_fds=[listening.fileno()]
+            )
+        with theirs:
+            assert not server_entry.is_ours(engine_at(port))
+            theirs.kill()
 
     def test_another_users_folder_is_not_taken_for_a_server_of_ours(tmp_path: Path) -> None:
         theirs = tmp_path / "server"
