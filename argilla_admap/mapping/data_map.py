@@ -368,7 +368,7 @@ def as_scored(stream: RecordStream) -> RecordStream:
 
 
 def _tapped(stream: RecordStream) -> tuple[RecordStream, list[pa.RecordBatch]]:
-    """The stream, and its columns without long text, which collect in the list as the stream is gone through."""
+    """The stream, and its columns without long text, which collect in the list as the stream is read."""
     light = [name for name in stream.schema.names if name not in TEXT_COLUMNS]
     kept: list[pa.RecordBatch] = []
 

@@ -25,6 +25,8 @@ import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.data_map import DataMap
+from argilla_admap.mapping.regions.coordinates import REGION_TITLES
+from argilla_admap.mapping.regions.record_flags import FLAG_TITLES
 from argilla_admap.records import printable
 from argilla_admap.report.points import Points, gather_points
 from argilla_admap.report.words import Figure, headline, map_figures
@@ -74,7 +76,7 @@ class PageReport:
 
 
 def size_bound(records: int) -> int:
-    """The most bytes of a page of so many records: 3 MB at 60,000, 40 MB at a million, 1.5 MB at least."""
+    """The most bytes of a page by its number of records: 3 MB at 60,000, 40 MB at a million, 1.5 MB at least."""
     return int(max(1.5e6, 3e6 + (records - 60_000) * (37e6 / 940_000)))
 
 
@@ -123,6 +125,8 @@ def write_page(
         "texts": texts,
         "valued": valued,
         "flags": list(points.flag_names),
+        "flagTitles": FLAG_TITLES,
+        "regionNames": ["no region", *REGION_TITLES.values()],
         "sources": _source_names(points),
         "thresholds": region_lines(points.info),
         "figures": [asdict(figure) for figure in words],

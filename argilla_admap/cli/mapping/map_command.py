@@ -106,7 +106,7 @@ def _thresholds(text: str) -> DataMap | Thresholds:
     from argilla_admap.mapping.data_map import DataMap
     from argilla_admap.mapping.regions.coordinates import Thresholds
 
-    if Path(text).is_file() or "," not in text:
+    if Path(text).is_file() or text.endswith(".parquet"):
         return DataMap.read(text)
     try:
         variance, mean = (float(part) for part in text.split(","))

@@ -1,1 +1,1 @@
-"""What a map tells: bias, comparison, selection, self-test, agreement."""
+"""What a map shows: bias, comparison, selection, self-test, agreement."""

@@ -87,7 +87,7 @@ def dawid_skene(
             one number, or shape (classes, classes), true class by answer. `trusting` gives annotators of few answers credit.
         class_smoothing: pseudo-count of each class: of few items, the commonest answer must not become the only one.
         given_only: only classes that somebody answered are possible for an item.
-        rounds: at most so many steps; it stops when no probability moves by 1e-6.
+        rounds: the most steps; it stops when no probability moves by 1e-6.
     Source: Dawid & Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm" (1979).
     """
     n, m = int(items.max(initial=-1)) + 1, int(annotators.max(initial=-1)) + 1

@@ -92,7 +92,7 @@ def family_of(model: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with its 95% interval, from so many records."""
+    """A number with its 95% interval, and how many records it rests on."""
 
     value: float
     low: float
@@ -148,7 +148,7 @@ class Bias:
         judge: its name.
         length: see `LengthBias`.
         first_position: score points that the first completion of a record gets more than the others.
-        first_position_given_label: the same at an equal label; None where the label stands in a fixed place.
+        first_position_given_label: the same at an equal label; None where the best label is always in one place.
         label_first: share of the records with one best label in which it is the first completion's.
         judge_family: who makes the judge.
         own_family: score points that completions of the judge's own family get more.

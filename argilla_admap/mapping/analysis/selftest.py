@@ -71,7 +71,7 @@ def selftest(scored: RecordStream, *, kind: str = "swap", rate: float = 0.1, rou
     if not np.isfinite(seen.ratings).any():
         raise InputError("the records carry no ratings: there are no labels to plant errors in")
     if planted < 1 or len(able) < 2:
-        raise InputError(f"records with ratings that differ: {len(able)}; too few to plant {rate:.0%} errors in")
+        raise InputError(f"only {len(able)} records have ratings that differ: too few to plant errors in {rate:.2g} of them")
     results = []
     for number in range(rounds):
         rng = np.random.default_rng([seed, number])
@@ -112,7 +112,7 @@ def _spoil(seen: Observations, chosen: Ints, kind: str, rng: np.random.Generator
                 dealt = rng.permutation(r)
             ratings[items] = dealt
         else:
-            # A worst of 0 would stay 0 when multiplied: the best one's tenfold stands for it.
+            # A worst of 0 would stay 0 when multiplied: ten times the best is used instead.
             ratings[items[worst]] = r[worst] * 10 if r[worst] > 0 else r.max() * 10
     return ratings
 

@@ -22,7 +22,7 @@ def _wrong_language(given: CheckInput) -> Bools:
     other_script = (script >= 0) & (asked >= 0) & (script != asked) & given.records(fits)[owner]
     long = (texts.length >= MIN_BYTES) & (script == 0)
     english = long & texts.english & ~texts.foreign
-    # English is right, unless the prompt is in another Latin-written language, or tells none and most completions are.
+    # English is right, unless the prompt is in another Latin-written language, or shows no language and most completions are.
     others = np.bincount(owner[texts.foreign], minlength=seen.n) > np.bincount(owner[english], minlength=seen.n)
     foreign_asked = seen.prompt_foreign[owner] | ((asked < 0) & others[owner])
     wrong = np.where(foreign_asked, english, texts.foreign)

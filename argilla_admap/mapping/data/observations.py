@@ -34,7 +34,7 @@ __all__ = ["OTHER_JUDGE", "Numbers", "NumbersReader", "Observations", "observe",
 
 #: With several judges the columns of judge NAME stand beside the first judge's as `scores.NAME`.
 OTHER_JUDGE = "scores."
-#: Up to so many records the words of the texts are used too, without scores and with; beyond, they add too little for the time.
+#: Hashed words are used up to this many records, without scores and with; beyond, they add too little for the time.
 WORDS_RECORDS = {False: 12_000, True: 4_000}
 #: Threads that read texts.
 WORKERS = 2
@@ -165,7 +165,7 @@ class Observations(Numbers):
     def error_variances(self, items: Ints | slice = slice(None)) -> Floats:
         """The variance of a score's own error: that of one sample over the number of samples; flat, NaN where unknown.
 
-        One sample tells none: the variance beside an expected score is the spread of the judge's grades, of which the score is
+        One sample shows none: the variance beside an expected score is the spread of the judge's grades, of which the score is
         the mean and not a draw.
 
         Args:

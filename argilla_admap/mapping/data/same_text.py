@@ -38,7 +38,7 @@ _LEAST_LETTERS = 5
 #: Prompts that share this many content words may differ in one; in longer ones, in one of ten.
 _SHARED = 4
 _FEW = 0.1
-#: From this many content words on, one in so many may be replaced (not a name); in an answer, which one word can make wrong,
+#: From this many content words on, one in this many may be replaced (not a name); in an answer, which one word can make wrong,
 #: from `_SHARED` times as many.
 _LONG = 40
 #: Places with equal words that one pair may have.

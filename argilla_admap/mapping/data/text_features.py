@@ -20,7 +20,7 @@ __all__ = ["LANGUAGES", "TextFacts", "facts_of", "fingerprints", "hashed_words",
 DENSE_FEATURES = ("length", "words", "lines", "word length", "capitals", "digits", "punctuation", "lists", "code")
 #: Codes of `TextFacts.script`; -1 where there are too few letters to tell.
 SCRIPTS = ("Latin", "Cyrillic", "Greek", "Hebrew", "Arabic", "Indic", "Chinese", "Japanese", "Korean")
-#: What `languages_of` tells apart: a name for each script, and the last for texts without letters of them.
+#: What `languages_of` distinguishes: a name for each script, and the last for texts without letters of them.
 LANGUAGES = (
     "Latin script",
     "Cyrillic script",
@@ -150,7 +150,7 @@ class _Counts:
         return empty
 
     def letters(self, kana_of_japanese: float) -> Floats:
-        """Letters of each of `SCRIPTS`, shape (n, 9). Japanese uses Chinese letters too: its share of kana tells it."""
+        """Letters of each of `SCRIPTS`, shape (n, 9). Japanese uses Chinese letters too, and is known by its share of kana."""
         letters = np.stack([self.by_class[name] for name in SCRIPTS], axis=1)
         both, kana = letters[:, _CHINESE] + letters[:, _JAPANESE], letters[:, _JAPANESE].copy()
         letters[:, _CHINESE] = np.where(kana <= min(KANA[0], kana_of_japanese) * both, both, 0.0)
@@ -322,7 +322,7 @@ _UNENDED = (
 
 
 def _cut_short(texts: Any, data: Bytes, starts: Ints) -> Bools:
-    """Texts that end inside a sentence, as far as their last line tells."""
+    """Texts whose last line ends inside a sentence."""
     cut = np.zeros(len(starts) - 1, bool)
     filled = np.flatnonzero(np.diff(starts) > 0)
     final = data[starts[filled + 1] - 1]

@@ -1,1 +1,1 @@
-"""Where a record stands on the map: coordinates, regions, flags, sources."""
+"""The place of a record on the map: coordinates, regions, flags, sources."""

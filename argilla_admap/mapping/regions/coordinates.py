@@ -1,4 +1,4 @@
-"""Where a record stands on the map: mean, variance, the two thresholds, the three regions, and how sure a region is.
+"""The place of a record on the map: mean, variance, the two thresholds, the three regions, and how sure a region is.
 
 The thresholds are those of the whole data set, of each stratum, or of an earlier map.
 """
@@ -217,7 +217,7 @@ class RegionSplit:
     Attributes:
         region: shape (n,), region codes.
         cuts: the thresholds that hold for each record.
-        tied: shape (n,), records whose value equals the one that a cut by position would have gone through.
+        tied: shape (n,), records whose value equals one that a cut by position would have split.
         thresholds: of the whole data set; None when nothing is on the map.
         strata: thresholds by stratum, as JSON; empty without strata.
     """

@@ -16,7 +16,7 @@ __all__ = ["HIGH_ASSOCIATION", "cramers_v", "noise_by_source", "source_warning",
 
 #: Cramér's V of region and source from which a selection by region is largely a selection by source.
 HIGH_ASSOCIATION = 0.3
-#: A source needs this many records for a rate of its own; the largest so many sources get one.
+#: A source needs this many records for a rate of its own; at most this many sources get one, the largest.
 FEWEST, MOST = 30, 20
 #: The whole data set's rate counts as this many records of each source.
 PRIOR_RECORDS = 20.0

@@ -24,7 +24,7 @@ LITTLE, STRONG = float(np.log(2.0)), float(np.log(8.0))
 MOST_STATED = float(np.log(30.0))
 UNPLACED = "It has no place on the map: fewer than two of its completions are scored."
 _KINDS = {
-    "model": "Which models wrote them speaks",
+    "model": "The models that wrote them speak",
     "other records": "The other records of this prompt speak",
     "style": "Length and form of the texts speak",
     "words": "The words of the texts speak",

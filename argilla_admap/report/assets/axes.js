@@ -1,6 +1,6 @@
 // What stands round and over the records: axes, region lines and names, the chosen record, the side histograms.
 const FONT = '12px system-ui, "Segoe UI", "Noto Sans", "DejaVu Sans", sans-serif';
-const REGION_NAMES = ["no region", "high variance", "high average", "low average"];
+const REGION_NAMES = manifest.regionNames;
 
 function niceTicks(low, high, wanted) {
   const rough = (high - low) / wanted || 1;

@@ -45,7 +45,7 @@ function buildFilters() {
       filtersChanged();
     }, colours[region]));
   }
-  const known = ["likely_wrong", "contested", "boundary", "high_variance", "low_mean", "unscored"];
+  const known = Object.keys(manifest.flagTitles);
   const order = (flag) => (known.includes(flag) ? known.indexOf(flag) : known.length);
   const shown = manifest.flags.map((flag, bit) => [flag, bit]).sort((a, b) => order(a[0]) - order(b[0]));
   shown.forEach(([flag, bit]) => {

@@ -9,7 +9,7 @@ function make(tag, className, text) {
   return element;
 }
 
-const flagTitle = (name) => ({ likely_wrong: "likely wrong", boundary: "on a boundary" })[name] || name.replaceAll("_", " ");
+const flagTitle = (name) => manifest.flagTitles[name] || name.replaceAll("_", " ");
 const number = (value, digits = 2) => (Number.isFinite(value) ? value.toFixed(digits).replace(/\.?0+$/, "") : "none");
 
 // Argilla's page finds a record by what it holds of the map: a range round each of its numbers (single precision there), and,
