@@ -133,7 +133,8 @@ class _VerdictValues(click.ParamType):  # type: ignore[type-arg]  # generic in t
         # A value may hold a comma: a new one begins with its meaning.
         parts = re.split(r",\s*(?=(?:[a-z]|tie|both_bad)=)", str(value))
         pairs = tuple((meaning.strip(), said) for meaning, _, said in (part.partition("=") for part in parts))
-        if not all(re.fullmatch("[a-z]|tie|both_bad", meaning) and said for meaning, said in pairs):
+        known = all(re.fullmatch("[a-z]|tie|both_bad", meaning) and said for meaning, said in pairs)
+        if not known or any(re.search(r",\s*\w+=", said) for _, said in pairs):
             self.fail(
                 f"{value!r} does not say what values mean; give them as in a=1,b=2,tie=0: a is the first completion, "
                 "b the second, tie and both_bad are optional",
