@@ -155,6 +155,14 @@ def test_ratings_stand_in_the_order_of_the_answers(before: list[float], data: st
 
 
 @pytest.mark.parametrize(
+    ("ratings", "ends"), [([1, 4.0], (1, 5)), ([7.5, 3], (1, 10)), ([0, 37, 100], (0, 100)), ([1, 0], (0, 1)), ([None], (1, 5))]
+)
+def test_questions_of_an_earlier_version_are_taken_on_the_labels_scale(ratings: list[Any], ends: tuple[float, float]) -> None:
+    found = DEFAULT_SCALE.fitted(ratings)
+    assert (found.asked, found.low, found.high) == ((1, 2, 3, 4, 5), *ends)
+
+
+@pytest.mark.parametrize(
     ("scale", "ratings", "words"),
     [
         (RatingScale.of([1, 5]), [1.0, 4.0], []),

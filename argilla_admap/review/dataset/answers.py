@@ -86,6 +86,14 @@ class RatingScale:
             return cls(tuple(range(11)), 0.0, float(top))
         return cls.identity(range(bottom, top + 1))
 
+    def fitted(self, ratings: Iterable[float | None]) -> RatingScale:
+        """The same numbers asked, for ratings of another scale, where these are no whole numbers among those asked."""
+        seen = [value for value in ratings if value is not None and math.isfinite(value)]
+        if all(value == int(value) and self.asked[0] <= value <= self.asked[-1] for value in seen):
+            return self
+        data = RatingScale.of(seen)
+        return RatingScale(self.asked, data.low, data.high)
+
     @classmethod
     def _unusual(cls, low: float, high: float, whole: bool) -> RatingScale:
         if low < 0 < high:

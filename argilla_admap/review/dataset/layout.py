@@ -21,7 +21,16 @@ from argilla_admap.review.dataset.answers import BETTER, DEFAULT_SCALE, RatingSc
 if TYPE_CHECKING:
     import argilla as rg
 
-__all__ = ["TITLE", "ReviewLayout", "build_settings", "managed_layout", "record_fields", "record_title", "shown_order"]
+__all__ = [
+    "TITLE",
+    "ReviewLayout",
+    "build_settings",
+    "managed_layout",
+    "record_fields",
+    "record_title",
+    "scale_is_kept",
+    "shown_order",
+]
 
 LABEL_WRONG = "label_wrong"
 NOTE = "note"
@@ -49,7 +58,7 @@ class ReviewLayout:
     def info(self) -> dict[str, Any]:
         """What is kept with the data set, beside its questions, to recognise the layout again."""
         found: dict[str, Any] = {"kind": self.kind, "blind": self.blind, "k": list(self.k)}
-        return found if self.scale.is_identity else {**found, "ratings": [self.scale.low, self.scale.high]}
+        return {**found, "ratings": [self.scale.low, self.scale.high]} if self.kind == "ratings" else found
 
 
 def managed_layout(dataset: RemoteDataset) -> ReviewLayout | None:
@@ -69,6 +78,11 @@ def managed_layout(dataset: RemoteDataset) -> ReviewLayout | None:
     if "ratings" in stored:
         scale = RatingScale(scale.asked, float(stored["ratings"][0]), float(stored["ratings"][1]))
     return ReviewLayout("ratings", blind, (int(low), int(high)), scale)
+
+
+def scale_is_kept(dataset: RemoteDataset) -> bool:
+    """Whether the data set says what its rating questions mean on the data's scale: earlier versions did not."""
+    return "ratings" in (dataset.info.get("layout") or {})
 
 
 def build_settings(

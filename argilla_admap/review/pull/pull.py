@@ -18,6 +18,7 @@ from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Mana
 from argilla_admap.review.dataset.answers import BETTER, EQUAL, Ratings, RatingScale, ratings_from_answer
 from argilla_admap.review.dataset.as_input import named_fields
 from argilla_admap.review.dataset.hidden_fields import out_of_step, reveal
+from argilla_admap.review.dataset.layout import scale_is_kept
 from argilla_admap.review.dataset.server_record import ServerRecord
 from argilla_admap.review.dataset.settings import ensure_properties
 from argilla_admap.review.pull.pull_options import PullOptions
@@ -213,21 +214,18 @@ def _add(found: _Collected, record: ServerRecord) -> None:
             reviewed.answers.append(ReviewerAnswer(str(response["user_id"]), said, at))
 
 
-def _scale(adapter: DatasetAdapter, found: _Collected) -> RatingScale | None:
+def _scale(target: RemoteDataset, adapter: DatasetAdapter, found: _Collected) -> RatingScale | None:
     """Of the rating questions, in terms of the labels' own scale; None where a choice is asked."""
     scale = adapter.scale
-    if scale is None or scale.places or not scale.is_identity or found.low is None or found.high is None:
+    if scale is None or scale.places or scale_is_kept(target) or found.low is None or found.high is None:
         return scale
-    if found.whole and scale.asked[0] <= found.low and found.high <= scale.asked[-1]:
-        return scale
-    data = RatingScale.of([found.low, found.high] if found.whole else [found.low, found.high, found.low + 0.5])
-    return RatingScale(scale.asked, data.low, data.high)
+    return scale.fitted([found.low, found.high, *(() if found.whole else (min(found.low + 0.5, found.high),))])
 
 
 def _settle(
     target: RemoteDataset, adapter: DatasetAdapter, found: _Collected, rule: str, usernames: Mapping[str, str]
 ) -> PullResult:
-    scale = _scale(adapter, found)
+    scale = _scale(target, adapter, found)
     answered = {record_id: record.answers for record_id, record in found.reviewed.items() if record.answers}
     corrections: dict[str, Ratings] = {}
     verdicts: dict[str, str] = {}

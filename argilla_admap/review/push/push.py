@@ -21,7 +21,7 @@ from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART
 from argilla_admap.review.dataset import card, hidden_fields
 from argilla_admap.review.dataset.adapters import adapter_for, external_id
 from argilla_admap.review.dataset.answers import RatingScale
-from argilla_admap.review.dataset.layout import ReviewLayout, managed_layout, record_fields, shown_order
+from argilla_admap.review.dataset.layout import ReviewLayout, managed_layout, record_fields, scale_is_kept, shown_order
 from argilla_admap.review.dataset.settings import choose_workspace, complete_settings, create_dataset
 from argilla_admap.review.push.enrich import enrich
 from argilla_admap.review.push.payload import Payload
@@ -238,6 +238,8 @@ def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> Rev
             f"{high}; Argilla adds no question to a published data set",
             hint=elsewhere,
         )
+    if current.kind == "ratings" and not scale_is_kept(target):
+        return replace(current, scale=current.scale.fitted(_distinct_ratings(data_map)))
     return current
 
 
