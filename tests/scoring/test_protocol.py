@@ -28,6 +28,8 @@ CHAT = {"choices": [{"index": 0, "message": {"content": "4"}, "finish_reason": "
         json.dumps({"choices": [{"delta": {"content": "4"}, "finish_reason": "stop"}]}),
         'data: {"choices": [{"delta": {"content": "4"}}]}\n\ndata: [DONE]\n\n',
         'event: message\r\ndata:{"choices": [{"text": "4", "finish_reason": "stop"}]}\r\n\r\n',
+        '{"choices": [{"delta": {"content": "4"}}]}\n{"choices": [{"delta": {}, "finish_reason": "stop"}]}\n',
+        json.dumps(CHAT, indent=0),
         ': ping\n\ndata: {"choices": [{"index": 0, "delta": {"content": "4"}, "finish_reason": "stop"}]}',
     ],
 )

@@ -29,6 +29,8 @@ def decode(body: bytes) -> Any:
     try:
         if start.startswith((b"data:", b"event:", b"id:", b"retry:", b":")):
             reply = _joined(list(_events(body)))
+        elif b"\n{" in body and start[:1] == b"{" and (lines := _lines(body)):
+            reply = _joined(lines)
         else:
             reply = _unwrapped(_loads(body))
         if isinstance(reply, dict) and isinstance(reply.get("choices"), list):
@@ -76,6 +78,14 @@ def _events(body: bytes) -> Iterator[Any]:
         elif not line and data:
             text, data = b"\n".join(data), []
             yield None if text == b"[DONE]" else _loads(text)
+
+
+def _lines(body: bytes) -> list[Any]:
+    """The pieces of a stream that has a JSON object a line; empty where it has not."""
+    try:
+        return [orjson.loads(line) for line in body.splitlines() if line.strip()]
+    except orjson.JSONDecodeError:
+        return []
 
 
 def _joined(events: list[Any]) -> dict[str, Any]:
