@@ -23,7 +23,7 @@ from argilla_admap.scoring.batch import batches as batches_module
 from argilla_admap.scoring.batch.batch_api import BatchApi
 from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.run import Scored, estimate, score
-from tests.doubles.batch_server import Batches
+from tests.doubles.batch_server import Batches, answer
 from tests.doubles.served import served
 from tests.scoring.small_data import numbered, stream
 
@@ -456,3 +456,52 @@ def test_an_error_inside_of_an_answer_is_told_in_the_servers_words(batches: Batc
     )
     scored = score(stream(numbered(1)), _options(batches, tmp_path / "store"))
     assert ["the region is out of capacity" in reason for reason in scored.summary["reasons"]] == [True]
+
+
+def _without_grades(body: bytes) -> bytes:
+    lines = [json.loads(line) for line in body.splitlines()]
+    for line in lines:
+        choice = line["response"]["body"]["choices"][0]
+        choice["message"]["content"], choice["logprobs"] = "I think this answer is rather good.", None
+    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+
+def test_a_judge_whose_first_batch_holds_no_grade_is_paid_for_no_second(batches: Batches, tmp_path: Path) -> None:
+    batches.hook = lambda event: batches.files.update(
+        {name: _without_grades(body) for name, body in batches.files.items() if event == "content" and b'"response"' in body}
+    )
+    for _ in range(2):
+        with pytest.raises(JudgeRefused, match="none can be used"):
+            score(stream(numbered(50)), _options(batches, tmp_path / "store"))
+    assert set(batches.paid.values()) == {1}
+    assert len(batches.batches) == 1
+
+
+def test_a_judge_without_grades_gets_no_batch(batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prose(body: dict[str, Any]) -> dict[str, Any]:
+        found = answer(body)
+        found["choices"][0] |= {"message": {"role": "assistant", "content": "It is rather good."}, "logprobs": None}
+        return found
+
+    monkeypatch.setattr("tests.doubles.batch_server.answer", prose)
+    with pytest.raises(JudgeRefused, match="none can be used"):
+        score(stream(numbered(50)), _options(batches, tmp_path / "store", method="auto"))
+    assert not batches.batches
+    assert sum(batches.paid_in_full.values()) < 12
+
+
+def test_what_batches_counted_is_known_to_the_next_estimate(
+    batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def thinking(body: dict[str, Any]) -> dict[str, Any]:
+        found = answer(body)
+        found["usage"]["completion_tokens"] = 500
+        return found
+
+    monkeypatch.setattr("tests.doubles.batch_server.answer", thinking)
+    options = _options(batches, tmp_path / "store")
+    score(stream(numbered(20)), options)
+    told = estimate(stream(numbered(40)), options)
+    assert told["output_tokens"] == 40 * 500
+    assert any("about 500 tokens" in note for note in told["notes"])
+    assert 0.5 < told["input_tokens"] / score(stream(numbered(40)), options).summary["input_tokens"] < 2

@@ -219,6 +219,8 @@ def test_a_rubric_is_asked_by_and_is_in_the_key(judge: Judge, tmp_path: Any) -> 
         ("r.txt", "Bewerten Sie von 0 bis 5.", "from 0 to 5"),
         ("r.txt", "请打分，1到10。", "from 1 to 10"),
         ("r.json", '{"criteria": {"honesty": "score it from 1 to 10"}}', "from 1 to 10"),
+        pytest.param("r.json", "[" * 100_000 + "NaN" + "]" * 100_000, "not valid JSON", id="deep JSON"),
+        pytest.param("r.toml", "x = " + "[" * 100_000 + "nan" + "]" * 100_000, "TOML", id="deep TOML"),
     ],
 )
 def test_a_bad_rubric_is_named(tmp_path: Any, name: str, content: str, words: str) -> None:
@@ -291,3 +293,14 @@ def test_records_come_out_in_their_order(judge: Judge, tmp_path: Any) -> None:
     judge.behave(latency=0.01)
     scored = score(stream(records(700, k=1 + 1)), options(judge.url, tmp_path, limit=650))
     assert scored.table().column("id").to_pylist() == [f"r{i}" for i in range(650)]
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_mean_that_an_older_version_kept_beyond_the_scale_is_on_it(n: int) -> None:
+    from argilla_admap.scoring.cache.store import CacheEntry
+    from argilla_admap.scoring.scorers.judge import _expected
+
+    for kept, expected in ((5.000000000000001, 5.0), (0.9999999999999998, 1.0)):
+        scored = _expected([CacheEntry(b"k" * 16, kept, 0.1, 0.99, None, 300, 1, None)] * n)
+        assert scored is not None
+        assert (scored.score, set(scored.samples)) == (expected, {expected})

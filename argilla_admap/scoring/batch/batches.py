@@ -44,6 +44,8 @@ _LOST_FOR = (0.0, 2.0, 8.0)
 #: The share of `max_cost` that must be free for another pass.
 _WORTH_A_PASS = 0.1
 _CHUNK = 1000
+#: Answers to the first questions, asked one by one, that hold nothing: then no batch is submitted.
+_WORTHLESS_AT_FIRST = 6
 _ANOTHER_STORE = "name another `store`"
 
 
@@ -86,8 +88,15 @@ class BatchDispatcher(_WithBatches):
         return await self._batches.ask(questions)
 
     async def ask_now(self, questions: Sequence[Request]) -> list[Outcome]:
-        """As `Dispatcher.ask`: what cannot wait for a batch, such as what the endpoint can do."""
-        return await super().ask(questions)
+        """As `Dispatcher.ask`: what cannot wait for a batch, such as what the endpoint can do.
+
+        Raises:
+            JudgeRefused: no answer to these first questions can be used; a batch, once submitted, cannot be stopped.
+        """
+        outcomes = await super().ask(questions)
+        if not self._breaker.answered_once and self._worthless >= _WORTHLESS_AT_FIRST:
+            raise self._no_answers(understood=True)
+        return outcomes
 
     async def submit_and_wait(self, say: Callable[[str], None]) -> bool:
         """Submits what was gathered and waits for all batches. True: another pass has something to read.
@@ -143,6 +152,8 @@ class _Batches:
         self._reserved = 0.0
         #: Questions whose batches brought no judgement, for good in this run.
         self._failed: list[bytes] = []
+        #: Answers read in this run that hold a judgement, and those that do not.
+        self._usable = self._unusable = 0
         self._say: Callable[[str], None] = _silent
         self._told = ""
 
@@ -192,8 +203,19 @@ class _Batches:
 
     def _read_reply(self, question: Request, found: Replied) -> Outcome:
         try:
-            return Outcome(self._read(question, found))
+            entries = self._read(question, found)
+            self._usable += 1
+            return Outcome(entries)
         except Unreadable as exc:
+            self._unusable += 1
+            if not self._usable and self._unusable >= self._dispatcher.retries.worthless:
+                # They stay in the ledger: a later run reads them again, and pays for none of them.
+                raise JudgeRefused(
+                    f"{self._dispatcher.name}: of the first {self._unusable} answers in its batches none can be used. "
+                    f"The last: {exc}",
+                    hint="try another judge with `model`, another way to ask with `method`, or more room for its thoughts with "
+                    "`max_answer_tokens`",
+                ) from exc
             return self._retry(question, found, str(exc)) if exc.again else self._give_up(question, str(exc))
 
     def _read(self, question: Request, found: Replied) -> list[CacheEntry]:
@@ -205,7 +227,14 @@ class _Batches:
             answers = question.read(reply)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as exc:
             raise Unreadable("the answer is not of the protocol's shape") from exc
-        tokens_in, tokens_out, cached = usage_of(reply, question.tokens()[0])
+        about = question.tokens()[0]
+        tokens_in, tokens_out, cached = usage_of(reply, about)
+        if answers:
+            # A later estimate knows by this what the endpoint counts, thoughts included.
+            usage = self._dispatcher.usage
+            usage.estimated_tokens += about
+            usage.counted_tokens += tokens_in
+            usage.add_output(getattr(question, "form", ""), len(answers), tokens_out)
         spent = self.price.cost(tokens_in, tokens_out, cached) if self.price is not None else None
         entries = []
         for key, answer in zip(question.keys, answers, strict=False):

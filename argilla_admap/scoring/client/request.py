@@ -80,8 +80,9 @@ class Usage:
     output_tokens: int = 0
     #: US dollars, as far as prices are known.
     cost: float = 0.0
-    #: Sum of what was estimated for the input of the answered requests.
+    #: Input of the answers that were read: as it was estimated, and as the endpoint counted it.
     estimated_tokens: int = 0
+    counted_tokens: int = 0
     #: By the requests' form: answers kept, their output tokens, and the most of one.
     outputs: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
@@ -154,6 +155,7 @@ def open_reply(
     if error is not None:
         return Response(ReplyKind.ERROR, tokens_in + tokens_out, spent, [], classify_error(error, known=known))
     usage.estimated_tokens += about
+    usage.counted_tokens += tokens_in
     try:
         answers = request.read(reply)
     except Unreadable as exc:
@@ -205,7 +207,7 @@ class TokenHistory:
         if not usage.estimated_tokens:
             return
         self._estimated += usage.estimated_tokens
-        self._counted += usage.input_tokens
+        self._counted += usage.counted_tokens
         for form, (answers, tokens, _) in usage.outputs.items():
             before = self._outputs.get(form, [0, 0])
             fade = 2 if before[0] > self.MEMORY else 1

@@ -102,7 +102,7 @@ def _read(path: Path) -> Rubric:
         return _on_our_scale(Rubric(text, {}, _GRADES))
     try:
         found = orjson.loads(text) if kind == ".json" else _toml(text)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ValueError(f"not valid {kind[1:].upper()} ({exc})") from exc
     if not isinstance(found, dict):
         raise ValueError("must hold a table with text, criteria or grades")

@@ -443,11 +443,13 @@ def _expected(known: Sequence[CacheEntry]) -> ScoredCompletion | None:
         _, mean, spread, mass, reason, _, _, _ = known[0]
         if spread is None or mass is None or mass < BELIEVABLE_MASS:
             return None
+        # Older versions kept means that leave the scale by the last digit of a float.
+        mean = min(max(mean or 0.0, float(SCALE[0])), float(SCALE[-1]))
         # The variance is of the grade's distribution; the mean itself is not drawn from it.
         return ScoredCompletion(mean, None, spread, 1, (mean,), reason)  # type: ignore[arg-type]  # a judge's text
     if not all(_believed(one) for one in known):
         return None
-    means = [one.score for one in known if one.score is not None]
+    means = [min(max(one.score, float(SCALE[0])), float(SCALE[-1])) for one in known if one.score is not None]
     words = next((one.text for one in known if isinstance(one.text, str)), None)
     return ScoredCompletion(fmean(means), None, variance(means), len(means), tuple(means), words)
 
