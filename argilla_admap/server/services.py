@@ -201,23 +201,18 @@ def argilla_answers(url: str, api_key: str, timeout: float = 5.0) -> bool:
 
 def elasticsearch_answers(url: str, timeout: float = 5.0) -> bool:
     """Whether the engine at this address can be searched; the address may hold a user and a password."""
-    parts = urlsplit(url)
-    headers = {}
-    if parts.username:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-    status, body = _get(url.rstrip("/") + "/_cluster/health?wait_for_status=yellow&timeout=1s", headers, timeout)
+    status, body = _get(url.rstrip("/") + "/_cluster/health?wait_for_status=yellow&timeout=1s", {}, timeout)
     return status == 200 and body.get("timed_out") is False
 
 
 def redis_answers(url: str, timeout: float = 5.0) -> bool:
     """Whether a Redis answers at this address (redis://[user:password@]host:port/...) and lets us in."""
-    parts = urlsplit(url)
     commands = [["PING"]]
-    if parts.password:
-        user = [unquote(parts.username)] if parts.username else []
-        commands.insert(0, ["AUTH", *user, unquote(parts.password)])
     try:
+        parts = urlsplit(url)
+        if parts.password:
+            user = [unquote(parts.username)] if parts.username else []
+            commands.insert(0, ["AUTH", *user, unquote(parts.password)])
         address = (parts.hostname or "127.0.0.1", parts.port or 6379)
         with socket.create_connection(address, timeout=timeout) as connection:
             answers = connection.makefile("rb")
@@ -234,6 +229,9 @@ def redis_answers(url: str, timeout: float = 5.0) -> bool:
 def _get(url: str, headers: dict[str, str], timeout: float) -> tuple[int, dict[str, object]]:
     try:
         parts = urlsplit(url)
+        if parts.username:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers = {**headers, "Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         # Not through a proxy: what we start is on loopback, and what is named in the environment is named in full.
         with closing(kind(parts.hostname or "127.0.0.1", parts.port, timeout=timeout)) as connection:

@@ -39,7 +39,9 @@ def test_secrets_do_not_show_in_a_printed_object() -> None:
     assert secrets.api_key not in repr(secrets)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"username": "argilla"}', b'{"username": 1}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"[" * 100_000, b'{"username": "argilla"}', b'{"username": 1}', b"\xff\xfe"]
+)
 def test_a_damaged_file_of_secrets_counts_as_none(tmp_path: Path, content: bytes) -> None:
     folder = DataDir(tmp_path)
     folder.secrets_file.write_bytes(content)
@@ -48,7 +50,16 @@ def test_a_damaged_file_of_secrets_counts_as_none(tmp_path: Path, content: bytes
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b'{"ports": 1}', b'{"ports": {"server": "x"}}', b'{"processes": {"server": {"pid": 1}}}', b"\xff"],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"a":' * 100_000,
+        b'{"ports": 1}',
+        b'{"ports": {"server": "x"}}',
+        b'{"processes": {"server": {"pid": 1}}}',
+        b"\xff",
+    ],
 )
 def test_a_damaged_state_counts_as_nothing_known(tmp_path: Path, content: bytes) -> None:
     folder = DataDir(tmp_path)

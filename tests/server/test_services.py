@@ -1,0 +1,78 @@
+"""Whether a service answers is asked with care: whatever stands at an address, the question ends with yes or no."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from argilla_admap.server.services import argilla_answers, elasticsearch_answers, redis_answers
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[[bytes], int]]:
+    """Serves these bytes to whoever connects; the port."""
+    listening: list[socket.socket] = []
+
+    def serve(answer: bytes) -> int:
+        server = socket.create_server(("127.0.0.1", 0))
+        listening.append(server)
+
+        def run() -> None:
+            try:
+                while True:
+                    with server.accept()[0] as connection:
+                        connection.recv(10_000)
+                        connection.sendall(answer)
+            except OSError:
+                return
+
+        threading.Thread(target=run, daemon=True).start()
+        return int(server.getsockname()[1])
+
+    yield serve
+    for server in listening:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+
+
+def http_answer(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+
+
+@pytest.mark.parametrize("address", ["h:abc", "[::1", "h:99999999", "user:p@ss@h h:1", "\x00:1", ""])
+def test_an_address_that_is_none_does_not_answer(address: str) -> None:
+    assert not elasticsearch_answers(f"http://{address}", timeout=0.5)
+    assert not redis_answers(f"redis://{address}", timeout=0.5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\xff" * 100,
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 500,
+        http_answer(b"[" * 200_000),
+        http_answer(b'{"username": "' + b"a" * 20_000_000 + b'"}'),
+        http_answer(b"[1]"),
+        http_answer(b"\x1b[2J not JSON"),
+        b"HTTP/1.1 401 no\r\ncontent-length: 2\r\n\r\n{}",
+    ],
+    ids=["nothing", "bytes", "no end of headers", "deep", "20 MB", "a list", "words", "refused"],
+)
+def test_whatever_else_answers_is_not_taken_for_a_service(served: Callable[[bytes], int], answer: bytes) -> None:
+    port = served(answer)
+    assert not argilla_answers(f"http://127.0.0.1:{port}", "key", timeout=5)
+    assert not elasticsearch_answers(f"http://user:password@127.0.0.1:{port}", timeout=5)
+    assert not redis_answers(f"redis://:password@127.0.0.1:{port}/0", timeout=5)
+
+
+def test_a_service_that_answers_is_known(served: Callable[[bytes], int]) -> None:
+    user, health, pong = (
+        served(a) for a in (http_answer(b'{"username": "a"}'), http_answer(b'{"timed_out": false}'), b"+PONG")
+    )
+    assert argilla_answers(f"http://127.0.0.1:{user}", "key")
+    assert elasticsearch_answers(f"http://127.0.0.1:{health}")
+    assert redis_answers(f"redis://127.0.0.1:{pong}")
