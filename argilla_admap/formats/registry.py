@@ -106,6 +106,7 @@ class ReadReport:
         left_out: fields that were not read, with how many rows have a value in each; 0 where it stands within another field.
         first: the first record, as it was read.
         remarks: what was decided for single records, with how many there are.
+        notes: what else the user should know.
     """
 
     rows: int = 0
@@ -119,6 +120,7 @@ class ReadReport:
     left_out: dict[str, int] = field(default_factory=dict)
     first: Record | None = None
     remarks: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def note(self, record: Record) -> None:
         """Counts a record that is yielded."""
@@ -140,7 +142,7 @@ class ReadReport:
 
     def lines(self) -> list[str]:
         """The report for a person; nothing where all was plain."""
-        lines = []
+        lines = list(self.notes)
         if self.skipped:
             lines.append(f"skipped {self.skipped:,} of {self.rows:,} rows that cannot be used:")
             lines += [f"  {example}" for example in self.skipped_examples]
@@ -283,6 +285,7 @@ def read(
     fields: FieldNames | None = None,
     on_error: str = "stop",
     limit: int | None = None,
+    split: str | None = None,
 ) -> Preferences:
     """The preference records of a source. The format is recognised from the first rows; the rows are read when asked for.
 
@@ -293,6 +296,7 @@ def read(
         fields: names of fields, where they should not be guessed.
         on_error: what to do with a bad row: ``stop`` raises InputError, ``skip`` counts it in the report and goes on.
         limit: at most so many records.
+        split: of a data set with several, one of them or ``all``.
 
     Raises:
         InputError: the source is absent, empty, cut or damaged, or of no known format. Bad rows raise it on the way.
@@ -301,7 +305,7 @@ def read(
         raise InputError(f"{on_error!r} is neither 'stop' nor 'skip'", option="on_error")
     if limit is not None and limit < 1:
         raise InputError(f"{limit} is not 1 or more", option="limit")
-    shards = open_source(source, whole=limit is None)
+    shards = open_source(source, split=split, whole=limit is None)
     chosen = recognise(shards, format, fields or FieldNames(), on_error)
     return Preferences(shards, chosen, name=os.fspath(source), on_error=on_error, limit=limit)
 
@@ -448,6 +452,7 @@ def record_rows(shards: Sequence[Shard], chosen: Chosen, *, on_error: str, repor
     """
     identities = Identities()
     fields = FieldsRead(chosen)
+    report.notes += [shard.note for shard in shards if shard.note]
     try:
         for shard in shards:
             for rows in _groups(shard, chosen.format):

@@ -125,12 +125,13 @@ def test_a_folder_of_shards_is_read_in_the_order_of_their_names(tmp_path: Path) 
     assert [prompt for prompt, _ in texts(tmp_path)] == ["first", "second"]
 
 
-def test_a_saved_data_set_is_read_with_its_only_split(tmp_path: Path) -> None:
+def test_a_saved_data_set_is_read_and_one_of_several_splits_is_asked_for(tmp_path: Path) -> None:
     data = datasets.Dataset.from_list([json.loads(GOOD), json.loads(GOOD.replace('"p"', '"q"'))])
     data.save_to_disk(str(tmp_path / "plain"))
     datasets.DatasetDict({"train": data, "test": data.select([1])}).save_to_disk(str(tmp_path / "splits"))
     assert [prompt for prompt, _ in texts(tmp_path / "plain")] == ["p", "q"]
-    assert [prompt for prompt, _ in texts(tmp_path / "splits")] == ["p", "q"]
+    assert "has the splits train, test; name one with `split`" in refusal(tmp_path / "splits")
+    assert [prompt for prompt, _ in texts(tmp_path / "splits", split="train")] == ["p", "q"]
     assert [prompt for prompt, _ in texts(tmp_path / "splits" / "test")] == ["q"]
 
 
@@ -143,6 +144,11 @@ def test_a_hub_name_is_loaded_by_datasets_whole_or_streamed(tmp_path: Path, monk
     (folder / "test.jsonl").write_text(GOOD.replace('"p"', '"t"'))
     assert len(texts(f"hf:{folder}", limit=limit)) == (limit or 2)
     assert texts(f"hf:{folder}:test", limit=limit)[0][0] == "t"
+    assert texts(f"hf:{folder}", limit=limit, split="test")[0][0] == "t"
+    preferences = read(f"hf:{folder}")
+    preferences.check()
+    assert "only the split train is read, not test" in preferences.report.lines()[0]
+    assert read(f"hf:{folder}", split="all").check().records == 3
 
 
 def test_a_hub_name_that_cannot_be_loaded_says_what_to_do(tmp_path: Path) -> None:

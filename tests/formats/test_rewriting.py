@@ -180,14 +180,55 @@ def test_a_folder_is_written_as_a_folder_with_the_same_files(tmp_path: Path) -> 
         write_corrected(tmp_path / "in", tmp_path / "out", {})
 
 
-def test_a_saved_data_set_is_written_as_one_parquet_file(tmp_path: Path) -> None:
-    data = datasets.Dataset.from_list([{"prompt": f"p{n}", "chosen": "a", "rejected": "b"} for n in range(3)])
-    data.save_to_disk(str(tmp_path / "saved"))
-    ids = {r.prompt: r.id for r in read(tmp_path / "saved").records()}
-    write_corrected(tmp_path / "saved", tmp_path / "out.parquet", {ids["p1"]: (0, 1)})
-    assert [r.completions for r in read(tmp_path / "out.parquet").records()] == [("a", "b"), ("b", "a"), ("a", "b")]
-    with pytest.raises(InputError, match=r"ends in \.parquet"):
-        write_corrected(tmp_path / "saved", tmp_path / "out.jsonl", {})
+def saved_data_set(folder: Path, splits: dict[str, int]) -> Path:
+    """A saved `DatasetDict`, whose splits have so many rows; a saved data set where there is one split without a name."""
+    made = {
+        split: datasets.Dataset.from_list(
+            [{"prompt": f"{split}{n}", "chosen": "a", "rejected": "b", "n": n} for n in range(rows)]
+        )
+        for split, rows in splits.items()
+    }
+    (made[""] if "" in made else datasets.DatasetDict(made)).save_to_disk(str(folder / "saved"))
+    return folder / "saved"
+
+
+def test_a_saved_data_set_is_written_as_one_or_as_a_parquet_file(tmp_path: Path) -> None:
+    saved = saved_data_set(tmp_path, {"": 3})
+    ids = {r.prompt: r.id for r in read(saved).records()}
+    for output in ("out", "out.parquet"):
+        write_corrected(saved, tmp_path / output, {ids["1"]: (0, 1)})
+        assert [r.completions for r in read(tmp_path / output).records()] == [("a", "b"), ("b", "a"), ("a", "b")]
+    before, after = (datasets.load_from_disk(str(path)) for path in (saved, tmp_path / "out"))
+    assert after.features == before.features
+    assert after._fingerprint != before._fingerprint
+    assert after["n"] == before["n"]
+    write_corrected(saved, tmp_path / "dropped", {ids["1"]: (1, 1)}, ties="drop")
+    assert list(datasets.load_from_disk(str(tmp_path / "dropped"))["n"]) == [0, 2]
+    with pytest.raises(InputError, match=r"ends in \.parquet, or a folder"):
+        write_corrected(saved, tmp_path / "out.jsonl", {})
+    with pytest.raises(InputError, match="is there already"):
+        write_corrected(saved, tmp_path / "out", {})
+
+
+def test_of_a_data_set_with_splits_one_or_all_are_asked_for_and_it_is_written_whole(tmp_path: Path) -> None:
+    saved = saved_data_set(tmp_path, {"train": 3, "test": 2})
+    with pytest.raises(InputError, match=r"has the splits train, test; name one with `split`, or `split` all"):
+        read(saved)
+    with pytest.raises(InputError, match="there is no split 'dev'; name one of train, test"):
+        read(saved, split="dev")
+    assert [r.prompt for r in read(saved, split="all").records()] == ["train0", "train1", "train2", "test0", "test1"]
+    ids = {r.prompt: r.id for r in read(saved, split="test").records()}
+    assert list(ids) == ["test0", "test1"]
+    write_corrected(saved, tmp_path / "out", {ids["test1"]: (0, 1)}, split="test")
+    after = datasets.load_from_disk(str(tmp_path / "out"))
+    assert {name: list(split["chosen"]) for name, split in after.items()} == {"train": ["a", "a", "a"], "test": ["a", "b"]}
+    only = saved_data_set(tmp_path / "one", {"test": 2})
+    assert read(only).check().records == 2
+
+
+def test_a_split_of_data_without_splits_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no splits"):
+        read(sample("trl"), split="train")
 
 
 def test_a_data_set_of_the_hub_is_written_as_one_parquet_file(tmp_path: Path, monkeypatch) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from argilla_admap.formats.containers.compressed import EXTENSIONS, container_of
 from argilla_admap.formats.containers.csv_text import CsvShard
 from argilla_admap.formats.containers.json_text import json_shard
 from argilla_admap.formats.containers.shard import Shard
-from argilla_admap.formats.containers.table_files import ArrowShard, HubShard, ParquetShard
+from argilla_admap.formats.containers.table_files import ArrowShard, HubShard, ParquetShard, hub_splits
 from argilla_admap.tables import output_errors
 
 __all__ = ["open_source"]
@@ -26,35 +27,60 @@ _PIPE = "pipe JSON Lines into the command, or name a file"
 _SAVE_AGAIN = "save the data set again"
 
 
-def open_source(source: str | os.PathLike[str], *, whole: bool = True) -> list[Shard]:
+def open_source(source: str | os.PathLike[str], *, split: str | None = None, whole: bool = True) -> list[Shard]:
     """The shards of a source, in order.
 
     Args:
         source: a file, a folder, ``hf:ORG/NAME[:SPLIT]``, or ``-`` for JSON Lines on standard input.
-        whole: False where only the first rows will be asked for: then a data set of the hub is streamed, not fetched.
+        split: which split of a data set with several, or ``all``.
+        whole: False where only the first rows will be asked for: then a data set of the Hub is streamed, not fetched.
 
     Raises:
-        InputError: there is nothing there, or nothing that can be read.
+        InputError: there is nothing there, or nothing that can be read; or there are several splits, and none is named.
     """
     words = os.fspath(source)
     if not words:
         raise InputError("the input's name is empty", hint="give a file, a folder, hf:ORG/NAME or argilla:DATASET")
-    if words == "-":
-        return [json_shard(_spooled_stdin(), "jsonl", "standard input")]
     if words.startswith("hf:"):
         # The rest may be a folder's path; a split's name has no slash.
-        name, colon, split = words[3:].rpartition(":")
-        if not colon or "/" in split:
-            name, split = words[3:], "train"
+        name, colon, named = words[3:].rpartition(":")
+        if not colon or "/" in named:
+            name, named = words[3:], split or ""
         if not name:
             raise InputError(f"{words}: names no data set, expected hf:ORG/NAME or hf:ORG/NAME:SPLIT")
-        return [HubShard(name, split, whole=whole)]
+        if split not in (None, named):
+            raise InputError(f"{words} names another split", option="split", hint="leave one of the two out")
+        splits = [named] if named not in ("", "all") else hub_splits(name)
+        if not named and "train" in splits:
+            others = ", ".join(one for one in splits if one != "train")
+            note = f"of hf:{name} only the split train is read, not {others}; name one with `split`, or `split` all"
+            return [HubShard(name, "train", whole=whole, note=note if others else "")]
+        return [HubShard(name, one, whole=whole) for one in (splits if named else _asked(words, None, splits))]
     path = Path(words)
+    if (path / "dataset_dict.json").is_file():
+        splits = _asked(words, split, [str(name) for name in _json(path / "dataset_dict.json", "splits")])
+        return [shard for one in splits for shard in _saved(path / one)]
+    if split is not None:
+        raise InputError(f"{words}: has no splits", option="split", hint="leave it out")
+    if words == "-":
+        return [json_shard(_spooled_stdin(), "jsonl", "standard input")]
     if path.is_dir():
-        return _folder(path)
+        return _saved(path) if (path / "state.json").is_file() else _folder(path)
     if not path.exists():
         raise no_such_file(path)
     return [_file(path)]
+
+
+def _asked(name: str, split: str | None, splits: Sequence[str]) -> list[str]:
+    """The splits to read. A part is never taken for the whole: of several, one must be named."""
+    if split == "all" or (split is None and len(splits) == 1):
+        return list(splits)
+    if split in splits:
+        return [str(split)]
+    names = ", ".join(splits) or "none"
+    if split is not None:
+        raise InputError(f"{name}: there is no split {split!r}", option="split", hint=f"name one of {names}")
+    raise InputError(f"{name}: has the splits {names}", hint="name one with `split`, or `split` all")
 
 
 def _file(path: Path) -> Shard:
@@ -70,13 +96,6 @@ def _file(path: Path) -> Shard:
 
 
 def _folder(path: Path) -> list[Shard]:
-    if (path / "state.json").is_file():
-        return _saved(path)
-    if (path / "dataset_dict.json").is_file():
-        splits = _json(path / "dataset_dict.json", "splits")
-        if len(splits) == 1 or "train" in splits:
-            return _folder(path / ("train" if "train" in splits else splits[0]))
-        raise InputError(f"{path}: has the splits {', '.join(splits)}", hint=f"name one, for example {path / splits[0]}")
     files = sorted(
         p for p in path.rglob("*") if p.is_file() and not any(part.startswith((".", "_")) for part in p.relative_to(path).parts)
     )

@@ -31,9 +31,15 @@ class NumberedRow(NamedTuple):
 
 
 class Shard(ABC):
-    """One file, or one table, of the rows that are read."""
+    """One file, or one table, of the rows that are read.
+
+    Attributes:
+        name: for messages.
+        note: what a user should know of the choice of this shard; empty where there was none.
+    """
 
     def __init__(self, name: str) -> None:
+        self.note = ""
         # The name of a file in a folder is somebody else's text too.
         self.name = name if name.isprintable() else repr(name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.formats.containers.compressed import no_such_file
 from argilla_admap.formats.containers.shard import NumberedRow, Shard
 
-__all__ = ["ArrowShard", "HubShard", "ParquetShard", "TableShard"]
+__all__ = ["ArrowShard", "HubShard", "ParquetShard", "TableShard", "hub_splits"]
 
 _ROWS = 256
 
@@ -97,48 +98,62 @@ class ArrowShard(TableShard):
         super().__init__(name or str(path))
         self.path = path
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    @contextmanager
+    def stream(self) -> Iterator[pa.ipc.RecordBatchStreamReader]:
+        """The open file. Raises InputError where it is absent, cut, or of another kind."""
         try:
             with pa.memory_map(str(self.path)) as source, pa.ipc.open_stream(source) as reader:
-                for batch in reader:
-                    for start in range(0, batch.num_rows, _ROWS):
-                        yield batch.slice(start, _ROWS)
+                yield reader
         except FileNotFoundError as exc:
             raise no_such_file(self.path) from exc
         except (pa.ArrowException, OSError) as exc:
             raise InputError(f"{self.name}: cannot be read as Arrow ({_line(exc)})", hint="save the data set again") from exc
 
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        with self.stream() as reader:
+            for batch in reader:
+                for start in range(0, batch.num_rows, _ROWS):
+                    yield batch.slice(start, _ROWS)
+
 
 class HubShard(TableShard):
     """A split of a data set that the `datasets` library loads by name, or from a folder."""
 
-    def __init__(self, name: str, split: str, *, whole: bool) -> None:
+    def __init__(self, name: str, split: str, *, whole: bool, note: str = "") -> None:
         super().__init__(f"hf:{name}:{split}")
         self._dataset = name
         self._split = split
         self._whole = whole
+        self.note = note
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         for table in self._load().with_format("arrow").iter(batch_size=_ROWS):
             yield from table.to_batches()
 
     def _load(self) -> Any:
-        try:
-            import datasets
-        except ImportError as exc:
-            raise InputError(
-                f"{self.name}: needs the `datasets` library", hint="install it with `pip install datasets`"
-            ) from exc
-        try:
-            # A part is streamed; the whole is fetched once into the library's cache, since it is gone through more than once.
-            return datasets.load_dataset(self._dataset, split=self._split, streaming=not self._whole)
-        except Exception as exc:
-            # The library raises errors of a dozen kinds and of other libraries.
-            raise InputError(
-                f"{self.name}: cannot be loaded ({_line(exc)})",
-                hint="check the name, write the split behind it (hf:ORG/NAME:SPLIT), log in with `huggingface-cli login` if it "
-                "is private, or download it and name the file",
-            ) from exc
+        # A part is streamed; the whole is fetched once into the library's cache, since it is gone through more than once.
+        return _hub(self.name, "load_dataset", self._dataset, split=self._split, streaming=not self._whole)
+
+
+def hub_splits(name: str) -> list[str]:
+    """The names of the splits of a data set that the `datasets` library finds by name, or in a folder."""
+    return list(map(str, _hub(f"hf:{name}", "get_dataset_split_names", name)))
+
+
+def _hub(shown: str, function: str, *args: Any, **options: Any) -> Any:
+    try:
+        import datasets
+    except ImportError as exc:
+        raise InputError(f"{shown}: needs the `datasets` library", hint="install it with `pip install datasets`") from exc
+    try:
+        return getattr(datasets, function)(*args, **options)
+    except Exception as exc:
+        # The library raises errors of a dozen kinds and of other libraries.
+        raise InputError(
+            f"{shown}: cannot be loaded ({_line(exc)})",
+            hint="check the name, write the split behind it (hf:ORG/NAME:SPLIT), log in with `huggingface-cli login` if it "
+            "is private, or download it and name the file",
+        ) from exc
 
 
 def _line(error: BaseException) -> str:

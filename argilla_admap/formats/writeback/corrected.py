@@ -66,6 +66,7 @@ def write_corrected(
     *,
     format: str | None = None,
     fields: FieldNames | None = None,
+    split: str | None = None,
     seen: Mapping[str, SeenRecord] | None = None,
     known: Collection[str] | None = None,
     only_reviewed: bool = False,
@@ -76,8 +77,9 @@ def write_corrected(
     """Writes the original again with the corrected labels, and nothing else changed.
 
     Text files keep every byte of the other rows and all between the rows; Parquet files keep schema, metadata, compression and
-    row groups. A folder of files is written as a folder of the same files; a saved data set or one of the hub as one
-    Parquet file. What a label is depends on the format: a rating's value, which side of a pair is `chosen`, a rank, a winner.
+    row groups. A folder of files is written as a folder of the same files, a saved data set as a saved data set (or as one
+    Parquet file, where the output is named so), one of the Hub as one Parquet file. What a label is depends on the format: a
+    rating's value, which side of a pair is `chosen`, a rank, a winner.
 
     Args:
         original: the source that was read, as for `registry.read`.
@@ -86,6 +88,7 @@ def write_corrected(
             plain pair); null leaves a rating as it is.
         format: the original's format, where it is not to be recognised.
         fields: the original's field names, where they were said when it was read.
+        split: of an original with several, the one that was read, or ``all``; the others stay as they are.
         seen: the reviewed records as their reviewers saw them, those whose label was confirmed too: so a correction is written
             once though the file holds it already, and a change that somebody made since is found.
         known: the ids of all records that were pushed: with them, records of one id are told apart in an edited file.
@@ -99,7 +102,7 @@ def write_corrected(
     """
     if ties not in ("keep", "drop"):
         raise InputError(f"{ties!r} is neither 'keep' nor 'drop'", option="ties")
-    shards = open_source(original)
+    shards = open_source(original, split=split)
     chosen = recognise(shards, format, fields or FieldNames(), on_error)
     report = CorrectedReport(chosen.name)
     seen = seen or {}

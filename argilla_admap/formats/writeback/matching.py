@@ -199,29 +199,50 @@ class RowMatcher:
         pushed = self._pushed(group)
         if len(pushed) == len(records) == 1:
             return dict(zip(pushed, records.values(), strict=True))
-        if set(records) == pushed:
-            return {} if self._may_be_corrected(group, records) else records
-        told: dict[str, list[RecordRows]] = {}
         ends = {name: suffixes(r[0].draft, without_label(r[0].values, r[0].draft, self._chosen)) for name, r in records.items()}
+        if set(records) == pushed:
+            if self._may_be_corrected(group, records):
+                return {}
+            # One that says something else now may be another, from which it differed in the label alone.
+            doubtful = {
+                ends[one][0] for one in records if one.endswith(ends[one][1]) and self._is_changed(records[one][0], one)
+            }
+            return {one: same for one, same in records.items() if self._may_be(same[0], one, ends[one][0] in doubtful)}
+        told: dict[str, list[RecordRows]] = {}
+        doubtful = set()
         # All but the first of an id have a suffix: of their texts, or of all that they hold, where others have the texts too.
         for which in (1, 0):
             for identity in sorted(pushed - set(told)):
                 match = _SUFFIXED.fullmatch(identity)
                 same = [name for name in records if match and match[2] == ends[name][which]]
-                if len(same) == 1:
+                if len(same) == 1 and self._may_be(records[same[0]][0], identity, ends[same[0]][0] in doubtful and not which):
                     told[identity] = records.pop(same[0])
+                    if which and not self._is_as_seen(told[identity][0], identity):
+                        # It may be another one of the same texts, from which this one differed in the label alone.
+                        doubtful.add(ends[same[0]][0])
                 elif same:
                     told[identity] = []
         left = pushed - set(told)
-        if len(left) == 1 and records:
+        if len(left) == 1:
             (last,) = left
-            fitting = {name: same for name, same in records.items() if self._fits(same[0], last)}
+            fitting = [name for name, same in records.items() if self._fits(same[0], last)]
             if len(fitting) > 1 and self._read_with_a_limit():
                 read = {record.id for position, record in group.records if position <= self._last_known}
-                fitting = {name: same for name, same in fitting.items() if name in read}
-            if len(fitting) == 1:
-                told[last] = next(iter(fitting.values()))
+                fitting = [name for name in fitting if name in read]
+            if len(fitting) == 1 and self._may_be(records[fitting[0]][0], last, ends[fitting[0]][0] in doubtful):
+                told[last] = records[fitting[0]]
         return told
+
+    def _may_be(self, record: RecordRows, identity: str, doubtful: bool) -> bool:
+        """Whether to take the record for this one; where that is in doubt, only if nothing is written by it."""
+        return not doubtful or identity not in self._answers or self._says(record, identity)
+
+    def _is_changed(self, record: RecordRows, identity: str) -> bool:
+        return identity in self._seen and not self._is_as_seen(record, identity)
+
+    def _is_as_seen(self, record: RecordRows, identity: str) -> bool:
+        seen = self._seen.get(identity)
+        return seen is not None and same_label(label_of(record), moved(seen.label, self.places(record, identity)))
 
     def _read_with_a_limit(self) -> bool:
         """Whether the data set was made of the first records of the file: then those behind the last of them tell nothing."""
@@ -245,10 +266,7 @@ class RowMatcher:
         if len(orders) < 2 or group.records[0][1].draft.id is not None:
             return False
         turned = {_bases(one)[-1] for one in reviewed if not self._says(records[one][0], one)}
-        return len(turned) > 1 or any(
-            not same_label(label_of(records[one][0]), moved(self._seen[one].label, self.places(records[one][0], one)))
-            for one in reviewed
-        )
+        return len(turned) > 1 or any(self._is_changed(records[one][0], one) for one in reviewed)
 
     def _says(self, record: RecordRows, identity: str) -> bool:
         """Whether the file's record says what the answer says."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,7 +21,7 @@ from argilla_admap.formats.containers.compressed import container_of, open_bytes
 from argilla_admap.formats.containers.csv_text import CsvShard
 from argilla_admap.formats.containers.json_text import JsonArray
 from argilla_admap.formats.containers.shard import Shard, TextShard
-from argilla_admap.formats.containers.table_files import ParquetShard, TableShard
+from argilla_admap.formats.containers.table_files import ArrowShard, ParquetShard, TableShard
 from argilla_admap.formats.format import Edit, places_of
 from argilla_admap.formats.writeback.edits import PlaceError, edit_cells, edit_json, edit_value
 from argilla_admap.tables import atomic_path, output_errors, write_error
@@ -53,19 +55,25 @@ def rewrite(original: Path, shards: Sequence[Shard], output: Path, edits_of: dic
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _write(shard, target, edits_of[shard])
         return
+    tables = [shard for shard in shards if isinstance(shard, TableShard)]
+    saved = [shard for shard in tables if isinstance(shard, ArrowShard)]
+    if any((original / name).is_file() for name in ("state.json", "dataset_dict.json")) and not output.suffix:
+        _write_saved(original, saved, output, edits_of)
+        return
     if len(shards) == 1 and files:
         _check_kind(files[0].path, output)
         with atomic_path(output) as temporary:
             _write(files[0], temporary, edits_of[files[0]], named=output)
         return
-    tables = [shard for shard in shards if isinstance(shard, TableShard)]
     if len(tables) != len(shards):
         raise InputError(
             f"{output}: a folder of text files is written as a folder", hint="name one without an extension", option="output"
         )
     if container_of(output) != "parquet":
         raise InputError(
-            f"{output}: this source is written as one Parquet file", hint="name one that ends in .parquet", option="output"
+            f"{output}: this source is written as one Parquet file{' or a saved data set' if saved else ''}",
+            hint=f"name one that ends in .parquet{', or a folder' if saved else ''}",
+            option="output",
         )
     with atomic_path(output) as temporary:
         _write_tables(tables, temporary, edits_of)
@@ -173,6 +181,44 @@ def _write_parquet(shard: ParquetShard, target: Path, edits: ShardEdits) -> None
                 table = edit_table(shard, table, start, edits)
                 writer.write_table(table, row_group_size=max(table.num_rows, 1))
                 start += rows
+
+
+def _write_saved(original: Path, shards: Sequence[ArrowShard], output: Path, edits_of: Mapping[Shard, ShardEdits]) -> None:
+    """A saved data set, or several splits of one, again; what is not among the shards is copied."""
+    ours = {shard.path for shard in shards}
+
+    def not_copied(folder: str, names: list[str]) -> list[str]:
+        # The library's caches are of the data as they were.
+        return [name for name in names if name.startswith("cache-") or Path(folder, name) in ours]
+
+    with _folder(output) as folder:
+        shutil.copytree(original, folder, dirs_exist_ok=True, ignore=not_copied)
+        for shard in shards:
+            target = folder / shard.path.relative_to(original)
+            edits = edits_of[shard]
+            start = 1
+            with shard.stream() as source:
+                schema = source.schema
+            with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_stream(sink, schema) as out:
+                for table in _tables(shard):
+                    out.write_table(edit_table(shard, table, start, edits), max_chunksize=1000)
+                    start += table.num_rows
+            if edits.dropped or edits.edits:
+                _note_change(target.parent, rows_dropped=bool(edits.dropped))
+
+
+def _note_change(folder: Path, *, rows_dropped: bool) -> None:
+    """Another fingerprint, so that nobody's cache takes the data for what they were; no counts that are not true any more."""
+    state = orjson.loads((folder / "state.json").read_bytes())
+    state["_fingerprint"] = hashlib.blake2b(str(state.get("_fingerprint")).encode(), digest_size=8).hexdigest()
+    (folder / "state.json").write_bytes(orjson.dumps(state, option=orjson.OPT_INDENT_2))
+    about = folder / "dataset_info.json"
+    if rows_dropped and about.is_file():
+        info = {key: value for key, value in orjson.loads(about.read_bytes()).items() if key not in _COUNTS}
+        about.write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2))
+
+
+_COUNTS = ("splits", "dataset_size", "download_size", "size_in_bytes")
 
 
 def _write_tables(shards: Sequence[TableShard], target: Path, edits_of: dict[Shard, ShardEdits]) -> None:
