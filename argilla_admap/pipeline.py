@@ -65,6 +65,7 @@ def read(
     fields: FieldNames | None = None,
     on_error: str = "stop",
     limit: int | None = None,
+    split: str | None = None,
     client: rg.Argilla | None = None,
 ) -> RecordStream:
     """The records of a file, a folder, ``hf:ORG/NAME[:SPLIT]``, ``argilla:[WORKSPACE/]DATASET``, or an `rg.Dataset`.
@@ -75,6 +76,7 @@ def read(
         fields: names of the fields, where they are to be said by hand.
         on_error: ``stop`` at a bad row, or ``skip`` it and list it in the result's `report`.
         limit: records to read at most.
+        split: of a data set with several splits, one of them or ``all``.
         client: of the Argilla server, for data that are there.
     Returns:
         A stream that can be gone through more than once; nothing is held in memory.
@@ -84,10 +86,9 @@ def read(
     if not isinstance(source, (str, os.PathLike)) or str(source).startswith(_ARGILLA):
         from argilla_admap.review.dataset.as_input import read_dataset
 
-        if format is not None:
-            raise InputError(
-                f"{format!r}: a data set on Argilla has fields, not a format", option="format", hint="leave it out"
-            )
+        for option, value in (("format", format), ("split", split)):
+            if value is not None:
+                raise InputError(f"{value!r}: a data set on Argilla has none", option=option, hint="leave it out")
         if isinstance(source, (str, os.PathLike)):
             name = str(source).removeprefix(_ARGILLA)
             return read_dataset(name, connect(client), fields=fields, on_error=on_error, limit=limit)
@@ -102,7 +103,7 @@ def read(
         return read_dataset(source, client or source._client, fields=fields, on_error=on_error, limit=limit)
     from argilla_admap.formats import registry
 
-    return registry.read(source, format=format, fields=fields, on_error=on_error, limit=limit)
+    return registry.read(source, format=format, fields=fields, on_error=on_error, limit=limit, split=split)
 
 
 def open_scored(
@@ -111,13 +112,14 @@ def open_scored(
     format: str | None = None,
     fields: FieldNames | None = None,
     on_error: str = "stop",
+    split: str | None = None,
     say: Callable[[str], None] | None = None,
 ) -> RecordStream:
     """What `score` or `build_map` wrote, every row of it checked as it comes; else the records of any source, as `read`.
 
     Args:
         source: a Parquet file of scores or a map; or what `read` takes.
-        format, fields, on_error: as for `read`; of data that are not scored yet.
+        format, fields, on_error, split: as for `read`; of data that are not scored yet.
         say: takes what was taken for what.
     Raises:
         InputError: the source is absent or cannot be used.
@@ -135,7 +137,7 @@ def open_scored(
                     hint="leave out `format`, `on_error` and the names of fields, which are for data that are not scored yet",
                 )
             return read_stored(source, opened)
-    preferences = read(source, format=format, fields=fields, on_error=on_error)
+    preferences = read(source, format=format, fields=fields, on_error=on_error, split=split)
     check(preferences, say)
     return preferences
 

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from argilla_admap.scoring.options import ScoreOptions
     from argilla_admap.tables import RecordStream
 
-__all__ = ["ScoringCommand", "estimated", "field_options", "input_options", "on_error_option", "scoring_options"]
+__all__ = [
+    "ScoringCommand",
+    "estimated",
+    "field_options",
+    "input_options",
+    "on_error_option",
+    "scoring_options",
+    "split_option",
+]
 
 Command = Callable[..., Any]
 _EXTRA = "argilla_admap.extra"
@@ -182,6 +190,9 @@ def field_options(command: Command) -> Command:
 _FIELDS = ("prompt", "completion", "chosen", "rejected", "rating", "verdict", "id")
 
 
+split_option = click.option("--split", metavar="NAME", help="The split to read of a data set with several, or all.")
+
+
 def input_options(command: Command) -> Command:
     """Adds the options of reading; the command takes them as `reading`, the keywords of `pipeline.read`."""
 
@@ -190,13 +201,15 @@ def input_options(command: Command) -> Command:
         from dataclasses import replace
 
         fields = replace(fields, source=given.pop("source_field"))
-        reading = {"format": given.pop("format_name"), "fields": fields, "on_error": given.pop("on_error")}
+        reading = {name: given.pop(name) for name in ("on_error", "split")}
+        reading |= {"format": given.pop("format_name"), "fields": fields}
         return command(*args, reading=reading, **given)
 
     options: list[Callable[[Command], Command]] = [
         _once("--format", "format_name", metavar="NAME", help="The input's format.  [default: detected]"),
         field_options,
         _once("--source-field", metavar="FIELD", help="The field with the record's source."),
+        split_option,
         on_error_option,
     ]
     return _apply(options, collected)

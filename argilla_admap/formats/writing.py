@@ -6,8 +6,8 @@ import csv
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,6 +39,8 @@ class WriteReport:
         left_out: records without a better and a worse completion, which a format of pairs cannot hold.
         guarded: texts of a CSV file that got a ``'`` in front, so that no spreadsheet runs them as a formula; our own reader
             takes it away again.
+        no_place: what some records have and the format cannot hold: of `models`, `ratings`, `samples`, `reasons`, `source`,
+            `judge`, `reference`.
         output: the file.
     """
 
@@ -46,6 +48,7 @@ class WriteReport:
     rows: int = 0
     left_out: int = 0
     guarded: int = 0
+    no_place: list[str] = field(default_factory=list)
     output: str = ""
 
 
@@ -217,6 +220,17 @@ WRITABLE: Mapping[str, _Writer] = {
 }
 
 
+#: What a record may have and the format has no place for.
+_LACKS: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(
+        ("trl", "trl-messages", "alpaca"), ("models", "ratings", "samples", "reasons", "source", "judge", "reference")
+    ),
+    "ultrafeedback_binarized": ("models", "samples", "reasons", "source", "judge", "reference"),
+    "ultrafeedback": ("samples", "judge", "reference"),
+    "distilabel": ("samples", "judge", "reference"),
+}
+
+
 def write(stream: RecordStream, output: str | os.PathLike[str], format: str = "plain") -> WriteReport:
     """Writes the records in a format; the file's extension says the container (.jsonl .json .csv .parquet, and .gz .zst).
 
@@ -238,14 +252,14 @@ def write(stream: RecordStream, output: str | os.PathLike[str], format: str = "p
     container = container_of(path)
     report = WriteReport(output=os.fspath(output))
     if container == "parquet":
-        write_parquet(path, _batches(stream, writer, report), writer.schema, stream.info or None)
+        write_parquet(path, _batches(stream, writer, report, _LACKS.get(name, ())), writer.schema, stream.info or None)
         return report
     if container not in ("jsonl", "json", "csv"):
         raise InputError(
             f"{path}: cannot be written", hint="name a file that ends in .jsonl, .json, .csv or .parquet", option="output"
         )
     with atomic_path(path) as temporary, packed(temporary, packing_of(path)) as out:
-        rows = _rows(stream, writer.row, report)
+        rows = _rows(stream, writer.row, report, _LACKS.get(name, ()))
         if container == "csv":
             _write_csv(out, writer.schema.names, rows, report, "\t" if ".tsv" in path.name.lower() else ",")
         elif container == "json":
@@ -256,10 +270,13 @@ def write(stream: RecordStream, output: str | os.PathLike[str], format: str = "p
     return report
 
 
-def _rows(stream: RecordStream, make: _Make, report: WriteReport) -> Iterator[_Row]:
+def _rows(stream: RecordStream, make: _Make, report: WriteReport, lacks: Sequence[str]) -> Iterator[_Row]:
     for batch in stream.batches():
         for record in batch_to_records(batch):
             report.records += 1
+            for part in lacks:
+                if part not in report.no_place and _says_more(record, part):
+                    report.no_place.append(part)
             row = make(record)
             if row is None:
                 report.left_out += 1
@@ -268,9 +285,17 @@ def _rows(stream: RecordStream, make: _Make, report: WriteReport) -> Iterator[_R
                 yield row
 
 
-def _batches(stream: RecordStream, writer: _Writer, report: WriteReport) -> Iterator[pa.RecordBatch]:
+def _says_more(record: Record, part: str) -> bool:
+    value = getattr(record, part)
+    if part == "ratings":
+        # The order of a pair is in its sides.
+        return bool({rating for rating in value if rating is not None} - {0.0, 1.0})
+    return any(value) if isinstance(value, tuple) else value is not None
+
+
+def _batches(stream: RecordStream, writer: _Writer, report: WriteReport, lacks: Sequence[str]) -> Iterator[pa.RecordBatch]:
     held: list[_Row] = []
-    for row in _rows(stream, writer.column_row or writer.row, report):
+    for row in _rows(stream, writer.column_row or writer.row, report, lacks):
         held.append(row)
         if len(held) == 1024:
             yield pa.RecordBatch.from_pylist(held, writer.schema)

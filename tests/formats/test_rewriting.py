@@ -348,7 +348,7 @@ def test_a_file_that_was_corrected_before_takes_the_same_corrections_again(tmp_p
     wanted = {pairs[0].id: (0.0, 1.0), pairs[1].id: (0.0, 1.0)}
     write_corrected(sample("trl"), tmp_path / "once.jsonl", wanted)
     report = write_corrected(tmp_path / "once.jsonl", tmp_path / "twice.jsonl", wanted)
-    assert (report.corrected, report.already_so, report.unmatched) == (0, 2, [])
+    assert (report.corrected, len(report.already), report.unmatched) == (0, 2, [])
     assert (tmp_path / "twice.jsonl").read_bytes() == (tmp_path / "once.jsonl").read_bytes()
     back = write_corrected(tmp_path / "once.jsonl", tmp_path / "back.jsonl", {pairs[0].id: (1.0, 0.0)})
     assert back.corrected == 1

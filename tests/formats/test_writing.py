@@ -182,3 +182,10 @@ def test_a_failure_on_the_way_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cut"):
         write(RecordStream(broken, PREFERENCE_SCHEMA), tmp_path / "x.jsonl")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_format_has_no_place_for_is_said(tmp_path: Path) -> None:
+    rich = record("a", "b", ratings=(5.0, 2.0), models=("m", None), source="s")
+    assert write(stream(rich), tmp_path / "x.jsonl", "trl").no_place == ["models", "ratings", "source"]
+    assert write(stream(record("a", "b")), tmp_path / "y.jsonl", "trl").no_place == []
+    assert write(stream(rich), tmp_path / "z.parquet").no_place == []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from argilla_admap.cli.printing import dry_run_option, emit, fail_partly, json_option, note, table
-from argilla_admap.cli.scoring_options import field_options, on_error_option
+from argilla_admap.cli.scoring_options import field_options, on_error_option, split_option
 
 if TYPE_CHECKING:
     from argilla_admap.formats.format import FieldNames
@@ -47,6 +47,7 @@ __all__ = ["command"]
     "--rating-question", metavar="NAME", help="The question about the label, in a data set that admap did not create."
 )
 @field_options
+@split_option
 @on_error_option
 @dry_run_option
 @json_option
@@ -63,6 +64,7 @@ def command(
     home: bool,
     rating_question: str | None,
     fields: FieldNames,
+    split: str | None,
     on_error: str,
     dry_run: bool,
     as_json: bool,
@@ -89,6 +91,7 @@ def command(
         original_format=original_format,
         format=format_name,
         fields=fields,
+        split=split,
         on_error=on_error,
         rating_question=rating_question,
         resolve=resolve,

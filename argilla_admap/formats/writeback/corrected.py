@@ -31,7 +31,7 @@ class CorrectedReport:
         corrected: records whose label changed in the file.
         corrected_rows: rows that changed; more than `corrected` where rows are duplicates, or one record has several.
         duplicates_corrected: rows that were corrected because they repeat a corrected record.
-        already_so: corrections that say what the file says.
+        already: ids of corrections that say what the file says.
         ties_kept: ids of records that a reviewer finds equal, in a format that cannot say so; their rows stay as they were, but
             for ratings beside a pair, which become equal.
         ties_dropped: the same with ``ties="drop"``: their rows are left out.
@@ -49,9 +49,9 @@ class CorrectedReport:
     corrected: int = 0
     corrected_rows: int = 0
     duplicates_corrected: int = 0
-    already_so: int = 0
     ties_kept: list[str] = field(default_factory=list)
     ties_dropped: list[str] = field(default_factory=list)
+    already: list[str] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
     not_written: dict[str, str] = field(default_factory=dict)
@@ -143,7 +143,7 @@ def _plan(
         if identity in corrections:
             report.unmatched.append(identity)
             report.not_written[identity] = "several records of the original may be this one"
-    report.already_so += sum(identity in corrections for identity in matches.already)
+    report.already += [identity for identity in matches.already if identity in corrections]
     for identity, records in matches.rows.items():
         # Several records are rows that repeat each other: what holds for one holds for all.
         first = records[0]
@@ -180,7 +180,7 @@ def _plan(
             if not drop_ties:
                 report.not_written[identity] = f"the format {chosen.name} cannot say a tie"
         elif wanted and not changed and identity in corrections:
-            report.already_so += 1
+            report.already.append(identity)
 
 
 def _wanted(

@@ -28,6 +28,7 @@ class PullOptions:
         original: the data that were pushed: written again with only the corrected rows changed. Without it the records are
             written from Argilla's own.
         original_format: its format, where it is not recognised.
+        split: of an original with several splits, the one that was pushed, or ``all``.
         format: another format to write.
         on_error: of the original's bad rows, ``stop`` or ``skip``.
         changes: a file that gets a line of JSON a change.
@@ -46,6 +47,7 @@ class PullOptions:
     output: str | None = None
     original: str | None = None
     original_format: str | None = None
+    split: str | None = None
     format: str | None = None
     on_error: str = "stop"
     changes: str | None = None

@@ -23,6 +23,8 @@ from argilla_admap.tables import RecordStream, atomic_path
 if TYPE_CHECKING:
     import argilla as rg
 
+    from argilla_admap.formats.registry import CheckedRecords
+
 __all__ = ["Pulled", "pull_to_file"]
 
 #: The format to write where none is named.
@@ -44,6 +46,7 @@ class Pulled:
         conflicts: ids of records that were changed in the original since they were pushed, against the answers.
         ties_kept: ids of records that the reviewers find equal, in a format that cannot express it; their rows stay.
         ties_dropped: ids of records that the reviewers find equally good or bad and whose rows are left out, as asked.
+        already: ids of corrections that the original holds already, of an earlier pull.
         not_written: record id -> why its answer is not in the output.
         written: records in the output that changed.
         notes: what the user should know.
@@ -56,6 +59,7 @@ class Pulled:
     conflicts: tuple[str, ...] = ()
     ties_kept: tuple[str, ...] = ()
     ties_dropped: tuple[str, ...] = ()
+    already: tuple[str, ...] = ()
     not_written: Mapping[str, str] = field(default_factory=dict)
     written: int = 0
     notes: tuple[str, ...] = ()
@@ -111,8 +115,10 @@ def pull_to_file(dataset: str, client: rg.Argilla, options: PullOptions) -> Pull
 def _lines(pulled: Pulled) -> Iterator[dict[str, Any]]:
     """The lines of CHANGES.jsonl: what was written, and, marked with the reason, what could not be."""
     for change in pulled.result.changes:
+        if change["id"] in pulled.already:
+            continue
         reason = pulled.not_written.get(str(change["id"]))
-        yield {**change, "written": reason is None, **({"reason": reason} if reason is not None else {})}
+        yield {**change, "written": reason is None, **({"not_written": reason} if reason is not None else {})}
 
 
 def _write_original(result: PullResult, options: PullOptions) -> Pulled:
@@ -125,6 +131,7 @@ def _write_original(result: PullResult, options: PullOptions) -> Pulled:
         result.corrections,
         format=options.original_format,
         fields=options.fields,
+        split=options.split,
         seen={name: SeenRecord(found.label, found.prompt, found.completions) for name, found in result.found.items()},
         known=result.ids,
         only_reviewed=options.reviewed_only,
@@ -159,6 +166,7 @@ def _write_original(result: PullResult, options: PullOptions) -> Pulled:
         conflicts=conflicts,
         ties_kept=tuple(report.ties_kept),
         ties_dropped=tuple(report.ties_dropped),
+        already=tuple(report.already),
         not_written={name: why for name, why in report.not_written.items() if name in answered},
         written=report.corrected,
         notes=tuple(notes),
@@ -177,10 +185,15 @@ def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled
     original: _CorrectedOriginal | None = None
     stream: RecordStream
     if options.original is not None:
-        read = registry.read(options.original, format=options.original_format, fields=options.fields, on_error=options.on_error)
+        read = registry.read(
+            options.original,
+            format=options.original_format,
+            fields=options.fields,
+            split=options.split,
+            on_error=options.on_error,
+        )
         original = _CorrectedOriginal(read, result, only, dropped)
         stream = original.stream()
-        notes.append(f"written as {options.format or _PLAIN}: fields of the original that are not read are left out")
     else:
         # Records that lack a text are in the notes already; what the others say is not held back for them.
         corrections = result.corrections
@@ -196,6 +209,9 @@ def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled
             not_written |= dict.fromkeys(equal, "a format of pairs holds no record without a better completion")
         if original is not None:
             not_written |= original.not_written()
+            if lost := [*original.fields_left_out(), *report.no_place]:
+                name = options.format or _PLAIN
+                notes.append(f"written as {name}, which has no place for these of the original: {', '.join(lost)}")
     unmatched = tuple(name for name, why in not_written.items() if why == _ABSENT)
     conflicts = tuple(name for name, why in not_written.items() if why in (_OTHER_TEXTS, _OTHER_LABEL))
     if unmatched:
@@ -219,7 +235,7 @@ def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled
 class _CorrectedOriginal:
     """The original's records with the corrected ratings, each rating with the text that the reviewers saw."""
 
-    def __init__(self, source: RecordStream, result: PullResult, only: Set[str] | None, dropped: Collection[str]) -> None:
+    def __init__(self, source: CheckedRecords, result: PullResult, only: Set[str] | None, dropped: Collection[str]) -> None:
         self._source, self._result, self._only, self._dropped = source, result, only, frozenset(dropped)
         self._names = [name for name in PREFERENCE_SCHEMA.names if name in source.schema.names]
         self._met: set[str] = set()
@@ -229,6 +245,10 @@ class _CorrectedOriginal:
         """A pass over the original each time that it is gone through."""
         schema = pa.schema([self._source.schema.field(name) for name in self._names])
         return RecordStream(lambda: self._batches(schema), schema, self._source.info)
+
+    def fields_left_out(self) -> list[str]:
+        """After a pass: the original's fields that are not read."""
+        return list(self._source.report.left_out)
 
     def not_written(self) -> dict[str, str]:
         """After a pass: the corrections that are not in it, and why."""
