@@ -276,8 +276,8 @@ def main() -> None:
                 "message": {"role": "assistant", "content": said, "refusal": refusal},
             }
             if body.get("logprobs") and b.logprobs in {"full", "truncated"} and value is not None:
-                tokens_said = (
-                    pieces or ['{"', "score", '":', " ", str(value), "}"] if body.get("response_format") else [str(value)]
+                tokens_said = pieces or (
+                    ['{"', "score", '":', " ", str(value), "}"] if body.get("response_format") else [str(value)]
                 )
                 last = len(tokens_said) - 1 - tokens_said[::-1].index(str(value)) if str(value) in tokens_said else -1
                 choice["logprobs"] = {
