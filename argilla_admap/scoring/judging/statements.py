@@ -83,7 +83,7 @@ def same_length(text: str) -> str:
 # One number as a grade would be written, with what it is out of.
 
 _UNIT = (
-    r"(?:[ ]?(?:分(?!钟|之|鐘)|点|點|점|★|⭐|(?:points?|pts?|stars?|marks?|punkten?|"
+    r"(?:[ ]?(?:分(?!钟|之|鐘|の)|点|點|점|★|⭐|(?:points?|pts?|stars?|marks?|punkten?|"
     r"étoiles?|puntos?|pontos?|punti|estrellas?|stelle|"
     r"sterren|балл(?:а|ов)?|poäng|puan|điểm)\b))"
 )
@@ -105,27 +105,14 @@ NO_FIGURE = re.compile(
     r"|if[ ]not)[ ](?:even[ ])?(?:an?[ ])?\d|[ ]?(?:至|到|から|或|または|か|부터)[ ]?\d",
     re.IGNORECASE,
 )
+#: What follows a number in words that is not a grade by itself.
+_MORE_WORDS = re.compile(r"[ ]{0,2}(?:and|or|to|point|minus|plus|dot|comma|hundred|ten)\b|[ ]{0,2}[-–½\d]", re.IGNORECASE)
 #: Lower-case words that may follow a grade in a sentence; after any other the number counts something.
 _NEXT = re.compile(r"[ ]{1,4}(?P<word>[a-z]{1,20})\b(?:[ ]{1,3}(?P<then>[a-z]{1,20}))?")
-_MAY_FOLLOW = {
-    *(
-        "because",
-        "since",
-        "as",
-        "for",
-        "due",
-        "based",
-        "given",
-        "with",
-        "considering",
-        "overall",
-        "here",
-        "reason",
-        "reasoning",
-    ),
-    *("justification", "explanation", "rationale", "feedback", "comment", "comments"),
-    *("weil", "da", "denn", "car", "parce", "porque", "perché", "omdat"),
-}
+_MAY_FOLLOW = re.compile(
+    r"because|since|as|due|based|given|with|considering|overall|here|reason|reasoning|justification|explanation|rationale|feedback"
+    r"|comments?|weil|da|denn|car|parce|porque|perché|omdat"
+)
 _CRITERION = {"for", "on", "in"}
 _WHOLE = {"this", "the", "its", "it", "being", "overall", "a", "an", "his", "that"}
 
@@ -136,10 +123,20 @@ _ALONE = re.compile(
     re.IGNORECASE,
 )
 
+#: A sentence that is the whole answer.
+_ONE_SENTENCE = re.compile(
+    r"\s{0,9}(?:(?:so|thus|therefore|okay|ok|well),? )?(?:(?:it's|it is|this is|that's|that is|looks like|let's go with"
+    r"|i'd say|i say|i would say|a|the final answer is|le doy|le daría|dou(?: a)? nota|die note (?:ist|lautet)"
+    r"|ich würde (?:die antwort|sie) mit"
+    r"|この回答は)[ ]?(?:an? |una? |eine )?(?:(?:solid|strong|clear|weak|firm|nota|puntuación)(?: de)? )?)?"
+    rf"{_FIGURE}(?:(?: sobre 5| bewerten| to me| for me| from me|です|입니다|点です))?[.!。]?\s{{0,9}}\Z",
+    re.IGNORECASE,
+)
+
 # Labels.
 
 _SCORE_WORDS = (
-    r"scores?|ratings?|grade|mark|(?:note|nota|puntuación|calificación|pontuação)[ ]finale?|"
+    r"scores?|ratings?|grade|mark|(?:note|nota|puntuación|calificación|pontuação)[ ](?:finale?|globale?)|"
     r"bewertung|benotung|punktzahl|gesamtnote|gesamtbewertung|endnote|wertung|notation"
     r"|évaluation|"
     r"puntuación|puntuacion|calificación|calificacion|puntaje|valoración|punteggio|voto|valutazione|pontuação|avaliação|"
@@ -148,10 +145,10 @@ _SCORE_WORDS = (
 )
 _WEAK_WORDS = (
     r"verdict|evaluation|assessment|judge?ment|result|ergebnis|answer|overall|final|conclusion|note|nota|resultado|résultat|"
-    r"risultato|quality|puntos|urteil|antwort|réponse|итог|ответ"
+    r"risultato|quality|points|stars|puntos|urteil|antwort|réponse|итог|ответ"
 )
 _OTHER_SCRIPTS = (
-    r"评分|得分|分数|打分|评价|评级|总分|總分|評分|分數|給分|スコア|得点|評価|点数|評点|採点|점수|평점|평가|등급|الدرجة|التقييم|النتيجة|"
+    r"评分(?:结果)?|得分|给分|分数|打分|评价|评级|总分|總分|評分|分數|給分|スコア|得点|評価|点数|評点|採点|점수|평점|평가|등급|الدرجة|التقييم|النتيجة|"
     r"امتیاز|نمره|ציון|स्कोर|अंक|रेटिंग|คะแนน"
 )
 _FINAL_WORDS = (
@@ -161,7 +158,8 @@ _FINAL_WORDS = (
 _QUALIFIERS = (
     rf"(?:the|my|your|our|this|quality|response|answer|evaluation|assigned|given|numeric(?:al)?|integer|single"
     rf"|judge'?s|holistic|"
-    rf"aggregate|combined|resulting|official|recommended|die|meine|der|das|la|le|el|ma|mi|il|mio|mia|o|a[ ]minha|моя"
+    rf"aggregate|combined|resulting|official|recommended|correct|appropriate|fair|"
+    rf"die|meine|der|das|la|le|el|ma|mi|il|mio|mia|o|a[ ]minha|моя"
     rf"|{_FINAL_WORDS})"
 )
 #: What may stand between a label and its figure: a scale, and what is graded.
@@ -219,9 +217,10 @@ _BOXED = re.compile(
 # Sentences.
 
 _OWN_VERB = re.compile(
-    r"\b(?:I|we|ich|je|yo|eu|io)(?:'d|'ll|’d|’ll|'ve)?\b(?P<clause>[^.\n;:!?\d]{0,40}?\b(?:rate|rated|score|scored"
+    r"\b(?:I|we|ich|je|yo|eu|io|я)(?:'d|'ll|’d|’ll|'ve)?\b(?P<clause>[^.\n;:!?\d]{0,40}?\b(?:rate|rated|score|scored"
     r"|grade|graded|give|gave|assign|"
-    r"assigned|award|awarded|evaluate|settle|bewerte|vergebe|gebe|donne|attribue|doy|dou|assegno|do)\b[^.\n;!?\d]{0,60}?)"
+    r"assigned|award|awarded|evaluate|settle|go[ ]with|bewerte|vergebe|gebe|"
+    r"ставлю|даю|поставила?|donne|attribue|doy|dou|assegno|do)\b[^.\n;!?\d]{0,60}?)"
     rf"{_IN_MARKUP}(?P<figure>{NUMBER})",
     re.IGNORECASE,
 )
@@ -234,7 +233,7 @@ _SAID = re.compile(
 )
 _OF_FIVE = re.compile(
     rf"(?<![A-Za-z0-9_.,/$€£-])(?P<figure>\d{{1,9}}(?:[.,]\d{{1,9}})?{_UNIT}?[ ]?{_OUT_OF}[ ]?\d{{1,9}}{_UNIT}?"
-    rf"|\d[ ]?[分點점](?!钟|之|鐘))"
+    rf"|\d[ ]?[分點점](?!钟|之|鐘|の))"
 )
 #: A sentence in which a number is not the judge's own grade.
 _NOT_OWN = re.compile(
@@ -316,14 +315,17 @@ _LINE_ALONE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 LEADING = re.compile(
-    rf"\A\s{{0,200}}[\"'(\[]{{0,2}}(?P<figure>{NUMBER})[\"')\]]{{0,2}}(?P<mark>[ ]?[-–—:;(,.|][ ]?|\n)", re.IGNORECASE
+    rf"\A\s{{0,200}}[\"'(\[]{{0,2}}(?P<figure>{NUMBER})[\"')\]]{{0,2}}(?P<mark>[ ]?[-–—:;(,.|][ ]?|\n|\)[ ])", re.IGNORECASE
 )
 _LIST_LINE = re.compile(r"^[ ]{0,8}\d{1,2}[ ]?[.):–-][ ]?", re.MULTILINE)
 
 
 def alone(plain: str) -> re.Match[str] | None:
     """The figure that an answer is, in whatever clothes; None: it says more than that."""
-    return (_ALONE.match(plain) or _ALONE.match(_FORMAT.sub(_blank, plain))) if len(plain) < 600 else None
+    if len(plain) >= 600:
+        return None
+    bare = _FORMAT.sub(_blank, plain)
+    return _ALONE.match(plain) or _ALONE.match(bare) or (_ONE_SENTENCE.match(bare) if len(bare) < 80 else None)
 
 
 def fenced(plain: str) -> list[str]:
@@ -361,7 +363,7 @@ def _ends_well(plain: str, end: int) -> bool:
     following = _NEXT.match(plain, end)
     if following is None:
         return True
-    return following["word"] in _MAY_FOLLOW or (following["word"] in _CRITERION and following["then"] in _WHOLE)
+    return bool(_MAY_FOLLOW.fullmatch(following["word"])) or (following["word"] in _CRITERION and following["then"] in _WHOLE)
 
 
 def statements(plain: str) -> Iterator[Statement]:
@@ -486,6 +488,8 @@ def _labelled(text: str, found: re.Match[str], *, latin: bool) -> Statement | No
     if latin and groups["weak"] and groups["weak"].lower() in ("overall", "final"):
         final = True
     rank = FINAL if final else LABEL
+    if groups.get("word") and _MORE_WORDS.match(text, end):
+        return Statement(None, rank, None, end)
     if not _ends_well(text, end) and not (groups.get("word") or groups.get("stars")):
         if NO_FIGURE.match(text, end):
             return Statement(None, rank, None, end)
@@ -509,7 +513,7 @@ def _lines(text: str) -> Iterator[Statement]:
         return
     value, place = figure_value(leading)
     # "1. ..." begins a list, and so does what other lines go on with.
-    if (value == 1 and leading["mark"].strip() in (".", ":")) or len(_LIST_LINE.findall(text)) > 1 or leading["sign"]:
+    if (value == 1 and leading["mark"].strip() in (".", ":", ")")) or len(_LIST_LINE.findall(text)) > 1 or leading["sign"]:
         return
     if value is not None or leading["max"]:
         yield Statement(value, LABEL, place, leading.end("figure"))
