@@ -616,3 +616,15 @@ def test_what_is_decided_for_single_records_is_counted(written) -> None:
     lines = read(written(*rows)).check().lines()
     assert "3 records: 'chosen_score' is below 'rejected_score': both are taken in the pair's order" in lines
     assert any(line.startswith("1 record: pictures, sounds or files cannot be shown") for line in lines)
+
+
+def test_a_list_that_python_wrote_into_a_cell_is_corrected_in_pythons_words(tmp_path: Path) -> None:
+    cells = [repr([{"text": "it's x", "score": 5}, {"text": "y", "score": other}]).replace('"', '""') for other in (1, None)]
+    lines = ["prompt,responses", *(f'p{n},"{cell}"' for n, cell in enumerate(cells))]
+    (tmp_path / "x.csv").write_text("\n".join(lines) + "\n")
+    first, second = records(tmp_path / "x.csv")
+    assert (first.completions, first.ratings, second.ratings) == (("it's x", "y"), (5.0, 1.0), (5.0, None))
+    write_corrected(tmp_path / "x.csv", tmp_path / "y.csv", {first.id: (1.0, 5.0)})
+    after = (tmp_path / "y.csv").read_text().splitlines()
+    assert [r.ratings for r in records(tmp_path / "y.csv")] == [(1.0, 5.0), (5.0, None)]
+    assert after[2] == lines[2]
