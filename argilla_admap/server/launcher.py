@@ -206,7 +206,7 @@ def _bring_up(services: Services, state: ServerState, report: Report) -> None:
         report(f"stopping, to start again: {', '.join(TITLES[name] for name in outdated)}")
         _stop(outdated)
         if "server" in outdated:
-            folder.dirty_marker.touch()
+            folder.dirty_marker.touch(mode=0o600)
     if kept:
         report(f"still running: {', '.join(TITLES[name] for name in kept)}; starting the rest")
     else:
