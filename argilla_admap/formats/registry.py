@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats import layouts
-from argilla_admap.formats.containers.csv_text import CsvShard
 from argilla_admap.formats.containers.inputs import open_source
 from argilla_admap.formats.containers.shard import NumberedRow, Shard, TextShard
 from argilla_admap.formats.format import Chosen, Draft, FieldNames, Format, Row, RowError, RowFormat
@@ -393,11 +392,6 @@ def _unknown(shard: Shard, sample: Sequence[Row]) -> InputError:
     first = sample[0]
     kinds = {str(name): kind(value) for row in reversed(sample) for name, value in row.items()}
     seen = ", ".join(f"{shorten(name)[1:-1]}: {what}" for name, what in list(kinds.items())[:30]) or "none"
-    if isinstance(shard, CsvShard) and any(name != name.strip() for name in kinds):
-        return InputError(
-            f"{shard.name}: the header's names have spaces around them ({', '.join(map(repr, kinds))})",
-            hint=f"take them away with `{shard.through(_TRIM, suffix='.trimmed')}`",
-        )
     if len(sample) == 1 and isinstance(shard, TextShard):
         what, program = _rows_within(first)
         if program:
@@ -408,13 +402,6 @@ def _unknown(shard: Shard, sample: Sequence[Row]) -> InputError:
         hint="say which they are with `prompt_field`, `chosen_field` and `rejected_field`, or with `prompt_field`, "
         "`completion_field` (repeated) and `rating_field`; or choose a format with `format`",
     )
-
-
-_TRIM = (
-    'python3 -c \'import csv, io, sys; rows = csv.reader(io.TextIOWrapper(sys.stdin.buffer, "utf-8", newline=""), '
-    'skipinitialspace=True); csv.writer(io.TextIOWrapper(sys.stdout.buffer, "utf-8", newline="")).writerows('
-    "[cell.strip() for cell in row] if n == 0 else row for n, row in enumerate(rows))'"
-)
 
 
 def _rows_within(table: Row) -> tuple[str, str]:

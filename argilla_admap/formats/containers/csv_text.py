@@ -25,6 +25,13 @@ _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _GUARD = re.compile(f"'{_FORMULA.pattern}")
 
 
+_TRIM = (
+    'python3 -c \'import csv, io, sys; rows = csv.reader(io.TextIOWrapper(sys.stdin.buffer, "utf-8", newline=""), '
+    'skipinitialspace=True); csv.writer(io.TextIOWrapper(sys.stdout.buffer, "utf-8", newline="")).writerows('
+    "[cell.strip() for cell in row] if n == 0 else row for n, row in enumerate(rows))'"
+)
+
+
 def guarded(text: str) -> str | None:
     """The text with a ``'`` in front, where a spreadsheet might take it for a formula; None where it needs none."""
     return f"'{text}" if _FORMULA.match(text) else None
@@ -84,6 +91,12 @@ class CsvShard(TextShard):
         if "," not in header and ";" in header:
             self.delimiter = ";"
         self.header = next(csv.reader([header], delimiter=self.delimiter), [])
+        if any(name != name.strip() for name in self.header):
+            # A quote behind a space would be text, and a comma within it the end of a cell.
+            raise InputError(
+                f"{self.name}:1: the header's names have spaces around them ({', '.join(map(shorten, self.header))})",
+                hint=f"take them away with `{self.through(_TRIM, suffix='.trimmed')}`",
+            )
         for name in self.header:
             if self.header.count(name) > 1:
                 raise InputError(f"{self.name}:1: two columns have the name {shorten(name)}", hint="rename one")
