@@ -142,6 +142,6 @@ def test_an_owners_change_against_an_answer_is_a_conflict_and_said(api: Api, wor
         [3.0, 2.0, 1.0],
     ]
     said = done.json()
-    assert (said["conflicts"], said["corrected"], said["confirmed"]) == (2, 1, 0)
+    assert (said["conflicts"], said["corrected"], said["confirmed"], said["not_written"]) == (2, 1, 0, 1)
     marks = {line["id"]: line["written"] for line in map(json.loads, (tmp_path / "c.jsonl").read_text().splitlines())}
     assert marks == {"r0": False, "r2": True}

@@ -47,7 +47,7 @@ class Pulled:
         ties_kept: ids of records that the reviewers find equal, in a format that cannot express it; their rows stay.
         ties_dropped: ids of records that the reviewers find equally good or bad and whose rows are left out, as asked.
         already: ids of corrections that the original holds already, of an earlier pull.
-        not_written: record id -> why its answer is not in the output.
+        not_written: record id -> why its correction is not in the output.
         written: records in the output that changed.
         notes: what the user should know.
     """
@@ -114,10 +114,11 @@ def pull_to_file(dataset: str, client: rg.Argilla, options: PullOptions) -> Pull
 
 def _lines(pulled: Pulled) -> Iterator[dict[str, Any]]:
     """The lines of CHANGES.jsonl: what was written, and, marked with the reason, what could not be."""
+    reasons = {**dict.fromkeys(pulled.ties_dropped, "its row was left out, as asked"), **pulled.not_written}
     for change in pulled.result.changes:
         if change["id"] in pulled.already:
             continue
-        reason = pulled.not_written.get(str(change["id"]))
+        reason = reasons.get(str(change["id"]))
         yield {**change, "written": reason is None, **({"not_written": reason} if reason is not None else {})}
 
 
@@ -167,7 +168,7 @@ def _write_original(result: PullResult, options: PullOptions) -> Pulled:
         ties_kept=tuple(report.ties_kept),
         ties_dropped=tuple(report.ties_dropped),
         already=tuple(report.already),
-        not_written={name: why for name, why in report.not_written.items() if name in answered},
+        not_written={name: why for name, why in report.not_written.items() if name in result.corrections},
         written=report.corrected,
         notes=tuple(notes),
     )
