@@ -195,10 +195,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with records, scored, and their map; random texts, so that nothing can be packed into less."""
     folder = tmp_path_factory.mktemp("data")
     noise = random.Random(0)
+    texts = [[noise.randbytes(500).hex() for _ in range(2)] for _ in range(60)]
     for name in ("map", "other"):
         lines = []
         for n in range(60):
-            completions = [{"text": noise.randbytes(500).hex(), "scores": [noise.randint(1, 5)], "rating": k} for k in range(2)]
+            completions = [{"text": texts[n][k], "scores": [noise.randint(1, 5)], "rating": k} for k in range(2)]
             lines.append(json.dumps({"id": f"r{n}", "prompt": "p", "completions": completions}))
         (folder / "in.jsonl").write_text("\n".join(lines), encoding="utf-8")
         admap.build_map(admap.score(admap.read(folder / "in.jsonl"), scorer="existing")).write(folder / f"{name}.parquet")
