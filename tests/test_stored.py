@@ -134,7 +134,7 @@ def test_lists_of_other_lengths_in_data_that_are_not_scored_are_found_too(tmp_pa
     with pytest.raises(SystemExit) as end:
         main(["map", str(tmp_path / "data.parquet"), "-o", str(tmp_path / "map.parquet")])
     assert end.value.code == 2
-    assert "row 2: 'ratings' has 1 values for 2 completions" in capsys.readouterr().err
+    assert "row 2: 'ratings' gives 1 rating for 2 completions" in capsys.readouterr().err
 
 
 def test_options_of_reading_are_refused_for_a_file_of_scores(scored: Path, tmp_path: Path, capsys: Any) -> None:

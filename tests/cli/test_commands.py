@@ -51,13 +51,12 @@ def test_an_unknown_command_names_the_nearest() -> None:
 
 
 def test_a_bad_line_names_file_line_value_and_what_to_do(tmp_path: Path) -> None:
-    rows = [{"prompt": "p", "chosen": "a", "rejected": "b"}] * 3 + [{"prompt": "p", "chosen": 7, "rejected": "b"}]
+    rows = [{"prompt": "p", "chosen": "a", "rejected": "b"}] * 3 + [{"prompt": "p", "chosen": None, "rejected": "b"}]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = admap("score", "pairs.jsonl", "-o", "out.parquet", "--scorer", "existing", cwd=tmp_path)
     assert done.returncode == 2
     assert "pairs.jsonl:4" in done.stderr
-    assert "chosen" in done.stderr
-    assert "7" in done.stderr
+    assert "'chosen' is null" in done.stderr
     assert "--on-error skip" in done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pairs.jsonl"], "nothing was written"
