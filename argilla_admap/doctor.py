@@ -154,8 +154,8 @@ def _answered(name: str, model: str, reply: Reply) -> Iterator[Finding]:
     yield Finding("judge", "ok", f"{name} answers and has {model}")
     ends = ending(listed, model)
     if ends is not None:
-        found, _, mend = ends.partition("; ")
-        yield Finding("model", "note", found, mend[:1].upper() + mend[1:] + ".")
+        found, hint = ends
+        yield Finding("model", "note", found, f"{hint[:1].upper()}{hint[1:]}.")
 
 
 # The judgement store.

@@ -22,7 +22,7 @@ _ANNOUNCED = {model: (dt.date(2027, 1, 14), "gpt-6-luna") for model in ("gpt-4o"
 
 def announced_ending(endpoint: str, model: str) -> str | None:
     """As `ending`, without asking the endpoint: what was announced when this version was made."""
-    return _warning(model, *_ANNOUNCED[model]) if "//api.openai.com/" in endpoint and model in _ANNOUNCED else None
+    return "; ".join(_warning(model, *_ANNOUNCED[model])) if "//api.openai.com/" in endpoint and model in _ANNOUNCED else None
 
 
 async def ending_models(transport: Transport, model: str) -> list[str]:
@@ -35,7 +35,7 @@ async def ending_models(transport: Transport, model: str) -> list[str]:
     except (ConnectionFailed, AdmapError):
         return []
     ends = ending(listed_models(reply) or [], model)
-    return [ends] if ends is not None else []
+    return ["; ".join(ends)] if ends is not None else []
 
 
 def listed_models(reply: Reply) -> list[dict[str, Any]] | None:
@@ -49,8 +49,8 @@ def listed_models(reply: Reply) -> list[dict[str, Any]] | None:
     return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
 
-def ending(listed: Sequence[Mapping[str, Any]], model: str) -> str | None:
-    """When the model will be, or was, shut down, and what replaces it, in words; None: the list says nothing of it."""
+def ending(listed: Sequence[Mapping[str, Any]], model: str) -> tuple[str, str] | None:
+    """When the model will be, or was, shut down, and what to do; None: the list says nothing of it."""
     for entry in listed:
         if entry["id"] == model and (ends := _date(entry.get("shutdown_date"))) is not None:
             return _warning(
@@ -59,11 +59,11 @@ def ending(listed: Sequence[Mapping[str, Any]], model: str) -> str | None:
     return None
 
 
-def _warning(model: str, ends: dt.date, replacement: Any) -> str:
+def _warning(model: str, ends: dt.date, replacement: Any) -> tuple[str, str]:
     days = (ends - dt.datetime.now(dt.timezone.utc).date()).days
     when = f"on {ends} (in {days} days)" if days >= 0 else f"on {ends}"
-    instead = f"; its named replacement is {replacement}: `model` {replacement}" if replacement else "; choose another `model`"
-    return f"the model {model} {'will be' if days >= 0 else 'was to be'} shut down {when}{instead}"
+    hint = f"its named replacement is {replacement}: `model` {replacement}" if replacement else "choose another `model`"
+    return f"the model {model} {'will be' if days >= 0 else 'was to be'} shut down {when}", hint
 
 
 def _date(value: Any) -> dt.date | None:
