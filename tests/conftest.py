@@ -27,6 +27,18 @@ MARKS = {
 }
 #: Files and tests that wait in real time for servers that fail, kill programs, or measure a large map: for the whole run too.
 SLOW = {
+    "test_keys.py",
+    "test_odd_judges.py",
+    "test_a_store_that_cannot_grow_ends_the_run_and_loses_nothing_that_it_took_in",
+    "test_an_argilla_that_is_named_and_does_not_answer_is_wrong",
+    "test_any_correction_reads_back_in_its_order",
+    "test_every_command_that_writes_says_that_a_name_cannot_be_used",
+    "test_every_command_that_writes_says_that_the_disk_is_full_and_leaves_no_half_file",
+    "test_input_that_cannot_be_read_ends_with_2_a_message_and_nothing_written",
+    "test_nothing_leaks_whatever_is_missing",
+    "test_on_recorded_samples_half_of_the_calls_find_what_three_for_all_find",
+    "test_usage_errors_end_with_2",
+    "test_whatever_else_answers_is_not_taken_for_a_service",
     "test_faults.py",
     "test_memory.py",
     "test_never_twice.py",

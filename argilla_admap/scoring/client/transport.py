@@ -102,7 +102,7 @@ def make_client(base_url: str | None, *, needs_key: bool = True) -> openai.Async
             )
     elif key is None and needs_key:
         raise InputError(
-            "there is no key for the judge",
+            "there is no key for the judge in OPENAI_API_KEY",
             hint="set OPENAI_API_KEY, or name a server of your own with `base_url` (vLLM, llama.cpp, Ollama), or use the "
             "scores that the data carry with `scorer` existing",
         )
