@@ -8,8 +8,8 @@ from typing import Any
 __all__ = ["draw"]
 
 
-def _no_renderer(data_map: Any, ax: Any) -> Any:
-    raise NotImplementedError("no renderer is set")
+def _no_renderer(_data_map: Any, _ax: Any) -> Any:
+    raise RuntimeError("import argilla_admap first: the package sets what draws a map")
 
 
 #: What `DataMap.plot` draws with: `(data_map, ax) -> axes`. Drawing is a room above this one, and the package sets it.

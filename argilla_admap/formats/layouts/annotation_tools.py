@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,13 +39,13 @@ class _Answer:
 class _Export(RowFormat):
     """What the exports share: rival texts, questions, and the answers of annotators, whose mean is the label."""
 
+    @abstractmethod
     def _fields(self, row: Row) -> Row:
         """The record's fields."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _answers(self, row: Row) -> dict[str, list[_Answer]]:
         """The answers that count, by question."""
-        raise NotImplementedError
 
     def _rivals(self, row: Row) -> tuple[str, ...]:
         found = self._fields(row)
