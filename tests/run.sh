@@ -38,10 +38,20 @@ environment .venv python3
 
 [ $# = 0 ] || exit 0
 ours=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+# Both at once: each keeps one core busy.
+runs=()
 for version in 3.10 3.13; do
     python=$(find_python "$version")
     [ "$version" != "$ours" ] && [ -n "$python" ] || continue
-    echo "The quick part on Python $version" >&2
     environment ".venv-$version" "$python"
-    ".venv-$version/bin/python" -m pytest --hypothesis-profile=ci -q -p no:cacheprovider -m 'not server and not browser'
+    ".venv-$version/bin/python" -m pytest --hypothesis-profile=ci -q -p no:cacheprovider -m 'not server and not browser' \
+        >".venv-$version/tests.log" 2>&1 &
+    runs+=("$version:$!")
 done
+failed=0
+for run in "${runs[@]}"; do
+    wait "${run#*:}" || failed=1
+    echo "The quick part on Python ${run%%:*}:"
+    tail -n 30 ".venv-${run%%:*}/tests.log"
+done
+exit $failed
