@@ -132,7 +132,7 @@ def test_an_argilla_that_fails_on_the_way_is_told_and_the_rest_too(
     look: Look, argilla_environment: TestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_self: Api) -> Any:
-        raise ArgillaError("the search engine does not answer; start it again")
+        raise ArgillaError("the search engine does not answer", hint="start it again")
 
     monkeypatch.setattr(Api, "datasets", broken)
     monkeypatch.setenv("ARGILLA_API_URL", argilla_environment.url)
