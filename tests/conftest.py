@@ -3,6 +3,8 @@
 While working: ``pytest -m 'not server and not browser'``, which ends in under two minutes. The marks follow from the fixtures.
 """
 
+import os
+
 import pytest
 
 pytest_plugins = [
@@ -52,10 +54,22 @@ SLOW = {
 }
 
 
+#: Fixtures that one process holds for all tests: each worker would start its own.
+SHARED = {"argilla_server", "browser"}
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Every core for the whole suite or a part of it by marks; one process for files or tests by name."""
+    return (os.cpu_count() or 1) if config.args_source is config.ArgsSource.TESTPATHS else 0
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests that need a real server or a browser, or take as long."""
+    """Marks the tests that need a real server or a browser, or take as long; one worker takes all that share a server."""
     for item in items:
-        for name in set(getattr(item, "fixturenames", ())) & set(MARKS):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        for name in fixtures & set(MARKS):
             item.add_marker(MARKS[name])
+        if fixtures & SHARED:
+            item.add_marker(pytest.mark.xdist_group("argilla"))
         if {item.path.name, getattr(item, "originalname", None)} & SLOW:
             item.add_marker("server")

@@ -57,7 +57,7 @@ def _from_parquet(path: Path, ids: Sequence[str]) -> npt.NDArray[np.float64]:
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as exc:
-        raise _unusable(path, f"not a Parquet file ({exc})") from exc
+        raise _unusable(path, f"cannot be read as Parquet ({exc})") from exc
     lists = [f.name for f in table.schema if pa.types.is_list(f.type) or pa.types.is_fixed_size_list(f.type)]
     name = "embedding" if "embedding" in lists else lists[0] if len(lists) == 1 else None
     if "id" not in table.schema.names or name is None:
