@@ -15,9 +15,10 @@ from argilla_admap.formats.containers.shard import Shard
 from argilla_admap.formats.format import Chosen, FieldNames, RowError, TieCannotBeSaid
 from argilla_admap.formats.registry import ReadReport, RecordRows, recognise, record_rows
 from argilla_admap.formats.writeback.matching import Label, RowMatcher, SeenRecord, label_of, moved, same_label
+from argilla_admap.formats.writeback.patches import Patch
 from argilla_admap.formats.writeback.rewrite import ShardEdits, rewrite
 
-__all__ = ["CorrectedReport", "SeenRecord", "write_corrected"]
+__all__ = ["CorrectedReport", "SeenRecord", "plan", "write_corrected"]
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class CorrectedReport:
             say neither what the reviewers saw nor what they answered; their rows stay as they are.
         not_written: record id -> why its correction is not in the file, or why a confirmed label is not what the file says.
         skipped: rows that could not be read; they stay as they were.
+        patches: record id -> how to take its corrections back exactly, after writing.
         output: where the corrected data are; None after a dry run.
     """
 
@@ -56,6 +58,7 @@ class CorrectedReport:
     conflicts: list[str] = field(default_factory=list)
     not_written: dict[str, str] = field(default_factory=dict)
     skipped: int = 0
+    patches: dict[str, list[Patch]] = field(default_factory=dict)
     output: str | None = None
 
 
@@ -116,14 +119,17 @@ def write_corrected(
         if only_reviewed:
             edits_of[record.shard].dropped.update(row.number for row in record.rows)
     report.rows, report.skipped = read.rows, read.skipped
-    _plan(matcher, chosen, corrections, seen, report, edits_of, drop_ties=ties == "drop")
+    owners = plan(matcher, chosen, corrections, seen, report, edits_of, drop_ties=ties == "drop")
     if not dry_run:
         rewrite(Path(original), shards, Path(output), edits_of)
         report.output = os.fspath(output)
+        for shard, number, identity in owners:
+            if patch := edits_of[shard].patches.get(number):
+                report.patches.setdefault(identity, []).append(patch)
     return report
 
 
-def _plan(
+def plan(
     matcher: RowMatcher,
     chosen: Chosen,
     corrections: Mapping[str, Sequence[float | None]],
@@ -132,9 +138,10 @@ def _plan(
     edits_of: dict[Shard, ShardEdits],
     *,
     drop_ties: bool,
-) -> None:
-    """Fills in the edits of each shard's rows, and the report."""
+) -> list[tuple[Shard, int, str]]:
+    """Fills in the edits of each shard's rows, and the report. Returns the edited rows with their records' ids."""
     matches = matcher.matches()
+    owners: list[tuple[Shard, int, str]] = []
     for identity in matches.absent:
         if identity in corrections:
             report.unmatched.append(identity)
@@ -170,7 +177,9 @@ def _plan(
             except RowError as exc:
                 where = record.shard.where(numbers[0])
                 raise InputError(f"{where}: the correction of {identity!r} cannot be written: {exc}") from exc
-            edits.edits.update((number, mine) for number, mine in zip(numbers, made, strict=False) if mine)
+            edited = {number: mine for number, mine in zip(numbers, made, strict=False) if mine}
+            edits.edits |= edited
+            owners += [(record.shard, number, identity) for number in edited]
             changed += sum(map(bool, made))
             report.duplicates_corrected += sum(map(bool, made)) if record.duplicate else 0
         report.corrected_rows += changed
@@ -181,6 +190,7 @@ def _plan(
                 report.not_written[identity] = f"the format {chosen.name} cannot say a tie"
         elif wanted and not changed and identity in corrections:
             report.already.append(identity)
+    return owners
 
 
 def _wanted(

@@ -7,6 +7,7 @@ plain id. So these are looked at together, and where it cannot be told which is 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -17,7 +18,7 @@ from argilla_admap.formats.ids import safe_id, suffixes, without_label
 from argilla_admap.formats.registry import RecordRows
 from argilla_admap.records import content_id, printable
 
-__all__ = ["Label", "Matches", "RowMatcher", "SeenRecord", "label_of", "moved", "same_label"]
+__all__ = ["Label", "Matches", "RowMatcher", "SeenRecord", "label_of", "moved", "same_label", "text_print"]
 
 Label = tuple[float | None, ...]
 
@@ -34,11 +35,18 @@ class SeenRecord:
         label: its ratings when it was pushed.
         prompt: its prompt.
         completions: its texts; empty where they are not known to be those that the file holds.
+        prints: of its texts, where these are not at hand: `text_print` of each.
     """
 
     label: Label
     prompt: str = ""
     completions: tuple[str, ...] = ()
+    prints: tuple[str, ...] = ()
+
+
+def text_print(text: str) -> str:
+    """A fingerprint of a text, whatever white space stands around it."""
+    return hashlib.blake2b(_bare(text).encode(), digest_size=8).hexdigest()
 
 
 def _bare(text: str) -> str:
@@ -179,10 +187,12 @@ class RowMatcher:
         """For each completion of the file's record, its place in the reviewed one; None where the texts are others."""
         k = len(record.draft.completions)
         seen = self._seen.get(identity)
-        if seen is None or not seen.completions:
+        if seen is None or not (seen.completions or seen.prints):
             turned = record.draft.id is None and k == 2 and _content_ids(record)[1] in _bases(identity)
             return (1, 0) if turned else tuple(range(k))
-        own, theirs = [_bare(text) for text in seen.completions], [_bare(text) for text in record.draft.completions]
+        look = _bare if seen.completions else text_print
+        own = [_bare(text) for text in seen.completions] or list(seen.prints)
+        theirs = [look(text) for text in record.draft.completions]
         if sorted(own) != sorted(theirs):
             return None
         places: list[int] = []

@@ -24,6 +24,7 @@ from argilla_admap.formats.containers.shard import Shard, TextShard
 from argilla_admap.formats.containers.table_files import ArrowShard, ParquetShard, TableShard
 from argilla_admap.formats.format import Edit, places_of
 from argilla_admap.formats.writeback.edits import PlaceError, edit_cells, edit_json, edit_value
+from argilla_admap.formats.writeback.patches import Patch, row_patch, text_patch
 from argilla_admap.tables import atomic_path, output_errors, write_error
 
 __all__ = ["ShardEdits", "rewrite"]
@@ -33,10 +34,25 @@ _GROUP_ROWS = 10_000
 
 @dataclass(slots=True)
 class ShardEdits:
-    """What is to change in one shard: edits of rows, and rows to leave out, by the rows' numbers."""
+    """What is to change in one shard: edits of rows, and rows to leave out, by the rows' numbers.
+
+    Attributes:
+        restored: rows that get back what they were, the patches of an earlier writing.
+        patches: after writing, by each edited row's number, how to take its edits back exactly.
+    """
 
     edits: dict[int, list[Edit]] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
+    restored: dict[int, Patch] = field(default_factory=dict)
+    patches: dict[int, Patch] = field(default_factory=dict)
+
+    def row_after(self, number: int) -> int:
+        """The row's number in what is written, where rows before it are left out."""
+        return number - sum(dropped < number for dropped in self.dropped) if self.dropped else number
+
+    def move_patches(self, file: str, rows: int = 0) -> None:
+        """Says in which file of the output the rows stand, and after how many others."""
+        self.patches = {number: patch.moved(file, rows) for number, patch in self.patches.items()}
 
 
 def rewrite(original: Path, shards: Sequence[Shard], output: Path, edits_of: dict[Shard, ShardEdits]) -> None:
@@ -54,6 +70,7 @@ def rewrite(original: Path, shards: Sequence[Shard], output: Path, edits_of: dic
                 target = folder / shard.path.relative_to(original)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _write(shard, target, edits_of[shard])
+                edits_of[shard].move_patches(shard.path.relative_to(original).as_posix())
         return
     tables = [shard for shard in shards if isinstance(shard, TableShard)]
     saved = [shard for shard in tables if isinstance(shard, ArrowShard)]
@@ -127,8 +144,11 @@ def _write_text(shard: TextShard, out: IO[bytes], edits: ShardEdits) -> None:
                 elif not written and beginning is None:
                     beginning = lead
                 continue
-            if number and number in edits.edits:
-                raw = _edited(shard, number, raw, edits.edits[number])
+            if number and number in edits.restored:
+                raw = edits.restored[number].text_before(raw)
+            elif number and number in edits.edits:
+                before, raw = raw, _edited(shard, number, raw, edits.edits[number])
+                edits.patches[number] = text_patch(before, raw, edits.row_after(number))
             if number and beginning is not None:
                 lead, beginning = beginning, None
             elif not number and beginning is not None:
@@ -203,7 +223,8 @@ def _write_saved(original: Path, shards: Sequence[ArrowShard], output: Path, edi
                 for table in _tables(shard):
                     out.write_table(edit_table(shard, table, start, edits), max_chunksize=1000)
                     start += table.num_rows
-            if edits.dropped or edits.edits:
+            edits.move_patches(shard.path.relative_to(original).as_posix())
+            if edits.dropped or edits.edits or edits.restored:
                 _note_change(target.parent, rows_dropped=bool(edits.dropped))
 
 
@@ -224,6 +245,7 @@ _COUNTS = ("splits", "dataset_size", "download_size", "size_in_bytes")
 def _write_tables(shards: Sequence[TableShard], target: Path, edits_of: dict[Shard, ShardEdits]) -> None:
     writer: pq.ParquetWriter | None = None
     schema = pa.schema([])
+    above = 0
     with ExitStack() as stack:
         for shard in shards:
             start = 1
@@ -234,6 +256,8 @@ def _write_tables(shards: Sequence[TableShard], target: Path, edits_of: dict[Sha
                     writer = stack.enter_context(pq.ParquetWriter(target, table.schema, compression="zstd"))
                 writer.write_table(edit_table(shard, table, start, edits_of[shard]).cast(schema))
                 start += rows
+            edits_of[shard].move_patches("", above)
+            above += start - 1 - len(edits_of[shard].dropped)
 
 
 def _tables(shard: TableShard) -> Iterator[pa.Table]:
@@ -254,7 +278,15 @@ def edit_table(shard: Shard, table: pa.Table, start: int, edits: ShardEdits) -> 
     """
     numbers = [n for n in range(start, start + table.num_rows) if n in edits.edits] if edits.edits else []
     touched: dict[str, list[int]] = {}
+    for number in range(start, start + table.num_rows) if edits.restored else ():
+        for name in edits.restored[number].values if number in edits.restored else ():
+            if name not in table.schema.names:
+                raise _no_place(shard, number, PlaceError(f"no column {name!r}"))
+            touched.setdefault(name, []).append(number)
+    numbers += sorted({number for mine in touched.values() for number in mine})
     for number in numbers:
+        if number in edits.restored:
+            continue
         for edit in edits.edits[number]:
             for path in places_of(edit):
                 name = str(path[0])
@@ -276,13 +308,23 @@ def _with_edits(
     shard: Shard, table: pa.Table, start: int, edits: ShardEdits, touched: dict[str, list[int]], numbers: Sequence[int]
 ) -> pa.Table:
     places = pa.array([n - start for n in numbers], pa.int64())
-    old_rows: list[dict[str, Any]] = table.select(list(touched)).take(places).to_pylist()
+    try:
+        old_rows: list[dict[str, Any]] = table.take(places).to_pylist()
+        whole = True
+    except (ValueError, OverflowError):
+        # Another column holds what Python has no value for, such as a time of the year 12,000.
+        old_rows, whole = table.select(list(touched)).take(places).to_pylist(), False
     new_rows: dict[int, dict[str, Any]] = {}
     for number, row in zip(numbers, old_rows, strict=True):
+        if number in edits.restored:
+            new_rows[number] = {**row, **edits.restored[number].values}
+            continue
         try:
             new_rows[number] = edit_value(row, edits.edits[number])
         except PlaceError as exc:
             raise _no_place(shard, number, exc) from exc
+        if whole and (patch := row_patch(row, new_rows[number], edits.row_after(number))):
+            edits.patches[number] = patch
     for name, mine in touched.items():
         position = table.schema.get_field_index(name)
         kept = table.schema.field(position)
