@@ -241,9 +241,26 @@ def template(info: Mapping[str, Any] | None = None, *, blind: bool = False) -> s
     return _source().replace("/*FACTS*/null", text)
 
 
+#: The script's parts in the order in which they run, in one scope.
+_SCRIPTS = ("frame", "given", "verdict", "texts", "differences", "completions", "small_map", "assemble", "keys")
+
+
 @cache
 def _source() -> str:
-    return resources.files("argilla_admap.review.dataset").joinpath("card.html").read_text(encoding="utf-8")
+    """The template of its parts in `card_page`, without the comments, which would travel with every card.
+
+    Argilla pastes it into a frame of its own origin, after a script that defines `record`. Rules that keep it harmless: every
+    text of the data set arrives encoded and is drawn as text, never as markup; nothing is asked for from outside; no part
+    holds a dollar sign, which Argilla's text replacement would eat. ``tests/browser/card_page.py`` makes a page of samples.
+    """
+    folder = resources.files("argilla_admap.review.dataset") / "card_page"
+
+    def part(name: str) -> str:
+        lines = (line.strip() for line in folder.joinpath(name).read_text(encoding="utf-8").splitlines())
+        return "\n".join(line for line in lines if line and not line.startswith("// "))
+
+    script = "\n".join(part(f"{name}.js") for name in _SCRIPTS)
+    return part("card.html").replace("/*STYLE*/", part("card.css")).replace("/*SCRIPT*/", script)
 
 
 def _encoded(text: str | None, *, opaque: bool = False) -> str | None:
