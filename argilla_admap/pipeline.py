@@ -142,22 +142,25 @@ def open_scored(
     return preferences
 
 
-def check(preferences: RecordStream, say: Callable[[str], None] | None = None) -> None:
+def check(preferences: RecordStream, say: Callable[[str], None] | None = None) -> dict[str, int]:
     """Goes through the records once before anything is spent, and says what was taken for what.
 
+    Returns:
+        ``{"labelled": records with a label}``; empty for records of our own making.
     Raises:
         InputError: a row cannot be used; nothing was asked, nothing written.
     """
     from argilla_admap.formats.registry import CheckedRecords
 
     if not isinstance(preferences, CheckedRecords):
-        return
+        return {}
     if say is not None:
         say(f"Read as {preferences.format}")
     report = preferences.check()
     for line in (*report.lines(), *report.overview()):
         if say is not None:
             say(line)
+    return {"labelled": report.labelled}
 
 
 def score(

@@ -66,8 +66,10 @@ _ORDER = (
     "trl-implicit",
     "helpsteer2",
     "versus",
+    "named-pair",
     "stack-exchange-paired",
     "kto",
+    "scored-rows",
 )
 _BY_HAND = "fields"
 

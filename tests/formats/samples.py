@@ -75,6 +75,12 @@ SAMPLES = {
     "versus-ranks": "versus",
     "versus-soft": "versus",
     "versus-strength": "versus",
+    "kto-minus-one": "kto",
+    "kto-words": "kto",
+    "named-pair": "named-pair",
+    "named-pair-messages": "named-pair",
+    "scored-rows": "scored-rows",
+    "scored-rows-ranks": "scored-rows",
 }
 
 

@@ -34,13 +34,26 @@ WITHOUT_TIES = {
     ),
     *("ms-swift", "ms-swift-messages", "openai-dpo", "pair-lists", "pair-lists-three", "stack-exchange-paired"),
     *("argilla_binarized-system", "versus-boolean", "versus-field-name", "versus-label-studio-min", "versus-llmbar"),
-    *("versus-numbered-words", "label-studio", "argilla-export", "argilla-export-records", "ultrafeedback-cleaned"),
+    *(
+        "named-pair-messages",
+        "versus-numbered-words",
+        "label-studio",
+        "argilla-export",
+        "argilla-export-records",
+        "ultrafeedback-cleaned",
+    ),
 }
 #: Samples of pairs with ratings beside them, which become equal while the pair stays a pair.
-PAIRS_WITH_RATINGS = {"argilla_binarized", "ultrafeedback_binarized", "orca", "ultrafeedback-cleaned", "trl-messages-implicit"}
+PAIRS_WITH_RATINGS = {
+    "argilla_binarized",
+    "ultrafeedback_binarized",
+    "orca",
+    "ultrafeedback-cleaned",
+    "trl-messages-implicit",
+} | {"named-pair"}
 
 #: Samples whose completions are good or bad.
-TWO_LEVELS = {"kto", "kto-messages", "kto-tag", "pair-lists", "pair-lists-three"}
+TWO_LEVELS = {"kto-minus-one", "kto-words", "kto", "kto-messages", "kto-tag", "pair-lists", "pair-lists-three"}
 
 each_sample = pytest.mark.parametrize("name", SAMPLES)
 each_container = pytest.mark.parametrize("container", CONTAINERS)

@@ -628,3 +628,64 @@ def test_a_list_that_python_wrote_into_a_cell_is_corrected_in_pythons_words(tmp_
     after = (tmp_path / "y.csv").read_text().splitlines()
     assert [r.ratings for r in records(tmp_path / "y.csv")] == [(1.0, 5.0), (5.0, None)]
     assert after[2] == lines[2]
+
+
+def corrected(path: Path, ratings: tuple[float, ...]) -> list[Row]:
+    """The file's rows after its first record got other ratings."""
+    output = path.with_name(f"out-{path.name}")
+    write_corrected(path, output, {records(path)[0].id: ratings})
+    return [json.loads(line) for line in output.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ("preferred", "dispreferred"),
+        ("positive", "negative"),
+        ("better", "worse"),
+        ("winner", "loser"),
+        ("Preferred", "Dispreferred"),
+        ("pos_resp", "neg_resp"),
+        ("response_good", "response_bad"),
+        ("chosen_answer", "rejected_answer"),
+    ],
+)
+def test_a_pair_is_told_by_the_words_for_better_and_worse_and_what_is_beside_goes_along(
+    written: Any, better: str, worse: str
+) -> None:
+    row = {"prompt": "p", better: "yes", worse: "no", f"{better}_model": "m1", f"{worse}_model": "m2", "note": 1}
+    path = written(row)
+    (record,) = records(path)
+    assert (record.completions, record.ratings, record.models) == (("yes", "no"), (1.0, 0.0), ("m1", "m2"))
+    swapped = {**row, better: "no", worse: "yes", f"{better}_model": "m2", f"{worse}_model": "m1"}
+    assert corrected(path, (0.0, 1.0)) == [swapped]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [(1, -1), (True, False), ("Desirable", "Undesirable"), ("1", "-1"), (1.0, -1.0), (1, 0), ("GOOD", "BAD"), ("yes", "no")],
+)
+def test_a_kto_label_is_written_as_the_file_writes_its_labels(written: Any, labels: tuple[Any, Any]) -> None:
+    good, bad = labels
+    rows = [
+        {"prompt": "p", "completion": "a", "label": good},
+        {"prompt": "p", "completion": "b", "label": good},
+        {"prompt": "q", "completion": "c", "label": bad},
+        {"prompt": "q", "completion": "d", "label": good},
+    ]
+    after = corrected(written(*rows), (0.0, 1.0))
+    assert [repr(row["label"]) for row in after] == [repr(label) for label in (bad, good, bad, good)]
+
+
+def test_scored_completions_one_a_row_are_grouped_by_their_prompt(written: Any) -> None:
+    rows = [
+        {"question": "p", "answer": text, "reward": score, "model": text} for text, score in [("a", 0.5), ("b", -1), ("c", 2)]
+    ]
+    path = written(*rows, {"question": "q", "answer": "d", "reward": 1}, {"question": "q", "answer": "e", "reward": 0})
+    first = records(path)[0]
+    assert (first.completions, first.ratings, first.models) == (("a", "b", "c"), (0.5, -1.0, 2.0), ("a", "b", "c"))
+    assert [row["reward"] for row in corrected(path, (0.5, 3.0, 2.0))] == [0.5, 3, 2, 1, 0]
+    ranked = written(*({"prompt": "p", "response": text, "rank": n} for n, text in enumerate("abc", 1)), name="ranked.jsonl")
+    assert records(ranked)[0].ratings == (3.0, 2.0, 1.0)
+    assert [row["rank"] for row in corrected(ranked, (1.0, 2.0, 3.0))] == [3, 2, 1]
+    assert "the lowest is the best" in str(read(ranked).format)

@@ -14,6 +14,7 @@ from argilla_admap.formats.format import FieldNames
 from argilla_admap.pipeline import check, pull, push
 from argilla_admap.records import batch_to_records
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset
+from argilla_admap.review.dataset.adapters import External
 from argilla_admap.review.dataset.as_input import DatasetRecords, read_dataset
 from argilla_admap.review.queues.queues import QUEUES
 from tests.review.maps import data_map, many, row
@@ -236,6 +237,19 @@ def test_chat_fields_are_read_with_their_turns(api: Api, workspace: str, make: A
     (record,) = batch_to_records(batch)
     assert [(turn.role, turn.content) for turn in record.turns] == [(t["role"], t["content"]) for t in turns]
     assert record.completions == (chosen["content"], "no")
+
+
+def test_content_in_parts_is_read_as_text_and_never_as_python() -> None:
+    adapter = External(None, ("chosen", "rejected"))
+    parts = [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]
+    ask = {"role": "user", "content": parts}
+    fields = {
+        name: [ask, {"role": "assistant", "content": [{"type": "text", "text": name}]}] for name in ("chosen", "rejected")
+    }
+    texts = adapter.texts({"fields": fields})
+    assert texts is not None
+    assert (texts.prompt, texts.completions) == ("see\n[1 image, not shown]", ("chosen", "rejected"))
+    assert adapter.texts({"fields": {**fields, "rejected": [ask, {"role": "assistant", "content": 7}]}}) is None
 
 
 def test_other_names_are_given_by_hand(api: Api, workspace: str, make: Any) -> None:

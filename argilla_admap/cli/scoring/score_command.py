@@ -41,14 +41,14 @@ def command(
     keep_the_input(source, output)
     preferences = pipeline.read(source, limit=options.limit, **reading)
     # Before the first call: bad input never costs one.
-    pipeline.check(preferences, note)
+    found = pipeline.check(preferences, note)
     if dry_run:
-        answer = estimated(preferences, options)
+        answer = {**estimated(preferences, options), **found}
         emit(answer, as_json, lambda: show_estimate(answer))
         return
     with ProgressLine() as line:
         scored = pipeline.score_with(preferences, options, output=output, progress=line.scoring, warn=note)
-    summary = scored.summary
+    summary = {**scored.summary, **found}
     emit(summary, as_json, lambda: show_score(summary))
     explain_unscored(summary)
     if summary["unscored"]:

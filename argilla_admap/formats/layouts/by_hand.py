@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats.format import Draft, Edit, FieldNames, Path, Row, RowError, RowFormat
 from argilla_admap.formats.layouts.chats import conversation_pair
-from argilla_admap.formats.layouts.pairs import correct_pair, implicit_pair
+from argilla_admap.formats.layouts.pairs import correct_pair, implicit_pair, take_beside
 from argilla_admap.formats.layouts.plain import LISTS, completion_text
-from argilla_admap.formats.rows.conversations import messages, split_messages
+from argilla_admap.formats.rows.conversations import looks_like_messages, messages, split_messages
 from argilla_admap.formats.rows.prompts import PROMPTS, named_prompt, prompt_of, with_surroundings
 from argilla_admap.formats.rows.ratings import rate, ratings_by_field
 from argilla_admap.formats.rows.row_label import label, put_label, settle_rating, settle_verdict
 from argilla_admap.formats.values import fields_of, find, found_id, found_source, in_backticks, listing, look
 from argilla_admap.records import Turn
 
-__all__ = ["ByFields"]
+__all__ = ["ByFields", "NamedPair"]
 
 
 class ByFields(RowFormat):
@@ -90,6 +91,8 @@ class ByFields(RowFormat):
             rate(draft, *ratings_by_field(row, fields, k), fields)
         elif fields.chosen:
             draft.ratings = (1.0, 0.0)
+        if fields.chosen and fields.rejected:
+            take_beside(row, draft, (fields.chosen, fields.rejected), rated=not fields.rating)
         return draft
 
     def _texts(self, row: Row, fields: FieldNames) -> tuple[str, tuple[Turn, ...], tuple[str, ...]]:
@@ -135,3 +138,50 @@ class ByFields(RowFormat):
             sides = [(*find(row, name)[0][0], *place) for name, place in zip(names, within, strict=True)]
             return correct_pair(row, draft, ratings, (sides[0], sides[1]))
         return put_label(row, draft, ratings, fields)
+
+
+#: The better side's word and the worse one's, as fields are named after them.
+_SIDES = (
+    *(("chosen", "rejected"), ("preferred", "dispreferred"), ("preferred", "rejected"), ("preferred", "nonpreferred")),
+    *(("preferred", "non_preferred"), ("preferred", "unpreferred"), ("positive", "negative"), ("pos", "neg")),
+    *(("better", "worse"), ("best", "worst"), ("winner", "loser"), ("winning", "losing"), ("win", "lose")),
+    *(("accepted", "rejected"), ("good", "bad"), ("y_w", "y_l")),
+)
+
+
+def _named_sides(row: Row) -> tuple[str, str] | None:
+    """The fields of a better and a worse answer, told by their names: ``preferred`` and ``dispreferred``, ``pos_resp`` ..."""
+    for better, worse in _SIDES:
+        for name in row:
+            found = re.search(rf"(?<![a-z]){better}(?![a-z])", name, re.IGNORECASE)
+            if found is None:
+                continue
+            word = worse.upper() if found[0].isupper() else worse.capitalize() if found[0][0].isupper() else worse
+            partner = name[: found.start()] + word + name[found.end() :]
+            if partner in row and all(_is_an_answer(row[side]) for side in (name, partner)):
+                return name, partner
+    return None
+
+
+def _is_an_answer(value: object) -> bool:
+    return isinstance(value, str) or looks_like_messages(value)
+
+
+class NamedPair(ByFields):
+    """A pair of answers whose fields are named after the better and the worse one, in any of the usual words."""
+
+    name = "named-pair"
+    takes = "the better and the worse completion are told by their fields' names, such as `preferred` and `dispreferred`"
+
+    def fits(self, row: Row) -> bool:
+        sides = _named_sides(row) if "chosen" not in row else None
+        return sides is not None and (any(n in row for n in PROMPTS) or all(looks_like_messages(row[side]) for side in sides))
+
+    def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:
+        for row in sample:
+            if (sides := _named_sides(row)) is not None:
+                return super().settle(sample, replace(fields, chosen=sides[0], rejected=sides[1]))
+        raise InputError(
+            f"no two fields are named after a better and a worse answer; the rows have {fields_of(sample[0])}",
+            hint="name them with `chosen_field` and `rejected_field`",
+        )

@@ -41,6 +41,7 @@ __all__ = [
     "exchange",
     "implicit_pair",
     "shared_beginning",
+    "take_beside",
 ]
 
 _WON = (1.0, 0.0)
@@ -77,12 +78,23 @@ _NOT_THE_SIDES = re.compile(r"score|rating|reward|rank|margin|^original", re.IGN
 
 def _exchange(row: Row, sides: tuple[Path, Path]) -> list[Edit]:
     edits = exchange(row, *sides)
-    for name in row:
-        if "chosen" in name and (name,) not in sides and not _NOT_THE_SIDES.search(name):
-            partner = name.replace("chosen", "rejected")
-            if partner in row and (partner,) not in sides:
-                edits.append(Swap((name,), (partner,)))
-    return edits
+    words = {_words(*(str(side[0]) for side in sides)), ("chosen", "rejected")}
+    partners = {name: name.replace(*pair) for pair in words for name in row if pair[0] in name}
+    return edits + [
+        Swap((name,), (partner,))
+        for name, partner in partners.items()
+        if partner in row and not {(name,), (partner,)} & set(sides) and name != partner and not _NOT_THE_SIDES.search(name)
+    ]
+
+
+def _words(first: str, second: str) -> tuple[str, str]:
+    """What differs in the names of two fields, by which others that belong to one side are told: chosen and rejected."""
+    parts = [re.split(r"([_\W]+)", name) for name in (first, second)]
+    if len(parts[0]) == len(parts[1]):
+        differing = [pair for pair in zip(*parts, strict=True) if pair[0] != pair[1]]
+        if len(differing) == 1 and min(map(len, differing[0])) > 1:
+            return differing[0]
+    return first, second
 
 
 def exchange(row: Row, first: Path, second: Path) -> list[Edit]:
@@ -92,26 +104,33 @@ def exchange(row: Row, first: Path, second: Path) -> list[Edit]:
     return [Swap(first, second)]
 
 
+#: How the fields are named that hold the two sides' ratings and models; the first that are there are taken.
+_MEASURES = ("score_{}", "{}_score", "{}_rating", "rating_{}", "{}_avg_rating", "{}-rating", "{}_reward", "reward_{}")
+_MAKERS = ("{}_model", "{}-model", "model_{}")
+
+
+def take_beside(row: Row, draft: Draft, sides: tuple[str, str], *, rated: bool) -> None:
+    """Gives the draft of a pair the ratings (where they are wanted) and the models that stand beside its sides."""
+
+    def beside(forms: Sequence[str]) -> tuple[str, str] | None:
+        names = ((form.format(a), form.format(b)) for form in forms for a, b in (_words(*sides), sides))
+        return next((pair for pair in names if pair[0] in row and pair[1] in row), None)
+
+    if rated and (names := beside(_MEASURES)) is not None:
+        first, second = (number(row[name], f"{name!r}") for name in names)
+        if first is not None and second is not None:
+            if first < second:
+                draft.remarks = (f"{names[0]!r} is below {names[1]!r}: both are taken in the pair's order",)
+            draft.ratings = max(first, second), min(first, second)
+            draft.places = tuple(((name,),) for name in names)
+    if (names := beside(_MAKERS)) is not None:
+        draft.models = optional_text(row[names[0]]), optional_text(row[names[1]])
+
+
 class Pair(RowFormat):
     """What the formats of pairs share."""
 
     sides: ClassVar[tuple[str, str]] = ("chosen", "rejected")
-    #: Pairs of fields that may hold the two ratings, the first that is there is taken.
-    measures: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("score_chosen", "score_rejected"),
-        ("chosen_score", "rejected_score"),
-        ("chosen_rating", "rejected_rating"),
-        ("rating_chosen", "rating_rejected"),
-        ("chosen_avg_rating", "rejected_avg_rating"),
-        ("chosen-rating", "rejected-rating"),
-    )
-
-    #: Pairs of fields that may hold the two models' names.
-    makers: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("chosen_model", "rejected_model"),
-        ("chosen-model", "rejected-model"),
-        ("model_chosen", "model_rejected"),
-    )
 
     def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:
         return settle_rating(sample, fields)
@@ -125,20 +144,7 @@ class Pair(RowFormat):
         draft = Draft(prompt, pair, _WON, turns=turns, id=found_id(row, fields), source=found_source(row, fields))
         if fields.rating:
             rate(draft, *ratings_by_field(row, fields, 2), fields)
-        else:
-            for names in self.measures:
-                if names[0] in row and names[1] in row:
-                    first, second = (number(row[name], f"{name!r}") for name in names)
-                    if first is not None and second is not None:
-                        if first < second:
-                            draft.remarks = (f"{names[0]!r} is below {names[1]!r}: both are taken in the pair's order",)
-                        draft.ratings = max(first, second), min(first, second)
-                        draft.places = tuple(((name,),) for name in names)
-                    break
-        for names in self.makers:
-            if names[0] in row:
-                draft.models = optional_text(row[names[0]]), optional_text(row.get(names[1]))
-                break
+        take_beside(row, draft, self.sides, rated=not fields.rating)
         return draft
 
     def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:

@@ -14,6 +14,8 @@ from typing import Any
 import orjson
 
 from argilla_admap.errors import InputError
+from argilla_admap.formats.format import RowError
+from argilla_admap.formats.rows.conversations import messages
 from argilla_admap.records import Turn, content_id, render_turns
 from argilla_admap.review.argilla.argilla_api import RemoteDataset
 from argilla_admap.review.argilla.properties import BY_COLUMN
@@ -146,14 +148,16 @@ class External:
     def texts(self, item: Mapping[str, Any]) -> RecordTexts | None:
         """The texts, completions as their fields stand; None where one is missing."""
         values = [item["fields"].get(name) for name in self.completions]
-        if any(value is None for value in values):
+        asked = item["fields"].get(self.prompt) if self.prompt is not None else ()
+        if asked is None or any(value is None for value in values):
             return None
-        chats = [_turns(value) for value in values]
+        try:
+            chats = [_turns(value) for value in values]
+            prompt = (_turns(asked) or (Turn("user", str(asked)),)) if self.prompt is not None else chats[0][:-1]
+        except RowError:
+            return None
         completions = [turns[-1].content if turns else str(value) for turns, value in zip(chats, values, strict=True)]
-        if self.prompt is None:
-            return _texts(chats[0][:-1], completions)
-        value = item["fields"].get(self.prompt)
-        return None if value is None else _texts(_turns(value) or (Turn("user", str(value)),), completions)
+        return _texts(prompt, completions)
 
     def order(self, item: Mapping[str, Any], k: int) -> tuple[int, ...]:
         """The map's completion in each field: push notes it where that is not the order of the fields."""
@@ -234,10 +238,8 @@ def _texts(turns: tuple[Turn, ...], completions: Sequence[str]) -> RecordTexts:
 
 
 def _turns(value: Any) -> tuple[Turn, ...]:
-    """The messages of a chat field's value; empty for any other value."""
-    if not isinstance(value, list):
-        return ()
-    return tuple(Turn(str(item.get("role", "")), str(item.get("content", ""))) for item in value if isinstance(item, dict))
+    """The messages of a chat field's value; empty for any other value. Raises RowError where a message cannot be shown."""
+    return (messages(value) or ()) if isinstance(value, list) else ()
 
 
 # --- recognising ----------------------------------------------------------------------------------------------------------
