@@ -36,7 +36,7 @@ SUBROOMS = {
     "formats": ["containers", "rows", "layouts", "writeback"],
     "scoring": ["cache", "client", "batch", "judging", "scorers"],
     "mapping": ["data", "regions", "wrong", "checks", "analysis"],
-    "review": ["argilla", "dataset", "queues", "push", "pull"],
+    "review": ["argilla", "dataset", "queues", "push", "pull", "people"],
     "cli": ["review", "scoring", "mapping", "machine"],
 }
 

@@ -26,7 +26,8 @@ COMMANDS = {
     "selftest": "Plant known label errors in a copy and measure how many are found.",
     "push": "Create the Argilla data set, or enrich the existing one.",
     "queues": "List the review queues with counts and links.",
-    "pull": "Bring corrected labels back.",
+    "pull": "Bring corrected labels back, or take corrections back.",
+    "reviewers": "Make accounts for reviewers: add, list.",
     "select": "Choose a training subset by region, P(wrong), quota and diversity.",
     "report": "Draw the map: an .html page that opens offline, a .png or an .svg.",
     "compare": "Compare two maps: who moved, agreement, bias.",
@@ -39,7 +40,7 @@ COMMANDS = {
 _ROOMS = {
     **dict.fromkeys(("run", "score"), "scoring"),
     **dict.fromkeys(("map", "selftest", "select", "report", "compare"), "mapping"),
-    **dict.fromkeys(("push", "queues", "pull"), "review"),
+    **dict.fromkeys(("push", "queues", "pull", "reviewers"), "review"),
     **dict.fromkeys(("demo", "server", "doctor"), "machine"),
 }
 

@@ -18,7 +18,7 @@ from argilla_admap.cli import COMMANDS
 from argilla_admap.cli.printing import table
 from argilla_admap.errors import InputError
 
-SUBCOMMANDS = ["server start", "server stop", "server status", "server env"]
+SUBCOMMANDS = ["server start", "server stop", "server status", "server env", "reviewers add", "reviewers list"]
 
 
 def admap(*words: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -226,6 +226,28 @@ class Api:
                 raise
         return {identity: name for identity, (name, _) in self.members(workspace_id).items()}
 
+    def users(self) -> list[dict[str, Any]]:
+        """All accounts; needs the owner role. Each holds the user's key, which must be printed nowhere. Reads."""
+        return self._items("/api/v1/users")
+
+    def create_user(self, name: str, password: str) -> dict[str, Any]:
+        """Makes an account with the role annotator; needs the owner role. 409 where the name is taken."""
+        body = {"username": name, "password": password, "first_name": name, "role": "annotator"}
+        found: dict[str, Any] = self.request("POST", "/api/v1/users", json=body)
+        return found
+
+    def can_log_in(self, name: str, password: str) -> bool:
+        """Whether the password is that user's. Changes nothing."""
+        return bool(self._http.post("/api/v1/token", data={"username": name, "password": password}).is_success)
+
+    def add_member(self, workspace_id: str, user_id: str) -> None:
+        """Lets a user see the workspace's data sets; needs the owner role. Idempotent."""
+        try:
+            self.request("POST", f"/api/v1/workspaces/{quote(workspace_id)}/users", json={"user_id": user_id})
+        except Refused as error:
+            if error.status != 409:
+                raise
+
     def members(self, workspace_id: str) -> dict[str, tuple[str, str]]:
         """User id -> name and role, of the workspace's users; empty where the key may not see them. Reads."""
         try:

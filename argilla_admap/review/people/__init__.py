@@ -1,0 +1,1 @@
+"""Reviewers: their accounts, how far they agree, how often they are right."""
