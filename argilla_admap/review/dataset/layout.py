@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import argilla as rg
 
 __all__ = [
+    "NOTE",
     "TITLE",
     "ReviewLayout",
     "build_settings",

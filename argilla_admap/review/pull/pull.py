@@ -6,10 +6,10 @@ Only submitted answers count: a draft is not said yet, and a discarded record wa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from argilla_admap.errors import InputError
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
@@ -18,7 +18,7 @@ from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Mana
 from argilla_admap.review.dataset.answers import BETTER, EQUAL, Ratings, RatingScale, ratings_from_answer
 from argilla_admap.review.dataset.as_input import named_fields
 from argilla_admap.review.dataset.hidden_fields import out_of_step, reveal
-from argilla_admap.review.dataset.layout import scale_is_kept
+from argilla_admap.review.dataset.layout import NOTE, scale_is_kept
 from argilla_admap.review.dataset.server_record import ServerRecord
 from argilla_admap.review.dataset.settings import ensure_properties
 from argilla_admap.review.pull.pull_options import PullOptions
@@ -28,11 +28,27 @@ from argilla_admap.review.queues.overview import never_pushed
 if TYPE_CHECKING:
     import argilla as rg
 
-__all__ = ["PullResult", "ReviewedRecord", "mark_outcomes", "pull"]
+__all__ = ["PullResult", "RecordFacts", "ReviewedRecord", "mark_outcomes", "pull"]
 
 _REVIEW = BY_COLUMN["review"]
-_P_WRONG = BY_COLUMN["p_wrong"].name
+_P_WRONG, _SAMPLE, _FLAGS = (BY_COLUMN[column].name for column in ("p_wrong", "sample", "flags"))
 _BATCH = 100
+
+
+class RecordFacts(NamedTuple):
+    """What is kept of every record, reviewed or not.
+
+    Attributes:
+        p_wrong: None where it has none.
+        sample: the part that it plays in the mixed sample of a blind review; None outside of it.
+        flags: joined by a space.
+        labelled: its label has two ratings or more.
+    """
+
+    p_wrong: float | None
+    sample: str | None
+    flags: str
+    labelled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +77,7 @@ class _Collected:
     """All reviewed records; of the others only their number and what their labels are like."""
 
     records: int = 0
-    ids: set[str] = field(default_factory=set)
+    facts: dict[str, RecordFacts] = field(default_factory=dict)
     stale: int = 0
     low: float | None = None
     high: float | None = None
@@ -103,8 +119,10 @@ class PullResult:
         outcomes: record id -> ``corrected``, ``confirmed``, ``conflict`` or ``unclear``, of the reviewed records.
         notes: what the user should know.
         target, adapter: the data set as it was looked up, and how it was read.
+        scale, ends: of its rating questions and of its ratings, as `ratings_from_answer` takes them.
+        usernames: reviewer's id -> name.
         found: the reviewed records.
-        ids: of all records.
+        facts: record id -> what is kept of it, of all records.
         out_of_step: the server's ids of blind records whose cards do not fit their status.
     """
 
@@ -122,7 +140,10 @@ class PullResult:
     adapter: DatasetAdapter = field(repr=False)
     verdicts: Mapping[str, str] = field(repr=False)
     found: Mapping[str, ReviewedRecord] = field(repr=False)
-    ids: Set[str] = field(repr=False)
+    facts: Mapping[str, RecordFacts] = field(repr=False)
+    scale: RatingScale | None = field(repr=False)
+    ends: tuple[float, float] = field(repr=False)
+    usernames: Mapping[str, str] = field(repr=False)
     out_of_step: Sequence[str] = field(repr=False)
 
     def json(self) -> dict[str, Any]:
@@ -180,9 +201,19 @@ def _collect(api: Api, target: RemoteDataset, adapter: DatasetAdapter) -> _Colle
             found.see(record.label or ())
             found.stale += record.stale
             if record.id is not None:
-                found.ids.add(record.id)
+                found.facts.setdefault(record.id, _facts(record))
             _add(found, record)
     return found
+
+
+def _facts(record: ServerRecord) -> RecordFacts:
+    p_wrong, flags = record.metadata.get(_P_WRONG), record.metadata.get(_FLAGS) or ()
+    return RecordFacts(
+        float(p_wrong) if p_wrong is not None else None,
+        record.metadata.get(_SAMPLE),
+        " ".join(sorted([flags] if isinstance(flags, str) else map(str, flags))),
+        sum(rating is not None for rating in record.label or ()) >= 2,
+    )
 
 
 def _add(found: _Collected, record: ServerRecord) -> None:
@@ -192,14 +223,13 @@ def _add(found: _Collected, record: ServerRecord) -> None:
     if record.label is None or record.id is None or record.texts is None:
         found.unread.append(f"record {record.item.get('external_id') or record.item['id']}: its fields hold no completions")
         return
-    p_wrong = record.metadata.get(_P_WRONG)
     reviewed = found.reviewed.setdefault(
         record.id,
         ReviewedRecord(
             record.label,
             record.texts.prompt,
             record.own_completions,
-            float(p_wrong) if p_wrong is not None else None,
+            found.facts[record.id].p_wrong,
             [],
             [],
         ),
@@ -211,7 +241,8 @@ def _add(found: _Collected, record: ServerRecord) -> None:
         elif said:
             at = datetime.fromisoformat(str(response["updated_at"]).replace("Z", "+00:00"))
             at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
-            reviewed.answers.append(ReviewerAnswer(str(response["user_id"]), said, at))
+            written = ((response.get("values") or {}).get(NOTE) or {}).get("value")
+            reviewed.answers.append(ReviewerAnswer(str(response["user_id"]), said, at, str(written or "")))
 
 
 def _scale(target: RemoteDataset, adapter: DatasetAdapter, found: _Collected) -> RatingScale | None:
@@ -287,7 +318,10 @@ def _settle(
         adapter=adapter,
         verdicts=verdicts,
         found=found.reviewed,
-        ids=found.ids,
+        facts=found.facts,
+        scale=scale,
+        ends=found.ends,
+        usernames=usernames,
         out_of_step=found.out_of_step,
     )
 

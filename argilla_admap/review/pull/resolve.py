@@ -29,11 +29,13 @@ class ReviewerAnswer:
         reviewer: the user's id; a name may be given to another person later.
         values: by question, those that say something about the label.
         at: when it was last changed.
+        note: what the reviewer wrote beside it.
     """
 
     reviewer: str
     values: Mapping[str, Value]
     at: datetime
+    note: str = ""
 
 
 #: Record id -> its answers.

@@ -134,7 +134,7 @@ def _write_original(result: PullResult, options: PullOptions) -> Pulled:
         fields=options.fields,
         split=options.split,
         seen={name: SeenRecord(found.label, found.prompt, found.completions) for name, found in result.found.items()},
-        known=result.ids,
+        known=result.facts.keys(),
         only_reviewed=options.reviewed_only,
         on_error=options.on_error,
         ties=options.ties,
