@@ -17,6 +17,7 @@ from argilla_admap.tables import RecordStream, read_stream
 
 __all__ = ["holds_scores", "read_stored"]
 
+_AGAIN = "make the file again with `admap score` or `admap map`"
 _ALWAYS = ("id", "prompt", "completions")
 #: Columns with a value for each completion.
 _A_COMPLETION = frozenset({"models", "ratings", "samples", "reasons", "scores", "errors", "score_variances", "score_counts"})
@@ -43,7 +44,7 @@ def read_stored(path: str | os.PathLike[str], stream: RecordStream | None = None
     source = read_stream(path) if stream is None else stream
     for name in _ALWAYS:
         if name not in source.schema.names:
-            raise InputError(f"{path}: no column {name!r}; make the file with `admap score` or `admap map`")
+            raise InputError(f"{path}: no column {name!r}", hint=_AGAIN)
     ours = {field.name: field for field in MAP_SCHEMA}
     schema = pa.schema([_target(ours, field) for field in source.schema if field.name != "__index_level_0__"])
     return RecordStream(lambda: _checked(Path(path), source, schema), schema, source.info)
@@ -71,7 +72,7 @@ def _checked(path: Path, source: RecordStream, schema: pa.Schema) -> Iterator[pa
         row += found.num_rows
         yield found
     if not row:
-        raise InputError(f"{path}: there are no rows; make the file again with `admap score` or `admap map`")
+        raise InputError(f"{path}: there are no rows", hint=_AGAIN)
     _check_ids(path, pa.chunked_array(ids, pa.string()))
 
 
@@ -82,8 +83,8 @@ def _cast(path: Path, column: pa.Array[Any], field: pa.Field[Any]) -> pa.Array[A
         return column.cast(field.type)
     except pa.ArrowException as exc:
         raise InputError(
-            f"{path}: the column {field.name!r} holds {column.type}, expected {field.type} ({str(exc).splitlines()[0]}); "
-            "make the file again with `admap score` or `admap map`"
+            f"{path}: the column {field.name!r} holds {column.type}, expected {field.type} ({str(exc).splitlines()[0]})",
+            hint=_AGAIN,
         ) from exc
 
 
@@ -92,8 +93,8 @@ def _check_rows(path: Path, batch: pa.RecordBatch, first: int) -> None:
 
     def refuse(row: int, what: str) -> InputError:
         return InputError(
-            f"{path}: row {first + row + 1} (id {batch.column('id')[row].as_py()!r}): {what}; "
-            "correct it, or make the file again with `admap score` or `admap map`"
+            f"{path}: row {first + row + 1} (id {batch.column('id')[row].as_py()!r}): {what}",
+            hint=f"correct it, or {_AGAIN}",
         )
 
     for name in _ALWAYS:
@@ -136,8 +137,8 @@ def _check_ids(path: Path, ids: pa.ChunkedArray[Any]) -> None:
     counts = pc.value_counts(ids)
     twice = next(one for one in counts if one["counts"].as_py() > 1)
     raise InputError(
-        f"{path}: the id {twice['values'].as_py()!r} is given to {twice['counts'].as_py():,} rows; "
-        "ids tell records apart: make the file again with `admap score` or `admap map`"
+        f"{path}: the id {twice['values'].as_py()!r} is given to {twice['counts'].as_py():,} rows: ids tell records apart",
+        hint=_AGAIN,
     )
 
 

@@ -86,7 +86,7 @@ def read_stream(path: str | os.PathLike[str]) -> RecordStream:
         shown = os.fsencode(path).decode("utf-8", "backslashreplace")
         raise InputError(f"{shown}: the name is not UTF-8", hint="rename the file") from exc
     except (pa.ArrowInvalid, OSError) as exc:
-        raise InputError(f"{path}: not a Parquet file ({exc}); make it with `admap score` or `admap map`") from exc
+        raise InputError(f"{path}: not a Parquet file ({exc})", hint="make it with `admap score` or `admap map`") from exc
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
@@ -94,7 +94,7 @@ def read_stream(path: str | os.PathLike[str]) -> RecordStream:
             with pq.ParquetFile(path, pre_buffer=False) as file:
                 yield from file.iter_batches(batch_size=BATCH_ROWS)
         except (pa.ArrowInvalid, OSError) as exc:
-            raise InputError(f"{path}: cannot be read to its end ({exc}); make it again") from exc
+            raise InputError(f"{path}: cannot be read to its end ({exc})", hint="make it again") from exc
 
     return RecordStream(batches, schema.remove_metadata(), _info_of(path, stored))
 
@@ -130,9 +130,9 @@ def _info_of(path: Path, stored: bytes | None) -> dict[str, Any]:
     try:
         facts = json.loads(stored or b"{}")
     except (ValueError, RecursionError) as exc:
-        raise InputError(f"{path}: its metadata under {METADATA_KEY!r} are not JSON ({exc}); make it again") from exc
+        raise InputError(f"{path}: its metadata under {METADATA_KEY!r} are not JSON ({exc})", hint="make it again") from exc
     if not isinstance(facts, dict):
-        raise InputError(f"{path}: its metadata under {METADATA_KEY!r} are not a JSON object; make it again")
+        raise InputError(f"{path}: its metadata under {METADATA_KEY!r} are not a JSON object", hint="make it again")
     return facts
 
 
