@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from argilla_admap import mapping
 
 if TYPE_CHECKING:
+    from argilla_admap.commands import compare, queues, select, selftest
     from argilla_admap.errors import AdmapError, ArgillaError, InputError, ScoringError, ServerError
     from argilla_admap.mapping.data_map import DataMap, build_map
     from argilla_admap.pipeline import pull, push, read, run, score
@@ -33,11 +34,15 @@ _HOMES = {
     "ScoringError": "errors",
     "ServerError": "errors",
     "build_map": "mapping.data_map",
+    "compare": "commands",
     "pull": "pipeline",
     "push": "pipeline",
+    "queues": "commands",
     "read": "pipeline",
     "run": "pipeline",
     "score": "pipeline",
+    "select": "commands",
+    "selftest": "commands",
 }
 
 __all__ = [
@@ -49,11 +54,15 @@ __all__ = [
     "ScoringError",
     "ServerError",
     "build_map",
+    "compare",
     "pull",
     "push",
+    "queues",
     "read",
     "run",
     "score",
+    "select",
+    "selftest",
 ]
 
 

@@ -26,7 +26,7 @@ FLOORS = [
     {"review", "report"},
     {"adaptive"},
     {"pipeline"},
-    {"demo", "doctor"},
+    {"commands", "demo", "doctor"},
     {"cli"},
 ]
 
@@ -170,7 +170,7 @@ def test_a_folder_with_many_files_has_sub_rooms() -> None:
     assert crowded == {}
 
 
-@pytest.mark.parametrize(("library", "rooms"), [("openai", {"scoring"}), ("argilla", {"review", "pipeline"})])
+@pytest.mark.parametrize(("library", "rooms"), [("openai", {"scoring"}), ("argilla", {"review", "pipeline", "commands"})])
 def test_only_one_room_speaks_to_each_service(library: str, rooms: set[str]) -> None:
     speakers = {_room(m) for m in MODULES if any(name.split(".")[0] == library for name in _imports(m))}
     assert speakers <= rooms

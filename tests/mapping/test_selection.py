@@ -186,8 +186,8 @@ def test_unknown_p_wrong_is_dropped_by_a_limit_and_a_map_without_any_is_an_error
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"regions": ("high",)}, "`regions`: there is no region 'high'; choose from high_var"),
-        ({"without_flags": ("likely-wrong",)}, "`without_flags`: there is no flag 'likely-wrong'; choose from likely_wrong"),
+        ({"regions": ("high",)}, "`region`: there is no region 'high'; choose from high_var"),
+        ({"without_flags": ("likely-wrong",)}, "`without_flag`: there is no flag 'likely-wrong'; choose from likely_wrong"),
         ({"max_p_wrong": 1.5}, "`max_p_wrong`: 1.5 is no probability"),
         ({"fraction": 0.0}, "`fraction`: 0.0 is no share"),
         ({"fraction": float("nan")}, "`fraction`: nan is no share"),

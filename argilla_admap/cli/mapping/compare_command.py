@@ -35,12 +35,11 @@ def command(map_a: str, map_b: str, output: Path | None, dry_run: bool, as_json:
     """
     import json
 
-    from argilla_admap.mapping.analysis.comparison import compare_maps
-    from argilla_admap.mapping.data_map import DataMap
+    from argilla_admap.commands import compare
 
     for source in (map_a, map_b):
         keep_the_input(source, output)
-    found = compare_maps(DataMap.read(map_a), DataMap.read(map_b))
+    found = compare(map_a, map_b)
     farthest = found.moved.head(20).to_json(orient="records")
     answer: dict[str, Any] = {"map_a": map_a, "map_b": map_b, **found.answer, "output": None}
     if output is not None and not dry_run:

@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from argilla_admap.cli.printing import dry_run_option, emit, json_option, keep_the_input, note, table
-from argilla_admap.errors import InputError
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.analysis.selection import Selection
-    from argilla_admap.mapping.data_map import DataMap
-    from argilla_admap.tables import RecordStream
 
 __all__ = ["command"]
 
@@ -26,15 +23,13 @@ _LEANING = 0.1
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
 @click.option(
     "--region",
-    "regions",
+    "region",
     metavar="REGION",
     multiple=True,
     help="Only this region: high_var, high_avg, low_avg; can be repeated.",
 )
 @click.option("--max-p-wrong", type=float, metavar="P", help="Only records with P(wrong) up to P.")
-@click.option(
-    "--without-flag", "without_flags", metavar="FLAG", multiple=True, help="Leave out records with this flag; can be repeated."
-)
+@click.option("--without-flag", metavar="FLAG", multiple=True, help="Leave out records with this flag; can be repeated.")
 @click.option("--fraction", type=float, metavar="F", help="Keep at most this share of the records, the best by mean score.")
 @click.option("--stratify", metavar="FIELD", help="Keep the mix of this column's values, e.g. source.")
 @click.option(
@@ -51,9 +46,9 @@ _LEANING = 0.1
 def command(
     data_map: str,
     output: Path | None,
-    regions: tuple[str, ...],
+    region: tuple[str, ...],
     max_p_wrong: float | None,
-    without_flags: tuple[str, ...],
+    without_flag: tuple[str, ...],
     fraction: float | None,
     stratify: str | None,
     embeddings: str | None,
@@ -68,56 +63,25 @@ def command(
 
     Example: admap select map.parquet -o train.jsonl --region high_avg --max-p-wrong 0.5 --stratify source
     """
-    from argilla_admap.mapping.analysis.selection import Rules, chosen_stream, select_records
-    from argilla_admap.mapping.data_map import DataMap
+    from argilla_admap.commands import select
 
     if output is None and not dry_run:
         raise click.UsageError("Say where the records go with -o FILE (or look first with --dry-run).")
     keep_the_input(data_map, output)
-    rules = Rules(
-        regions=tuple(name.strip() for region in regions for name in region.split(",")),
+    selected = select(
+        data_map,
+        None if dry_run else output,
+        region=region,
         max_p_wrong=max_p_wrong,
-        without_flags=without_flags,
+        without_flag=without_flag,
         fraction=fraction,
         stratify=stratify,
+        embeddings=embeddings,
         seed=seed,
+        format=format_name,
     )
-    opened = DataMap.read(data_map)
-    selection = select_records(opened.frame, rules, _vectors(embeddings, opened))
-    answer: dict[str, Any] = {**selection.as_json(), "left_out": 0, "output": None}
-    if not answer["selected"]:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in answer["dropped"].items())
-        unplaced = answer["dropped"].get("no region") == answer["records"]
-        way = "score the data and map them again, or leave --region out" if unplaced else "ask for less"
-        raise InputError(f"{data_map}: no record is left ({reasons}); nothing was written: {way}")
-    if output is not None and not dry_run:
-        answer["left_out"] = _write(chosen_stream(opened.stream(), selection), output, format_name)
-        answer["output"] = str(output)
-    emit(answer, as_json, lambda: _show(answer, selection))
-
-
-def _vectors(embeddings: str | None, data_map: DataMap) -> Any:
-    if embeddings is None:
-        return None
-    if embeddings == "position":
-        from argilla_admap.mapping.analysis.selection import map_vectors
-
-        return map_vectors(data_map.frame)
-    from argilla_admap.formats.vectors import read_vectors
-
-    return read_vectors(Path(embeddings), data_map.frame["id"].tolist())
-
-
-def _write(stream: RecordStream, output: Path, format_name: str | None) -> int:
-    """Writes the records; gives how many the format cannot hold."""
-    if format_name is None and output.suffix == ".parquet":
-        from argilla_admap.tables import write_parquet
-
-        write_parquet(output, stream.batches(), stream.schema, stream.info)
-        return 0
-    from argilla_admap.formats import writing
-
-    return writing.write(stream, output, format_name or "plain").left_out
+    answer = selected.json()
+    emit(answer, as_json, lambda: _show(answer, selected.selection))
 
 
 def _show(answer: dict[str, Any], selection: Selection) -> None:

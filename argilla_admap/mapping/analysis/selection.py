@@ -52,10 +52,10 @@ class Rules:
     def __post_init__(self) -> None:
         for region in self.regions:
             if region not in REGIONS:
-                raise InputError(f"there is no region {region!r}", option="regions", hint=f"choose from {', '.join(REGIONS)}")
+                raise InputError(f"there is no region {region!r}", option="region", hint=f"choose from {', '.join(REGIONS)}")
         for flag in self.without_flags:
             if flag not in FLAGS:
-                raise InputError(f"there is no flag {flag!r}", option="without_flags", hint=f"choose from {', '.join(FLAGS)}")
+                raise InputError(f"there is no flag {flag!r}", option="without_flag", hint=f"choose from {', '.join(FLAGS)}")
         if self.max_p_wrong is not None and not 0 <= self.max_p_wrong <= 1:
             raise InputError(f"{self.max_p_wrong} is no probability, which is from 0 to 1", option="max_p_wrong")
         if self.fraction is not None and not 0 < self.fraction <= 1:

@@ -1,0 +1,197 @@
+"""The commands that look at a map or at a data set, as functions with the same names and options."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from argilla_admap.errors import InputError
+from argilla_admap.pipeline import connect, open_scored
+
+if TYPE_CHECKING:
+    import argilla as rg
+
+    from argilla_admap.mapping.analysis.comparison import Comparison
+    from argilla_admap.mapping.analysis.selection import Selection
+    from argilla_admap.mapping.analysis.selftest import SelfTest
+    from argilla_admap.mapping.data_map import DataMap
+    from argilla_admap.review.queues.queues import QueueCount
+    from argilla_admap.tables import RecordStream
+
+__all__ = ["Selected", "compare", "queues", "select", "selftest"]
+
+
+def _opened(data_map: DataMap | str | os.PathLike[str]) -> DataMap:
+    from argilla_admap.mapping.data_map import DataMap
+
+    return data_map if isinstance(data_map, DataMap) else DataMap.read(data_map)
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A training subset.
+
+    Attributes:
+        selection: what was chosen, and what was not.
+        left_out: chosen records that the output's format cannot hold.
+        output: the file written; None where none was asked for.
+    """
+
+    selection: Selection
+    left_out: int
+    output: str | None
+
+    def json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**self.selection.as_json(), "left_out": self.left_out, "output": self.output}
+
+
+def select(
+    data_map: DataMap | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    region: str | Sequence[str] = (),
+    max_p_wrong: float | None = None,
+    without_flag: str | Sequence[str] = (),
+    fraction: float | None = None,
+    stratify: str | None = None,
+    embeddings: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    format: str | None = None,
+) -> Selected:
+    """Chooses the records to train on.
+
+    Args:
+        data_map: a map, or its file.
+        output: the file to write, whole or absent; None: nothing is written.
+        region: only these regions: ``high_var``, ``high_avg``, ``low_avg``.
+        max_p_wrong: only records with P(wrong) up to this, 0..1.
+        without_flag: leaves out records with one of these flags.
+        fraction: at most this share of the records, in (0, 1], the best by mean score.
+        stratify: a column whose mix is kept.
+        embeddings: for a diverse subset: a .npy or .parquet of vectors, or ``position``, the map's own.
+        seed: of the order of equal records.
+        format: of the output; None: a .parquet keeps the map's columns.
+    Raises:
+        InputError: an option cannot be used, or no record is left; nothing was written.
+    """
+    from argilla_admap.mapping.analysis.selection import Rules, chosen_stream, select_records
+
+    rules = Rules(
+        regions=_listed(region),
+        max_p_wrong=max_p_wrong,
+        without_flags=_listed(without_flag),
+        fraction=fraction,
+        stratify=stratify,
+        seed=seed,
+    )
+    opened = _opened(data_map)
+    selection = select_records(opened.frame, rules, _vectors(embeddings, opened))
+    if not selection.chosen.any():
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in selection.dropped.items())
+        unplaced = selection.dropped.get("no region") == len(selection.chosen)
+        hint = "score the data and map them again, or leave `region` out" if unplaced else "ask for less"
+        place = "" if opened is data_map else f"{data_map}: "
+        raise InputError(f"{place}no record is left ({reasons}); nothing was written", hint=hint)
+    if output is None:
+        return Selected(selection, 0, None)
+    left_out = _write(chosen_stream(opened.stream(), selection), Path(output), format)
+    return Selected(selection, left_out, str(output))
+
+
+def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
+    every = (names,) if isinstance(names, str) else names
+    return tuple(name.strip() for one in every for name in one.split(","))
+
+
+def _vectors(embeddings: str | os.PathLike[str] | None, data_map: DataMap) -> Any:
+    if embeddings is None:
+        return None
+    if embeddings == "position":
+        from argilla_admap.mapping.analysis.selection import map_vectors
+
+        return map_vectors(data_map.frame)
+    from argilla_admap.formats.vectors import read_vectors
+
+    return read_vectors(Path(embeddings), data_map.frame["id"].tolist())
+
+
+def _write(stream: RecordStream, output: Path, format: str | None) -> int:
+    """Writes the records; returns how many the format cannot hold."""
+    if format is None and output.suffix == ".parquet":
+        from argilla_admap.tables import write_parquet
+
+        write_parquet(output, stream.batches(), stream.schema, stream.info)
+        return 0
+    from argilla_admap.formats import writing
+
+    return writing.write(stream, output, format or "plain").left_out
+
+
+def compare(map_a: DataMap | str | os.PathLike[str], map_b: DataMap | str | os.PathLike[str]) -> Comparison:
+    """Two maps of the same records, joined by id: what moved, how far the judges agree, how each is biased.
+
+    Raises:
+        InputError: a file is no map, or they share no record.
+    """
+    from argilla_admap.mapping.analysis.comparison import compare_maps
+
+    return compare_maps(_opened(map_a), _opened(map_b))
+
+
+def selftest(
+    scored: RecordStream | DataMap | str | os.PathLike[str],
+    *,
+    kind: str = "swap",
+    rate: float = 0.1,
+    rounds: int = 5,
+    seed: int = 0,
+) -> SelfTest:
+    """Plants known label errors in a copy, and measures how many are found; no file is changed, no judge asked.
+
+    Args:
+        scored: a map or scored data, or their file.
+        kind: ``swap``, ``permutation`` or ``x10``.
+        rate: share of the labelled records that get an error, above 0 and up to 0.45.
+        rounds: repetitions, each with other records.
+        seed: of the records chosen.
+    Raises:
+        InputError: an option cannot be used, or there is nothing to plant errors in.
+    """
+    from argilla_admap.mapping.analysis import selftest as analysis
+    from argilla_admap.mapping.data_map import DataMap
+
+    if isinstance(scored, (str, os.PathLike)):
+        stream = open_scored(os.fspath(scored))
+    else:
+        stream = scored.stream() if isinstance(scored, DataMap) else scored
+    return analysis.selftest(stream, kind=kind, rate=rate, rounds=rounds, seed=seed)
+
+
+def queues(
+    dataset: str,
+    client: rg.Argilla | None = None,
+    *,
+    where: str | None = None,
+    sort: str | Sequence[str] = (),
+    similar_to: str | None = None,
+) -> list[QueueCount]:
+    """The review queues of a data set on Argilla, with their counts and links.
+
+    Args:
+        dataset: ``[WORKSPACE/]NAME``.
+        client: of the server; None: as for `push`.
+        where: a queue of one's own, such as ``mean<2 and variance>=1``.
+        sort: its order, such as ``p_wrong:desc``.
+        similar_to: the id of a record: the queue of those nearest to it.
+    Raises:
+        InputError: conditions that cannot be read.
+        ArgillaError: there is no server, or no such data set or record.
+    """
+    from argilla_admap.review.queues.overview import find_queues
+
+    wanted = (sort,) if isinstance(sort, str) else sort
+    return find_queues(connect(client), dataset, where=where, sort=wanted, similar_to=similar_to)[1]

@@ -1,0 +1,50 @@
+"""Each command as a function of the same name: it takes a map or its file, and gives what the command prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import argilla_admap as admap
+from argilla_admap.errors import InputError
+from argilla_admap.example_data import write_example
+
+
+@pytest.fixture(scope="module")
+def map_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("map")
+    pairs, _ = write_example(folder)
+    path = folder / "map.parquet"
+    admap.build_map(admap.score(admap.read(pairs), scorer="existing")).write(path)
+    return path
+
+
+def test_a_selection_is_the_same_from_a_map_and_from_its_file(map_file: Path, tmp_path: Path) -> None:
+    of_file = admap.select(map_file, tmp_path / "a.jsonl", region="high_avg", max_p_wrong=0.5)
+    of_map = admap.select(admap.DataMap.read(map_file), tmp_path / "b.jsonl", region=["high_avg"], max_p_wrong=0.5)
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    lines = (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == of_file.json()["selected"] == of_map.json()["selected"] > 0
+
+
+def test_where_no_record_is_left_nothing_is_written(map_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"map\.parquet: no record is left"):
+        admap.select(map_file, tmp_path / "a.jsonl", max_p_wrong=0.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_map_compared_with_itself_has_not_moved(map_file: Path) -> None:
+    found = admap.compare(map_file, admap.DataMap.read(map_file))
+    assert found.answer["regions"]["moved"] == 0
+    json.dumps(found.answer)
+
+
+def test_a_selftest_takes_a_map_its_file_or_scored_data(map_file: Path) -> None:
+    answers = [
+        admap.selftest(given, rounds=1).answer
+        for given in (map_file, admap.DataMap.read(map_file), admap.read(map_file.parent / "preferences.jsonl"))
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0]["auroc"] == pytest.approx(answers[2]["auroc"], abs=0.02)
