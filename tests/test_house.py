@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,11 @@ SUBROOMS = {
 }
 
 
+@cache
+def _tree(module: Path) -> ast.Module:
+    return ast.parse(module.read_text(encoding="utf-8"))
+
+
 def _room(module: Path) -> str:
     return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
@@ -49,9 +55,10 @@ def _floor(room: str) -> int:
     return next(level for level, rooms in enumerate(FLOORS) if room in rooms)
 
 
+@cache
 def _imports(module: Path) -> list[str]:
     names = []
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+    for node in ast.walk(_tree(module)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -83,7 +90,7 @@ def _imported_modules(module: Path) -> set[str]:
     """The modules of ours that a module imports, by their dotted names."""
     ours = {_dotted(m) for m in MODULES}
     found: set[str] = set()
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+    for node in ast.walk(_tree(module)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -144,7 +151,7 @@ def test_each_file_and_each_class_has_a_name_of_its_own() -> None:
     for module in MODULES:
         if module.name not in {"__init__.py", "__main__.py"}:
             names.setdefault(f"file {module.name}", []).append(_dotted(module))
-        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        for node in ast.walk(_tree(module)):
             if isinstance(node, ast.ClassDef):
                 names.setdefault(f"class {node.name.lstrip('_')}", []).append(_dotted(module))
     assert {name: places for name, places in names.items() if len(places) > 1} == {}
@@ -178,7 +185,7 @@ def test_only_one_room_speaks_to_each_service(library: str, rooms: set[str]) -> 
 
 def test_no_module_asserts_on_what_a_user_gave() -> None:
     for module in MODULES:
-        asserts = [n.lineno for n in ast.walk(ast.parse(module.read_text(encoding="utf-8"))) if isinstance(n, ast.Assert)]
+        asserts = [n.lineno for n in ast.walk(_tree(module)) if isinstance(n, ast.Assert)]
         assert not asserts, f"{module.relative_to(PACKAGE)}: assert in lines {asserts}; `python -O` drops them"
 
 
