@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,18 @@ import numpy.typing as npt
 from argilla_admap.records import Record, Turn, letter
 from argilla_admap.review.argilla.properties import BY_COLUMN
 
-__all__ = ["FIELD", "card_value", "decode", "encode", "map_info", "template"]
+__all__ = [
+    "FIELD",
+    "bare_source",
+    "card_value",
+    "decode",
+    "encode",
+    "map_info",
+    "place_in",
+    "script_json",
+    "template",
+    "with_place",
+]
 
 #: The name of the card's field. A field of this name in a data set that we did not make is left alone.
 FIELD = "admap"
@@ -41,6 +53,7 @@ _UNSAFE = re.compile(
     "]"
 )
 _LETTER = re.compile(r"\b[A-Z]{1,2}\b")
+_PLACE = re.compile(r"(/\*PLACE\*/)(.*)(/\*END\*/)", re.DOTALL)
 _RUN = re.compile("\u241b{3}([\u2800-\u28ff]{3})|\u241b{2}([\u2800-\u28ff]{2})|\u241b([\u2800-\u28ff])")
 
 
@@ -234,11 +247,26 @@ def template(info: Mapping[str, Any] | None = None, *, blind: bool = False) -> s
         "blind": blind,
         "names": {column: BY_COLUMN[column].name for column in ("mean", "variance", "p_wrong")},
     }
+    return _source().replace("/*FACTS*/null", script_json(facts))
+
+
+def script_json(facts: Any) -> str:
+    """JSON that neither a parser of markup nor Argilla's text replacement stumbles over, for the template's script."""
     text = json.dumps(facts, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    # A JSON string may hold any of these; none of our facts does, and the page is shown to people with write access.
-    for character in "<>&$#":
+    for character in "<>&$#/":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return _source().replace("/*FACTS*/null", text)
+    return text
+
+
+def with_place(template: str, script: str) -> str:
+    """The template with another strip (see :mod:`argilla_admap.review.queues.places`)."""
+    return _PLACE.sub(lambda match: f"{match[1]}{script}{match[3]}", template)
+
+
+def place_in(template: str) -> str:
+    """The strip's script that a template holds; empty where it holds none."""
+    found = _PLACE.search(template)
+    return found[2] if found else ""
 
 
 #: The script's parts in the order in which they run, in one scope.
@@ -254,13 +282,15 @@ def _source() -> str:
     holds a dollar sign, which Argilla's text replacement would eat. ``tests/browser/card_page.py`` makes a page of samples.
     """
     folder = resources.files("argilla_admap.review.dataset") / "card_page"
+    script = "\n".join(bare_source(folder / f"{name}.js") for name in _SCRIPTS)
+    page = bare_source(folder / "card.html").replace("/*STYLE*/", bare_source(folder / "card.css"))
+    return page.replace("/*SCRIPT*/", script)
 
-    def part(name: str) -> str:
-        lines = (line.strip() for line in folder.joinpath(name).read_text(encoding="utf-8").splitlines())
-        return "\n".join(line for line in lines if line and not line.startswith("// "))
 
-    script = "\n".join(part(f"{name}.js") for name in _SCRIPTS)
-    return part("card.html").replace("/*STYLE*/", part("card.css")).replace("/*SCRIPT*/", script)
+def bare_source(file: Traversable) -> str:
+    """A part of the template, without indentation and comments."""
+    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("// "))
 
 
 def _encoded(text: str | None, *, opaque: bool = False) -> str | None:

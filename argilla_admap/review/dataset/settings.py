@@ -113,8 +113,9 @@ def _refresh_template(api: Api, dataset: RemoteDataset, settings: Any) -> None:
     """The card's template holds the whole map's picture: it changes with the map, and with the version of this package."""
     fresh = next(part for part in settings.fields if part.name == card.FIELD).template
     for part in dataset.fields:
-        if part["name"] == card.FIELD and part["settings"].get("template") != fresh:
-            api.update_template(str(part["id"]), fresh)
+        before = str(part["settings"].get("template") or "")
+        if part["name"] == card.FIELD and (after := card.with_place(fresh, card.place_in(before))) != before:
+            api.update_template(str(part["id"]), after)
 
 
 def ensure_properties(api: Api, dataset: RemoteDataset, columns: Iterable[str], *, blind: bool) -> list[str]:

@@ -13,6 +13,7 @@ from argilla_admap.review.dataset.adapters import external_id
 from argilla_admap.review.dataset.layout import managed_layout
 from argilla_admap.review.queues.conditions import Condition, Order
 from argilla_admap.review.queues.guidelines import merge_guidelines, render_guidelines, room_beside
+from argilla_admap.review.queues.places import refresh_places
 from argilla_admap.review.queues.queues import (
     CONTRACT,
     QUEUES,
@@ -141,7 +142,7 @@ def refresh_overview(
     map_info: Mapping[str, Any] | None = None,
     summary: Mapping[str, Any] | None = None,
 ) -> bool:
-    """Writes the queues into the guidelines of a managed data set; what people wrote there stays.
+    """Writes the queues into the guidelines and the card of a managed data set; what people wrote there stays.
 
     An external data set is left as it is. Returns whether anything changed.
     """
@@ -153,7 +154,8 @@ def refresh_overview(
     room = room_beside(dataset.guidelines)
     ours = render_guidelines(layout, shown, map_info=map_info, summary=summary, room=room)
     text = merge_guidelines(dataset.guidelines, ours)
+    changed = refresh_places(api, dataset, shown)
     if text == dataset.guidelines:
-        return False
+        return changed
     api.update_dataset(dataset, guidelines=text)
     return True
