@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
-from importlib.resources.abc import Traversable
 from typing import Any
 
 import numpy as np
@@ -281,15 +280,15 @@ def _source() -> str:
     text of the data set arrives encoded and is drawn as text, never as markup; nothing is asked for from outside; no part
     holds a dollar sign, which Argilla's text replacement would eat. ``tests/browser/card_page.py`` makes a page of samples.
     """
-    folder = resources.files("argilla_admap.review.dataset") / "card_page"
-    script = "\n".join(bare_source(folder / f"{name}.js") for name in _SCRIPTS)
-    page = bare_source(folder / "card.html").replace("/*STYLE*/", bare_source(folder / "card.css"))
+    folder = "argilla_admap.review.dataset.card_page"
+    script = "\n".join(bare_source(folder, f"{name}.js") for name in _SCRIPTS)
+    page = bare_source(folder, "card.html").replace("/*STYLE*/", bare_source(folder, "card.css"))
     return page.replace("/*SCRIPT*/", script)
 
 
-def bare_source(file: Traversable) -> str:
+def bare_source(folder: str, name: str) -> str:
     """A part of the template, without indentation and comments."""
-    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
+    lines = (line.strip() for line in resources.files(folder).joinpath(name).read_text(encoding="utf-8").splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("// "))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -68,4 +67,4 @@ def _script(facts: Mapping[str, Any]) -> str:
 
 @cache
 def _source() -> str:
-    return card.bare_source(resources.files("argilla_admap.review.queues") / "place.js")
+    return card.bare_source("argilla_admap.review.queues", "place.js")
