@@ -74,7 +74,7 @@ def test_a_dry_run_spends_and_writes_nothing(judge: Judge, pairs: Path, capsys: 
     code, said, _ = admap(capsys, "score", pairs, "--dry-run", "--base-url", judge.url, "--json")
     answer = json.loads(said)
     assert code == 0
-    assert (answer["records"], answer["labelled"], answer["requests"], answer["cached"]) == (20, 20, 40, 0)
+    assert (answer["records"], answer["labelled"], answer["requests"], answer["cached"]) == (20, 0, 40, 0)
     assert answer["cost_usd"] > 0
     assert judge.counts()["requests"] == 0
     assert sorted(pairs.parent.rglob("*")) == before
