@@ -243,11 +243,10 @@ class Preferences(CheckedRecords):
         """A new pass, one record at a time. Raises InputError at the first bad row, or where there is no record at all."""
         report = self.report = ReadReport()
         for entry in record_rows(self._shards, self.format, on_error=self._on_error, report=report):
-            if entry.duplicate:
+            if entry.duplicate or (record := self.made(entry)) is None:
                 continue
             for remark in entry.draft.remarks:
                 report.remarks[remark] = report.remarks.get(remark, 0) + 1
-            record = _record(entry.draft, entry.id)
             report.note(record)
             yield record
             if report.records == self._limit:
@@ -255,28 +254,29 @@ class Preferences(CheckedRecords):
         if not report.records:
             raise InputError(_nothing(self._name, report))
 
+    def made(self, entry: RecordRows) -> Record | None:
+        """The record of an entry; None: it is passed over."""
+        draft = entry.draft
+        nothing = (None,) * len(draft.completions)
+        return Record(
+            id=entry.id,
+            prompt=draft.prompt,
+            completions=draft.completions,
+            models=draft.models or nothing,
+            ratings=draft.ratings or nothing,
+            samples=draft.samples or ((),) * len(draft.completions),
+            reasons=draft.reasons or nothing,
+            turns=draft.turns,
+            source=draft.source,
+            judge=draft.judge,
+            reference=draft.reference,
+        )
+
 
 def _nothing(name: str, report: ReadReport) -> str:
     if report.skipped:
         return f"{name}: none of the {report.rows:,} rows can be used; the first: {report.skipped_examples[0]}"
     return f"{name}: there are no rows"
-
-
-def _record(draft: Draft, identity: str) -> Record:
-    nothing = (None,) * len(draft.completions)
-    return Record(
-        id=identity,
-        prompt=draft.prompt,
-        completions=draft.completions,
-        models=draft.models or nothing,
-        ratings=draft.ratings or nothing,
-        samples=draft.samples or ((),) * len(draft.completions),
-        reasons=draft.reasons or nothing,
-        turns=draft.turns,
-        source=draft.source,
-        judge=draft.judge,
-        reference=draft.reference,
-    )
 
 
 def read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,32 @@ def test_an_owners_change_against_an_answer_is_a_conflict_and_said(api: Api, wor
     assert (said["conflicts"], said["corrected"], said["confirmed"], said["not_written"]) == (2, 1, 0, 1)
     marks = {line["id"]: line["written"] for line in map(json.loads, (tmp_path / "c.jsonl").read_text().splitlines())}
     assert marks == {"r0": False, "r2": True}
+
+    # The same in another format, and when nothing is written.
+    names = ("conflicts", "corrected", "confirmed", "not_written", "written")
+    for more in ({"format": "plain"}, {"dry_run": True}, {"format": "trl", "dry_run": True}):
+        again = pull_to_file("round", api.client, replace(options, output=str(tmp_path / "more.jsonl"), changes=None, **more))
+        assert [again.json()[name] for name in names] == [said[name] for name in names]
+
+
+def test_ties_are_dropped_as_asked_also_where_the_format_can_express_them(api: Api, workspace: str, tmp_path: Path) -> None:
+    rows = [row(f"r{i}") for i in range(4)]
+    push(data_map(rows), "round", api.client, workspace=workspace)
+    server = {name: item["id"] for name, item in records(api, remote(api, workspace, "round")).items()}
+    for name, value in (("r0", "tie"), ("r1", "both_bad"), ("r2", "b")):
+        answer(api.client, server[name], {"better": value})
+    lines = [
+        {"id": r["id"], "prompt": r["prompt"], "response_a": a, "response_b": b, "winner": "model_a"}
+        for r in rows
+        for a, b in [r["completions"]]
+    ]
+    original = tmp_path / "arena.jsonl"
+    original.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    for ties, winners in (
+        ("keep", ["tie", "tie (bothbad)", "model_b", "model_a"]),
+        ("drop", ["model_b", "model_a"]),
+    ):
+        options = PullOptions(workspace=workspace, original=str(original), output=str(tmp_path / f"{ties}.jsonl"), ties=ties)
+        said = pull_to_file("round", api.client, options).json()
+        assert [json.loads(line)["winner"] for line in (tmp_path / f"{ties}.jsonl").read_text().splitlines()] == winners
+        assert (said["ties"], said["both_bad"], said["ties_dropped"], said["ties_kept"]) == (1, 1, 4 - len(winners), 0)

@@ -40,7 +40,8 @@ __all__ = ["command"]
     type=click.Choice(["keep", "drop"]),
     default="keep",
     show_default=True,
-    help="What to do with rows reviewed as a tie or both bad where the format cannot express it.",
+    help="Keep records reviewed as a tie or both bad (a pair keeps its better side where the format cannot express it), "
+    "or leave their rows out.",
 )
 @click.option("--home", is_flag=True, help="For a review copy: add its answers to the data set that was copied.")
 @click.option(

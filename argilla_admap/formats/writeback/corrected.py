@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from argilla_admap.formats.writeback.matching import Label, RowMatcher, SeenReco
 from argilla_admap.formats.writeback.patches import Patch
 from argilla_admap.formats.writeback.rewrite import ShardEdits, rewrite
 
-__all__ = ["CorrectedReport", "SeenRecord", "plan", "write_corrected"]
+__all__ = ["CorrectedReport", "SeenRecord", "decided", "plan", "write_corrected"]
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class CorrectedReport:
         already: ids of corrections that say what the file says.
         ties_kept: ids of records that a reviewer finds equal, in a format that cannot say so; their rows stay as they were, but
             for ratings beside a pair, which become equal.
-        ties_dropped: the same with ``ties="drop"``: their rows are left out.
+        ties_dropped: ids of records that a reviewer finds equal and whose rows are left out, with ``ties="drop"``.
         unmatched: ids of corrections that the original does not hold.
         conflicts: ids of records whose label or texts somebody changed in the original since they were pushed, so that they
             say neither what the reviewers saw nor what they answered; their rows stay as they are.
@@ -72,6 +72,7 @@ def write_corrected(
     split: str | None = None,
     seen: Mapping[str, SeenRecord] | None = None,
     known: Collection[str] | None = None,
+    equal: Collection[str] = (),
     only_reviewed: bool = False,
     on_error: str = "stop",
     ties: str = "keep",
@@ -95,9 +96,10 @@ def write_corrected(
         seen: the reviewed records as their reviewers saw them, those whose label was confirmed too: so a correction is written
             once though the file holds it already, and a change that somebody made since is found.
         known: the ids of all records that were pushed: with them, records of one id are told apart in an edited file.
+        equal: the ids of records that reviewers find equally good or equally bad.
         only_reviewed: leave out the rows of all records that are not in `corrections` or `seen`.
         on_error: ``stop`` at a bad row, or ``skip``: leave it as it is.
-        ties: ``keep`` or ``drop`` the records that are equal, in a format that cannot say so.
+        ties: ``keep``, or ``drop`` the rows of records that are `equal`, or are corrected to a tie that the format cannot say.
         dry_run: count, and write nothing.
 
     Raises:
@@ -119,7 +121,7 @@ def write_corrected(
         if only_reviewed:
             edits_of[record.shard].dropped.update(row.number for row in record.rows)
     report.rows, report.skipped = read.rows, read.skipped
-    owners = plan(matcher, chosen, corrections, seen, report, edits_of, drop_ties=ties == "drop")
+    owners = plan(matcher, chosen, corrections, seen, report, edits_of, drop_ties=ties == "drop", equal=equal)
     if not dry_run:
         rewrite(Path(original), shards, Path(output), edits_of)
         report.output = os.fspath(output)
@@ -138,45 +140,29 @@ def plan(
     edits_of: dict[Shard, ShardEdits],
     *,
     drop_ties: bool,
+    equal: Collection[str] = (),
 ) -> list[tuple[Shard, int, str]]:
     """Fills in the edits of each shard's rows, and the report. Returns the edited rows with their records' ids."""
-    matches = matcher.matches()
     owners: list[tuple[Shard, int, str]] = []
-    for identity in matches.absent:
-        if identity in corrections:
-            report.unmatched.append(identity)
-            report.not_written[identity] = "the original has no such record"
-    for identity in matches.unclear:
-        if identity in corrections:
-            report.unmatched.append(identity)
-            report.not_written[identity] = "several records of the original may be this one"
-    report.already += [identity for identity in matches.already if identity in corrections]
-    for identity, records in matches.rows.items():
-        # Several records are rows that repeat each other: what holds for one holds for all.
-        first = records[0]
-        wanted = _wanted(identity, first, matcher.places(first, identity), corrections.get(identity), seen.get(identity))
-        tie = False
-        if isinstance(wanted, str):
-            report.conflicts.append(identity)
-            report.not_written[identity] = wanted
-            wanted = None
+    for identity, records, wanted in decided(matcher, corrections, seen, report):
         changed = 0
+        tie = drop_ties and identity in equal and wanted is not None
         for record in records:
             edits = edits_of[record.shard]
             numbers = [row.number for row in record.rows]
             edits.dropped.difference_update(numbers)
             try:
-                made = chosen.format.correct(record.values, record.draft, wanted, chosen.fields) if wanted else []
+                made = chosen.format.correct(record.values, record.draft, wanted, chosen.fields) if wanted and not tie else []
             except TieCannotBeSaid as exc:
                 tie = True
-                if drop_ties:
-                    edits.dropped.update(numbers)
-                    continue
                 # The pair stays a pair; the ratings beside it say that its sides are equal.
                 made = [exc.edits]
             except RowError as exc:
                 where = record.shard.where(numbers[0])
                 raise InputError(f"{where}: the correction of {identity!r} cannot be written: {exc}") from exc
+            if tie and drop_ties:
+                edits.dropped.update(numbers)
+                continue
             edited = {number: mine for number, mine in zip(numbers, made, strict=False) if mine}
             edits.edits |= edited
             owners += [(record.shard, number, identity) for number in edited]
@@ -193,6 +179,35 @@ def plan(
     return owners
 
 
+def decided(
+    matcher: RowMatcher,
+    corrections: Mapping[str, Sequence[float | None]],
+    seen: Mapping[str, SeenRecord],
+    report: CorrectedReport,
+) -> Iterator[tuple[str, list[RecordRows], Label | None]]:
+    """Each reviewed record with its rows in the file, and its label from now on; None: its rows stay as they are.
+
+    What is not among them is in the report: absent records, those that cannot be told from others, conflicts.
+    """
+    matches = matcher.matches()
+    for identities, why in (
+        (matches.absent, "the original has no such record"),
+        (matches.unclear, "several records of the original may be this one"),
+    ):
+        missing = [identity for identity in identities if identity in corrections]
+        report.unmatched += missing
+        report.not_written |= dict.fromkeys(missing, why)
+    report.already += [identity for identity in matches.already if identity in corrections]
+    for identity, records in matches.rows.items():
+        # Several records are rows that repeat each other: what holds for one holds for all.
+        first = records[0]
+        wanted = _wanted(identity, first, matcher.places(first, identity), corrections.get(identity), seen.get(identity))
+        if isinstance(wanted, str):
+            report.conflicts.append(identity)
+            report.not_written[identity] = wanted
+        yield identity, records, None if isinstance(wanted, str) else wanted
+
+
 def _wanted(
     identity: str,
     record: RecordRows,
@@ -200,7 +215,7 @@ def _wanted(
     correction: Sequence[float | None] | None,
     seen: SeenRecord | None,
 ) -> Label | str | None:
-    """The label that the file's record gets; None: the one that it has; a text: why it gets none.
+    """The label that the file's record gets, or why it gets none; None where nothing is to be written to other texts.
 
     A label is written where the file says what the reviewers saw. Where it says something third, somebody changed it since.
     """
@@ -209,11 +224,9 @@ def _wanted(
         return None if correction is None else "its texts were changed in the original since it was pushed"
     before = moved(seen.label, places) if seen is not None else now
     if correction is None:
-        return (
-            None
-            if same_label(now, before) or (len(now) == 2 and _same_order(now, before))
-            else ("its label was changed in the original since it was pushed, against the answer")
-        )
+        if same_label(now, before) or (len(now) == 2 and _same_order(now, before)):
+            return now
+        return "its label was changed in the original since it was pushed, against the answer"
     if len(correction) != len(now):
         raise InputError(
             f"{record.shard.where(record.rows[0].number)}: the correction of {identity!r} has {len(correction)} ratings, "

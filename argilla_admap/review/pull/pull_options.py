@@ -33,7 +33,8 @@ class PullOptions:
         on_error: of the original's bad rows, ``stop`` or ``skip``.
         changes: a file that gets a line of JSON a change.
         reviewed_only: write only records with a submitted answer.
-        ties: ``keep`` or ``drop`` the rows of records that reviewers find equal, in an original that cannot express it.
+        ties: ``keep``, or ``drop`` the records that reviewers find equally good or equally bad. Kept ones are written where the
+            format can express them; in a pair, the better side stays.
         dry_run: count, and write nothing, neither here nor on Argilla.
 
     Raises:

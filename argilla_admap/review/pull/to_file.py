@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from argilla_admap.errors import ArgillaError, InputError
-from argilla_admap.records import PREFERENCE_SCHEMA
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.dataset.as_input import DatasetRecords
 from argilla_admap.review.pull.pull import PullResult, mark_outcomes, pull
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.queues.overview import count_queues, never_pushed, refresh_overview
-from argilla_admap.tables import RecordStream, atomic_path
+from argilla_admap.tables import atomic_path
 
 if TYPE_CHECKING:
     import argilla as rg
 
-    from argilla_admap.formats.registry import CheckedRecords
+    from argilla_admap.formats.writeback.corrected import CorrectedReport
 
 __all__ = ["Pulled", "pull_to_file"]
 
 #: The format to write where none is named.
 _PLAIN = "plain"
-_ABSENT = "the original does not hold the record"
-_OTHER_TEXTS = "its texts were changed in the original since it was pushed"
-_OTHER_LABEL = "its label was changed in the original since it was pushed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +118,46 @@ def _lines(pulled: Pulled) -> Iterator[dict[str, Any]]:
 
 def _write_original(result: PullResult, options: PullOptions) -> Pulled:
     """The original again, with only its corrected rows changed."""
-    from argilla_admap.formats.writeback.corrected import SeenRecord, write_corrected
+    from argilla_admap.formats.writeback.corrected import write_corrected
 
     report = write_corrected(
         str(options.original),
         os.devnull if options.output is None else options.output,
         result.corrections,
-        format=options.original_format,
-        fields=options.fields,
-        split=options.split,
-        seen={name: SeenRecord(found.label, found.prompt, found.completions) for name, found in result.found.items()},
-        known=result.facts.keys(),
-        only_reviewed=options.reviewed_only,
-        on_error=options.on_error,
+        **_reading(result, options),
+        equal=result.verdicts.keys(),
         ties=options.ties,
         dry_run=options.dry_run,
     )
+    pulled = _told(result, options, report)
+    if not report.ties_kept:
+        return pulled
+    bad = sum(result.verdicts.get(name) == "both_bad" for name in report.ties_kept)
+    note = (
+        f"{len(report.ties_kept) - bad:,} records are ties now and {bad:,} are both bad, which the format {report.format} "
+        f"cannot express: their rows keep their better side ({_some(report.ties_kept)}); `ties` drop leaves them out, "
+        f"`format` {_PLAIN} can express them"
+    )
+    return replace(pulled, notes=(*pulled.notes, note))
+
+
+def _reading(result: PullResult, options: PullOptions) -> dict[str, Any]:
+    """How the original is read, and what was seen of it."""
+    from argilla_admap.formats.writeback.corrected import SeenRecord
+
+    return {
+        "format": options.original_format,
+        "fields": options.fields,
+        "split": options.split,
+        "seen": {name: SeenRecord(found.label, found.prompt, found.completions) for name, found in result.found.items()},
+        "known": result.facts.keys(),
+        "only_reviewed": options.reviewed_only,
+        "on_error": options.on_error,
+    }
+
+
+def _told(result: PullResult, options: PullOptions, report: CorrectedReport) -> Pulled:
+    """What became of the corrections of an original."""
     # Records whose reviewers contradict each other, or said nothing about the label, have no answer to be against.
     answered = {name for name, outcome in result.outcomes.items() if outcome in ("corrected", "confirmed")}
     conflicts = tuple(name for name in report.conflicts if name in answered)
@@ -151,14 +169,8 @@ def _write_original(result: PullResult, options: PullOptions) -> Pulled:
             f"{len(conflicts):,} records were changed in {options.original} since they were pushed, against their reviewers' "
             f"answers: conflicts, which stay as they are ({_some(conflicts)})"
         )
-    if ties := report.ties_kept or report.ties_dropped:
-        bad = sum(result.verdicts.get(name) == "both_bad" for name in ties)
-        left = f"were left out ({_some(ties)})"
-        kept = f"keep their better side ({_some(ties)}); `ties` drop leaves them out, `format` {_PLAIN} can express them"
-        notes.append(
-            f"{len(ties) - bad:,} records are ties now and {bad:,} are both bad, which the format {report.format} cannot "
-            f"express: their rows {kept if report.ties_kept else left}"
-        )
+    if report.ties_dropped:
+        notes.append(_dropped(report.ties_dropped, result))
     if report.skipped:
         notes.append(f"{report.skipped:,} rows of {options.original} cannot be read; they stay as they were")
     return Pulled(
@@ -174,125 +186,43 @@ def _write_original(result: PullResult, options: PullOptions) -> Pulled:
     )
 
 
+def _dropped(names: Sequence[str], result: PullResult) -> str:
+    bad = sum(result.verdicts.get(name) == "both_bad" for name in names)
+    return f"{len(names) - bad:,} ties and {bad:,} records that are both bad were left out, as asked ({_some(names)})"
+
+
 def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled:
     """The records in a format of choice: the original's, else Argilla's own."""
-    from argilla_admap.formats import registry, writing
+    from argilla_admap.formats import writing
+    from argilla_admap.formats.writeback.corrected_records import CorrectedRecords
 
-    notes = list(result.notes)
-    only = result.outcomes.keys() if options.reviewed_only else None
     dropped = tuple(result.verdicts) if options.ties == "drop" else ()
-    if dropped:
-        notes.append(f"{len(dropped):,} records that reviewers find equally good or bad were left out ({_some(dropped)})")
-    original: _CorrectedOriginal | None = None
-    stream: RecordStream
+    name = options.format or _PLAIN
+    stream: DatasetRecords | CorrectedRecords
     if options.original is not None:
-        read = registry.read(
-            options.original,
-            format=options.original_format,
-            fields=options.fields,
-            split=options.split,
-            on_error=options.on_error,
-        )
-        original = _CorrectedOriginal(read, result, only, dropped)
-        stream = original.stream()
+        stream = CorrectedRecords(options.original, result.corrections, **_reading(result, options), dropped=dropped)
+        pulled = _told(result, options, stream.corrected)
     else:
+        only = result.outcomes.keys() if options.reviewed_only else None
         # Records that lack a text are in the notes already; what the others say is not held back for them.
-        corrections = result.corrections
         stream = DatasetRecords(
-            api, result.target, result.adapter, on_error="skip", corrections=corrections, only=only, dropped=dropped
+            api, result.target, result.adapter, on_error="skip", corrections=result.corrections, only=only, dropped=dropped
         )
-    not_written: dict[str, str] = {}
-    if not options.dry_run and options.output is not None:
-        report = writing.write(stream, options.output, options.format or _PLAIN)
-        if report.left_out:
-            notes.append(f"{report.left_out:,} records have no better and worse completion and were left out")
-            equal = (record_id for record_id, after in result.corrections.items() if len(set(after)) == 1)
-            not_written |= dict.fromkeys(equal, "a format of pairs holds no record without a better completion")
-        if original is not None:
-            not_written |= original.not_written()
-            if lost := [*original.fields_left_out(), *report.no_place]:
-                name = options.format or _PLAIN
-                notes.append(f"written as {name}, which has no place for these of the original: {', '.join(lost)}")
-    unmatched = tuple(name for name, why in not_written.items() if why == _ABSENT)
-    conflicts = tuple(name for name, why in not_written.items() if why in (_OTHER_TEXTS, _OTHER_LABEL))
-    if unmatched:
-        notes.append(f"{len(unmatched):,} corrected records are not in {options.original}: {_some(unmatched)}")
-    if conflicts:
-        notes.append(
-            f"{len(conflicts):,} records were changed in {options.original} since they were pushed: {_some(conflicts)}"
-        )
-    written = len(result.corrections.keys() - set(dropped) - not_written.keys())
-    return Pulled(
-        result,
-        unmatched=unmatched,
-        conflicts=conflicts,
-        ties_dropped=dropped,
-        not_written=not_written,
-        written=written,
-        notes=tuple(notes),
-    )
-
-
-class _CorrectedOriginal:
-    """The original's records with the corrected ratings, each rating with the text that the reviewers saw."""
-
-    def __init__(self, source: CheckedRecords, result: PullResult, only: Set[str] | None, dropped: Collection[str]) -> None:
-        self._source, self._result, self._only, self._dropped = source, result, only, frozenset(dropped)
-        self._names = [name for name in PREFERENCE_SCHEMA.names if name in source.schema.names]
-        self._met: set[str] = set()
-        self._refused: dict[str, str] = {}
-
-    def stream(self) -> RecordStream:
-        """A pass over the original each time that it is gone through."""
-        schema = pa.schema([self._source.schema.field(name) for name in self._names])
-        return RecordStream(lambda: self._batches(schema), schema, self._source.info)
-
-    def fields_left_out(self) -> list[str]:
-        """After a pass: the original's fields that are not read."""
-        return list(self._source.report.left_out)
-
-    def not_written(self) -> dict[str, str]:
-        """After a pass: the corrections that are not in it, and why."""
-        absent = self._result.corrections.keys() - self._met - self._dropped
-        return {**self._refused, **dict.fromkeys(absent, _ABSENT)}
-
-    def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        place = self._names.index("ratings")
-        for batch in self._source.batches():
-            rows = batch.select(self._names)
-            if self._only is not None:
-                rows = rows.filter(pc.is_in(rows.column("id"), value_set=pa.array(list(self._only), pa.string())))
-            if self._dropped:
-                left_out = pc.is_in(rows.column("id"), value_set=pa.array(list(self._dropped), pa.string()))
-                rows = rows.filter(pc.invert(left_out))
-            ids = rows.column("id").to_pylist()
-            if not self._result.corrections.keys().isdisjoint(ids):
-                ratings = rows.column("ratings").to_pylist()
-                texts: list[Any] = rows.column("completions").to_pylist()
-                after = [self._after(str(i), t, r) for i, t, r in zip(ids, texts, ratings, strict=True)]
-                rows = rows.set_column(place, schema.field(place), pa.array(after, schema.field(place).type))
-            if rows.num_rows:
-                yield rows
-
-    def _after(self, record_id: str, texts: list[str], ratings: list[float | None] | None) -> Sequence[float | None] | None:
-        correction = self._result.corrections.get(record_id)
-        if correction is None:
-            return ratings
-        self._met.add(record_id)
-        record = self._result.found[record_id]
-        own, texts = [text.strip() for text in record.completions], [text.strip() for text in texts]
-        if sorted(own) != sorted(texts):
-            self._refused[record_id] = _OTHER_TEXTS
-            return ratings
-        # Of equal texts each takes the next rating.
-        places: list[int] = []
-        for text in texts:
-            places.append(next(i for i, mine in enumerate(own) if mine == text and i not in places))
-        after = [correction[place] for place in places]
-        if list(ratings or ()) not in ([record.label[place] for place in places], after):
-            self._refused[record_id] = _OTHER_LABEL
-            return ratings
-        return after
+        said = (*result.notes, _dropped(dropped, result)) if dropped else result.notes
+        pulled = Pulled(result, ties_dropped=dropped, written=len(result.corrections.keys() - set(dropped)), notes=said)
+    if options.dry_run or options.output is None:
+        return pulled
+    report = writing.write(stream, options.output, name)
+    notes = list(pulled.notes)
+    not_written = dict(pulled.not_written)
+    if report.left_out:
+        notes.append(f"{report.left_out:,} records have no better and worse completion and were left out")
+        equal = {record_id for record_id, after in result.corrections.items() if len(set(after)) == 1} - set(dropped)
+        not_written |= dict.fromkeys(equal, "a format of pairs holds no record without a better completion")
+    if options.original is not None and (lost := [*stream.report.left_out, *report.no_place]):
+        notes.append(f"written as {name}, which has no place for these of the original: {', '.join(lost)}")
+    written = pulled.written - len(not_written.keys() - pulled.not_written.keys())
+    return replace(pulled, not_written=not_written, written=written, notes=tuple(notes))
 
 
 def _note_on_argilla(result: PullResult, api: Api) -> list[str]:
