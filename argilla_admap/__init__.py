@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from argilla_admap.commands import compare, queues, select, selftest
     from argilla_admap.errors import AdmapError, ArgillaError, InputError, ScoringError, ServerError
     from argilla_admap.mapping.data_map import DataMap, build_map
-    from argilla_admap.pipeline import pull, push, read, run, score
+    from argilla_admap.pipeline import pull, push, read, read_answers, run, score
     from argilla_admap.review.queues.queues import QUEUES
 
 __version__ = "0.1.0"
@@ -39,6 +39,7 @@ _HOMES = {
     "push": "pipeline",
     "queues": "commands",
     "read": "pipeline",
+    "read_answers": "pipeline",
     "run": "pipeline",
     "score": "pipeline",
     "select": "commands",
@@ -59,6 +60,7 @@ __all__ = [
     "push",
     "queues",
     "read",
+    "read_answers",
     "run",
     "score",
     "select",

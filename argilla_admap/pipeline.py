@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from argilla_admap.formats.format import FieldNames
     from argilla_admap.mapping.data_map import DataMap
+    from argilla_admap.mapping.wrong.answers import LabelAnswer
     from argilla_admap.review.pull.pull import PullResult
     from argilla_admap.review.push.push_options import PushProgress, PushResult
     from argilla_admap.scoring.client.transport import Client
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from argilla_admap.scoring.run import Scored
     from argilla_admap.tables import RecordStream
 
-__all__ = ["Run", "check", "connect", "map_path", "open_scored", "pull", "push", "read", "run", "score", "score_with"]
+__all__ = [
+    *("Run", "check", "connect", "map_path", "open_scored", "pull", "push", "read", "read_answers", "run", "score", "score_with")
+]
 
 _ARGILLA = "argilla:"
 
@@ -255,6 +259,54 @@ def pull(dataset: str, client: rg.Argilla | None = None, **options: Any) -> Pull
     from argilla_admap.review.pull.pull_options import PullOptions
 
     return room.pull(dataset, connect(client), PullOptions(**options))
+
+
+def read_answers(
+    place: str, client: rg.Argilla | None = None, *, workspace: str | None = None
+) -> dict[str, LabelAnswer]:
+    """What people said of each label, by record id: what `build_map` learns from.
+
+    Args:
+        place: a data set on Argilla, or a file of changes that a pull wrote.
+
+    Raises:
+        ArgillaError: there is no server or no such data set.
+        InputError: the file is absent, or a line of it is no change.
+    """
+    from argilla_admap.mapping.wrong.answers import LabelAnswer
+
+    if place.endswith(".jsonl"):
+        return {
+            change["id"]: LabelAnswer(tuple(change["before"]), tuple(change["after"]), {"": change["before"] != change["after"]})
+            for change in _changes(Path(place))
+        }
+    pulled = pull(place, client, workspace=workspace)
+    return {
+        record_id: LabelAnswer(
+            tuple(pulled.found[record_id].label),
+            tuple(pulled.corrections.get(record_id, pulled.found[record_id].label)),
+            {"": outcome == "corrected"},
+        )
+        for record_id, outcome in pulled.outcomes.items()
+        # A tie says that neither is better, not that the label is the wrong way round.
+        if outcome in ("corrected", "confirmed") and record_id not in pulled.verdicts
+    }
+
+
+def _changes(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InputError(f"{path}: cannot be read ({exc})", option="answers") from exc
+    for number, line in enumerate(lines, 1):
+        try:
+            change = json.loads(line)
+            if not (isinstance(change["id"], str) and isinstance(change["before"], list) and isinstance(change["after"], list)):
+                raise TypeError
+        except (ValueError, KeyError, TypeError) as exc:
+            hint = "give a file that `admap pull` wrote with its changes, or the name of a data set on Argilla"
+            raise InputError(f"{path}:{number}: not a change with id, before and after", option="answers", hint=hint) from exc
+        yield change
 
 
 @dataclass(frozen=True, slots=True)

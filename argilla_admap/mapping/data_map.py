@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from argilla_admap import mapping
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.checks.check import CheckInput, run_checks
-from argilla_admap.mapping.data.arrays import Floats, coded_column, double_column, names_column
+from argilla_admap.mapping.data.arrays import Floats, Ints, coded_column, codes_of, double_column, names_column
 from argilla_admap.mapping.data.observations import Observations, observe, scores_of_samples
 from argilla_admap.mapping.regions.coordinates import (
     ASSUMED_NOISE,
@@ -36,8 +36,9 @@ from argilla_admap.mapping.regions.sources import (
     sources_by_region,
     worse_sources,
 )
+from argilla_admap.mapping.wrong.answers import Answers, LabelAnswer, match_answers
 from argilla_admap.mapping.wrong.contested import agreement, contested
-from argilla_admap.mapping.wrong.diagnosis import diagnose, labels_and_strengths
+from argilla_admap.mapping.wrong.diagnosis import Diagnosis, diagnose, labels_and_strengths
 from argilla_admap.mapping.wrong.reasons import Evidence
 from argilla_admap.records import MAP_FIELDS, SCORED_SCHEMA
 from argilla_admap.stored import read_stored
@@ -59,6 +60,9 @@ MAP_INFO = frozenset(
     {"thresholds", "strata", "stratify", "summary", "flag_rules", "fit", "variance", "judge", "judge_noise"}
     | {"prompt_version", "sources_by_region"}
 )
+
+#: P(wrong) without the record's own answer, in maps that learned from answers: what estimates of the errors left rest on.
+UNREAD = pa.field("p_wrong_unread", pa.float64())
 
 #: What a map adds beside `MAP_FIELDS`.
 EXTRA_FIELDS: list[pa.Field[Any]] = [
@@ -183,6 +187,7 @@ def build_map(
     stratify: str | None = None,
     thresholds: Thresholds | Mapping[str, Any] | DataMap | None = None,
     between: bool = False,
+    answers: Mapping[str, LabelAnswer] | None = None,
 ) -> DataMap:
     """Places each record on the map and says how probably its label is wrong.
 
@@ -195,6 +200,7 @@ def build_map(
         thresholds: two values, or a map whose values to use, instead of those of these records.
         between: take the judge's own noise, known where completions have several samples, off the variance and so off the
             regions; else the variance is the population variance of the scores, as in the paper.
+        answers: what people said of labels, by record id: P(wrong) learns from them.
     Raises:
         InputError: no such column, or thresholds that are no numbers.
     """
@@ -214,7 +220,11 @@ def build_map(
     error, assumed = _mean_error(seen)
     confidence = region_confidence(place, split.region, error, split.cuts)
     labels, strength, known = labels_and_strengths(seen)
-    diagnosis = diagnose(seen, labels, strength, known)
+    said = None
+    if answers is not None:
+        ids = [str(value) for batch in kept for value in batch.column("id").to_pylist()]
+        said = match_answers(answers, ids, seen.offsets, seen.ratings)
+    diagnosis = diagnose(seen, labels, strength, known, said, _groups(kept, seen) if said is not None else None)
     findings = run_checks(CheckInput(seen, labels, seen.owner, strength, known))
     taste = contested(seen, error)
     correlation, cosine = agreement(seen.offsets, seen.ratings, seen.scores)
@@ -245,6 +255,8 @@ def build_map(
         },
         schema=pa.schema([*MAP_FIELDS, *EXTRA_FIELDS[:-1]]),
     )
+    if said is not None:
+        added = added.append_column(UNREAD, double_column(diagnosis.p_unread if len(diagnosis.p_unread) else diagnosis.p_wrong))
     association = cramers_v(split.region[mapped & (seen.sources >= 0)], seen.sources[mapped & (seen.sources >= 0)])
     high = association is not None and association >= HIGH_ASSOCIATION
     column = stratify or "source"
@@ -269,6 +281,7 @@ def build_map(
         "issues": {name: int(mask.sum()) for name, mask in findings.records.items() if mask.any()},
         "boundary_ties": int(split.tied.sum()),
         "association": association,
+        "learned_from": _learned_from(diagnosis, said),
     }
     info = {
         **source.info,
@@ -285,6 +298,27 @@ def build_map(
     }
     evidence = Evidence(seen, diagnosis, lambda start, stop: findings.sentences(seen.offsets, start, stop), mapped)
     return DataMap(source, _numbers(source.schema, kept, added), added, info, evidence.column)
+
+
+def _groups(kept: list[pa.RecordBatch], seen: Observations) -> dict[str, Ints]:
+    """In what respects records may be alike: their source, and every column of words or numbers that repeat (an annotator's)."""
+    found = {"source": seen.sources}
+    table = pa.Table.from_batches(kept)
+    for field in table.schema:
+        repeats = pa.types.is_string(field.type) or pa.types.is_integer(field.type)
+        if repeats and field.name not in SCORED_SCHEMA.names:
+            codes, names = codes_of([table.column(field.name).cast(pa.string())])
+            if 2 <= len(names) <= seen.n / 3:
+                found[field.name] = codes
+    return found
+
+
+def _learned_from(diagnosis: Diagnosis, said: Answers | None) -> dict[str, Any] | None:
+    """How many answers P(wrong) learned from; None where there were none to take."""
+    if said is None:
+        return None
+    answered, taught = int(said.answered.sum()), said.teach and diagnosis.mixture is not None
+    return {"answers": answered, "wrong": int((said.answered & said.wrong).sum()), "learned": taught}
 
 
 def _off_scale(given: Thresholds | None, means: Floats) -> list[str]:
@@ -348,7 +382,7 @@ def as_scored(stream: RecordStream) -> RecordStream:
 
     Data that are not scored yet get the scores of the samples that they carry; what else scoring would add is null.
     """
-    ours = {f.name for f in (*MAP_FIELDS, *EXTRA_FIELDS)}
+    ours = {f.name for f in (*MAP_FIELDS, *EXTRA_FIELDS, UNREAD)}
     have = [f for f in stream.schema if f.name not in ours and f.name != "judge"]
     names = {f.name for f in have}
     schema = pa.schema([*have, *(f for f in SCORED_SCHEMA if f.name not in names)])

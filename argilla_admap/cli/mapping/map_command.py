@@ -48,6 +48,11 @@ MOST_TIED = 0.2
     type=click.Choice(["all", "excess"]),
     help="Remove the judge's length bias from the scores: all of it, or only what the labels do not share.",
 )
+@click.option(
+    "--answers",
+    metavar="DATASET|CHANGES.jsonl",
+    help="Learn from what people answered: P(wrong) of the records that nobody has read yet gets better.",
+)
 @input_options
 @dry_run_option
 @json_option
@@ -58,6 +63,7 @@ def command(
     thresholds: str | None,
     between: bool,
     length_control: str | None,
+    answers: str | None,
     reading: dict[str, Any],
     dry_run: bool,
     as_json: bool,
@@ -83,7 +89,8 @@ def command(
         stream = control_length(stream, excess_only=length_control == "excess")
         slope = stream.info["length_control"]["scores"]["per_doubling"]
         note(f"Scores are taken at equal length: {slope:+.3g} points per doubling of length were removed.")
-    data_map = build_map(stream, stratify=stratify, thresholds=given, between=between)
+    said = pipeline.read_answers(answers) if answers else None
+    data_map = build_map(stream, stratify=stratify, thresholds=given, between=between, answers=said)
     answer: dict[str, Any] = {**data_map.summary, "output": None}
     if output is not None and not dry_run:
         data_map.write(output)

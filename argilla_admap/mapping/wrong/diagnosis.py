@@ -8,27 +8,31 @@ the labels, there is no probability, and the refusal says why.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logit
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
 from argilla_admap.mapping.data.observations import Observations
+from argilla_admap.mapping.wrong.answers import Answers
 from argilla_admap.mapping.wrong.features import (
     FOLDS,
     OTHER_RECORDS,
     FeatureGroup,
     LabelledItems,
     Prediction,
+    averaged,
     feature_groups,
     folds_of,
     from_other_records,
     predict,
 )
 from argilla_admap.mapping.wrong.labels import Labels, prepare_labels
+from argilla_admap.mapping.wrong.learning import learn, traits_of
 from argilla_admap.mapping.wrong.likelihood import MAX_EXACT, half_log_odds
 from argilla_admap.mapping.wrong.mixture import Mixture, RatedGroup, fit_mixture, posterior
 from argilla_admap.mapping.wrong.other_records import leave_one_out_strengths
@@ -57,7 +61,8 @@ class Diagnosis:
     """What is known of the labels.
 
     Attributes:
-        p_wrong: shape (n,), 0..1; NaN where unknown.
+        p_wrong: shape (n,), 0..1; NaN where unknown. People's answers included.
+        p_unread: the same without the record's own answer; empty where nobody answered.
         mixture: the fitted constants; None when there is no P(wrong) at all.
         refusal: why there is none, in words; None when there is.
         warnings: what to know before relying on P(wrong), in words.
@@ -76,6 +81,7 @@ class Diagnosis:
     above: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     below: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     contributions: dict[str, Floats] = field(default_factory=dict)
+    p_unread: Floats = field(default_factory=lambda: np.zeros(0))
 
     @property
     def noise_rate(self) -> float | None:
@@ -104,11 +110,20 @@ def labels_and_strengths(seen: Observations) -> tuple[Labels, Floats, Bools]:
     return labels, *leave_one_out_strengths(seen.offsets, *keys, labels.rating, labels.used)
 
 
-def diagnose(seen: Observations, labels: Labels, strength: Floats, known: Bools) -> Diagnosis:
+def diagnose(
+    seen: Observations,
+    labels: Labels,
+    strength: Floats,
+    known: Bools,
+    answers: Answers | None = None,
+    groups: Mapping[str, Ints] | None = None,
+) -> Diagnosis:
     """P(wrong) of each record, from its ratings and all evidence for or against them.
 
     Args:
         labels, strength, known: as `labels_and_strengths` gives.
+        answers: what people said of some labels.
+        groups: by name, shape (n,), in what respects records may be alike, as codes from 0; -1 for none.
     """
     refuse = partial(Diagnosis, np.full(seen.n, np.nan), labels, None)
     if not np.isfinite(seen.ratings).any():
@@ -121,19 +136,69 @@ def diagnose(seen: Observations, labels: Labels, strength: Floats, known: Bools)
     if len(items.sample) < FOLDS:
         few = "one record has" if len(items.sample) == 1 else f"{len(items.sample)} records have"
         return refuse(f"only {few} ratings that differ: too few to learn from")
-    groups = feature_groups(seen, labels, items, strength, known)
-    if not groups:
+    features = feature_groups(seen, labels, items, strength, known)
+    if not features:
         return refuse("nothing speaks for or against the labels: score the completions first")
-    prediction = predict(groups, items)
-    judged = any(group.base for group in groups)
+    teaching = answers is not None and answers.teach
+    evidence = answers.evidence if answers is not None and teaching else np.zeros(seen.n)
+    judged = any(group.base for group in features)
+    prediction = _predicted(seen, labels, items, features, judged, evidence)
+    if answers is not None and teaching:
+        right = _corrected(seen, labels, items, answers)
+        keys = seen.prompt_keys, seen.completion_keys
+        elsewhere = leave_one_out_strengths(seen.offsets, *keys, right.rating, labels.used)
+        features = feature_groups(seen, labels, right, *elsewhere)
+        prediction = averaged(prediction, _predicted(seen, labels, right, features, judged, evidence))
+    found = _diagnosed(seen, labels, items, prediction, judged, evidence)
+    return found if answers is None else _with_answers(seen, found, answers, groups or {}, items.fold)
+
+
+def _predicted(
+    seen: Observations, labels: Labels, items: LabelledItems, features: list[FeatureGroup], judged: bool, evidence: Floats
+) -> Prediction:
+    prediction = predict(features, items)
     if OTHER_RECORDS in prediction.penalties:
-        groups = _trusting_correct_records(seen, labels, items, groups, judged)
-        prediction = predict(groups, items)
-    return _diagnosed(seen, labels, items, prediction, judged)
+        prediction = predict(_trusting_correct_records(seen, labels, items, features, judged, evidence), items)
+    return prediction
+
+
+def _with_answers(seen: Observations, found: Diagnosis, answers: Answers, groups: Mapping[str, Ints], fold: Ints) -> Diagnosis:
+    """The diagnosis with what the answers teach of other records, and what they say of their own."""
+    known = np.isfinite(found.p_wrong)
+    if found.mixture is None or not known.any():
+        return found
+    # Where ratings are equal, the data tell nothing; answers begin from the share that is wrong.
+    start = np.where(found.labels.constant, found.mixture.noise_rate, np.nan_to_num(found.p_wrong))
+    log_odds = logit(np.clip(start, 1e-12, 1 - 1e-12))
+    facts: dict[str, Any] = {"answers": int(answers.answered.sum())}
+    if answers.teach:
+        moving = known & ~found.labels.constant & ~found.labels.spoilt
+        traits = traits_of(seen, found.above, found.below, found.contributions, groups)
+        learned = learn(log_odds, answers.evidence, answers.answered & moving, traits, fold)
+        log_odds += np.where(moving, learned.offset, 0.0)
+        facts["effects"] = {name: round(value, 4) for name, value in learned.deviations.items()}
+    before = np.where(found.labels.constant, 0.0, expit(log_odds))
+    after = np.where(answers.answered, expit(log_odds + answers.evidence), before)
+    return replace(
+        found,
+        p_wrong=np.where(known, after, np.nan),
+        p_unread=np.where(known, before, np.nan),
+        facts={**found.facts, "learning": facts},
+    )
+
+
+def _corrected(seen: Observations, labels: Labels, items: LabelledItems, answers: Answers) -> LabelledItems:
+    """The completions with the ratings that people corrected, less the records of which they only say that they are wrong."""
+    given = np.isfinite(answers.ratings)
+    corrected = prepare_labels(seen.offsets, np.where(given, answers.ratings, seen.ratings), seen.scores)
+    rating = np.where(corrected.used & labels.used, corrected.rating, labels.rating)
+    known = np.zeros(seen.n, bool)
+    known[items.owner[given]] = True
+    return replace(items, rating=rating, sample=items.sample[~(answers.wrong & ~known)[items.sample]])
 
 
 def _trusting_correct_records(
-    seen: Observations, labels: Labels, items: LabelledItems, groups: list[FeatureGroup], judged: bool
+    seen: Observations, labels: Labels, items: LabelledItems, groups: list[FeatureGroup], judged: bool, evidence: Floats
 ) -> list[FeatureGroup]:
     """The groups with the other records weighted by how probably their own labels are correct.
 
@@ -145,13 +210,16 @@ def _trusting_correct_records(
     """
     rest = [group for group in groups if group.name != OTHER_RECORDS]
     # Where the rest of the evidence says nothing, all count the same.
-    trust = 1.0 - np.nan_to_num(_diagnosed(seen, labels, items, predict(rest, items), judged).p_wrong)
+    doubt = np.nan_to_num(_diagnosed(seen, labels, items, predict(rest, items), judged, evidence).p_wrong)
+    trust = np.where(evidence == 0, 1.0 - doubt, expit(-logit(np.clip(doubt, 1e-12, 1 - 1e-12)) - evidence))
     keys = seen.prompt_keys, seen.completion_keys
-    weighted = from_other_records(*leave_one_out_strengths(seen.offsets, *keys, labels.rating, labels.used, trust), items)
+    weighted = from_other_records(*leave_one_out_strengths(seen.offsets, *keys, items.rating, labels.used, trust), items)
     return [weighted if group.name == OTHER_RECORDS else group for group in groups]
 
 
-def _diagnosed(seen: Observations, labels: Labels, items: LabelledItems, prediction: Prediction, judged: bool) -> Diagnosis:
+def _diagnosed(
+    seen: Observations, labels: Labels, items: LabelledItems, prediction: Prediction, judged: bool, evidence: Floats
+) -> Diagnosis:
     """The mixture on top of a prediction."""
     nothing = np.full(seen.n, np.nan)
     total = prediction.total()
@@ -176,7 +244,7 @@ def _diagnosed(seen: Observations, labels: Labels, items: LabelledItems, predict
     stretch = _stretch(total, labels, items)
     unit = float(np.sqrt(np.sort(np.square(total[sampled] * stretch[sampled])).mean()))
     scores = total * stretch / unit
-    groups = _groups(seen.offsets, labels, scores)
+    groups = _groups(seen.offsets, labels, scores, evidence)
     rank = np.full(seen.n, -1)
     rank[items.sample] = np.arange(len(items.sample))
     mixture = fit_mixture([g for g in (_sampled(group, rank) for group in groups) if g is not None])
@@ -194,7 +262,7 @@ def _diagnosed(seen: Observations, labels: Labels, items: LabelledItems, predict
     p = nothing.copy()
     p[labels.constant] = 0.0
     for group in groups:
-        p[group.rows] = posterior(group, mixture)
+        p[group.rows] = posterior(replace(group, evidence=np.zeros(len(group.rows))), mixture)
     p[labels.spoilt] = np.maximum(np.nan_to_num(p[labels.spoilt]), IMPOSSIBLE)
     warnings = _warnings(prediction, mixture, judged, len(items.sample))
     above, below, contributions = _disputed_pairs(seen, groups, prediction, mixture.scale / unit * stretch)
@@ -239,7 +307,7 @@ def labelled_items(seen: Observations, labels: Labels) -> LabelledItems:
     )
 
 
-def _groups(offsets: Ints, labels: Labels, scores: Floats) -> list[RatedGroup]:
+def _groups(offsets: Ints, labels: Labels, scores: Floats, evidence: Floats) -> list[RatedGroup]:
     """The records whose ratings differ, by K."""
     found = []
     for group in groups_by_size(offsets, labels.used):
@@ -253,6 +321,7 @@ def _groups(offsets: Ints, labels: Labels, scores: Floats) -> list[RatedGroup]:
                     labels.rating[items],
                     scores[items],
                     np.asarray(labels.at_top[items].any(axis=1)),
+                    evidence[group.rows[varied]],
                     labels.two_valued,
                 )
             )
@@ -266,7 +335,7 @@ def _sampled(group: RatedGroup, rank: Ints) -> RatedGroup | None:
     order = order[place[order] >= 0]
     if not len(order):
         return None
-    columns = ("rows", "items", "ratings", "scores", "at_top")
+    columns = ("rows", "items", "ratings", "scores", "at_top", "evidence")
     return replace(group, **{name: getattr(group, name)[order] for name in columns})
 
 

@@ -51,6 +51,7 @@ class RatedGroup:
         items: shape (n, K), the flat positions of their completions.
         ratings, scores: shape (n, K), ratings and predictions, standardised and centred.
         at_top: shape (n,), whether a rating is the highest of the scale.
+        evidence: shape (n,), log-odds by people's answers that the label is wrong; 0 without an answer.
         two_valued: whether the labels only say which is better.
     """
 
@@ -59,6 +60,7 @@ class RatedGroup:
     ratings: Floats
     scores: Floats
     at_top: Bools
+    evidence: Floats
     two_valued: bool = False
 
 
@@ -101,11 +103,17 @@ class _Likelihoods:
     def __init__(self, group: RatedGroup, part: slice = slice(None)) -> None:
         self.ratings, self.scores = thinned(group.ratings[part], group.scores[part])
         self.at_top = group.at_top[part]
+        self.evidence = group.evidence[part]
         self.two_valued = group.two_valued
         self.cached: dict[int, Floats] = {}
 
     def at(self, scale: float) -> Floats:
-        """Log likelihoods under each component, shape (n, 4), where `scale` is the middle one."""
+        """Log likelihoods under each component, shape (n, 4), where `scale` is the middle one; people's answers included."""
+        logs = self._of_labels(scale)
+        logs[:, 1:] += self.evidence[:, None]
+        return logs
+
+    def _of_labels(self, scale: float) -> Floats:
         if self.ratings.shape[1] == 2 or self.two_valued:
             lapse = LAPSE_OF_PAIRS if self.ratings.shape[1] == 2 else LAPSE
             return component_likelihoods(self.ratings, self.scores, scale, lapse, self.at_top)
@@ -132,12 +140,15 @@ def fit_mixture(groups: Sequence[RatedGroup]) -> Mixture:
     found = []
     likelihoods_of = [_Likelihoods(group) for group in groups]
     uniform = np.concatenate([np.full(len(g.rows), log_uniform(min(g.ratings.shape[1], MAX_EXACT))) for g in groups])
+    # What the evidence explains is told by the labels alone, where people have not said what they should be.
+    unread = np.concatenate([group.evidence for group in groups]) == 0
+    unread |= not unread.any()
     rates = PRIOR / PRIOR.sum()
     for scale in SCALES:
         logs = np.concatenate([likelihoods.at(float(scale)) for likelihoods in likelihoods_of])
         rates, evidence = _rates(logs, rates)
         likelihood = float(evidence.sum() + PRIOR @ np.log(np.maximum(rates, 1e-12)) + _log_prior(scale))
-        found.append((likelihood, rates, float((evidence - uniform).mean())))
+        found.append((likelihood, rates, float((evidence - uniform)[unread].mean())))
     totals = np.array([f[0] for f in found])
     weights = np.exp(totals - totals.max())
     weights /= weights.sum()
