@@ -27,7 +27,20 @@ if TYPE_CHECKING:
     from argilla_admap.tables import RecordStream
 
 __all__ = [
-    *("Run", "check", "connect", "map_path", "open_scored", "pull", "push", "read", "read_answers", "run", "score", "score_with")
+    *(
+        "Run",
+        "check",
+        "connect",
+        "map_path",
+        "open_scored",
+        "pull",
+        "push",
+        "read",
+        "read_answers",
+        "run",
+        "score",
+        "score_with",
+    )
 ]
 
 _ARGILLA = "argilla:"
@@ -261,9 +274,7 @@ def pull(dataset: str, client: rg.Argilla | None = None, **options: Any) -> Pull
     return room.pull(dataset, connect(client), PullOptions(**options))
 
 
-def read_answers(
-    place: str, client: rg.Argilla | None = None, *, workspace: str | None = None
-) -> dict[str, LabelAnswer]:
+def read_answers(place: str, client: rg.Argilla | None = None) -> dict[str, LabelAnswer]:
     """What people said of each label, by record id: what `build_map` learns from.
 
     Args:
@@ -277,19 +288,21 @@ def read_answers(
 
     if place.endswith(".jsonl"):
         return {
-            change["id"]: LabelAnswer(tuple(change["before"]), tuple(change["after"]), {"": change["before"] != change["after"]})
+            change["id"]: LabelAnswer(
+                tuple(change["before"]), tuple(change["after"]), {"": change["before"] != change["after"]}
+            )
             for change in _changes(Path(place))
         }
-    pulled = pull(place, client, workspace=workspace)
+    from argilla_admap.review.pull.reviews import read_reviews
+
     return {
-        record_id: LabelAnswer(
-            tuple(pulled.found[record_id].label),
-            tuple(pulled.corrections.get(record_id, pulled.found[record_id].label)),
-            {"": outcome == "corrected"},
+        review.id: LabelAnswer(
+            tuple(review.before),
+            tuple(review.after) if review.after is not None else None,
+            # A tie says that neither is better, not that the label is the wrong way round.
+            {one.user_id: one.corrects for one in review.answers if one.corrects is not None and one.verdict is None},
         )
-        for record_id, outcome in pulled.outcomes.items()
-        # A tie says that neither is better, not that the label is the wrong way round.
-        if outcome in ("corrected", "confirmed") and record_id not in pulled.verdicts
+        for review in read_reviews(place, connect(client)).records.values()
     }
 
 

@@ -301,7 +301,7 @@ def build_map(
 
 
 def _groups(kept: list[pa.RecordBatch], seen: Observations) -> dict[str, Ints]:
-    """In what respects records may be alike: their source, and every column of words or numbers that repeat (an annotator's)."""
+    """In what respects records may be alike: source, and every column of words or numbers that repeat, e.g. an annotator's."""
     found = {"source": seen.sources}
     table = pa.Table.from_batches(kept)
     for field in table.schema:

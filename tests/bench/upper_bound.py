@@ -106,7 +106,9 @@ def groups_of(rows: Rows, score: Floats) -> tuple[list[RatedGroup], int]:
         items = group.items[varied]
         top = np.asarray(labels.at_top[items].any(axis=1))
         told = score[items] - score[items].mean(axis=1, keepdims=True)
-        groups.append(RatedGroup(group.rows[varied], items, labels.rating[items], told, top, labels.two_valued))
+        groups.append(
+            RatedGroup(group.rows[varied], items, labels.rating[items], told, top, np.zeros(len(top)), labels.two_valued)
+        )
     unit = float(np.sqrt(np.mean(np.square(np.concatenate([g.scores.reshape(-1) for g in groups])))))
     return [replace(g, scores=g.scores / unit) for g in groups], seen.n
 

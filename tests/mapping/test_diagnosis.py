@@ -86,7 +86,7 @@ def test_the_order_of_the_completions_is_irrelevant(seed, k):
 def test_p_wrong_rises_with_the_margin_against_the_label(scale, margins, rate):
     s = np.sort(np.array(margins))[:, None] * [-0.5, 0.5]
     r = np.tile([1.0, -1.0], (len(s), 1))
-    group = RatedGroup(np.arange(len(s)), np.arange(2 * len(s)).reshape(-1, 2), r, s, np.ones(len(s), bool))
+    group = RatedGroup(np.arange(len(s)), np.arange(2 * len(s)).reshape(-1, 2), r, s, np.ones(len(s), bool), np.zeros(len(s)))
     rates = np.array([[1 - rate, rate / 2, rate / 2, 0.0]])
     p = posterior(group, Mixture(np.array([scale]), np.array([1.0]), rates, 1.0))
     assert (np.diff(p) >= -1e-12).all()

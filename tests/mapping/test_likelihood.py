@@ -73,7 +73,7 @@ def test_each_component_has_the_likelihood_of_its_definition(k):
 @pytest.mark.parametrize("k", [2, 3, 4])
 def test_p_wrong_is_bayes_over_the_scales_of_all_records_and_of_each(k):
     r, s = drawn(k)
-    group = RatedGroup(np.arange(len(r)), np.arange(r.size).reshape(r.shape), r, s, np.ones(len(r), bool))
+    group = RatedGroup(np.arange(len(r)), np.arange(r.size).reshape(r.shape), r, s, np.ones(len(r), bool), np.zeros(len(r)))
     rates = np.array([[0.85, 0.08, 0.05, 0.02], [0.7, 0.1, 0.15, 0.05]])
     mixture = Mixture(SCALES[[18, 21]], np.array([0.3, 0.7]), rates, 1.0)
     # Gauss-Hermite quadrature of a normal distribution with three nodes: 0 and +-sqrt(3) deviations.

@@ -174,7 +174,8 @@ def _with_answers(seen: Observations, found: Diagnosis, answers: Answers, groups
     if answers.teach:
         moving = known & ~found.labels.constant & ~found.labels.spoilt
         traits = traits_of(seen, found.above, found.below, found.contributions, groups)
-        learned = learn(log_odds, answers.evidence, answers.answered & moving, traits, fold)
+        rate = found.mixture.noise_rate
+        learned = learn(np.where(moving, log_odds, np.nan), rate, answers.evidence, answers.answered & moving, traits, fold)
         log_odds += np.where(moving, learned.offset, 0.0)
         facts["effects"] = {name: round(value, 4) for name, value in learned.deviations.items()}
     before = np.where(found.labels.constant, 0.0, expit(log_odds))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit, log_expit
+from scipy.special import expit, log_expit, logit
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.data.observations import Observations
@@ -29,6 +29,8 @@ INTERCEPT, SLOPE = 0.5, 0.25
 DEVIATIONS = (0.0, 0.5, 1.0, 2.0)
 #: Nats that a kind of group must add to the marginal likelihood: chance alone adds less.
 LEAST_GAIN = 1.5
+#: Records whose labels are looked at beside the answers, at most.
+MOST_LABELS = 4000
 #: Log-odds count up to this much, and those of one kind of evidence up to this much.
 BOUND, MOST = 6.0, 3.0
 
@@ -84,18 +86,19 @@ def traits_of(
     return Traits({name: np.clip(values, -MOST, MOST) for name, values in contributions.items()}, {**about_pair, **groups})
 
 
-def learn(log_odds: Floats, evidence: Floats, answered: Bools, traits: Traits, fold: Ints) -> Learned:
+def learn(log_odds: Floats, noise_rate: float, evidence: Floats, answered: Bools, traits: Traits, fold: Ints) -> Learned:
     """How much the log-odds of each record move.
 
     Args:
-        log_odds: shape (n,), of P(wrong) without the record's own answer.
+        log_odds: shape (n,), of P(wrong) without the record's own answer; NaN where there is none.
+        noise_rate: the share of wrong labels that P(wrong) starts from.
         evidence: shape (n,), log-odds by the answers alone.
-        answered: shape (n,), the records to learn from.
-        fold: shape (n,), 0..FOLDS - 1: records of one fold do not teach each other, where they are answered.
+        answered: shape (n,), the records with an answer to learn from.
+        fold: shape (n,), 0..FOLDS - 1: answers of one fold do not teach each other.
     Source: logistic regression with random effects, their variance by the Laplace approximation of the marginal likelihood
         (Breslow & Clayton, "Approximate inference in generalized linear mixed models", 1993).
     """
-    model = _Model(log_odds, evidence, answered, traits)
+    model = _Model(log_odds, noise_rate, evidence, answered, traits)
     deviations = dict.fromkeys(traits.codes, 0.0)
     rows = np.flatnonzero(answered)
     best = model.fit(rows, deviations)[1]
@@ -113,10 +116,18 @@ def learn(log_odds: Floats, evidence: Floats, answered: Bools, traits: Traits, f
 
 
 class _Model:
-    """The regression: an intercept, the numeric traits, and an effect of each group that has an answer."""
+    """The regression: an intercept, the numeric traits, and an effect of each group that has an answer.
 
-    def __init__(self, log_odds: Floats, evidence: Floats, answered: Bools, traits: Traits) -> None:
+    An answer tells how far P(wrong) was right. The labels themselves tell, of all records, how many of a group look wrong; they
+    count as much as the answers do, all together.
+
+    Source: the joint likelihood of labels and answers, that of the unlabelled part weighted, as in EM-lambda (Nigam, McCallum,
+        Thrun & Mitchell, "Text classification from labeled and unlabeled documents using EM", 2000).
+    """
+
+    def __init__(self, log_odds: Floats, noise_rate: float, evidence: Floats, answered: Bools, traits: Traits) -> None:
         self.log_odds, self.evidence = np.clip(log_odds, -BOUND, BOUND), evidence
+        self.prior = float(logit(noise_rate))
         self.numbers = np.stack([np.ones(len(log_odds)), *traits.numbers.values()], axis=1)
         #: Each kind of group: the column of each record, -1 where no record of its group is answered; and how many.
         self.groups: dict[str, tuple[Ints, int]] = {}
@@ -125,32 +136,40 @@ class _Model:
             table = np.full(int(codes.max(initial=-1)) + 2, -1)
             table[seen] = np.arange(len(seen))
             self.groups[name] = table[codes], len(seen)
+        known = np.flatnonzero(np.isfinite(log_odds))
+        self.labels = known[:: max(1, len(known) // MOST_LABELS)]
 
     def fit(self, rows: Ints, deviations: Mapping[str, float]) -> tuple[tuple[Floats, dict[str, Floats]], float]:
         """The weights by the answers to `rows`, of the numbers and of each kind of group; and the log marginal likelihood."""
         live = [name for name, deviation in deviations.items() if deviation and self.groups[name][1]]
-        columns, prior = [self.numbers[rows]], [INTERCEPT, *[SLOPE] * (self.numbers.shape[1] - 1)]
+        both = np.concatenate([rows, self.labels])
+        numbers = self.numbers[both]
+        # How far to trust a kind of evidence, only answers tell.
+        numbers[len(rows) :, 1:] = 0.0
+        columns, prior = [numbers], [INTERCEPT, *[SLOPE] * (numbers.shape[1] - 1)]
         for name in live:
             place, width = self.groups[name]
-            columns.append((place[rows][:, None] == np.arange(width)).astype(np.float64))
+            columns.append((place[both][:, None] == np.arange(width)).astype(np.float64))
             prior += [deviations[name]] * width
         design = np.concatenate(columns, axis=1)
         precision = 1 / np.square(np.array(prior))
-        log_odds, evidence = self.log_odds[rows], self.evidence[rows]
+        start = np.concatenate([self.log_odds[rows], np.full(len(self.labels), self.prior)])
+        evidence = np.concatenate([self.evidence[rows], self.log_odds[self.labels] - self.prior])
+        weight = np.repeat([1.0, min(1.0, len(rows) / max(len(self.labels), 1))], [len(rows), len(self.labels)])
 
         def loss(weights: Floats) -> tuple[float, Floats]:
-            x = log_odds + design @ weights
-            # The chance of the answers: of a wrong and of a right label, each by how often reviewers are right.
-            value = np.logaddexp(log_expit(x) + evidence, log_expit(-x)).sum()
-            slope = design.T @ (expit(x + evidence) - expit(x))
+            x = start + design @ weights
+            # The chance of what is seen, if the label is wrong and if it is right.
+            value = weight @ np.logaddexp(log_expit(x) + evidence, log_expit(-x))
+            slope = design.T @ (weight * (expit(x + evidence) - expit(x)))
             return float(precision @ np.square(weights) / 2 - value), precision * weights - slope
 
         found = minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B")
-        x = log_odds + design @ found.x
-        curvature = expit(x) * expit(-x) - expit(x + evidence) * expit(-x - evidence)
+        x = start + design @ found.x
+        curvature = weight * (expit(x) * expit(-x) - expit(x + evidence) * expit(-x - evidence))
         hessian = design.T @ (curvature[:, None] * design) + np.diag(precision)
         marginal = -float(found.fun) + float(np.log(precision).sum() - np.linalg.slogdet(hessian)[1]) / 2
-        edges = np.cumsum([self.numbers.shape[1], *[self.groups[name][1] for name in live]])
+        edges = np.cumsum([numbers.shape[1], *[self.groups[name][1] for name in live]])
         parts = np.split(found.x, edges[:-1])
         return (parts[0], dict(zip(live, parts[1:], strict=True))), marginal
 
