@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import argilla as rg
 
     from argilla_admap.formats.format import FieldNames
+    from argilla_admap.mapping.analysis.label_answers import LabelAnswer
     from argilla_admap.mapping.data_map import DataMap
-    from argilla_admap.mapping.wrong.answers import LabelAnswer
     from argilla_admap.review.pull.pull import PullResult
     from argilla_admap.review.push.push_options import PushProgress, PushResult
     from argilla_admap.scoring.client.transport import Client
@@ -284,7 +284,7 @@ def read_answers(place: str, client: rg.Argilla | None = None) -> dict[str, Labe
         ArgillaError: there is no server or no such data set.
         InputError: the file is absent, or a line of it is no change.
     """
-    from argilla_admap.mapping.wrong.answers import LabelAnswer
+    from argilla_admap.mapping.analysis.label_answers import LabelAnswer
 
     if place.endswith(".jsonl"):
         return {

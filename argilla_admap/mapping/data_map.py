@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from argilla_admap import mapping
 from argilla_admap.errors import InputError
+from argilla_admap.mapping.analysis.label_answers import LabelAnswer, match_answers
 from argilla_admap.mapping.checks.check import CheckInput, run_checks
 from argilla_admap.mapping.data.arrays import Floats, Ints, coded_column, codes_of, double_column, names_column
 from argilla_admap.mapping.data.observations import Observations, observe, scores_of_samples
@@ -36,9 +37,9 @@ from argilla_admap.mapping.regions.sources import (
     sources_by_region,
     worse_sources,
 )
-from argilla_admap.mapping.wrong.answers import Answers, LabelAnswer, match_answers
 from argilla_admap.mapping.wrong.contested import agreement, contested
 from argilla_admap.mapping.wrong.diagnosis import Diagnosis, diagnose, labels_and_strengths
+from argilla_admap.mapping.wrong.learning import Answers
 from argilla_admap.mapping.wrong.reasons import Evidence
 from argilla_admap.records import MAP_FIELDS, SCORED_SCHEMA
 from argilla_admap.stored import read_stored

@@ -18,7 +18,6 @@ from scipy.special import expit, logit
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
 from argilla_admap.mapping.data.observations import Observations
-from argilla_admap.mapping.wrong.answers import Answers
 from argilla_admap.mapping.wrong.features import (
     FOLDS,
     OTHER_RECORDS,
@@ -32,7 +31,7 @@ from argilla_admap.mapping.wrong.features import (
     predict,
 )
 from argilla_admap.mapping.wrong.labels import Labels, prepare_labels
-from argilla_admap.mapping.wrong.learning import learn, traits_of
+from argilla_admap.mapping.wrong.learning import Answers, learn, traits_of
 from argilla_admap.mapping.wrong.likelihood import MAX_EXACT, half_log_odds
 from argilla_admap.mapping.wrong.mixture import Mixture, RatedGroup, fit_mixture, posterior
 from argilla_admap.mapping.wrong.other_records import leave_one_out_strengths

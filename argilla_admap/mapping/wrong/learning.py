@@ -21,8 +21,10 @@ from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.data.observations import Observations
 from argilla_admap.mapping.wrong.features import FOLDS
 
-__all__ = ["Learned", "Traits", "learn", "traits_of"]
+__all__ = ["Answers", "Learned", "Traits", "learn", "traits_of"]
 
+#: Fewer answered records teach nothing: they only settle their own labels.
+LEAST_ANSWERS = 30
 #: Prior standard deviation of the intercept, in log-odds, and of the weights of the numeric traits.
 INTERCEPT, SLOPE = 0.5, 0.25
 #: Standard deviations tried for the effects of each kind of group, in log-odds; 0 leaves it out.
@@ -33,6 +35,31 @@ LEAST_GAIN = 1.5
 MOST_LABELS = 4000
 #: Log-odds count up to this much, and those of one kind of evidence up to this much.
 BOUND, MOST = 6.0, 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What people said of n records with m completions.
+
+    Attributes:
+        evidence: shape (n,), log-odds by the answers alone that the label is wrong (natural logarithm); 0 without an answer.
+        answered: shape (n,), records with an answer about the label.
+        ratings: flat, the corrected ratings; NaN where there are none.
+    """
+
+    evidence: Floats
+    answered: Bools
+    ratings: Floats
+
+    @property
+    def teach(self) -> bool:
+        """Whether there are enough to learn from."""
+        return int(self.answered.sum()) >= LEAST_ANSWERS
+
+    @property
+    def wrong(self) -> Bools:
+        """Records whose label people hold for wrong; shape (n,)."""
+        return self.evidence > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,10 @@ import numpy as np
 
 from argilla_admap.mapping.analysis.agreement import dawid_skene
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.wrong.learning import Answers
 
-__all__ = ["LEAST_ANSWERS", "Answers", "LabelAnswer", "match_answers", "weigh_answers"]
+__all__ = ["LabelAnswer", "match_answers", "weigh_answers"]
 
-#: Fewer answered records teach nothing: they only settle their own labels.
-LEAST_ANSWERS = 30
 #: Accuracy of a reviewer of whom nothing is known, and how many answers that is worth.
 USUAL_ACCURACY, WORTH = 0.95, 20.0
 
@@ -31,31 +30,6 @@ class LabelAnswer:
     before: tuple[float | None, ...]
     after: tuple[float | None, ...] | None
     votes: Mapping[str, bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What people said of n records with m completions.
-
-    Attributes:
-        evidence: shape (n,), log-odds by the answers alone that the label is wrong (natural logarithm); 0 without an answer.
-        answered: shape (n,), records with an answer about the label.
-        ratings: flat, the corrected ratings; NaN where there are none.
-    """
-
-    evidence: Floats
-    answered: Bools
-    ratings: Floats
-
-    @property
-    def teach(self) -> bool:
-        """Whether there are enough to learn from."""
-        return int(self.answered.sum()) >= LEAST_ANSWERS
-
-    @property
-    def wrong(self) -> Bools:
-        """Records whose label people hold for wrong; shape (n,)."""
-        return self.evidence > 0
 
 
 def weigh_answers(n: int, records: Ints, reviewers: Ints, wrong: Bools, ratings: Floats) -> Answers:
