@@ -689,3 +689,18 @@ def test_scored_completions_one_a_row_are_grouped_by_their_prompt(written: Any) 
     assert records(ranked)[0].ratings == (3.0, 2.0, 1.0)
     assert [row["rank"] for row in corrected(ranked, (1.0, 2.0, 3.0))] == [3, 2, 1]
     assert "the lowest is the best" in str(read(ranked).format)
+
+
+def test_a_verdict_on_a_tie_is_written_as_the_file_compares_others(written: Any) -> None:
+    rows = [{"prompt": p, "response_A": "x", "response_B": "y", "label": v} for p, v in (("p", "A=B"), ("q", "B>A"))]
+    assert [row["label"] for row in corrected(written(*rows), (1.0, 0.0))] == ["A>B", "B>A"]
+    assert [row["label"] for row in corrected(written(*rows[::-1]), (0.5, 0.5))] == ["A=B", "A=B"]
+    assert [row["label"] for row in corrected(written(rows[0], name="t.jsonl"), (0.0, 1.0))] == ["A<B"]
+
+
+@pytest.mark.parametrize(("name", "ratings"), [("rank", (2.0, 1.0)), ("score", (1.0, 2.0)), ("reward", (1.0, 2.0))])
+def test_a_label_of_another_name_is_read_in_a_list_that_looks_like_ours(
+    written: Any, name: str, ratings: tuple[float, float]
+) -> None:
+    path = written({"prompt": "p", "completions": [{"text": "a", name: 1}, {"text": "b", name: 2}]})
+    assert records(path)[0].ratings == ratings

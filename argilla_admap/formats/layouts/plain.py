@@ -87,6 +87,10 @@ def _items(row: Row, name: str = "completions") -> list[Mapping[str, Any]]:
     return [item for item in unpacked_list(row.get(name)) if isinstance(item, Mapping)]
 
 
+#: What the rating of a completion's object is called, the first that is there is taken.
+_RATINGS = ("rating", "score", "overall_score", "reward", "label", "grade", "preference_score", *RANKS)
+
+
 class Plain(RowFormat):
     """Our own format."""
 
@@ -94,7 +98,10 @@ class Plain(RowFormat):
     takes = "the prompt is `prompt`; the completions, their ratings and scores are in `completions`"
 
     def fits(self, row: Row) -> bool:
-        return "prompt" in row and "text" in _first_object(row, "completions")
+        first = _first_object(row, "completions")
+        # A label of another name is not ours.
+        ours = bool({"rating", "scores"} & set(first)) or not any(name in first for name in _RATINGS)
+        return "prompt" in row and "text" in first and ours
 
     def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:
         return settle_rating(sample, fields)
@@ -242,7 +249,7 @@ class Completions(RowFormat):
 
     name = "completions"
     takes = "the prompt is `prompt` or `instruction`; the completions and their ratings, if any, are in a list of objects"
-    _ratings: Sequence[str] = ("rating", "score", "overall_score", "reward", "label", "grade", "preference_score", *RANKS)
+    _ratings: Sequence[str] = _RATINGS
     _texts: Sequence[str] = TEXT_FIELDS
 
     def fits(self, row: Row) -> bool:

@@ -258,8 +258,11 @@ class VerdictScale:
         if self.ends is not None and (old in (None, "") or _float(old) is not None):
             return self._number(old, wanted, best)
         words: list[object] = [_mirrored(old, letter)] if isinstance(old, str) and old and self.k == 2 else []
-        # A tie names no side: then as this file writes it, else in its style.
-        words += [self.written[letter]] if letter in self.written else _like_words(old, letter, self.name)
+        # A tie names no side: then as this file writes this one or the other, else in its style.
+        other = self.written.get("ab"[letter == "a"]) if self.k == 2 else None
+        words += [self.written[letter]] if letter in self.written else []
+        words += [_mirrored(other, letter)] if isinstance(other, str) else []
+        words += _like_words(old, letter, self.name)
         for candidate in words:
             if candidate is not None and self.outcome(candidate) == letter:
                 return candidate
@@ -274,7 +277,7 @@ class VerdictScale:
         if old.strip().startswith("[["):
             return "[[C]]"
         if (compared := _COMPARED.fullmatch(old.strip())) is not None:
-            return f"{compared[1].strip()}={compared[3].strip()}"
+            return "=".join(sorted((compared[1].strip(), compared[3].strip())))
         words = _plain(old)
         known = words in _BOTH_BAD or words in _TIES or re.fullmatch(r"(?:(?:model|assistant) )?[ab](?: is .*)?|", words)
         return _cased("tie", old) if known else None
@@ -337,6 +340,8 @@ def _mirrored(old: str, letter: str) -> str | None:
 def _like_words(old: object, letter: str, name: str) -> list[str]:
     """A side in the style of an old value that names none."""
     sample = _cased(letter, str(old or ""))
+    if isinstance(old, str) and (compared := _COMPARED.fullmatch(old.strip())) is not None:
+        return [f"{compared[1].strip()}{sign}{compared[3].strip()}" for sign in "><"]
     return [f"model_{letter}" if name == "winner" else sample, sample]
 
 
