@@ -38,7 +38,6 @@ class Secrets:
     workspace: str
     session_key: str
     engine_password: str
-    redis_password: str
 
     @classmethod
     def generate(cls, username: str = "argilla") -> Secrets:
@@ -51,7 +50,6 @@ class Secrets:
             workspace="argilla",
             session_key=randomness.token_hex(32),
             engine_password=randomness.token_urlsafe(32),
-            redis_password=randomness.token_urlsafe(32),
         )
 
 

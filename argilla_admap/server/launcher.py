@@ -241,8 +241,8 @@ def _launch_and_wait(services: Services, state: ServerState, begun: dict[str, Pr
             services.data_dir.write_state(state)
 
         process = launch(services.program(name), record)
-        # The server and the worker send Redis its password as soon as they run.
-        while name == "redis" and not listens(process, services.ports[name]):
+        # The worker ends where there is no Redis yet.
+        while name == "redis" and not services.is_ready(name, process):
             if not is_alive(process):
                 raise _ServiceEnded(name)
             time.sleep(0.01)
@@ -334,7 +334,8 @@ def _choose_ports(state: ServerState, port: int | None, external: ExternalServic
         if not is_free(port):
             raise _port_taken(port)
         state.ports["server"] = port
-    for name in ("server", "elasticsearch", "redis"):
+    state.ports.pop("redis", None)  # of an older version
+    for name in ("server", "elasticsearch"):
         if name in external.names:
             state.ports.pop(name, None)
             continue

@@ -11,12 +11,13 @@ import functools
 import logging
 import os
 import re
+import runpy
 import signal
 import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -154,25 +155,58 @@ def take_missed_writes() -> tuple[list[Path], dict[str, set[str]]]:
 async def wait_for(engine: Any) -> None:
     """Waits until the search engine, which starts beside us, answers."""
     for _ in range(600):
-        if is_ours(engine) and await engine.ping():
+        if await engine.ping():
             return
         await asyncio.sleep(0.2)
     sys.exit("admap: the search engine did not answer for two minutes")
 
 
-def is_ours(engine: Any) -> bool:
-    """Whether our user's engine listens: before it does, another user's program could, and would be sent the password."""
-    import psutil
+def is_ours(own_port: int, port: int) -> bool | None:
+    """Whether a process of this user has accepted the connection from one port of this machine to another; None: nobody yet.
 
-    if not os.environ["ADMAP_OWN_ENGINE"]:
-        return True
-    ports = {node.config.port for node in engine.client.transport.node_pool.all()}
-    listening = (one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN)
-    # Of another user's process the pid is not shown, but to root.
-    pids = {one.pid for one in listening if one.laddr and one.laddr.port in ports}
-    with suppress(psutil.Error):
-        return any(pid is not None and psutil.Process(pid).uids().real == os.getuid() for pid in pids)
-    return False
+    Asked of the kernel once the connection is made, and before a secret is sent: a port can pass to another user's program
+    when the one that listened has ended, a connection cannot.
+    """
+    accepted = []
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text(encoding="ascii").splitlines()[1:]:
+            _, local, remote, state, _, _, _, uid, _, inode, *_ = line.split()
+            # 01: established.
+            if state == "01" and local.endswith(f":{port:04X}") and remote.endswith(f":{own_port:04X}"):
+                accepted.append((int(uid), int(inode)))
+    # Until a program accepts a connection it is no file of anybody's.
+    if not accepted or not all(inode for _, inode in accepted):
+        return None
+    return all(uid == os.geteuid() for uid, _ in accepted)
+
+
+def trust_our_own_engine_only() -> None:
+    """The password goes out on connections that our user's engine has accepted: should it die, another could take its port."""
+    from aiohttp import ClientConnectionError
+    from elastic_transport import AiohttpHttpNode
+
+    create_session = AiohttpHttpNode._create_aiohttp_session
+
+    def create_guarded_session(node: Any) -> None:
+        create_session(node)
+        connector = node.session.connector
+        connect = connector._create_connection
+
+        async def connect_to_ours(*words: Any) -> Any:
+            protocol = await connect(*words)
+            ports = [protocol.transport.get_extra_info(end)[1] for end in ("sockname", "peername")]
+            for _ in range(500):
+                if (ours := is_ours(*ports)) is not None:
+                    break
+                await asyncio.sleep(0.01)
+            if not ours:
+                protocol.close()
+                raise ClientConnectionError(f"what listens on port {ports[1]} is not our search engine")
+            return protocol
+
+        connector._create_connection = connect_to_ours
+
+    AiohttpHttpNode._create_aiohttp_session = create_guarded_session
 
 
 async def repair_dataset(session: Any, engine: Any, dataset: Any, changed: set[str]) -> None:
@@ -340,30 +374,30 @@ def load_vectors_of_a_single_record() -> None:
     records.selectinload = load_with_names
 
 
-def filter_a_single_record_for_annotators() -> None:
-    """Asked for one record, the server shows an annotator hidden metadata and other people's answers: leaves both out.
-
-    The server's searches leave both out; a blind review depends on it.
+def keep_changes_of_notes() -> None:
+    """Asked to change a data set's metadata, the server answers with the new ones and keeps the old: it alters the very
+    object that the database's session compares with.
     """
+    from argilla_server.models.mixins import CRUDMixin
+
+    fill = CRUDMixin.fill
+
+    def fill_anew(row: Any, replace_dict: bool = False, **values: Any) -> Any:
+        merged = {
+            name: {**(getattr(row, name, None) or {}), **value} if isinstance(value, dict) and not replace_dict else value
+            for name, value in values.items()
+        }
+        return fill(row, True, **merged)
+
+    CRUDMixin.fill = fill_anew
+
+
+def hide_from_annotators() -> None:
+    """See :mod:`argilla_admap.server.annotator_view`, which lies beside this file and is loaded by its path likewise."""
     from argilla_server._app import app
-    from argilla_server.api.handlers.v1.datasets.records import _filter_record_metadata_for_user
-    from argilla_server.api.handlers.v1.records import get_record
-    from sqlalchemy.orm.attributes import set_committed_value
 
-    async def get_filtered_record(db: Any, record_id: UUID, current_user: Any) -> Any:
-        record = await get_record(db=db, record_id=record_id, current_user=current_user)
-        if not (current_user.is_owner or current_user.is_admin):
-            await db.refresh(record.dataset, ["metadata_properties"])
-            # Set as if read from the database: it is never written back.
-            set_committed_value(record, "metadata_", await _filter_record_metadata_for_user(record, current_user))
-            mine = [response for response in record.responses if response.user_id == current_user.id]
-            set_committed_value(record, "responses", mine)
-        return record
-
-    routes = [route for mount in app.routes for route in getattr(getattr(mount, "app", mount), "routes", ())]
-    for route in routes:
-        if getattr(route, "endpoint", None) is get_record:
-            route.dependant.call = get_filtered_record
+    path = Path(__file__).with_name("annotator_view.py")
+    runpy.run_path(str(path))["close_to_annotators"](app)
 
 
 def build_type_adapters_once() -> None:
@@ -391,6 +425,8 @@ def disable_compression() -> None:
 def serve(port: int) -> None:
     """Migrates, makes the owner, repairs the index, and serves on loopback until it is stopped."""
     disable_compression()
+    if os.environ["ADMAP_OWN_ENGINE"]:
+        trust_our_own_engine_only()
     migrate()
     # The migration's logging set-up disables every logger that was there before it.
     for logger in logging.root.manager.loggerDict.values():
@@ -403,7 +439,8 @@ def serve(port: int) -> None:
     note_missed_writes()
     skip_events_without_webhooks()
     load_vectors_of_a_single_record()
-    filter_a_single_record_for_annotators()
+    hide_from_annotators()
+    keep_changes_of_notes()
     build_type_adapters_once()
     import uvicorn
 
@@ -423,6 +460,8 @@ def work() -> None:
     while not is_newest():
         time.sleep(0.2)
     note_missed_writes()
+    if os.environ["ADMAP_OWN_ENGINE"]:
+        trust_our_own_engine_only()
     log("listening")
     # The urgent queue first. One worker: each is a process of 270 MB.
     Worker([HIGH_QUEUE, DEFAULT_QUEUE], connection=REDIS_CONNECTION).work(logging_level="WARNING")

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from argilla_admap.server.data_dir import DataDir, Secrets
 from argilla_admap.server.processes import Process, Program, listens
 from argilla_admap.server.runtime import Runtime, java, read_log
+from argilla_admap.server.server_entry import is_ours
 
 __all__ = ["NAMES", "TITLES", "ExternalServices", "Services", "argilla_answers", "elasticsearch_answers", "redis_answers"]
 
@@ -27,6 +29,7 @@ TITLES = {"redis": "Redis", "elasticsearch": "Elasticsearch", "server": "Argilla
 # More than any of our services answers to the question whether it is ready.
 _MOST_BYTES = 1_000_000
 _ENTRY = Path(__file__).with_name("server_entry.py")
+_SOCKET = "socket"
 # What a service inherits of our environment. All else, above all the keys of judges, stays with us.
 _INHERITED = (
     *("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH"),
@@ -83,8 +86,10 @@ class Services:
 
     @property
     def redis_url(self) -> str:
-        """The queue's address, with the password of ours."""
-        return self.external.redis or f"redis://:{self.secrets.redis_password}@127.0.0.1:{self.ports.get('redis')}/0"
+        """The queue's address. Ours is a socket in the private folder, where no other user can put one: named by the working
+        directory of server and worker, because a socket's name is short.
+        """
+        return self.external.redis or f"unix:///proc/self/cwd/{self.data_dir.redis.name}/{_SOCKET}"
 
     @property
     def names(self) -> list[str]:
@@ -115,9 +120,9 @@ class Services:
         if name in self.ports and not listens(process, self.ports[name]):
             return False
         if name == "redis":
-            return redis_answers(self.redis_url)
+            return redis_answers(self.data_dir.redis / _SOCKET)
         if name == "elasticsearch":
-            return elasticsearch_answers(self.elasticsearch_url)
+            return elasticsearch_answers(self.elasticsearch_url, own=True)
         if name == "server":
             return argilla_answers(self.url, self.secrets.api_key)
         return "admap: listening" in read_log(self.data_dir.log(name), end=False)
@@ -140,10 +145,9 @@ class Services:
 
     def _redis(self) -> Program:
         lines = [
-            "bind 127.0.0.1",
-            "protected-mode yes",
-            f"port {self.ports['redis']}",
-            f"requirepass {self.secrets.redis_password}",
+            "port 0",
+            f"unixsocket {_SOCKET}",
+            "unixsocketperm 600",
             # Jobs that wait survive a stop; at most the last second of them is lost with the machine's power.
             "appendonly yes",
             "appendfsync everysec",
@@ -151,7 +155,6 @@ class Services:
             "daemonize no",
             "",
         ]
-        # By its input, so that no list of processes and no file shows the password.
         return self._program("redis", ["redis-server", "-"], {}, self.data_dir.redis, "\n".join(lines))
 
     def _elasticsearch(self) -> Program:
@@ -194,27 +197,36 @@ class Services:
 
 
 def argilla_answers(url: str, api_key: str, timeout: float = 5.0) -> bool:
-    """Whether Argilla serves at this address and knows this key."""
-    status, body = _get(f"{url}/api/v1/me", {"X-Argilla-Api-Key": api_key}, timeout)
+    """Whether our own Argilla serves at this address and knows this key."""
+    status, body = _get(f"{url}/api/v1/me", {"X-Argilla-Api-Key": api_key}, timeout, own=True)
     return status == 200 and "username" in body
 
 
-def elasticsearch_answers(url: str, timeout: float = 5.0) -> bool:
-    """Whether the engine at this address can be searched; the address may hold a user and a password."""
-    status, body = _get(url.rstrip("/") + "/_cluster/health?wait_for_status=yellow&timeout=1s", {}, timeout)
+def elasticsearch_answers(url: str, timeout: float = 5.0, *, own: bool = False) -> bool:
+    """Whether the engine at this address can be searched; the address may hold a user and a password.
+
+    Args:
+        url: the address.
+        timeout: seconds.
+        own: nothing is sent to a program of another user.
+    """
+    status, body = _get(url.rstrip("/") + "/_cluster/health?wait_for_status=yellow&timeout=1s", {}, timeout, own=own)
     return status == 200 and body.get("timed_out") is False
 
 
-def redis_answers(url: str, timeout: float = 5.0) -> bool:
-    """Whether a Redis answers at this address (redis://[user:password@]host:port/...) and lets us in."""
+def redis_answers(address: str | Path, timeout: float = 5.0) -> bool:
+    """Whether a Redis answers and lets us in: at redis://[user:password@]host:port/... or at a socket in a folder."""
     commands = [["PING"]]
     try:
-        parts = urlsplit(url)
-        if parts.password:
-            user = [unquote(parts.username)] if parts.username else []
-            commands.insert(0, ["AUTH", *user, unquote(parts.password)])
-        address = (parts.hostname or "127.0.0.1", parts.port or 6379)
-        with socket.create_connection(address, timeout=timeout) as connection:
+        if isinstance(address, Path):
+            connection = _connect(address, timeout)
+        else:
+            parts = urlsplit(address)
+            if parts.password:
+                user = [unquote(parts.username)] if parts.username else []
+                commands.insert(0, ["AUTH", *user, unquote(parts.password)])
+            connection = socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 6379), timeout=timeout)
+        with connection:
             answers = connection.makefile("rb")
             for words in commands:
                 lines = [f"*{len(words)}", *(line for word in words for line in (f"${len(word.encode())}", word)), ""]
@@ -226,7 +238,30 @@ def redis_answers(url: str, timeout: float = 5.0) -> bool:
     return answer.startswith(b"+PONG")
 
 
-def _get(url: str, headers: dict[str, str], timeout: float) -> tuple[int, dict[str, object]]:
+def _connect(path: Path, timeout: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(timeout)
+    folder = os.open(path.parent, os.O_PATH)
+    try:
+        # A socket's name has 107 bytes at most; the folder's may have more.
+        connection.connect(f"/proc/self/fd/{folder}/{path.name}")
+    except OSError:
+        connection.close()
+        raise
+    finally:
+        os.close(folder)
+    return connection
+
+
+def _is_ours_in_time(connection: socket.socket, timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    # A server that is busy accepts a connection a moment after it is made.
+    while (ours := is_ours(connection.getsockname()[1], connection.getpeername()[1])) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return bool(ours)
+
+
+def _get(url: str, headers: dict[str, str], timeout: float, *, own: bool) -> tuple[int, dict[str, object]]:
     try:
         parts = urlsplit(url)
         if parts.username:
@@ -235,6 +270,9 @@ def _get(url: str, headers: dict[str, str], timeout: float) -> tuple[int, dict[s
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         # Not through a proxy: what we start is on loopback, and what is named in the environment is named in full.
         with closing(kind(parts.hostname or "127.0.0.1", parts.port, timeout=timeout)) as connection:
+            connection.connect()
+            if own and not _is_ours_in_time(connection.sock, timeout):
+                return 0, {}
             connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""), headers=headers)
             answer = connection.getresponse()
             body = json.loads(answer.read(_MOST_BYTES) or b"{}")

@@ -11,6 +11,7 @@ import pytest
 
 from argilla_admap.pipeline import pull
 from argilla_admap.records import letter
+from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.dataset.answers import question_rating
 from argilla_admap.review.dataset.layout import shown_order
 from tests.browser.conftest import Person, Review
@@ -51,7 +52,7 @@ def test_answers_to_pairs_come_back_as_they_were_meant(
         record = shown_record(frame)
         name = record["external_id"]
         said = ("a", "b", "tie", "both_bad")[i % 4]
-        best = shown_order(name, 2, blind=blind)["ab".find(said)]
+        best = shown_order(name, 2, blind=blind, key=key_of(review.remote))["ab".find(said)]
         expected[name] = {"tie": (0.5, 0.5), "both_bad": (0.0, 0.0)}.get(said, ORDERS[best])
         if i % 4 == 1:
             page.keyboard.press("d")
@@ -88,7 +89,8 @@ def test_ratings_of_six_on_a_scale_to_ten_come_back_on_their_completions(
             arg=[f"{question_rating(p)}_{value}" for p, value in enumerate(given)],
         )
         assert len(checked(page)) == 6
-        expected[name] = {own: float(given[place]) for place, own in enumerate(shown_order(name, 6, blind=blind))}
+        order = shown_order(name, 6, blind=blind, key=key_of(review.remote))
+        expected[name] = {own: float(given[place]) for place, own in enumerate(order)}
         submit(page)
         frame = wait_for_next(page, record["id"]) if i + 1 < RECORDS else frame
     meant = {name: tuple(said[own] for own in range(6)) for name, said in expected.items()}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Frame, Page, expect
 
+from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.dataset import card, layout
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.to_file import pull_to_file
@@ -266,9 +267,9 @@ def test_a_blind_review_gives_nothing_away(person: Person, blind: Review, pairs_
     assert set(record["fields"]["admap"]) == {"_v", "_p", "_c"}
     assert not record["suggestions"] or record["suggestions"] == {}
     if person.role == "annotator":
-        assert not [name for name in record["metadata"] if name not in ("admap_reviewer",)]
+        assert not [name for name in record["metadata"] if name not in ("admap_reviewer", "admap_queue")]
     own = next(row for row in pairs_map.batches().__next__().to_pylist() if row["id"] == record["external_id"])
-    order = layout.shown_order(own["id"], 2, blind=True)
+    order = layout.shown_order(own["id"], 2, blind=True, key=key_of(blind.remote))
     assert [card.decode(text) for text in record["fields"]["admap"]["_c"]] == [own["completions"][i] for i in order]
     words = frame.inner_text("#admap").lower()
     for word in ("label", "judge", "score", "chosen", "rejected", "output_1", "output_2", "probability"):

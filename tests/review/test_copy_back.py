@@ -10,6 +10,7 @@ import pytest
 from argilla_admap.errors import InputError
 from argilla_admap.pipeline import push
 from argilla_admap.review.argilla.argilla_api import Api
+from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.dataset.layout import shown_order
 from argilla_admap.review.pull.copy_back import CopiedBack, copy_back
 from tests.review.maps import data_map, row
@@ -42,11 +43,12 @@ def test_answers_go_home_in_the_order_that_the_data_set_has(
     api = Api(argilla_client)
     there = {item["fields"]["prompt"]: item for item in records(api, remote(api, workspace, "theirs")).values()}
     push(data_map(rows), "theirs", argilla_client, workspace=workspace, copy_to="copy", blind=True)
-    copy = records(api, remote(api, workspace, "copy"))
+    copied = remote(api, workspace, "copy")
+    copy = records(api, copied)
     # On r0 the annotator has said something there already; on r3 they find both bad, which cannot be said there.
     answer(annotator.client, there[rows[0]["prompt"]]["id"], {"preference": "tie"}, "draft")
     for name in ("r0", "r1", "r2"):
-        first = shown_order(name, 2, blind=True).index(0)
+        first = shown_order(name, 2, blind=True, key=key_of(copied)).index(0)
         answer(annotator.client, copy[name]["id"], {"better": "ab"[first]})
     answer(argilla_client, copy["r1"]["id"], {"better": "tie"})
     answer(argilla_client, copy["r2"]["id"], {"better": "tie"}, "draft")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argilla_admap.pipeline import pull, push
+from argilla_admap.review.argilla import cipher
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.argilla.properties import HIDDEN_KEY, HIDDEN_PART
 from argilla_admap.review.dataset import card, hidden_fields
@@ -28,7 +29,7 @@ def test_what_is_sealed_opens_with_its_key_for_its_record_only(record_id: str, p
     assert set(sealed) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
     assert hidden_fields.decrypt_hidden(KEY, record_id, sealed) == part
     assert hidden_fields.decrypt_hidden(KEY, record_id + "x", sealed) is None
-    assert hidden_fields.decrypt_hidden(hidden_fields.new_key(), record_id, sealed) is None
+    assert hidden_fields.decrypt_hidden(cipher.new_key(), record_id, sealed) is None
     assert hidden_fields.decrypt_hidden(KEY, record_id, ("B" if sealed[0] == "A" else "A") + sealed[1:]) is None
 
 
@@ -101,7 +102,7 @@ def test_a_record_that_waits_for_a_further_answer_hides_its_scores_again(api: Ap
 def test_an_annotator_gets_neither_the_key_nor_the_label_whatever_they_ask(api: Api, workspace: str, annotator: Any) -> None:
     ids = pushed(api, workspace)
     target = remote(api, workspace, "blind")
-    key = hidden_fields.key_of(target)
+    key = cipher.key_of(target)
     assert key is not None
     http = annotator.client.http_client
     base = f"/api/v1/datasets/{target.id}"

@@ -209,13 +209,13 @@ def test_a_blind_review_holds_nothing_to_read_but_the_texts(argilla_client: Any,
     assert "p_wrong" not in mixed["url"]
     api = Api(argilla_client)
     target = remote(api, workspace, "blind")
-    assert all(not prop["visible_for_annotators"] for prop in target.properties.values())
+    assert [name for name, prop in target.properties.items() if prop["visible_for_annotators"]] == ["admap_queue"]
     seen = Api(annotator.client).request(
         "POST", f"/api/v1/me/datasets/{target.id}/records/search", json=QUEUES["mixed"].body(), params={"limit": 100}
     )
     assert seen["total"] == mixed["count"]
     for item in seen["items"]:
-        assert item["record"]["metadata"] == {}
+        assert item["record"]["metadata"] == {"admap_queue": "mixed"}
         assert "model-" not in str(item["record"]["fields"])
     assert "Likely wrong" not in (target.guidelines or "")
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,43 @@ class Life:
         found = launcher.find(self.data_dir)
         assert found is not None
         return httpx.Client(base_url=found.url, headers={"X-Argilla-Api-Key": found.api_key}, timeout=60)
+
+
+@contextmanager
+def stranger_at(port: int) -> Iterator[Callable[[], bytes]]:
+    """Another user's program that takes a port; yields what it has received so far, ``accepted`` for each connection."""
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        child = os.fork()
+        if child == 0:
+            # nobody, where we may become somebody else
+            for become, number in ((os.setgid, 65534), (os.setuid, 65534)) if os.geteuid() == 0 else ():
+                become(number)
+            signal.alarm(300)
+            kept = []
+            while True:
+                kept.append(listening.accept()[0])
+                kept[-1].settimeout(1)
+                os.write(write, b"accepted ")
+                try:
+                    os.write(write, kept[-1].recv(10_000))
+                except OSError:
+                    continue
+    received = bytearray()
+
+    def so_far() -> bytes:
+        with suppress(BlockingIOError):
+            received.extend(os.read(read, 100_000))
+        return bytes(received)
+
+    try:
+        yield so_far
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(read)
+        os.close(write)
 
 
 def size_of(path: Path) -> int:

@@ -14,13 +14,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
 
 from argilla_admap.errors import InputError
 from argilla_admap.server import launcher, runtime
-from tests.server.life import NAMES, Life, assert_whole, kill, put, size_of, target_of, until
+from argilla_admap.server.services import elasticsearch_answers, redis_answers
+from tests.server.life import NAMES, Life, assert_whole, kill, put, size_of, stranger_at, target_of, until
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +147,7 @@ def test_no_list_of_processes_and_no_log_shows_a_secret_and_no_part_knows_the_ju
 ) -> None:
     secrets = life.folder.secrets()
     assert secrets is not None
-    hidden = [secrets.password, secrets.api_key, secrets.session_key, secrets.engine_password, secrets.redis_password]
+    hidden = [secrets.password, secrets.api_key, secrets.session_key, secrets.engine_password]
     for pid in life.pids.values():
         words = Path(f"/proc/{pid}/cmdline").read_text()
         assert not [one for one in hidden if one in words]
@@ -158,9 +160,8 @@ def test_the_engine_and_the_queue_let_only_the_server_in(life: Life, two_starts:
     ports = life.folder.state().ports
     assert httpx.get(f"http://127.0.0.1:{ports['elasticsearch']}/_cat/indices").status_code == 401
     assert httpx.get(f"http://127.0.0.1:{ports['elasticsearch']}/", auth=("admap", "guess")).status_code == 401
-    with socket.create_connection(("127.0.0.1", ports["redis"])) as connection:
-        connection.sendall(b"PING\r\n")
-        assert connection.recv(100).startswith(b"-NOAUTH")
+    assert set(ports) == {"elasticsearch", "server"}
+    assert redis_answers(life.folder.redis / "socket")
 
 
 def test_only_its_own_page_may_call_the_api_from_a_browser(life: Life, two_starts: object) -> None:
@@ -209,9 +210,14 @@ def test_what_was_written_while_the_engine_was_dead_is_in_the_index_after_the_ne
         answer = {"values": {"note": {"value": "x"}}, "status": "submitted"}
         before = [http.post(f"/api/v1/records/{one}/responses", json=answer) for one in ids[:2]]
     kill(life, "elasticsearch")
-    # The server says that it failed, and keeps the change nevertheless. It closes the connection then.
-    with life.http() as http:
+    port = life.folder.state().ports["elasticsearch"]
+    # Whoever takes its port then is sent nothing, above all no password.
+    with stranger_at(port) as received, life.http() as http:
+        # The server says that it failed, and keeps the change nevertheless. It closes the connection then.
         assert http.post(f"/api/v1/records/{ids[2]}/responses", json=answer).status_code == 500
+        assert not elasticsearch_answers(f"http://admap:password@127.0.0.1:{port}", own=True)
+        # Only root can be somebody else here.
+        assert set(until(received).split()) == {b"accepted"} or os.geteuid() != 0
     with life.http() as http:
         assert http.delete(f"/api/v1/responses/{before[0].json()['id']}").status_code == 500
     # A later change: the ones before are not among the last when the server starts again.
@@ -329,7 +335,7 @@ def test_an_engine_and_a_redis_that_already_run_are_used(life: Life, dataset: st
     other = Life(tmp_path / "other")
     given = {
         "ARGILLA_ELASTICSEARCH": f"http://admap:{secrets.engine_password}@127.0.0.1:{ports['elasticsearch']}",
-        "ARGILLA_REDIS_URL": f"redis://:{secrets.redis_password}@127.0.0.1:{ports['redis']}/1",
+        "ARGILLA_REDIS_URL": f"unix://{quote(str(life.folder.redis / 'socket'))}?db=1",
         "ARGILLA_DATABASE_URL": f"sqlite:///{tmp_path}/own.db",
     }
     try:

@@ -190,3 +190,10 @@ def test_a_webhook_hears_of_records_written_in_bulk(heard: list[dict[str, Any]],
         time.sleep(0.1)
     assert {event["type"] for event in heard} == {"record.created"}
     assert {event["data"]["external_id"] for event in heard} == {f"r{i}" for i in range(20)}
+
+
+def test_a_change_of_a_data_sets_notes_is_kept(dataset: Any, argilla_client: Any) -> None:
+    http, place = argilla_client.http_client, f"/api/v1/datasets/{dataset.id}"
+    for notes in ({"a": {"b": 1}}, {"a": {"b": 2}, "c": 3}):
+        http.patch(place, json={"metadata": notes}).raise_for_status()
+    assert http.get(place).json()["metadata"] == {"a": {"b": 2}, "c": 3}

@@ -416,6 +416,15 @@ class Api:
         """Adds one metadata property, also to a published data set. Touches no record and none of the other settings."""
         self.request("POST", f"/api/v1/datasets/{dataset_id}/metadata-properties", json=body)
 
+    def show_property(self, property_id: str, title: str) -> None:
+        """Lets annotators see a metadata property and filter by it."""
+        body = {"title": title, "visible_for_annotators": True}
+        self.request("PATCH", f"/api/v1/metadata-properties/{property_id}", json=body)
+
+    def remove_vector(self, vector_id: str) -> None:
+        """Removes a vector from a data set and from its records."""
+        self.request("DELETE", f"/api/v1/vectors-settings/{vector_id}")
+
     def add_vector(self, dataset_id: str, body: Mapping[str, Any]) -> None:
         """Adds one vector, also to a published data set. Touches no record and none of the other settings."""
         self.request("POST", f"/api/v1/datasets/{dataset_id}/vectors-settings", json=body)

@@ -13,6 +13,7 @@ __all__ = [
     "HIDDEN_KEY",
     "HIDDEN_KEY_TITLE",
     "HIDDEN_PART",
+    "MIXED",
     "POSITION",
     "POSITION_TITLE",
     "PROPERTIES",
@@ -26,6 +27,9 @@ Kind = Literal["float", "terms"]
 #: The vector of a record's place on the map, for "find similar".
 POSITION = "admap_position"
 POSITION_TITLE = "Place on the map"
+
+#: The value of `queue` in the records of the mixed sample, whatever part they play there.
+MIXED = "mixed"
 
 #: Of a blind review: the key, as the only value that this property, which annotators do not see, offers (no record has it),
 #: and the encrypted part of each record, in metadata without a property, which the index does not hold.
@@ -48,6 +52,7 @@ class Property:
         title: as the page's filter list shows it.
         low, high: where its values lie, ends included. A link into the page needs both ends of a range.
         always: made with every data set; the others only where they are used.
+        neutral: tells nothing about a record, so that annotators may filter by it in a blind review too.
     """
 
     column: str
@@ -56,6 +61,7 @@ class Property:
     low: float = 0.0
     high: float = 1.0
     always: bool = True
+    neutral: bool = False
 
     @property
     def name(self) -> str:
@@ -68,7 +74,7 @@ class Property:
             "name": self.name,
             "title": self.title,
             "settings": {"type": self.kind},
-            "visible_for_annotators": not blind,
+            "visible_for_annotators": self.neutral or not blind,
         }
 
 
@@ -88,7 +94,8 @@ PROPERTIES: tuple[Property, ...] = (
     # The map's completion at each place there, as JSON, where an external data set has another order.
     Property("order", "terms", "Order of the completions", always=False),
     Property("sample", "terms", "Part of the mixed sample", always=False),
-    Property("reviewer", "terms", "Assigned to", always=False),
+    Property("queue", "terms", "Queue", always=False, neutral=True),
+    Property("reviewer", "terms", "Assigned to", always=False, neutral=True),
     Property("review", "terms", "Outcome of the review", always=False),
 )
 

@@ -1,7 +1,7 @@
 """What the review page holds: fields, questions and their order, for the open and the blind review.
 
 The open layout shows the label and the scores. The blind one shows texts only, in an order that a seed of the record's id
-shuffles, and asks nothing about the label.
+shuffles with the data set's key, and asks nothing about the label.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from argilla_admap.errors import InputError
 from argilla_admap.records import Record, letter
 from argilla_admap.review.argilla.argilla_api import RemoteDataset
+from argilla_admap.review.argilla.cipher import key_of, shuffled
 from argilla_admap.review.dataset import card
 from argilla_admap.review.dataset.answers import BETTER, DEFAULT_SCALE, RatingScale, question_rating
 
@@ -49,12 +50,14 @@ class ReviewLayout:
         blind: texts only, shuffled.
         k: the smallest and the largest number of completions.
         scale: of the rating questions.
+        key: of a blind data set, where it shuffles with it: earlier versions did not.
     """
 
     kind: Literal["pair", "ratings"]
     blind: bool
     k: tuple[int, int]
     scale: RatingScale = DEFAULT_SCALE
+    key: str | None = field(default=None, repr=False)
 
     def info(self) -> dict[str, Any]:
         """What is kept with the data set, beside its questions, to recognise the layout again."""
@@ -69,8 +72,9 @@ def managed_layout(dataset: RemoteDataset) -> ReviewLayout | None:
     questions = {str(question["name"]): question["settings"] for question in dataset.questions}
     stored = dataset.info.get("layout") or {}
     blind = bool(stored.get("blind", LABEL_WRONG not in questions))
+    key = key_of(dataset) if stored.get("keyed") else None
     if BETTER in questions:
-        return ReviewLayout("pair", blind, (2, 2))
+        return ReviewLayout("pair", blind, (2, 2), key=key)
     rated = sum(1 for name in questions if name.startswith("rating_"))
     if rated < 2 or not all(question_rating(i) in questions for i in range(rated)):
         return None
@@ -78,7 +82,7 @@ def managed_layout(dataset: RemoteDataset) -> ReviewLayout | None:
     scale = RatingScale.identity([int(option["value"]) for option in questions[question_rating(0)]["options"]])
     if "ratings" in stored:
         scale = RatingScale(scale.asked, float(stored["ratings"][0]), float(stored["ratings"][1]))
-    return ReviewLayout("ratings", blind, (int(low), int(high)), scale)
+    return ReviewLayout("ratings", blind, (int(low), int(high)), scale, key)
 
 
 def scale_is_kept(dataset: RemoteDataset) -> bool:
@@ -146,22 +150,19 @@ def _questions(layout: ReviewLayout, client: rg.Argilla | None) -> Iterable[Any]
     yield rg.TextQuestion(NOTE, title="Note", required=False, client=client)
 
 
-def shown_order(record_id: str, k: int, *, blind: bool) -> tuple[int, ...]:
+def shown_order(record_id: str, k: int, *, blind: bool, key: str | None = None) -> tuple[int, ...]:
     """The record's own completion behind each place on the page: place 0 shows completion ``order[0]``.
 
-    The open layout keeps the record's order. The blind one shuffles by a hash of the id, the same on every machine and run.
+    The open layout keeps the record's order. The blind one shuffles by a hash of the id and the key.
     """
-    if not blind:
-        return tuple(range(k))
-    seed = record_id.encode("utf-8", "surrogatepass")
-    return tuple(sorted(range(k), key=lambda i: hashlib.blake2b(b"%d:" % i + seed, digest_size=8).digest()))
+    return shuffled(record_id, k, key) if blind else tuple(range(k))
 
 
-def record_title(record_id: str, *, blind: bool) -> str:
+def record_title(record_id: str, *, blind: bool, key: str | None = None) -> str:
     """A short name of the record for Argilla's own text field, which is not safe: letters, digits and ``_.:-`` only."""
     if not blind and _PLAIN_ID.fullmatch(record_id):
         return record_id
-    return hashlib.blake2b(record_id.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    return hashlib.blake2b(record_id.encode("utf-8", "surrogatepass"), digest_size=4, key=bytes.fromhex(key or "")).hexdigest()
 
 
 def record_fields(
@@ -171,6 +172,7 @@ def record_fields(
     blind: bool,
     revealed: bool | None = None,
     order: tuple[int, ...] | None = None,
+    key: str | None = None,
 ) -> dict[str, Any]:
     """The values of the two fields of one record.
 
@@ -181,10 +183,11 @@ def record_fields(
         revealed: whether label, scores, models and reasons are in it; by default in the open layout only. True in a blind
             layout is for records whose review is completed.
         order: which completion to show at each place; by default the layout's.
+        key: of the blind data set.
     """
-    order = order or shown_order(record.id, len(record.completions), blind=blind)
+    order = order or shown_order(record.id, len(record.completions), blind=blind, key=key)
     shown = not blind if revealed is None else revealed
     return {
-        TITLE: record_title(record.id, blind=blind),
+        TITLE: record_title(record.id, blind=blind, key=key),
         card.FIELD: card.card_value(record, row, order, revealed=shown),
     }

@@ -7,10 +7,10 @@ from typing import Any
 
 from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
 from argilla_admap.review.argilla.argilla_api import Address, Api, RemoteDataset
+from argilla_admap.review.argilla.cipher import new_key
 from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_KEY, HIDDEN_KEY_TITLE, POSITION, POSITION_TITLE
 from argilla_admap.review.argilla.refusals import Refused
 from argilla_admap.review.dataset import card, layout
-from argilla_admap.review.dataset.hidden_fields import new_key
 
 __all__ = ["choose_workspace", "complete_settings", "create_dataset", "ensure_properties"]
 
@@ -98,6 +98,8 @@ def complete_settings(
                     dataset = api.refresh(dataset)
                     have |= {str(known["name"]) for known in (*dataset.fields, *dataset.questions)}
     ensure_properties(api, dataset, columns, blind=wanted.blind)
+    if wanted.blind:
+        _close_what_was_open(api, dataset)
     if wanted.blind and HIDDEN_KEY not in dataset.properties and dataset.allow_extra_metadata:
         offered = {"type": "terms", "values": [new_key()]}
         body = {"name": HIDDEN_KEY, "title": HIDDEN_KEY_TITLE, "settings": offered, "visible_for_annotators": False}
@@ -107,6 +109,16 @@ def complete_settings(
     else:
         _refresh_template(api, dataset, settings)
     return api.refresh(dataset)
+
+
+def _close_what_was_open(api: Api, dataset: RemoteDataset) -> None:
+    """An earlier version gave a blind data set the places on the map, and hid from annotators to whom a record is assigned."""
+    if POSITION in dataset.vectors:
+        api.remove_vector(str(dataset.vectors[POSITION]["id"]))
+    for prop in BY_COLUMN.values():
+        found = dataset.properties.get(prop.name)
+        if prop.neutral and found is not None and not found["visible_for_annotators"]:
+            api.show_property(str(found["id"]), str(found["title"]))
 
 
 def _refresh_template(api: Api, dataset: RemoteDataset, settings: Any) -> None:
@@ -121,12 +133,12 @@ def _refresh_template(api: Api, dataset: RemoteDataset, settings: Any) -> None:
 def ensure_properties(api: Api, dataset: RemoteDataset, columns: Iterable[str], *, blind: bool) -> list[str]:
     """Adds the metadata properties and the vector that are missing, one by one; nothing else of the settings is sent.
 
-    Returns notes for the user.
+    A blind data set gets no vector. Returns notes for the user.
 
     Raises:
         InputError: one of our names is taken by something else; nothing was added.
     """
-    notes = []
+    notes: list[str] = []
     props = [BY_COLUMN[column] for column in columns]
     for prop in props:
         kind = dataset.kind(prop.name)
@@ -143,6 +155,9 @@ def ensure_properties(api: Api, dataset: RemoteDataset, columns: Iterable[str], 
     for prop in props:
         if prop.name not in dataset.properties:
             _once(api.add_property, dataset.id, prop.request(blind=blind))
+    if blind:
+        # Annotators may search by any vector and be shown it, and the place on the map tells the scores.
+        return notes
     if vector is None and len(dataset.vectors) >= _MOST_VECTORS:
         notes.append(
             f"{dataset.full_name} has {len(dataset.vectors)} vectors, as many as Argilla allows: ours, for similarity on the "

@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 
 from argilla_admap.errors import InputError
-from argilla_admap.review.argilla.properties import BY_COLUMN, PROPERTIES, Property
+from argilla_admap.review.argilla.properties import BY_COLUMN, MIXED, PROPERTIES, Property
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap
@@ -92,6 +92,7 @@ class Payload:
         self._lists: dict[str, list[Any]] = {}
         if mixed:
             self._lists["sample"] = mixed_sample(self.ids, self._flags, self._floats["p_wrong"])
+            self._lists["queue"] = [part and MIXED for part in self._lists["sample"]]
         if reviewers:
             self._lists["reviewer"] = [_assign(record_id, reviewers, overlap) for record_id in self.ids]
         if "issues" in table.schema.names:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.records import Record, batch_to_records, content_id
 from argilla_admap.review.argilla.argilla_api import INFO, Address, Api, RemoteDataset, parse_address
+from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART
 from argilla_admap.review.dataset import card, hidden_fields
 from argilla_admap.review.dataset.adapters import adapter_for, external_id
@@ -26,7 +27,7 @@ from argilla_admap.review.dataset.settings import choose_workspace, complete_set
 from argilla_admap.review.push.enrich import enrich
 from argilla_admap.review.push.payload import Payload
 from argilla_admap.review.push.push_options import PushOptions, PushProgress, PushResult
-from argilla_admap.review.push.sender import Sender, StoredRecord, StoredRecords, existing_records
+from argilla_admap.review.push.sender import Sender, StoredRecords, existing_records
 from argilla_admap.review.queues.overview import count_queues, refresh_overview
 
 if TYPE_CHECKING:
@@ -106,9 +107,11 @@ def _push_managed(
     payload = Payload(data_map, reviewers=reviewers, overlap=overlap, mixed=layout.blind, view=stored.get("place"))
     total = len(payload)
     map_info = _map_info(data_map)
+    # Noted when the data set is made: Argilla 2.8 keeps no later change of such notes.
+    keyed = layout.blind and (target is None or bool((stored.get("layout") or {}).get("keyed")))
     # Kept with the data set, so that pull can draw the guidelines again without the map. Annotators can read it.
     info: dict[str, Any] = {
-        "layout": layout.info(),
+        "layout": layout.info() | {"keyed": True} if keyed else layout.info(),
         "place": payload.view.json(),
         "map": None if layout.blind else map_info,
         "summary": {"judge": data_map.info.get("judge"), "records": total},
@@ -127,6 +130,8 @@ def _push_managed(
     if not options.dry_run:
         target = create_dataset(api, address, {INFO: info}, overlap) if target is None else target
         target = complete_settings(api, target, layout, payload.columns, map_info=map_info)
+        if keyed:
+            layout = replace(layout, key=key_of(target))
         if target.info != info:
             api.update_dataset(target, metadata={**target.metadata, INFO: info})
         if reviewers and target.min_submitted != overlap:
@@ -136,7 +141,7 @@ def _push_managed(
     began = time.monotonic()
     known = existing_records(api, target) if target.ready else StoredRecords()
     sender = Sender(api, target, known, dry_run=options.dry_run)
-    key = hidden_fields.key_of(target) if layout.blind and target.allow_extra_metadata else None
+    key = key_of(target) if layout.blind and target.allow_extra_metadata else None
     for row, item in _items(data_map, payload, layout, known, key):
         sender.add(item)
         if progress is not None and (row % 100 == 99 or row + 1 == total):
@@ -176,14 +181,15 @@ def _items(
                 raise InputError(
                     f"the map's texts and numbers are not in one order at record {record.id!r}", hint="make the map again"
                 )
-            name, stored = _stored(record, known, ids)
+            usual_name, name = _names(record, known, ids, layout)
+            stored = known.get(name)
             k = len(record.completions)
-            usual = shown_order(record.id, k, blind=layout.blind)
+            usual = shown_order(record.id, k, blind=layout.blind, key=layout.key)
             order = (stored.order_of(record.completions) if stored is not None else None) or usual
-            fields = record_fields(record, columns, blind=layout.blind, revealed=True, order=order)
+            fields = record_fields(record, columns, blind=layout.blind, revealed=True, order=order, key=layout.key)
             item: dict[str, Any] = {"external_id": name, "fields": fields, "metadata": payload.metadata(row)}
-            if name != external_id(record.id):
-                item["metadata"][_ID] = external_id(record.id)
+            if name != usual_name:
+                item["metadata"][_ID] = usual_name
             if order != usual:
                 item["metadata"][_ORDER] = orjson.dumps(order).decode()
             if layout.blind:
@@ -193,24 +199,26 @@ def _items(
                 if stored is None or not stored.completed:
                     fields[card.FIELD] = hidden_fields.open_part(fields[card.FIELD])
             vector = payload.vector(row)
-            if vector is not None:
+            if vector is not None and not layout.blind:
                 item["vector"] = vector
             yield row, item
             row += 1
 
 
-def _stored(record: Record, known: StoredRecords, ids: set[str]) -> tuple[str, StoredRecord | None]:
-    """The external id of the record, and what is there of it.
+def _names(record: Record, known: StoredRecords, ids: set[str], layout: ReviewLayout) -> tuple[str, str]:
+    """The external id that the record has by its own id, and the one under which it is there.
 
     The id of a record without one of its own is the hash of its texts in their order: of a pair whose sides were exchanged by
     a correction, it is another one. That is the same record still, and keeps its answers.
     """
-    name = external_id(record.id)
-    if name not in known and len(record.completions) == 2 and record.id == content_id(record.prompt, record.completions):
-        before = content_id(record.prompt, record.completions[::-1])
-        if before in known and before not in ids:
-            return before, known[before]
-    return name, known.get(name)
+    if record.id != content_id(record.prompt, record.completions):
+        name = external_id(record.id)
+        return name, name
+    name = external_id(record.id, layout.key)
+    before = content_id(record.prompt, record.completions[::-1])
+    held = external_id(before, layout.key)
+    there = name not in known and len(record.completions) == 2 and held in known and before not in ids
+    return name, held if there else name
 
 
 def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> ReviewLayout:

@@ -12,7 +12,7 @@ import orjson
 
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.review.argilla.argilla_api import BY_AGE, Api, RemoteDataset, terms_filter
-from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART, POSITION, PROPERTIES, STALE
+from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART, MIXED, POSITION, PROPERTIES, STALE
 from argilla_admap.review.dataset import card
 from argilla_admap.review.dataset.server_record import stale_answers
 
@@ -24,7 +24,7 @@ _BATCH_BYTES = 8_000_000
 _LARGEST = 50_000_000
 #: Written by pull, so that push must not take it for out of date.
 _KEPT = frozenset({BY_COLUMN["review"].name})
-_SAMPLE = BY_COLUMN["sample"].name
+_SAMPLE, _QUEUE = BY_COLUMN["sample"].name, BY_COLUMN["queue"].name
 _OURS = (frozenset(prop.name for prop in PROPERTIES) | {HIDDEN_PART}) - _KEPT
 
 
@@ -142,7 +142,7 @@ class Sender:
         metadata = item["metadata"]
         if stored.sample is not None:
             # Reviewers are at work on the mixed sample: a record does not leave it, nor change its part.
-            metadata = {**metadata, _SAMPLE: stored.sample}
+            metadata = {**metadata, _SAMPLE: stored.sample, _QUEUE: MIXED}
         if _digest(metadata) != stored.metadata:
             # The server replaces metadata whole: what others put there goes along.
             changed["metadata"] = {**(stored.others or {}), **metadata}

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.checks.check import check_queues
 from argilla_admap.review.argilla.argilla_api import BY_AGE, review_page
-from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION
+from argilla_admap.review.argilla.properties import BY_COLUMN, MIXED, POSITION
 from argilla_admap.review.queues.conditions import AGE, Condition, Order, parse_order, parse_where
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ _OPTIONAL = (
         "mixed",
         "Mixed sample",
         "Suspects, unflagged records and controls with known answers, shuffled: the link tells nothing about a record.",
-        (Condition("sample", values=("suspect", "unflagged", "control")),),
+        (Condition("queue", values=(MIXED,)),),
         _NEUTRAL,
     ),
 )
