@@ -7,7 +7,8 @@ review depends on all of it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,8 @@ __all__ = ["close_to_annotators"]
 
 
 def close_to_annotators(app: Any) -> None:
-    """Changes the two requests by which an annotator gets at records; owners and admins notice nothing.
+    """Changes the two requests by which an annotator gets at records; owners and admins notice nothing. Adds a third, by which
+    a push knows that it is so.
 
     Args:
         app: argilla-server's own, with all its routes.
@@ -23,21 +25,27 @@ def close_to_annotators(app: Any) -> None:
     from argilla_server.api.handlers.v1.datasets.records import search_current_user_dataset_records
     from argilla_server.api.handlers.v1.records import get_record
 
-    _replace(app, get_record, _with_shown_parts_only(get_record))
-    _replace(app, search_current_user_dataset_records, _by_shown_parts_only(search_current_user_dataset_records))
-
-
-def _replace(app: Any, handler: Callable[..., Any], new: Callable[..., Any]) -> None:
-    routes = [route for mount in app.routes for route in getattr(getattr(mount, "app", mount), "routes", ())]
-    found = [route for route in routes if getattr(route, "endpoint", None) is handler]
-    if not found:
-        raise RuntimeError(f"argilla-server has no {handler.__name__}: a blind review would not be blind")
-    for route in found:
+    api = next(mount.app for mount in app.routes if getattr(mount, "path", None) == "/api/v1")
+    changed = {
+        get_record: _with_shown_parts_only(get_record),
+        search_current_user_dataset_records: _by_shown_parts_only(search_current_user_dataset_records),
+    }
+    for handler, new in changed.items():
+        (route,) = (route for route in api.routes if getattr(route, "endpoint", None) is handler)
         route.dependant.call = new
+    api.add_api_route("/admap", lambda: {"hides_from_annotators": True})
+
+
+#: The external id of a record without an id: a hash of its texts, which tells their order to whoever tries both.
+_HASH = re.compile("[0-9a-f]{32}")
 
 
 def _is_annotator(user: Any) -> bool:
     return not (user.is_owner or user.is_admin)
+
+
+def _hidden(properties: Iterable[Any], user: Any) -> set[str]:
+    return {found.name for found in properties if user.role not in found.allowed_roles}
 
 
 def _with_shown_parts_only(get_record: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -53,6 +61,8 @@ def _with_shown_parts_only(get_record: Callable[..., Awaitable[Any]]) -> Callabl
             set_committed_value(record, "metadata_", await _filter_record_metadata_for_user(record, current_user))
             mine = [response for response in record.responses if response.user_id == current_user.id]
             set_committed_value(record, "responses", mine)
+            if _hidden(record.dataset.metadata_properties, current_user) and _HASH.fullmatch(record.external_id or ""):
+                set_committed_value(record, "external_id", None)
         return record
 
     return get_shown
@@ -65,19 +75,22 @@ def _by_shown_parts_only(search: Callable[..., Awaitable[Any]]) -> Callable[...,
     from sqlalchemy import select
 
     async def search_shown(**given: Any) -> Any:
-        if _is_annotator(given["current_user"]):
-            body, dataset_id = given["body"], given["dataset_id"]
-            used = [*(body.filters.and_ if body.filters else ()), *(body.sort or ())]
-            names = {getattr(one.scope, "metadata_property", None) for one in used} - {None}
-            properties = await given["db"].execute(
-                select(MetadataProperty).where(MetadataProperty.dataset_id == dataset_id, MetadataProperty.name.in_(names))
-            )
-            for found in properties.scalars() if names else ():
-                if given["current_user"].role not in found.allowed_roles:
-                    # The server's own words for a property that is not there.
-                    raise UnprocessableEntityError(
-                        f"MetadataProperty not found filtering by name={found.name}, dataset_id={dataset_id}"
-                    )
-        return await search(**given)
+        if not _is_annotator(given["current_user"]):
+            return await search(**given)
+        body, dataset_id = given["body"], given["dataset_id"]
+        known = await given["db"].execute(select(MetadataProperty).where(MetadataProperty.dataset_id == dataset_id))
+        hidden = _hidden(known.scalars(), given["current_user"])
+        for part in (*(body.filters.and_ if body.filters else ()), *(body.sort or ())):
+            name = getattr(part.scope, "metadata_property", None)
+            if name in hidden:
+                # The server's own words for a property that is not there.
+                raise UnprocessableEntityError(f"MetadataProperty not found filtering by name={name}, dataset_id={dataset_id}")
+            if hidden and part.scope.entity == "record" and part.scope.property == "external_id":
+                raise UnprocessableEntityError("this data set is blind: its records are not found by their external ids")
+        result = await search(**given)
+        for found in result.items if hidden else ():
+            if _HASH.fullmatch(found.record.external_id or ""):
+                found.record.external_id = None
+        return result
 
     return search_shown

@@ -14,7 +14,7 @@ from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset
 from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.argilla.properties import POSITION, PROPERTIES
 from argilla_admap.review.dataset import card
-from argilla_admap.review.dataset.layout import shown_order
+from argilla_admap.review.dataset.layout import TITLE, record_title, shown_order
 from argilla_admap.review.queues.overview import count_queues
 from tests.doubles.argilla_server import Annotator
 from tests.review.maps import data_map, row
@@ -148,30 +148,30 @@ def test_the_queues_of_a_blind_review_are_open_to_annotators_and_those_of_suspic
             assert answered.json()["total"] == found.count
 
 
-def test_the_order_and_the_id_of_a_record_do_not_tell_its_label(api: Api, workspace: str) -> None:
-    rows = [row(f"r{i}") for i in range(30)]
-    for one in rows[:10]:
+def test_the_order_and_the_id_of_a_record_do_not_tell_its_label(api: Api, workspace: str, annotator: Annotator) -> None:
+    rows = [row(f"r{i}") for i in range(16)]
+    for one in rows[:6]:
         one["id"] = content_id(one["prompt"], one["completions"])
     push(data_map(rows), "blind", api.client, workspace=workspace, blind=True)
     target = remote(api, workspace, "blind")
-    found = records(api, target)
-    texts = {one["id"]: one["completions"] for one in rows}
-    # The ids of rows without one are hashes of the texts in their order: whoever has the texts could try both.
-    assert set(found) >= {f"r{i}" for i in range(10, 30)}
-    assert not set(found) & {one["id"] for one in rows[:10]}
-    turned = {
-        name: tuple(texts[name].index(card.decode(text)) for text in found[name]["fields"][card.FIELD]["_c"])
-        for name in set(found) & set(texts)
-    }
-    assert turned == {name: shown_order(name, 2, blind=True, key=key_of(target)) for name in turned}
-    assert any(order != shown_order(name, 2, blind=True) for name, order in turned.items())
-    for item in found.values():
-        place = 0 if card.decode(item["fields"][card.FIELD]["_c"][0]).endswith("number 1.") else 1
-        answer(api.client, item["id"], {"better": "ab"[place]})
+    found, key = records(api, target), key_of(target)
+    for one in rows:
+        fields, order = found[one["id"]]["fields"], shown_order(one["id"], 2, blind=True, key=key)
+        assert [card.decode(text) for text in fields[card.FIELD]["_c"]] == [one["completions"][i] for i in order]
+        assert fields[TITLE] == record_title(one["id"], blind=True, key=key) != record_title(one["id"], blind=True)
+    assert any(shown_order(one["id"], 2, blind=True, key=key) != shown_order(one["id"], 2, blind=True) for one in rows)
+    # The id of a record without one is the hash of its texts in their order: whoever has the texts could try both.
+    http, search = annotator.client.http_client, f"/api/v1/me/datasets/{target.id}/records/search"
+    shown = http.post(search, json={}, params={"limit": 50}).json()["items"]
+    assert {item["record"]["external_id"] for item in shown} == {None, *(f"r{i}" for i in range(6, 16))}
+    assert http.get(f"/api/v1/records/{found[rows[0]['id']]['id']}").json()["external_id"] is None
+    scope = {"entity": "record", "property": "external_id"}
+    body = {"filters": {"and": [{"type": "terms", "scope": scope, "values": [rows[0]["id"]]}]}}
+    assert http.post(search, json=body).status_code == 422
+    for name, item in found.items():
+        answer(api.client, item["id"], {"better": "ab"[shown_order(name, 2, blind=True, key=key).index(1)]})
     pulled = pull("blind", api.client, workspace=workspace)
     assert pulled.corrections == {one["id"]: (0.0, 1.0) for one in rows}
-    again = push(data_map(rows), "blind", api.client, workspace=workspace, blind=True)
-    assert (again.added, again.updated, again.unmatched) == (0, len(rows), 0)  # completed: each shows what it hid
 
 
 def test_a_blind_review_of_an_earlier_version_is_closed_by_the_next_push_and_keeps_its_order(
@@ -190,3 +190,12 @@ def test_a_blind_review_of_an_earlier_version_is_closed_by_the_next_push_and_kee
     assert POSITION not in after.vectors
     assert after.properties["admap_reviewer"]["visible_for_annotators"] is True
     assert "keyed" not in orjson.dumps(after.info["layout"]).decode() or after.info["layout"]["keyed"] is False
+
+
+def test_a_push_says_what_a_server_of_others_cannot_hide(api: Api, workspace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert api.hides_from_annotators()
+    ours = push(data_map(ROWS[:3]), "blind", api.client, workspace=workspace, blind=True, dry_run=True)
+    assert not [note for note in ours.notes if "annotators" in note]
+    monkeypatch.setattr(Api, "hides_from_annotators", lambda _self: False)
+    theirs = push(data_map(ROWS[:3]), "blind", api.client, workspace=workspace, blind=True, dry_run=True)
+    assert [note for note in theirs.notes if "lets annotators filter and sort by what is hidden" in note]

@@ -217,6 +217,14 @@ class Api:
         """Makes a workspace; needs the owner role. Touches nobody's work. Returns its id."""
         return str(self.request("POST", "/api/v1/workspaces", json={"name": name})["id"])
 
+    def hides_from_annotators(self) -> bool:
+        """Whether the server is one of ours, which lets annotators do nothing with what is hidden from them."""
+        try:
+            found = self.request("GET", "/api/v1/admap")
+        except ArgillaError:
+            return False
+        return isinstance(found, dict) and found.get("hides_from_annotators") is True
+
     def usernames(self, workspace_id: str) -> dict[str, str]:
         """User id -> name, of all users where the key may see them, else of the workspace's. Reads."""
         try:

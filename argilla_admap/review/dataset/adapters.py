@@ -18,13 +18,12 @@ from argilla_admap.formats.format import RowError
 from argilla_admap.formats.rows.conversations import messages
 from argilla_admap.records import Turn, content_id, render_turns
 from argilla_admap.review.argilla.argilla_api import RemoteDataset
-from argilla_admap.review.argilla.cipher import decrypt, encrypt
 from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset import card
 from argilla_admap.review.dataset.answers import BETTER, RatingScale, Value, question_rating, ratings_from_answer
 from argilla_admap.review.dataset.layout import ReviewLayout, managed_layout, shown_order
 
-__all__ = ["DatasetAdapter", "External", "Managed", "RecordTexts", "adapter_for", "external_id", "own_id"]
+__all__ = ["DatasetAdapter", "External", "Managed", "RecordTexts", "adapter_for", "external_id"]
 
 _ID, _ORDER = BY_COLUMN["id"].name, BY_COLUMN["order"].name
 
@@ -48,25 +47,9 @@ class RecordTexts:
 _UNSAFE_ID = re.compile("[<$\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\u241b]|#TEMPLATE#")
 
 
-_HIDDEN_ID = "blind-"
-
-
-def external_id(record_id: str, key: str | None = None) -> str:
-    """The id as Argilla holds it: the record's own, or its encoding where it holds what could break the page.
-
-    Args:
-        record_id: the record's own.
-        key: encrypts it. A content hash tells the completions' order, which is often that of the label.
-    """
-    if key is not None:
-        return _HIDDEN_ID + encrypt(key, record_id.encode("utf-8", "surrogatepass"))
+def external_id(record_id: str) -> str:
+    """The id as Argilla holds it: the record's own, or its encoding where it holds what could break the page."""
     return card.encode(record_id) if _UNSAFE_ID.search(record_id) else record_id
-
-
-def own_id(held: str, key: str | None = None) -> str:
-    """The record's own id, of one that Argilla holds."""
-    plain = decrypt(key, held.removeprefix(_HIDDEN_ID)) if key is not None and held.startswith(_HIDDEN_ID) else None
-    return card.decode(held) if plain is None else plain.decode("utf-8", "surrogatepass")
 
 
 def _noted_id(item: Mapping[str, Any]) -> str | None:
@@ -97,8 +80,8 @@ class Managed:
 
     def record_id(self, item: Mapping[str, Any]) -> str | None:
         """The record's own id."""
-        held = (item.get("metadata") or {}).get(_ID) or item.get("external_id")
-        return None if held is None else own_id(held, self.layout.key)
+        external = item.get("external_id")
+        return _noted_id(item) or (None if external is None else card.decode(external))
 
     def texts(self, item: Mapping[str, Any]) -> RecordTexts | None:
         """The texts, completions in the record's own order; None where somebody else added the record without a card."""

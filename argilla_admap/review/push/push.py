@@ -27,7 +27,7 @@ from argilla_admap.review.dataset.settings import choose_workspace, complete_set
 from argilla_admap.review.push.enrich import enrich
 from argilla_admap.review.push.payload import Payload
 from argilla_admap.review.push.push_options import PushOptions, PushProgress, PushResult
-from argilla_admap.review.push.sender import Sender, StoredRecords, existing_records
+from argilla_admap.review.push.sender import Sender, StoredRecord, StoredRecords, existing_records
 from argilla_admap.review.queues.overview import count_queues, refresh_overview
 
 if TYPE_CHECKING:
@@ -39,6 +39,11 @@ __all__ = ["push"]
 
 _ID, _ORDER = BY_COLUMN["id"].name, BY_COLUMN["order"].name
 _DRY_RUN = "dry run: nothing was written"
+#: What Argilla 2.8 has no right for.
+_NOT_BLIND = (
+    "this server lets annotators filter and sort by what is hidden from them, and shows them other people's answers: with a "
+    "key and some skill they find out label, scores and P(wrong) of a record. The server of `admap server start` does not"
+)
 
 
 def push(
@@ -124,6 +129,8 @@ def _push_managed(
     if reviewers:
         workspace_id = target.workspace_id if target is not None else api.workspaces().get(choose_workspace(api, address), "")
         notes += _check_reviewers(api, reviewers, workspace_id)
+    if layout.blind and not api.hides_from_annotators():
+        notes.append(_NOT_BLIND)
     created = target is None or not target.ready
     if options.dry_run and target is None:
         return PushResult(str(address), True, total, total, 0, notes=(*notes, _DRY_RUN))
@@ -181,15 +188,14 @@ def _items(
                 raise InputError(
                     f"the map's texts and numbers are not in one order at record {record.id!r}", hint="make the map again"
                 )
-            usual_name, name = _names(record, known, ids, layout)
-            stored = known.get(name)
+            name, stored = _stored(record, known, ids)
             k = len(record.completions)
             usual = shown_order(record.id, k, blind=layout.blind, key=layout.key)
             order = (stored.order_of(record.completions) if stored is not None else None) or usual
             fields = record_fields(record, columns, blind=layout.blind, revealed=True, order=order, key=layout.key)
             item: dict[str, Any] = {"external_id": name, "fields": fields, "metadata": payload.metadata(row)}
-            if name != usual_name:
-                item["metadata"][_ID] = usual_name
+            if name != external_id(record.id):
+                item["metadata"][_ID] = external_id(record.id)
             if order != usual:
                 item["metadata"][_ORDER] = orjson.dumps(order).decode()
             if layout.blind:
@@ -205,20 +211,18 @@ def _items(
             row += 1
 
 
-def _names(record: Record, known: StoredRecords, ids: set[str], layout: ReviewLayout) -> tuple[str, str]:
-    """The external id that the record has by its own id, and the one under which it is there.
+def _stored(record: Record, known: StoredRecords, ids: set[str]) -> tuple[str, StoredRecord | None]:
+    """The external id of the record, and what is there of it.
 
     The id of a record without one of its own is the hash of its texts in their order: of a pair whose sides were exchanged by
     a correction, it is another one. That is the same record still, and keeps its answers.
     """
-    if record.id != content_id(record.prompt, record.completions):
-        name = external_id(record.id)
-        return name, name
-    name = external_id(record.id, layout.key)
-    before = content_id(record.prompt, record.completions[::-1])
-    held = external_id(before, layout.key)
-    there = name not in known and len(record.completions) == 2 and held in known and before not in ids
-    return name, held if there else name
+    name = external_id(record.id)
+    if name not in known and len(record.completions) == 2 and record.id == content_id(record.prompt, record.completions):
+        before = content_id(record.prompt, record.completions[::-1])
+        if before in known and before not in ids:
+            return before, known[before]
+    return name, known.get(name)
 
 
 def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> ReviewLayout:
