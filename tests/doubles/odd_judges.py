@@ -109,6 +109,34 @@ def _most_5(judge: OddJudge, body: Body, grade: int) -> Sent:
     return 200, chat(str(grade), logprobs={"content": [item]} if body.get("logprobs") else None), JSON
 
 
+def _no_logarithms(judge: OddJudge, body: Body, grade: int) -> Sent:
+    """Probabilities, percentages, costs or placeholders where their logarithms should be."""
+    change = [math.exp, lambda value: 100 * math.exp(value), abs, lambda value: 0.0][judge.asked % 4]
+    top = [{"token": token, "logprob": change(value)} for token, value in shares(grade).items()]
+    item = {"token": str(grade), "logprob": change(-0.1), "top_logprobs": top}
+    return 200, chat(str(grade), logprobs={"content": [item]} if body.get("logprobs") else None), JSON
+
+
+def _ollama(judge: OddJudge, body: Body, grade: int) -> Sent:
+    message = {"role": "assistant", "content": str(grade)}
+    whole = {"model": "m", "message": message, "done": True, "prompt_eval_count": 300, "eval_count": 1}
+    pieces = [{"message": message, "done": False}, {**whole, "message": {"role": "assistant", "content": ""}}]
+    return 200, "\n".join(map(json.dumps, pieces if judge.asked % 2 else [whole])), "application/x-ndjson"
+
+
+def _split(rest: str) -> Callable[[OddJudge, Body, int], Sent]:
+    """A token for each sign of a number that is no grade of ours."""
+
+    def answer(judge: OddJudge, body: Body, grade: int) -> Sent:
+        said = f"{grade}{rest}"[: body["max_tokens"]]
+        tokens = [{"token": sign, "logprob": -0.01, "top_logprobs": []} for sign in said]
+        tokens[0]["top_logprobs"] = [{"token": token, "logprob": value} for token, value in shares(grade).items()]
+        logprobs = {"content": tokens} if body.get("logprobs") else None
+        return 200, chat(said, finish="length" if len(said) == body["max_tokens"] else "stop", logprobs=logprobs), JSON
+
+    return answer
+
+
 def _unless(refuses: Callable[[Body], bool], words: str, status: int = 400) -> Callable[[OddJudge, Body, int], Sent]:
     return lambda judge, body, grade: refusal(words, status) if refuses(body) else (200, chat(str(grade)), JSON)
 
@@ -162,6 +190,15 @@ KINDS: dict[str, Callable[[OddJudge, Body, int], Sent]] = {
     "logprobs of the older protocol": _old_logprobs,
     "logprobs of no known shape": _broken_logprobs,
     "at most five logprobs": _most_5,
+    "no logarithms": _no_logarithms,
+    "Ollama's own shape": _ollama,
+    "forty": _split("0"),
+    "four of ten": _split("/10"),
+    "four and a half": _split(".5"),
+    "logprobs refused with 403": _unless(
+        lambda body: bool(body.get("logprobs")), "You are not allowed to request logprobs from this model", 403
+    ),
+    "a template without a system role": _unless(_has_system, "Jinja Exception: System role not supported", 500),
     "roles must alternate": _unless(_has_system, "Conversation roles must alternate user/assistant/user/assistant/..."),
     "no developer role": _unless(_has_system, "Developer instruction is not enabled for models/gemma-3-1b-it"),
     "no system role": _unless(_has_system, "System role not supported", 422),

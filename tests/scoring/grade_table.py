@@ -6,6 +6,25 @@ __all__ = ["ANSWERS", "NO_GRADES"]
 
 #: A person reads this grade.
 ANSWERS: list[tuple[str, int]] = [
+    # A scale that is said again.
+    ("1 (bad) to 5 (good): 3", 3),
+    ("5 (good) - 1 (bad): 4", 4),
+    ("On a scale from 1 (useless) to 5 (excellent), this deserves 5.", 5),
+    ("On a scale of 1 to 5 it is a 4.", 4),
+    ("Grade on the 1-5 scale: 2", 2),
+    ("1 (very poor), 2 (poor), 3 (fair), 4 (good), 5 (excellent). My grade: 4", 4),
+    ("1 = bad, 5 = good. Score: 3", 3),
+    ("1 being bad, 5 being good, I give 3", 3),
+    # With its name, between the marks of a template, in more languages.
+    ("Good (4)", 4),
+    ("Fair - 3", 3),
+    ("<response>4</response>", 4),
+    ("<|begin_of_solution|>4<|end_of_solution|>", 4),
+    ("Βαθμολογία: 4/5", 4),
+    ("Arvosana: 4", 4),
+    ("স্কোর: 4", 4),
+    ('{"score": "five"}', 5),
+    ('{"overall": 4}', 4),
     # One digit, in any clothes.
     ("4", 4),
     (" 4\n", 4),
@@ -583,4 +602,13 @@ NO_GRADES: list[str] = [
     "[[A]]",
     "Score: 4 vs 3",
     "Before: 2, after: 4",
+    "1 (bad) to 5 (good)",
+    "4/5 or 5/5",
+    "1 | 2 | 3 | 4 | 5",
+    "Good (45)",
+    "Good - 3.5",
+    "Score: 4-",
+    "4,000",
+    "<score>4</score>\n<max>10</max>",
+    '```json\n{"score": 5}\n```\nis what the answer holds. Score: 1',
 ]

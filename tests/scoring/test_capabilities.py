@@ -70,6 +70,7 @@ def test_control_characters_are_taken_out_and_all_else_stays(text: str) -> None:
         ("Only 'user' and 'assistant' roles are supported!", {"system": False}),
         ("This model only support stream mode, please enable the stream parameter to access the model.", {"stream": True}),
         ("parameter.enable_thinking must be set to false for non-streaming calls", {"thinking": False}),
+        ("the judge's server answered 400: `max_tokens` must be greater than `thinking.budget_tokens`", {"answer_tokens": 8}),
         ("Invalid prompt: your prompt was flagged as potentially violating our usage policy.", {}),
     ],
 )
@@ -79,6 +80,12 @@ def test_what_a_refusal_names_is_asked_for_differently(words: str, change: dict[
     assert capabilities.negotiate(words) == bool(change)
     after = {name: value for name, value in capabilities.facts().items() if value != before[name] and name != "revision"}
     assert after == change
+
+
+def test_the_number_of_a_status_is_no_limit_of_tokens() -> None:
+    capabilities = Capabilities(answer_tokens=512)
+    assert capabilities.negotiate("the judge's server answered 400: `max_tokens` must be greater than the thinking budget")
+    assert capabilities.answer_tokens == 2048
 
 
 def test_a_limit_of_answer_tokens_that_is_refused_as_too_large_is_kept_below() -> None:

@@ -472,6 +472,8 @@ def test_a_key_with_a_line_break_is_named() -> None:
         (400, "The model `x` has been decommissioned and is no longer supported.", RetryAction.STOP),
         (400, "Unsupported parameter: 'max_tokens' is not supported with this model. It is deprecated.", RetryAction.NEGOTIATE),
         (403, "Key limit exceeded (total limit).", RetryAction.STOP),
+        (403, "You are not allowed to request logprobs from this model", RetryAction.NEGOTIATE),
+        (500, "Jinja Exception: System role not supported", RetryAction.NEGOTIATE),
         (403, "Request was blocked by a guardrail", RetryAction.GIVE_UP),
         (403, "You have exceeded a secondary rate limit", RetryAction.SLOW_DOWN),
         (405, "Method Not Allowed", RetryAction.STOP),

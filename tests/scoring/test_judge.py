@@ -70,7 +70,7 @@ def test_a_refused_parameter_is_learned_once(judge: Judge, tmp_path: Any, refuse
 def test_a_model_that_needs_more_tokens_gets_them(judge: Judge, tmp_path: Any) -> None:
     judge.behave(least_tokens=8)
     assert score(stream(records(5)), options(judge.url, tmp_path)).summary["scored"] == 10
-    assert [b["max_tokens"] for b in judge.counts()["last_bodies"]][:3] == [1, 4, 8]
+    assert [b["max_tokens"] for b in judge.counts()["last_bodies"]][:2] == [4, 8]
 
 
 def test_a_model_that_thinks_first_gets_tokens_for_it(judge: Judge, tmp_path: Any) -> None:
@@ -183,7 +183,7 @@ def test_the_fixed_words_come_first_and_are_the_same(judge: Judge, tmp_path: Any
     bodies = judge.counts()["last_bodies"]
     assert len({body["messages"][0]["content"] for body in bodies}) == 1
     assert bodies[0]["messages"][0]["role"] == "system"
-    assert (bodies[0]["max_tokens"], bodies[0]["top_logprobs"], bodies[0]["logprobs"]) == (1, 20, True)
+    assert (bodies[0]["max_tokens"], bodies[0]["top_logprobs"], bodies[0]["logprobs"]) == (4, 20, True)
 
 
 def test_a_rubric_is_asked_by_and_is_in_the_key(judge: Judge, tmp_path: Any) -> None:

@@ -32,6 +32,9 @@ LEFT = {
     "too long": "too long for this judge",
     "a refusal of no known kind": "We would rather not",
     "blocked": "PROHIBITED_CONTENT",
+    "forty": "not on the scale",
+    "four of ten": "another scale",
+    "four and a half": "not on the scale",
     "prose": "no grade",
     "prose, with long thoughts": "no grade",
 }

@@ -46,6 +46,8 @@ _NO_MODEL = re.compile(
     r"(?:deprecated|decommissioned|removed|retired|shut down|discontinued|gone|no longer available)"
     r"|model\b:?\s*\S{0,80}\s*(?:does not exist|not found|is not found|was not found)"
 )
+#: The chat's template refuses the question's shape: llama.cpp says so with 500. And OpenAI refuses a parameter with 403.
+_TEMPLATE = re.compile(r"jinja|chat[ _]template|roles? must alternate|(?:system|developer) role")
 #: What an error inside of an answer with status 200 means, by its words, where its code is no status of HTTP.
 _STATUS_OF_WORDS = (
     (402, re.compile(r"insufficient|credit|billing|payment")),
@@ -146,6 +148,8 @@ def _classified(status: int, said: str, low: str, reason: str, wait: float | Non
         return Failure(RetryAction.GIVE_UP, f"too long for this judge: {said or status}")
     if status in (400, 403, 422, 451) and _FILTERED.search(low):
         return Failure(RetryAction.GIVE_UP, f"refused by the endpoint's content filter: {said}")
+    if (status == 500 and _TEMPLATE.search(low)) or (status == 403 and "logprobs" in low):
+        return Failure(RetryAction.NEGOTIATE, reason)
     if status == 403 and _KEY_LIMIT.search(low):
         hint = "what this key may spend or ask is used up: raise its limit, or set OPENAI_API_KEY to another"
         return Failure(RetryAction.STOP, reason, hint=hint)

@@ -47,6 +47,8 @@ def _unwrapped(reply: Any) -> Any:
     if isinstance(reply, str) and reply.lstrip()[:1] == "{":
         return _loads(reply.encode())
     if isinstance(reply, dict) and "choices" not in reply:
+        if isinstance(reply.get("message"), dict) and "done" in reply:
+            return {**reply, **_ollama(reply)}
         for name in ("body", "data", "result", "response"):
             inner = reply.get(name)
             if isinstance(inner, str) and '"choices"' in inner:
@@ -54,6 +56,14 @@ def _unwrapped(reply: Any) -> Any:
             if isinstance(inner, dict) and "choices" in inner:
                 return inner
     return reply
+
+
+def _ollama(reply: dict[str, Any]) -> dict[str, Any]:
+    """The choices and the bill of an answer, or of a piece of one, in Ollama's own shape."""
+    ended = reply.get("done_reason") or ("stop" if reply["done"] else None)
+    counts = {"prompt_tokens": reply.get("prompt_eval_count"), "completion_tokens": reply.get("eval_count")}
+    usage = {"usage": counts} if None not in counts.values() else {}
+    return {"choices": [{"message": reply["message"], "finish_reason": ended}], **usage}
 
 
 def _loads(body: bytes) -> Any:
@@ -83,7 +93,7 @@ def _events(body: bytes) -> Iterator[Any]:
 def _lines(body: bytes) -> list[Any]:
     """The pieces of a stream that has a JSON object a line; empty where it has not."""
     try:
-        return [orjson.loads(line) for line in body.splitlines() if line.strip()]
+        return [_unwrapped(orjson.loads(line)) for line in body.splitlines() if line.strip()]
     except orjson.JSONDecodeError:
         return []
 

@@ -11,7 +11,8 @@ import orjson
 __all__ = ["MOST_ANSWER_TOKENS", "Capabilities", "filled"]
 
 #: Limits of an answer's tokens, one after the other, when a model refuses fewer or says nothing within them.
-_STEPS = (1, 4, 8, 64, 512, 2048, 8192, 32768, 131072)
+#: Not one at first: where numbers are split over tokens, "40", "4.5" and "4/10" would all be cut to "4".
+_STEPS = (4, 8, 64, 512, 2048, 8192, 32768, 131072)
 #: So many where nobody says how many: enough for most that think, and a few cents for one answer that never ends.
 MOST_ANSWER_TOKENS = 4096
 _REASON_TOKENS = 160
@@ -20,8 +21,10 @@ _NO_THOUGHTS = 8
 _MOST_REVISIONS = 24
 #: How a request ends, from the end of the last message's text on.
 _END = b'"}]}'
+#: Before the server's words: its number is no limit.
+_STATUS = re.compile(r"\A.{0,40}answered \d{3}\b")
 _UNKNOWN_FIELD = re.compile(r"unsupported|unrecognized|unknown|not permitted|extra")
-_TOO_MANY = re.compile(r"too (?:large|many|high|big)|at most|less than|exceed|maximum|<=|greater than")
+_TOO_MANY = re.compile(r"too (?:large|many|high|big)|at most|less than|exceed|maximum|<=|(?<!must be )greater than")
 _LIMIT = re.compile(r"max|allowed|at most|up to|less than|<=|between|range|exceed|greater|\[0")
 _STREAM_ONLY = re.compile(
     r"stream (?:mode|parameter)|stream\W{0,4}(?:=|to|must be|is)\W{0,4}true|streaming (?:is )?(?:required|only)"
@@ -39,7 +42,7 @@ class Capabilities:
     """What a model takes. `revision` counts the changes, so that requests sent before one are sent again."""
 
     token_field: str = "max_tokens"  # noqa: S105  # a parameter's name
-    answer_tokens: int = 1
+    answer_tokens: int = _STEPS[0]
     #: The endpoint's own limit; 0: not known.
     most_answer_tokens: int = 0
     top_logprobs: int = 20
@@ -72,6 +75,8 @@ class Capabilities:
             if name in known and isinstance(value, type(getattr(capabilities, name))):
                 setattr(capabilities, name, value)
         capabilities.revision = 0
+        least = min(_STEPS[0], capabilities.most_answer_tokens or _STEPS[0])
+        capabilities.answer_tokens = max(capabilities.answer_tokens, least)
         return capabilities
 
     def facts(self) -> dict[str, object]:
@@ -126,7 +131,7 @@ class Capabilities:
         """Takes back what a refusal in words (status 400 or 422) names; whether the next request will differ."""
         if self.revision >= _MOST_REVISIONS:
             return False
-        changed = self._change(words.lower())
+        changed = self._change(_STATUS.sub("", words.lower()))
         self.revision += changed
         return changed
 

@@ -22,6 +22,8 @@ __all__ = ["BELIEVABLE_MASS", "Logprobs", "read_choice", "read_choices"]
 
 #: Less probability than this on the grades, and the distribution is not believed.
 BELIEVABLE_MASS = 0.8
+#: What rounding may add to a probability of 1.
+_ROUNDED = 0.05
 #: So many candidates are a list that was not cut.
 _FULL_LIST = 8
 
@@ -200,7 +202,12 @@ def _first_token(tokens: Sequence[Mapping[str, Any]], content: Content) -> Logpr
     if unclosed or said != content.text or content.thought:
         return None
     first = next((token for token in tokens if _plain(token.get("token"))), None)
-    if first is None or not content.text.lstrip().startswith(_spelled(first).strip()):
+    # Of a number that is no grade ("40", "4/10") the first digit says nothing.
+    if (
+        first is None
+        or _plain(first.get("token"))[:1].isdigit()
+        or not content.text.lstrip().startswith(_spelled(first).strip())
+    ):
         return None
     return _distribution(first)
 
@@ -210,14 +217,23 @@ def _distribution(token: Mapping[str, Any] | None) -> Logprobs | None:
         return None
     candidates = token.get("top_logprobs") or [token]
     found = [0.0] * (len(SCALE) + 1)
+    total, seen = 0.0, set()
     for candidate in candidates:
-        word = candidate.get("token")
+        word, logprob = candidate.get("token"), candidate.get("logprob")
+        # Some servers send null, or NaN, where they keep no probability; and the token that was drawn a second time.
+        if logprob is None or logprob != logprob or (word, logprob) in seen:
+            continue
+        if logprob > _ROUNDED:
+            return None  # a probability, a percentage or a cost: not its logarithm
+        seen.add((word, logprob))
+        chance = math.exp(logprob)
+        total += chance
         grade = _GRADES.get(word) or _GRADES.get(_plain(word))
-        logprob = candidate.get("logprob")
-        # Some servers send null, or NaN, where they keep no probability.
-        if grade is not None and logprob is not None and logprob == logprob:
+        if grade is not None:
             # Several spellings of one grade ("4", " 4") add up.
-            found[grade] += math.exp(min(0.0, logprob))
+            found[grade] += chance
+    if total > 1 + _ROUNDED:
+        return None  # placeholders, or each for itself
     mass = sum(found)
     if mass <= 0:
         return Logprobs(math.nan, math.nan, 0.0, 0, len(candidates))

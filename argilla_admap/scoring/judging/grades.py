@@ -60,6 +60,7 @@ class Grade(NamedTuple):
 
 
 _BRACE = re.compile(r"\{")
+_FENCE_BEGIN, _FENCE_END = re.compile(r"```\w{0,20}\s{0,20}\Z"), re.compile(r"\A\s{0,20}```")
 _MOST_JSON = 200_000
 #: Of a longer answer in prose the beginning and the end are read.
 _MOST_PROSE, _BEGINNING = 24_000, 6_000
@@ -70,10 +71,10 @@ _USUAL = re.compile(r"\*{0,2}(?:Score|Rating|Grade):\*{0,2} ?\*{0,2}([1-5])\*{0,
 # JSON.
 
 _KEYS = (
-    r"(?:final|overall|total)?(?:score|rating|grade|mark|verdict|result|evaluation|value|answer|bewertung|note|punktzahl|"
+    r"overall|final|(?:final|overall|total)?(?:score|rating|grade|mark|verdict|result|evaluation|value|answer|bewertung|note|punktzahl|"
     r"puntuación|calificación|评分|分数|得分|スコア|評価|点数|점수|평점|оценка|الدرجة)"
 )
-_KEY = re.compile(rf"{_KEYS}(?:value)?", re.IGNORECASE)
+_KEY = re.compile(rf"(?:{_KEYS})(?:value)?", re.IGNORECASE)
 _BEST_KEY = re.compile(r"(?:final|overall|total)?(?:score|rating|grade)", re.IGNORECASE)
 _REASON_KEYS = ("reason", "reasoning", "rationale", "explanation", "justification", "feedback", "comment", "begründung", "理由")
 _SCALE_KEYS = ("max", "maxscore", "maxrating", "maximum", "outof", "scale", "scalemax", "possible", "total", "bestrating")
@@ -204,8 +205,8 @@ def _from_json(said: str, plain: str) -> tuple[Grade, int | None] | None:
             return None
         if len(set(grades)) > 1:
             raise Unreadable(f"the judge's JSON holds more than one score: {quoted(said)}")
-        around = f"{plain[:begin]}\n{plain[end:]}".strip(" \n`")
-        outside = [c for c in statements(around) if c.rank >= LABEL] if around not in ("", "json") else []
+        around = f"{_FENCE_BEGIN.sub('', plain[:begin])}\n{_FENCE_END.sub('', plain[end:])}".strip()
+        outside = [c for c in statements(around) if c.rank >= LABEL] if around else []
         if grades[0] is None:
             raise Unreadable(f"the judge's JSON holds no score on the scale of 1 to 5: {quoted(said)}")
         if any(claim.value != grades[0] for claim in outside):
@@ -298,7 +299,7 @@ def _json_grades(value: Any, depth: int) -> list[int | None]:
         return [int(value) if value in SCALE else None]
     words = same_length(str(value))[:200]
     figure = alone(words) or LEADING.match(words + "\n")
-    if figure is None or (figure["max"] is None and NO_FIGURE.match(words, max(figure.end("int"), 0))):
+    if figure is None or (figure["int"] and figure["max"] is None and NO_FIGURE.match(words, max(figure.end("int"), 0))):
         return [None]
     return [figure_value(figure)[0]]
 

@@ -98,7 +98,7 @@ _FIGURE = (
 )
 #: What follows a number that is not a grade by itself: a range, a list, a percentage, a product, a question.
 NO_FIGURE = re.compile(
-    r"[ ]?[%?‰]|[A-Za-z_\u00c0-\u024f½¼¾²³¤]|[+^]|[.,:/]\d|[ ]{1,4}\d|[ ]{0,4}(?:[-–—~〜,&/×*=+]|->|→|=>)[ ]{0,4}\d"
+    r"[ ]?[%?‰]|[A-Za-z_\u00c0-\u024f½¼¾²³¤]|[+^]|[.,:/]\d|[ ]{1,4}\d|[-–](?=[ ]{0,4}(?:\n|\Z))|[ ]{0,4}(?:[-–—~〜,&/×*=+|]|->|→|=>)[ ]{0,4}\d"
     r"|[ ]{1,4}(?:to|or|and|bis|oder|und|ou|et|o|y|a|à|x|plus|minus|или|и|до)[ ]{1,4}(?:an?[ ]|maybe[ ]|even[ ]"
     r"|perhaps[ ]|possibly[ ])?"
     r"(?:\d|one\b|two\b|three\b|four\b|five\b)|[ ,(]{1,4}(?:maybe|perhaps|possibly|or"
@@ -125,11 +125,11 @@ _ALONE = re.compile(
 
 #: A sentence that is the whole answer.
 _ONE_SENTENCE = re.compile(
-    r"\s{0,9}(?:(?:so|thus|therefore|okay|ok|well),? )?(?:(?:it's|it is|this is|that's|that is|looks like|let's go with"
+    r"\s{0,60}(?:(?:so|thus|therefore|okay|ok|well),? )?(?:(?:it's|it is|this is|that's|that is|looks like|let's go with"
     r"|i'd say|i say|i would say|a|the final answer is|le doy|le daría|dou(?: a)? nota|die note (?:ist|lautet)"
-    r"|ich würde (?:die antwort|sie) mit"
-    r"|この回答は)[ ]?(?:an? |una? |eine )?(?:(?:solid|strong|clear|weak|firm|nota|puntuación)(?: de)? )?)?"
-    rf"{_FIGURE}(?:(?: sobre 5| bewerten| to me| for me| from me|です|입니다|点です))?[.!。]?\s{{0,9}}\Z",
+    r"|ich würde (?:die antwort|sie) mit|この回答は|(?:useless|bad|poor|fair|average|good|excellent)[ ]?[(:=–-])[ ]?"
+    r"(?:an? |una? |eine )?(?:(?:solid|strong|clear|weak|firm|nota|puntuación)(?: de)? )?)?"
+    rf"{_FIGURE}(?:(?:\)| sobre 5| bewerten| to me| for me| from me|です|입니다|点です))?[.!。]?\s{{0,9}}\Z",
     re.IGNORECASE,
 )
 
@@ -141,7 +141,7 @@ _SCORE_WORDS = (
     r"|évaluation|"
     r"puntuación|puntuacion|calificación|calificacion|puntaje|valoración|punteggio|voto|valutazione|pontuação|avaliação|"
     r"classificação|cijfer|beoordeling|ocena|wynik|skor|puan|nilai|betyg|poäng|hodnocení|známka|điểm(?:[ ]số)?|оценка"
-    r"|балл|рейтинг|оцінка"
+    r"|балл|рейтинг|оцінка|βαθμολογία|βαθμός|arvosana|pisteet|karakter|vurdering|poengsum|értékelés|pontszám|scor|punctaj|calificativ"
 )
 _WEAK_WORDS = (
     r"verdict|evaluation|assessment|judge?ment|result|ergebnis|answer|overall|final|conclusion|note|nota|resultado|résultat|"
@@ -149,7 +149,7 @@ _WEAK_WORDS = (
 )
 _OTHER_SCRIPTS = (
     r"评分(?:结果)?|得分|给分|分数|打分|评价|评级|总分|總分|評分|分數|給分|スコア|得点|評価|点数|評点|採点|점수|평점|평가|등급|الدرجة|التقييم|النتيجة|"
-    r"امتیاز|نمره|ציון|स्कोर|अंक|रेटिंग|คะแนน"
+    r"امتیاز|نمره|ציון|স্কোর|स्कोर|अंक|रेटिंग|คะแนน"
 )
 _FINAL_WORDS = (
     r"final|overall|total|gesamt\w{0,10}|end\w{0,4}|insgesamt|finale?|globale?|générale|итоговая|общая|complessivo|"
@@ -264,7 +264,8 @@ REVISION = re.compile(
 # What is taken out before the statements are looked for.
 
 _FORMAT = re.compile(
-    r"</?(?:b|strong|i|em|u|p|br|span|font|div|h[1-6]|code|pre|mark|center|li|ul|ol|td|tr|th|table)\b[^<>]{0,80}>"
+    r"</?(?:b|strong|i|em|u|p|br|span|font|div|h[1-6]|code|pre|mark|center|li|ul|ol|td|tr|th|table|response|output|solution)"
+    r"\b[^<>]{0,80}>|<\|(?:begin|end)_of_solution\|>"
     r"|~~[^~\n]{1,80}~~"
     r"|\\(?:text|textbf|mathbf|mathrm|bf|large|Large|quad)\b\{?|\\[()\[\],;! ]|\*|`|(?<![A-Za-z0-9])_{1,4}"
     r"|_{1,4}(?![A-Za-z0-9])",
@@ -285,8 +286,13 @@ _SPEAKS_OF = re.compile(
     re.IGNORECASE,
 )
 _TO = r"[ ]?(?:-|–|—|~|\bto\b|\band\b|\bbis\b|à|\bal?\b|до|tot|至|到|から|through|\.\.)[ ]?"
+#: What a grade of a legend stands for, as in "1 (bad)", "5 = good".
+_MEANS = r"[ ]?(?:\([^()\n\d]{1,60}\)|(?:=|means?|being|is)[ ]?[^\d\n().;:,=]{1,40})"
 _OUR_SCALE = re.compile(
-    rf"(?<![\d.,])1{_TO}5(?![\d.,]\d|\d)(?:[ ]?(?:分|点|점|scale))?"
+    rf"(?:\b(?:on|from|auf)[ ](?:an?|the|our|einer|der)[ ](?:scale[ ]|skala[ ])?(?:of[ ]|from[ ]|von[ ])?)?"
+    rf"(?:(?<![\d.,])1{_TO}5(?![\d.,]\d|\d)(?:[ ]?(?:分|点|점|scale))?"
+    rf"|(?<![\d.,])(?:1{_MEANS}(?:{_TO}|[^\d\n]{{1,5}}(?:[2-4]{_MEANS}[^\d\n]{{1,5}}){{0,3}})5"
+    rf"|5{_MEANS}(?:{_TO}|[^\d\n]{{1,5}}(?:[2-4]{_MEANS}[^\d\n]{{1,5}}){{0,3}})1){_MEANS})"
     r"|[(\[,]?[ ]?(?:满分|滿分)(?:为|是)?[ ]?5[ ]?分?[)\],]?|5[ ]?点満点(?:中|で|の)?"
     r"|5[ ]?分制|5[ ]?점[ ]?만점(?:에서|에|중)?|5[ -]point[ ]scale",
     re.IGNORECASE,
@@ -295,6 +301,7 @@ OTHER_SCALE = re.compile(
     rf"(?:[(\[][ ]?|(?:scale|range|rating|score|skala|échelle|escala|scala|шкале)\b[^.\n\d]{{0,24}})"
     rf"(?<![\d.,])[01]{_TO}(?!5(?!\d))\d{{1,3}}\b"
     rf"|(?<![\d.,])[01]{_TO}(?:10|20|50|100)\b|(?:[(\[][ ]?|(?:scale|range)\b[^.\n\d]{{0,24}})0{_TO}5\b"
+    r"|<(?:max|scale|out_of)[^<>\n]{0,20}>[ ]?(?!5<)\d{1,3}<"
     r"|(?:满分|滿分)(?:为|是)?[ ]?(?!5(?!\d))\d{1,3}|(?<!\d)(?!5[^\d])\d{1,3}[ ]?(?:点満点|分制|점[ ]?만점|[ -]point[ ]scale)",
     re.IGNORECASE,
 )
@@ -302,6 +309,8 @@ OTHER_SCALE = re.compile(
 
 #: A label that is none of a grade, as in "Confidence: 4/5".
 _OTHER_LABEL = re.compile(r"\w[ ]?[)\]]?[ ]{0,3}[:=|][ ]{0,3}\Z")
+#: Before the last of several numbers, as in "4/5 or 5/5".
+_JOINED = re.compile(r"\d[ ]?(?:or|and|to|bis|oder|ou|o|[-–,/|])\Z")
 _SO = re.compile(r"\b(?:so|thus|therefore|hence|overall)\b", re.IGNORECASE)
 _CONDITION = re.compile(
     r"\b(?:if|unless|had|were|nobody|not|never|says?|said|claim\w*|users?|whether|when|should|why|demand\w*|want\w*"
@@ -325,7 +334,13 @@ def alone(plain: str) -> re.Match[str] | None:
     if len(plain) >= 600:
         return None
     bare = _FORMAT.sub(_blank, plain)
-    return _ALONE.match(plain) or _ALONE.match(bare) or (_ONE_SENTENCE.match(bare) if len(bare) < 80 else None)
+    return (
+        _ALONE.match(plain)
+        or _ALONE.match(bare)
+        or (_ONE_SENTENCE.match(bare) if len(bare) < 80 else None)
+        or _ALONE.match(unscaled := _OUR_SCALE.sub(_blank, bare))
+        or (_ONE_SENTENCE.match(unscaled) if len(bare) < 120 else None)
+    )
 
 
 def fenced(plain: str) -> list[str]:
@@ -350,6 +365,7 @@ def figure_value(found: re.Match[str]) -> tuple[int | None, int | None]:
         and not groups.get("sign")
         and frac.strip("0") in ("", ".", ",")
         and frac.count(".") + frac.count(",") < 2
+        and frac != ",000"
     )
     if most is not None and float(most.replace(",", ".")) != SCALE[-1]:
         on_scale = False
@@ -535,4 +551,6 @@ def _is_own(text: str, found: re.Match[str]) -> bool:
     """Whether a sentence says the judge's own grade."""
     start = found.start("figure")
     before = text[max(0, start - 300) : start].rstrip(" :=\"'([{$")
+    if _JOINED.search(before):
+        return False
     return not _NOT_OWN.search(before[max(before.rfind(mark) for mark in ".\n;!?:") + 1 :])

@@ -87,7 +87,9 @@ def content_of(message: Mapping[str, Any]) -> Content:
 def _words(value: Any) -> str:
     """A text, or the texts of a list of parts."""
     if isinstance(value, list):
-        return "".join(_words(part.get("text")) if isinstance(part, Mapping) else _words(part) for part in value)
+        return "".join(map(_words, value))
+    if isinstance(value, Mapping):
+        return _words(value.get("text") or value.get("value"))
     return value if isinstance(value, str) else ""
 
 
