@@ -98,7 +98,8 @@ _FIGURE = (
 )
 #: What follows a number that is not a grade by itself: a range, a list, a percentage, a product, a question.
 NO_FIGURE = re.compile(
-    r"[ ]?[%?‰]|[A-Za-z_\u00c0-\u024f½¼¾²³¤]|[+^]|[.,:/]\d|[ ]{1,4}\d|[-–](?=[ ]{0,4}(?:\n|\Z))|[ ]{0,4}(?:[-–—~〜,&/×*=+|]|->|→|=>)[ ]{0,4}\d"
+    r"[ ]?[%?‰]|[A-Za-z_\u00c0-\u024f½¼¾²³¤]|[+^]|[.,:/]\d|[ ]{1,4}\d|[-–](?=[ ]{0,4}(?:\n|\Z))"
+    r"|[ ]{0,4}(?:[-–—~〜,&/×*=+|]|->|→|=>)[ ]{0,4}\d"
     r"|[ ]{1,4}(?:to|or|and|bis|oder|und|ou|et|o|y|a|à|x|plus|minus|или|и|до)[ ]{1,4}(?:an?[ ]|maybe[ ]|even[ ]"
     r"|perhaps[ ]|possibly[ ])?"
     r"(?:\d|one\b|two\b|three\b|four\b|five\b)|[ ,(]{1,4}(?:maybe|perhaps|possibly|or"
