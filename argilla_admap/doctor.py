@@ -66,7 +66,7 @@ def examine(
         store: the judgement store; None: this user's.
         data_dir: the folder of the server of our own; None: this user's.
     """
-    yield from _judge(model, base_url)
+    yield from _judge(model, base_url, store)
     yield from _store(store)
     yield from _server(data_dir)
     yield from _argilla(data_dir)
@@ -75,7 +75,7 @@ def examine(
 # The judge.
 
 
-def _judge(model: str, base_url: str | None) -> Iterator[Finding]:
+def _judge(model: str, base_url: str | None, store: Path | None) -> Iterator[Finding]:
     from argilla_admap.scoring.client.budget import find_price
     from argilla_admap.scoring.client.transport import ConnectionFailed, endpoint_name, make_client
 
@@ -99,6 +99,7 @@ def _judge(model: str, base_url: str | None) -> Iterator[Finding]:
         yield _refused("judge", exc)
         return
     yield from _answered(name, model, reply)
+    yield from _learned(name, model, store)
     if find_price(model, None) is None:
         yield Finding(
             "price",
@@ -106,6 +107,25 @@ def _judge(model: str, base_url: str | None) -> Iterator[Finding]:
             f"no price is listed for {model}: costs are not shown, and `max_cost` cannot be kept",
             "Give US dollars a million tokens, in and out, with `price` (0,0 for a server of your own).",
         )
+
+
+def _learned(name: str, model: str, path: Path | None) -> Iterator[Finding]:
+    """What earlier runs found out of this endpoint and model."""
+    from argilla_admap.scoring.cache.store import Store, default_path
+    from argilla_admap.scoring.judging.capabilities import Capabilities
+
+    if not (path or default_path()).exists():
+        return
+    try:
+        store = Store(path, create=False)
+    except AdmapError:
+        return  # said below
+    try:
+        facts = store.endpoint(f"{name} {model}")
+    finally:
+        store.close()
+    if limits := Capabilities.recall(facts, hosted=False).limits():
+        yield Finding("model", "ok", f"{model} {', '.join(limits)}: found out by earlier runs, and kept to")
 
 
 async def _models(client: Client, model: str) -> Reply:

@@ -4,6 +4,7 @@
 
     AdmapError                 exit code 1; the root: ``except AdmapError`` catches all that we raise
     ├── InputError             exit code 2; a file, a row, an option or a value that cannot be used
+    │   └── DefaultModelGone   the default judge was shut down, or the endpoint does not have it, and no other was named
     ├── OutputError            exit code 1; a disk that is full or fails while a file is written
     ├── ScoringError           exit code 1; the judge cannot be asked at all
     │   └── JudgeRefused       authentication, quota, an unknown model: asking again will not help
@@ -24,6 +25,7 @@ from __future__ import annotations
 __all__ = [
     "AdmapError",
     "ArgillaError",
+    "DefaultModelGone",
     "InputError",
     "JudgeRefused",
     "OutputError",
@@ -59,6 +61,18 @@ class InputError(AdmapError):
     """A file, a row, an option or a value that cannot be used; nothing was written or spent."""
 
     exit_code = 2
+
+
+class DefaultModelGone(InputError):
+    """The default judge was shut down, or its endpoint does not have it; nothing was asked.
+
+    Args:
+        replacement: the model to name in its place; None: nobody says which.
+    """
+
+    def __init__(self, message: str, *, hint: str, replacement: str | None) -> None:
+        super().__init__(message, hint=hint, option="models")
+        self.replacement = replacement
 
 
 class OutputError(AdmapError):

@@ -230,9 +230,9 @@ def score_with(
 
 
 def _score_options(scorer: str, model: str | Sequence[str] | None, options: dict[str, Any]) -> ScoreOptions:
-    from argilla_admap.scoring.options import DEFAULT_MODEL, ScoreOptions
+    from argilla_admap.scoring.options import ScoreOptions
 
-    models = (model,) if isinstance(model, str) else tuple(model or (DEFAULT_MODEL,))
+    models = (model,) if isinstance(model, str) else tuple(model or ())
     return ScoreOptions(scorer=scorer, models=models, **options)
 
 

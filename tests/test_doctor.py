@@ -14,6 +14,7 @@ from argilla_admap.doctor import Finding, examine
 from argilla_admap.errors import ArgillaError
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.scoring.cache.store import CacheEntry, Store
+from argilla_admap.scoring.judging.capabilities import Capabilities
 from tests.doubles.argilla_server import Annotator, TestServer
 from tests.doubles.judge_server import Judge
 from tests.doubles.loops import run_apart
@@ -59,6 +60,17 @@ def test_a_judge_that_has_the_model_is_well_and_asked_nothing_that_is_paid(
     assert "gpt-6-luna" in str(found["model"][0].mend)
     assert judge.counts()["paid"] == 0
     assert "sk-doctor" not in str(found)
+
+
+def test_what_earlier_runs_found_the_judge_to_refuse_is_said(look: Look, judge: Judge, tmp_path: Path) -> None:
+    judge.behave(models=[{"id": "m"}])
+    store = Store(tmp_path / "judgements.sqlite")
+    store.remember_endpoint(f"{judge.url} m", Capabilities(temperature=False, logprobs="full", top_logprobs=5).facts())
+    store.close()
+    found = look(base_url=judge.url, model="m", store=store.path)["model"][0].found
+    assert "at most 5 candidates" in found
+    assert "refuses a temperature" in found
+    assert "system" not in found
 
 
 def test_a_model_that_the_judge_does_not_have_is_wrong_and_those_that_it_has_are_named(look: Look, judge: Judge) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 import click
 
 from argilla_admap.cli.flags import error_words
-from argilla_admap.errors import AdmapError
+from argilla_admap.errors import AdmapError, DefaultModelGone
 
 __all__ = ["main"]
 
@@ -142,6 +143,10 @@ def main(args: list[str] | None = None) -> Any:
         if debug:
             _show_traceback(error)
         click.echo(f"admap: {error_words(error, _context_of(words))}", err=True)
+        if isinstance(error, DefaultModelGone) and error.replacement:
+            click.echo(
+                f"The same with the named replacement: {shlex.join(['admap', *words, '--model', error.replacement])}", err=True
+            )
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output (`| head`) has gone: not an error of ours.

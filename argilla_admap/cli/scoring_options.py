@@ -229,12 +229,12 @@ def scoring_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def collected(*args: Any, **given: Any) -> Any:
-        from argilla_admap.scoring.options import DEFAULT_MODEL, ScoreOptions
+        from argilla_admap.scoring.options import ScoreOptions
 
         samples = given.pop("samples")
         extra = click.get_current_context().meta.get(_EXTRA, {})
         options = ScoreOptions(
-            models=given.pop("model") or (DEFAULT_MODEL,),
+            models=given.pop("model"),
             samples=None if samples == "auto" else samples,
             adaptive=samples == "auto",
             extra=extra,

@@ -26,8 +26,10 @@ class ScoreOptions:
     """
 
     scorer: str = "judge"
-    #: One name, or several for a panel.
-    models: tuple[str, ...] = (DEFAULT_MODEL,)
+    #: One name, or several for a panel; empty: the default judge.
+    models: tuple[str, ...] = ()
+    #: False where nobody named a model: the default judge is then replaced by no other without a word.
+    model_named: bool = True
     #: None: OPENAI_BASE_URL, else OpenAI.
     base_url: str | None = None
     #: Samples a completion; None: one with logprobs, three without.
@@ -78,9 +80,12 @@ class ScoreOptions:
         if self.price is not None and not all(math.isfinite(p) and p >= 0 for p in self.price):
             hint = "give US dollars a million tokens in and out, as in 2.5,10"
             raise InputError(f"{self.price}: not two prices", option="price", hint=hint)
+        if not self.models:
+            object.__setattr__(self, "models", (DEFAULT_MODEL,))
+            object.__setattr__(self, "model_named", False)
         if self.method not in METHODS:
             raise InputError(f"{self.method!r}: no such method", option="method", hint=f"choose one of {', '.join(METHODS)}")
-        if not self.models or not all(name.strip() for name in self.models):
+        if not all(name.strip() for name in self.models):
             raise InputError("no name", option="models", hint="give the name of a model, as the judge's server calls it")
         if len(set(self.models)) != len(self.models):
             names = ", ".join(self.models)

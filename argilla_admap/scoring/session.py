@@ -101,6 +101,7 @@ class Session:
             dispatcher = DispatcherBesideBatches(*shared, client=client)
         else:
             dispatcher = Dispatcher(*shared)
+        dispatcher.say = self._warn or dispatcher.say
         if not side:
             # The keys of what is asked at the side have always held its address.
             dispatcher.key_space = self.store.key_space(name)

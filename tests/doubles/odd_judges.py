@@ -111,7 +111,8 @@ def _most_5(judge: OddJudge, body: Body, grade: int) -> Sent:
 
 def _no_logarithms(judge: OddJudge, body: Body, grade: int) -> Sent:
     """Probabilities, percentages, costs or placeholders where their logarithms should be."""
-    change = [math.exp, lambda value: 100 * math.exp(value), abs, lambda value: 0.0][judge.asked % 4]
+    changes: list[Callable[[float], float]] = [math.exp, lambda x: 100 * math.exp(x), lambda x: -x, lambda x: 0.0]
+    change = changes[judge.asked % 4]
     top = [{"token": token, "logprob": change(value)} for token, value in shares(grade).items()]
     item = {"token": str(grade), "logprob": change(-0.1), "top_logprobs": top}
     return 200, chat(str(grade), logprobs={"content": [item]} if body.get("logprobs") else None), JSON

@@ -6,9 +6,13 @@ import json
 import sys
 from pathlib import Path
 
+from argilla_admap.scoring.batch.batches import BatchDispatcher
 from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.run import score
 from tests.scoring.small_data import numbered, stream
+
+# Where nothing is known the first question goes by itself: what is counted is what goes by batches.
+BatchDispatcher.asks_later = False
 
 if __name__ == "__main__":
     url, store, n = sys.argv[1:]

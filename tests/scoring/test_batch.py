@@ -21,6 +21,7 @@ from argilla_admap.errors import JudgeRefused, ScoringError
 from argilla_admap.scoring.batch import batch_files as batch_file
 from argilla_admap.scoring.batch import batches as batches_module
 from argilla_admap.scoring.batch.batch_api import BatchApi
+from argilla_admap.scoring.batch.batches import BatchDispatcher
 from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.run import Scored, estimate, score
 from tests.doubles.batch_server import Batches, answer
@@ -31,6 +32,12 @@ from tests.scoring.small_data import numbered, stream
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "test-key")
+
+
+@pytest.fixture(autouse=True)
+def _all_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The first question goes by itself where nothing is known: what is counted here is what goes by batches.
+    monkeypatch.setattr(BatchDispatcher, "asks_later", False)
 
 
 def _options(batches: Batches, store: Path, **more: Any) -> ScoreOptions:
@@ -477,7 +484,12 @@ def test_a_judge_whose_first_batch_holds_no_grade_is_paid_for_no_second(batches:
     assert len(batches.batches) == 1
 
 
-def test_a_judge_without_grades_gets_no_batch(batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["auto", "sample", "json"])
+def test_a_judge_without_grades_gets_no_batch(
+    batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(BatchDispatcher, "asks_later", True)
+
     def prose(body: dict[str, Any]) -> dict[str, Any]:
         found = answer(body)
         found["choices"][0] |= {"message": {"role": "assistant", "content": "It is rather good."}, "logprobs": None}
@@ -485,9 +497,16 @@ def test_a_judge_without_grades_gets_no_batch(batches: Batches, tmp_path: Path, 
 
     monkeypatch.setattr("tests.doubles.batch_server.answer", prose)
     with pytest.raises(JudgeRefused, match="none can be used"):
-        score(stream(numbered(50)), _options(batches, tmp_path / "store", method="auto"))
+        score(stream(numbered(50)), _options(batches, tmp_path / "store", method=method))
     assert not batches.batches
     assert sum(batches.paid_in_full.values()) < 12
+
+
+def test_the_first_question_is_paid_in_full_and_once(batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BatchDispatcher, "asks_later", True)
+    scored = score(stream(numbered(20)), _options(batches, tmp_path / "store"))
+    assert (scored.summary["scored"], scored.summary["cached"]) == (40, 0)
+    assert (sum(batches.paid_in_full.values()), len(batches.paid)) == (1, 39)
 
 
 def test_what_batches_counted_is_known_to_the_next_estimate(

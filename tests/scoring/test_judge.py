@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import threading
 import time
@@ -9,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from argilla_admap.errors import InputError
+from argilla_admap.errors import DefaultModelGone, InputError
+from argilla_admap.scoring.judging import models
 from argilla_admap.scoring.judging.rubric import read_rubric
 from argilla_admap.scoring.options import DEFAULT_MODEL, ScoreOptions
-from argilla_admap.scoring.run import score
+from argilla_admap.scoring.run import estimate, score
 from tests.doubles.judge_server import Judge
 from tests.scoring.makers import column, options, record, records, stream
 
@@ -257,6 +259,30 @@ def test_a_model_that_ends_is_a_warning_with_its_replacement(judge: Judge, tmp_p
     assert "`model` gpt-6-luna" in said[0]
 
 
+@pytest.mark.parametrize("there", [["llama"], ["a", "b"], [DEFAULT_MODEL]])
+def test_a_default_judge_that_is_gone_ends_the_run_before_anything_is_spent(
+    judge: Judge, tmp_path: Any, there: list[str]
+) -> None:
+    judge.behave(models=[{"id": name, "shutdown_date": "2025-01-14" if name == DEFAULT_MODEL else None} for name in there])
+    nobody_said = ScoreOptions(base_url=judge.url, store=tmp_path / "s")
+    with pytest.raises(DefaultModelGone, match="no other was named; nothing was asked") as caught:
+        score(stream(records(2)), nobody_said)
+    assert judge.counts()["paid"] == 0
+    assert caught.value.replacement == {"llama": "llama", "a": None, DEFAULT_MODEL: "gpt-6-luna"}[there[0]]
+    assert all(name in caught.value.hint for name in there if name != DEFAULT_MODEL)
+    named = score(stream(records(2)), ScoreOptions(models=(DEFAULT_MODEL,), base_url=judge.url, store=tmp_path / "s"))
+    assert named.summary["scored"] == 4
+
+
+def test_an_estimate_knows_that_the_default_judge_has_ended(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setattr(models, "_today", lambda: dt.date(2027, 1, 15))
+    with pytest.raises(DefaultModelGone, match="2027-01-14") as caught:
+        estimate(stream(records(2)), ScoreOptions(store=tmp_path / "s"))
+    assert caught.value.replacement == "gpt-6-luna"
+    assert estimate(stream(records(2)), ScoreOptions(models=(DEFAULT_MODEL,), store=tmp_path / "s"))["requests"] == 4
+
+
 def test_existing_scores_are_taken_and_missing_ones_are_not_zero(tmp_path: Any) -> None:
     rows = [
         record("a", "q", "x", "y", "z", samples=((4.0, 5.0), (None,), ())),
@@ -276,7 +302,7 @@ WRONG: dict[str, Any] = {
     "rpm": -1,
     "max_cost": -1,
     "method": "guess",
-    "models": (),
+    "models": (" ",),
     "timeout": 0,
 }
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from argilla_admap.errors import JudgeRefused, ScoringError
+from argilla_admap.scoring.client.dispatcher import Dispatcher
 from argilla_admap.scoring.run import Scored, estimate, score
 from tests.doubles.odd_judges import KINDS, OddJudge
 from tests.doubles.served import served
@@ -125,3 +127,15 @@ def test_a_dry_run_has_learned_how_many_tokens_an_answer_takes(tmp_path: Path) -
         bill = score(stream(records(60)[10:]), chosen).summary
     assert before["output_tokens"] == pytest.approx(bill["output_tokens"], rel=0.1)
     assert before["cost_usd"] == pytest.approx(bill["cost_usd"], rel=0.1)
+
+
+def test_a_server_that_refuses_everything_as_too_many_is_said_and_then_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Dispatcher, "retries", replace(Dispatcher.retries, told_after=0.4, longest_wait=2.0))
+    judge = OddJudge("prose")
+    judge.answer = lambda *_: (429, {"error": {"message": "You have reached your daily quota."}}, "application/json")
+    said: list[str] = []
+    with served(judge.app) as url, pytest.raises(JudgeRefused, match="daily quota.*run the same again later"):
+        score(stream(records(6)), options(f"{url}/v1", tmp_path, models=("m",)), warn=said.append)
+    assert ["daily quota" in words and "asked again" in words for words in said] == [True]

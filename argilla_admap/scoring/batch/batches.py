@@ -75,6 +75,8 @@ class _WithBatches(Dispatcher):
 class BatchDispatcher(_WithBatches):
     """Sends its questions to the Batch API."""
 
+    asks_later = True
+
     def __init__(self, *arguments: Any, client: Any) -> None:
         super().__init__(*arguments, client=client)
         self.price = self._batches.price

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -51,10 +51,13 @@ class RetryPolicy:
     longest_pause: float = 60.0
     #: A server that asks to wait longer ends the run.
     longest_wait: float = 600.0
+    #: Seconds of refusals as too fast, without an answer between, until the person is told.
+    told_after: float = 15.0
     #: Until the first answer that holds something: requests in flight, and one alone where a budget is to be kept.
     trial: int = 4
     #: The run ends after so many paid answers that hold nothing, and before so many US dollars are paid for them, where none
     #: held anything yet; and after so many in a row later on.
+    #: A dozen questions, each tried three times: of a judge that grades one answer in two, one run in 4,000 would be stopped.
     worthless: int = 36
     worthless_cost: float = 1.0
     worthless_later: int = 200
@@ -113,6 +116,8 @@ class Dispatcher:
     """
 
     retries = RetryPolicy()
+    #: Whether `ask` gathers questions, of which nothing is known until all are sent.
+    asks_later = False
 
     def __init__(
         self,
@@ -127,8 +132,11 @@ class Dispatcher:
     ) -> None:
         self.transport = transport
         self.store = store
-        self.price = price
+        #: Of the judgements that the scorer asks for; and of what is sent one by one.
+        self.price = self._price = price
         self.budget = budget
+        #: Takes a sentence for the person.
+        self.say: Callable[[str], None] = lambda _: None
         self.usage = Usage()
         self.token_history = TokenHistory(store, name)
         self.name = name
@@ -151,6 +159,9 @@ class Dispatcher:
         self._worthless_cost = self._worthless_dearest = 0.0
         self._worthless_words: list[str] = []
         self._refused = 0
+        #: Since when every request is refused as too fast; and whether the person knows.
+        self._held_since: float | None = None
+        self._held_told = False
         #: Whether the last failure was an answer of the server, and not of the connection.
         self._reached = False
         self._renewals = 0
@@ -220,7 +231,7 @@ class Dispatcher:
                 continue
             about, most_in, most_out = task.request.tokens()
             most_out = max(most_out, self._billed_output(task.request))
-            dollars = self.price.cost(most_in, most_out) if self.price is not None else 0.0
+            dollars = self._price.cost(most_in, most_out) if self._price is not None else 0.0
             if not self.budget.reserve(dollars):
                 self._queue.appendleft(task)
                 if self._in_flight or ready:
@@ -320,13 +331,14 @@ class Dispatcher:
             await self._failed(task, failure)
             return
         known = self._breaker.answered_once
-        response = open_reply(task.request, reply.body, about, dollars, self.price, self.usage, known=known)
+        response = open_reply(task.request, reply.body, about, dollars, self._price, self.usage, known=known)
         if response.kind in (ReplyKind.ANSWER, ReplyKind.UNREADABLE):
             self._throttle.answered(now, now - started, reply.headers)
             self._breaker.reached()
         if response.failure is None:
             self._breaker.answered(now)
             self._worthless, self._worthless_cost = 0, 0.0
+            self._held_since = None
             self._settle(reservation, response.tokens, response.spent, done=False)
             self._keep(task, response.entries)
             return
@@ -486,7 +498,19 @@ class Dispatcher:
             self._stop(JudgeRefused(failure.reason, hint=hint))
             return
         task.rate_limited += 1
-        at_once = self._throttle.refused(self._loop.time(), failure.wait)
+        now = self._loop.time()
+        self._held_since = now if self._held_since is None else self._held_since
+        if now - self._held_since > self.retries.longest_wait:
+            hint = "a limit of the day or of the account may be used up: run the same again later, what was answered is kept"
+            self._stop(JudgeRefused(f"no answer for {self.retries.longest_wait:.0f} s: {failure.reason}", hint=hint))
+            return
+        if now - self._held_since > self.retries.told_after and not self._held_told:
+            self._held_told = True
+            self.say(
+                f"{self.name} refuses every request as too many, and is asked again until "
+                f"{self.retries.longest_wait / 60:.0f} minutes have passed ({failure.reason})"
+            )
+        at_once = self._throttle.refused(now, failure.wait)
         if task.rate_limited >= self.retries.rate_limited:
             self._give_up(task, f"{failure.reason} ({task.rate_limited} times)", at_fault=True, unreachable=False)
         elif at_once:

@@ -83,6 +83,23 @@ class Capabilities:
         """What to remember."""
         return asdict(self)
 
+    def limits(self) -> list[str]:
+        """What the model was found not to take or give, in words for the person."""
+        found = {
+            "gives no token probabilities (three samples in their place)": self.logprobs == "none",
+            "gives token probabilities cut to their first (three samples in their place)": self.logprobs == "truncated",
+            f"gives at most {self.top_logprobs} candidates a token": self.top_logprobs < 20 and self.logprobs == "full",
+            "refuses a temperature": not self.temperature,
+            "refuses a system message": not self.system,
+            "refuses several choices in one request": not self.several,
+            "refuses a JSON schema": not self.schema,
+            "answers only as a stream": self.stream,
+            "is told not to think": not self.thinking,
+            f"is asked with reasoning effort {self.effort}": bool(self.effort),
+            f"needs up to {self.answer_tokens:,} tokens for an answer": self.answer_tokens > _NO_THOUGHTS,
+        }
+        return [words for words, holds in found.items() if holds]
+
     def frame(
         self, model: str, instructions: str, form: str, *, want: int, logprobs: bool, tier: str | None, limit: int | None = None
     ) -> tuple[bytes, bytes]:

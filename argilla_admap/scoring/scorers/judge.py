@@ -22,11 +22,12 @@ from argilla_admap.scoring.judging.capabilities import MOST_ANSWER_TOKENS, Capab
 from argilla_admap.scoring.judging.choices import BELIEVABLE_MASS, read_choices
 from argilla_admap.scoring.judging.grades import TooShort
 from argilla_admap.scoring.judging.items import BatchItems
-from argilla_admap.scoring.judging.models import announced_ending, ending_models
+from argilla_admap.scoring.judging.models import announced_ending, look_for_model
 from argilla_admap.scoring.judging.prompt import PROMPT_VERSION, Instructions, question_text
 from argilla_admap.scoring.judging.rubric import SCALE, read_rubric
 from argilla_admap.scoring.judging.thoughts import content_of
 from argilla_admap.scoring.judging.tokens import TokenCounter, estimate_tokens, most_tokens, quick_tokens
+from argilla_admap.scoring.options import DEFAULT_MODEL
 from argilla_admap.scoring.scorer import ScoredCompletion, Work
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class JudgeScorer:
             for logprobs in (True, False)
         }
         self._probing = asyncio.Lock()
+        #: Whether an answer could be used.
+        self._proven = not self._dispatcher.asks_later
         self._counter: TokenCounter | None = None
         self._estimated: set[bytes] = set()
 
@@ -90,7 +93,8 @@ class JudgeScorer:
         return method == "logprobs" or (method == "auto" and self.capabilities.logprobs in ("", "full"))
 
     async def start(self) -> list[str]:
-        return await ending_models(self._dispatcher.transport, self.name)
+        named = self._options.model_named or self.name != DEFAULT_MODEL
+        return await look_for_model(self._dispatcher.transport, self._dispatcher.name, self.name, named=named)
 
     async def score(self, batch: pa.RecordBatch) -> list[list[ScoredCompletion]]:
         items = BatchItems(batch)
@@ -140,6 +144,8 @@ class JudgeScorer:
         self, template: _RequestTemplate, items: BatchItems, keys: Sequence[tuple[bytes, ...]]
     ) -> tuple[list[Sequence[CacheEntry]], dict[int, str]]:
         """What is known at each index, from the store or by asking; and the errors by index."""
+        if not self._proven:
+            self.cached -= await self._prove(template, items, keys)
         stored = self._dispatcher.cached([key for group in keys for key in group])
         self.cached += len(stored)
         known: list[Sequence[CacheEntry]] = []
@@ -169,6 +175,25 @@ class JudgeScorer:
                     again.append((index, request.rest(answer.entries)))
             open_requests = again
         return known, errors
+
+    async def _prove(self, template: _RequestTemplate, items: BatchItems, keys: Sequence[tuple[bytes, ...]]) -> int:
+        """Asks first questions one by one, before all others go into a batch that nobody can stop; how many were answered.
+
+        Raises:
+            JudgeRefused: no answer to them can be used.
+        """
+        async with self._probing:
+            self._proven = self._proven or bool(self._dispatcher.cached([key for group in keys for key in group]))
+            for index, group in enumerate(keys):
+                if self._proven or index >= _MOST_PROBES:
+                    break
+                if group:
+                    answer = (await self._dispatcher.ask_now([_GradeRequest(template, items, index, group[:1])]))[0]
+                    self._proven = bool(answer.entries)
+                    if self._proven:
+                        return 1
+            self._proven = True
+        return 0
 
     async def _probe(self, template: _RequestTemplate, items: BatchItems, keys: Sequence[tuple[bytes, ...]]) -> int:
         """Asks the first questions until the endpoint has shown what it gives; all other batches wait for that.
@@ -253,7 +278,7 @@ class JudgeScorer:
             notes.append(
                 f"an answer of {self.name} takes about {known_output:.0f} tokens, thoughts included, as earlier runs saw"
             )
-        if (ends := announced_ending(self._dispatcher.name, self.name)) is not None:
+        if (ends := announced_ending(self._dispatcher.name, self.name, named=self._options.model_named)) is not None:
             notes.append(ends)
         return Work(requests, cached, tokens_in, tokens_out, cost, repeated, tuple(notes))
 
