@@ -136,6 +136,6 @@ def test_a_server_that_refuses_everything_as_too_many_is_said_and_then_left(
     judge = OddJudge("prose")
     judge.answer = lambda *_: (429, {"error": {"message": "You have reached your daily quota."}}, "application/json")
     said: list[str] = []
-    with served(judge.app) as url, pytest.raises(JudgeRefused, match="daily quota.*run the same again later"):
+    with served(judge.app) as url, pytest.raises(JudgeRefused, match=r"daily quota.*run the same again later"):
         score(stream(records(6)), options(f"{url}/v1", tmp_path, models=("m",)), warn=said.append)
     assert ["daily quota" in words and "asked again" in words for words in said] == [True]
