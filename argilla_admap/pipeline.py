@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import argilla as rg
 
     from argilla_admap.formats.format import FieldNames
+    from argilla_admap.formats.writeback.undo import Undone
     from argilla_admap.mapping.analysis.label_answers import LabelAnswer
     from argilla_admap.mapping.data_map import DataMap
     from argilla_admap.review.pull.pull import PullResult
@@ -40,6 +41,7 @@ __all__ = [
         "run",
         "score",
         "score_with",
+        "undo",
     )
 ]
 
@@ -287,12 +289,7 @@ def read_answers(place: str, client: rg.Argilla | None = None) -> dict[str, Labe
     from argilla_admap.mapping.analysis.label_answers import LabelAnswer
 
     if place.endswith(".jsonl"):
-        return {
-            change["id"]: LabelAnswer(
-                tuple(change["before"]), tuple(change["after"]), {"": change["before"] != change["after"]}
-            )
-            for change in _changes(Path(place))
-        }
+        return {change["id"]: _answer_of(change) for change in _changes(Path(place))}
     from argilla_admap.review.pull.reviews import read_reviews
 
     return {
@@ -304,6 +301,20 @@ def read_answers(place: str, client: rg.Argilla | None = None) -> dict[str, Labe
         )
         for review in read_reviews(place, connect(client)).records.values()
     }
+
+
+def _answer_of(change: dict[str, Any]) -> LabelAnswer:
+    """A line of a file of changes; a conflict settles nothing, and each of its votes is one."""
+    from argilla_admap.mapping.analysis.label_answers import LabelAnswer
+
+    before, after = tuple(change["before"]), tuple(change["after"])
+    settled = change.get("outcome", "corrected") not in ("conflict", "unclear")
+    votes = {
+        str(vote["reviewer"]): tuple(vote["label"]) != before
+        for vote in change.get("votes") or ()
+        if vote["label"] is not None and vote["answer"].get("better") not in ("tie", "both_bad")
+    }
+    return LabelAnswer(before, after if settled else None, votes if "votes" in change else {"": before != after})
 
 
 def _changes(path: Path) -> Iterator[dict[str, Any]]:
@@ -320,6 +331,38 @@ def _changes(path: Path) -> Iterator[dict[str, Any]]:
             hint = "give a file that `admap pull` wrote with its changes, or the name of a data set on Argilla"
             raise InputError(f"{path}:{number}: not a change with id, before and after", option="answers", hint=hint) from exc
         yield change
+
+
+def undo(
+    changes: str | os.PathLike[str],
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    original_format: str | None = None,
+    fields: FieldNames | None = None,
+    split: str | None = None,
+    on_error: str = "stop",
+    dry_run: bool = False,
+) -> Undone:
+    """Takes the corrections of one pull back: `source` again, each of its rows that says what was written as it was before.
+
+    Args:
+        changes: the file of changes that the pull wrote.
+        source: the file that holds the corrections.
+        output: the file to write.
+        original_format, fields, split, on_error: as for `pull`.
+        dry_run: count, and write nothing.
+
+    Raises:
+        InputError: a file that cannot be used; nothing was written.
+    """
+    from argilla_admap.formats.writeback.undo import undo_corrections
+    from argilla_admap.review.pull.audit import read_changes
+
+    found, _ = read_changes(changes)
+    return undo_corrections(
+        source, output, found, format=original_format, fields=fields, split=split, on_error=on_error, dry_run=dry_run
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,9 +111,12 @@ def test_planted_errors_are_found_reviewed_and_corrected_and_nothing_else_change
             assert (first["rating"] > second["rating"]) == (truth[row["id"]] == "a")
 
     changes = [json.loads(line) for line in (tmp_path / "changes.jsonl").read_text().splitlines()]
-    assert {change["id"] for change in changes} == expected
+    assert {change["id"] for change in changes} == set(given)
+    assert {change["id"] for change in changes if change["outcome"] == "corrected"} == expected
     assert all(change["reviewers"] == [annotator.username] for change in changes)
-    assert all(change["before"] == change["after"][::-1] for change in changes)
+    assert all(change["before"] == change["after"][:: -1 if change["id"] in expected else 1] for change in changes)
+    admap("pull", "--undo", "changes.jsonl", "corrected.jsonl", "-o", "undone.jsonl", cwd=tmp_path)
+    assert (tmp_path / "undone.jsonl").read_bytes() == original.read_bytes()
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, argilla_client: Any, workspace: str) -> None:

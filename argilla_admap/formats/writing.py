@@ -20,7 +20,7 @@ from argilla_admap.formats.containers.csv_text import GUARDED, guarded
 from argilla_admap.records import Record, batch_to_records
 from argilla_admap.tables import RecordStream, atomic_path, write_parquet
 
-__all__ = ["WRITABLE", "WriteReport", "write"]
+__all__ = ["WRITABLE", "ExtraColumns", "WriteReport", "write"]
 
 _TEXT, _NUMBER = pa.string(), pa.float64()
 _TEXTS, _NUMBERS = pa.list_(_TEXT), pa.list_(_NUMBER)
@@ -161,6 +161,28 @@ class _Writer:
     column_row: _Make | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ExtraColumns:
+    """Columns beside those of a format.
+
+    Attributes:
+        schema: their names and types.
+        values: of a record, given with the places of its best and its worst completion, where it has them.
+    """
+
+    schema: pa.Schema
+    values: Callable[[Record, tuple[int, int] | None], _Row]
+
+    def beside(self, make: _Make) -> _Make:
+        """The rows of a format with these columns."""
+
+        def row(record: Record) -> _Row | None:
+            made = make(record)
+            return None if made is None else {**made, **self.values(record, _pair(record))}
+
+        return row
+
+
 def _writer(make: Callable[[Record], _Row], column_row: _Make | None = None, **types: pa.DataType) -> _Writer:
     return _Writer(make, pa.schema(list(types.items())), column_row)
 
@@ -231,7 +253,9 @@ _LACKS: Mapping[str, Sequence[str]] = {
 }
 
 
-def write(stream: RecordStream, output: str | os.PathLike[str], format: str = "plain") -> WriteReport:
+def write(
+    stream: RecordStream, output: str | os.PathLike[str], format: str = "plain", *, extra: ExtraColumns | None = None
+) -> WriteReport:
     """Writes the records in a format; the file's extension says the container (.jsonl .json .csv .parquet, and .gz .zst).
 
     Formats of pairs take the best and the worst completion by rating; a record without such two is left out and counted. In a
@@ -249,6 +273,9 @@ def write(stream: RecordStream, output: str | os.PathLike[str], format: str = "p
             f"the format {format!r} cannot be written", hint=f"choose one of {', '.join(WRITABLE)}", option="format"
         )
     writer = WRITABLE[name]
+    if extra is not None:
+        schema = pa.schema([*writer.schema, *extra.schema])
+        writer = _Writer(extra.beside(writer.row), schema, extra.beside(writer.column_row or writer.row))
     container = container_of(path)
     report = WriteReport(output=os.fspath(output))
     if container == "parquet":

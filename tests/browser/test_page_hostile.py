@@ -75,4 +75,4 @@ def test_the_answer_to_a_hostile_record_comes_back(owner: Person, hostile: Revie
     from argilla_admap.pipeline import pull
 
     result = pull(hostile.remote.full_name, argilla_client)
-    assert [change["id"] for change in result.changes] == [record_id]
+    assert list(result.corrections) == [record_id]

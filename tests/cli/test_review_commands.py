@@ -89,7 +89,10 @@ def test_the_circle_of_push_queues_and_pull(admap: Admap, argilla_client: Any, w
     before, after = original.read_text().splitlines(), output.read_text().splitlines()
     assert [i for i in range(10) if before[i] != after[i]] == [9]
     assert json.loads(after[9])["chosen"] == rows[9]["completions"][1]
-    assert json.loads(changes.read_text())["id"] == "r9"
+    assert {line["id"]: line["outcome"] for line in map(json.loads, changes.read_text().splitlines())} == {
+        "r8": "confirmed",
+        "r9": "corrected",
+    }
     code, pulled, _ = admap("pull", data_set, "-o", str(tmp_path / "argilla.jsonl"), "--reviewed-only", "--json")
     written = [json.loads(line) for line in (tmp_path / "argilla.jsonl").read_text().splitlines()]
     assert (code, {found["id"] for found in written}) == (0, {"r8", "r9"})

@@ -11,6 +11,7 @@ from argilla_admap.review.argilla.argilla_api import RemoteDataset
 from argilla_admap.review.dataset.adapters import External
 from argilla_admap.review.pull import pull as pulling
 from argilla_admap.review.pull.pull import PullResult
+from argilla_admap.review.pull.pull_options import PullOptions
 
 ADAPTER = External("prompt", ("response_a", "response_b"), choices={"which": {"A": "a", "B": "b", "=": "tie"}})
 TARGET = RemoteDataset("1", "theirs", "w", "2", True, None, {}, 1, True, "http://argilla")
@@ -41,7 +42,7 @@ class Answered:
 
 def pulled(first: dict[str, str], second: dict[str, str]) -> PullResult:
     found = pulling._collect(Answered(first, second), TARGET, ADAPTER)  # type: ignore[arg-type]
-    return pulling._settle(TARGET, ADAPTER, found, "majority", {})
+    return pulling._settle(TARGET, ADAPTER, found, PullOptions(), {})
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from argilla_admap.errors import ArgillaError, InputError
-from argilla_admap.pipeline import pull, push
+from argilla_admap.pipeline import pull, push, undo
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset
 from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.dataset.layout import shown_order
+from argilla_admap.review.pull.audit import audit_trail
 from argilla_admap.review.pull.pull import mark_outcomes
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.resolve import RULES
@@ -45,8 +46,13 @@ def test_only_submitted_answers_count(api: Api, workspace: str, annotator: Any) 
     result = pull("review", api.client, workspace=workspace)
     assert (result.records, result.reviewed, result.corrected, result.confirmed, result.conflicts) == (8, 4, 3, 1, 0)
     assert result.corrections == {"r0": (0.0, 1.0), "r4": (0.5, 0.5), "r5": (0.0, 0.0)}
-    change = next(change for change in result.changes if change["id"] == "r4")
-    assert set(change) == {"id", "before", "after", "reviewers", "resolved_by", "at", "p_wrong", "dataset"}
+    trail = {line["id"]: line for line in audit_trail(result)}
+    assert {name: line["outcome"] for name, line in trail.items()} == {
+        **dict.fromkeys(("r0", "r4", "r5"), "corrected"),
+        "r1": "confirmed",
+    }
+    change = trail["r4"]
+    assert {"id", "before", "after", "reviewers", "resolved_by", "at", "p_wrong", "dataset"} <= set(change)
     assert (change["before"], change["after"]) == ([1.0, 0.0], [0.5, 0.5])
     assert change["reviewers"] == [annotator.username]
     assert change["p_wrong"] == 0.1
@@ -133,9 +139,9 @@ def test_the_queue_of_disagreements_shows_the_conflicts(api: Api, workspace: str
     assert [item["external_id"] for item in found] == ["r0"]
     after = records(api, target)
     assert work_of_people(after) == work_of_people(before)
-    assert {n: {k: v for k, v in i["metadata"].items() if k != "admap_review"} for n, i in after.items()} == {
-        n: i["metadata"] for n, i in before.items()
-    }
+    assert {
+        n: {k: v for k, v in i["metadata"].items() if k not in ("admap_review", "admap_judged")} for n, i in after.items()
+    } == {n: i["metadata"] for n, i in before.items()}
     # A push does not take the outcome away, and does not send what has not changed.
     assert push(data_map([row("r0"), row("r1"), row("r2")]), "review", api.client, workspace=workspace).updated == 0
 
@@ -147,7 +153,7 @@ def test_answers_of_a_person_who_left_the_workspace_are_not_lost(api: Api, works
     api.request("DELETE", f"/api/v1/workspaces/{place}/users/{annotator.id}")
     result = pull("review", api.client, workspace=workspace)
     assert result.corrections == {"r0": (0.0, 1.0)}
-    assert result.changes[0]["reviewers"] == [annotator.username]
+    assert [line["reviewers"] for line in audit_trail(result)] == [[annotator.username]]
 
 
 def test_a_record_that_somebody_added_by_hand_is_counted_and_said(api: Api, workspace: str) -> None:
@@ -188,7 +194,12 @@ def test_the_original_gets_exactly_the_corrections(api: Api, workspace: str, tmp
     assert changed == [2, 6, 10, 14, 18]
     assert pulled.result.corrected == pulled.written == 5
     assert [completion["rating"] for completion in json.loads(written[2])["completions"]] == [0, 1]
-    assert [json.loads(line)["id"] for line in changes.read_text().splitlines()] == [f"r{i}" for i in changed]
+    trail = [json.loads(line) for line in changes.read_text().splitlines()]
+    assert [line["id"] for line in trail if line["written"]] == [f"r{i}" for i in changed]
+    assert [line["outcome"] for line in trail] == ["confirmed", "corrected"] * 5
+    done = undo(changes, output, tmp_path / "back.jsonl")
+    assert (len(done.undone), done.exact) == (5, 5)
+    assert (tmp_path / "back.jsonl").read_bytes() == original.read_bytes()
 
 
 def test_a_dry_run_writes_nothing_anywhere(api: Api, workspace: str, tmp_path: Path) -> None:

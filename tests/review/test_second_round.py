@@ -144,8 +144,8 @@ def test_an_owners_change_against_an_answer_is_a_conflict_and_said(api: Api, wor
     ]
     said = done.json()
     assert (said["conflicts"], said["corrected"], said["confirmed"], said["not_written"]) == (2, 1, 0, 1)
-    marks = {line["id"]: line["written"] for line in map(json.loads, (tmp_path / "c.jsonl").read_text().splitlines())}
-    assert marks == {"r0": False, "r2": True}
+    marks = {line["id"]: line["outcome"] for line in map(json.loads, (tmp_path / "c.jsonl").read_text().splitlines())}
+    assert marks == {"r0": "conflict", "r1": "conflict", "r2": "corrected"}
 
     # The same in another format, and when nothing is written.
     names = ("conflicts", "corrected", "confirmed", "not_written", "written")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from argilla_admap.cli.printing import dry_run_option, emit, fail_partly, json_option, note, table
+from argilla_admap.cli.printing import dry_run_option, emit, fail_partly, json_option, note, plain, table
 from argilla_admap.cli.scoring_options import field_options, on_error_option, split_option
 
 if TYPE_CHECKING:
@@ -17,17 +17,21 @@ __all__ = ["command"]
 
 @click.command("pull")
 @click.argument("dataset", metavar="[WORKSPACE/]DATASET")
+@click.option("--undo", metavar="CHANGES.jsonl", help="Take these changes back in a file, which is named in place of DATASET.")
 @click.option("-o", "--output", metavar="OUT", help="The file to write.")
 @click.option("--original", metavar="FILE", help="Write a copy of this file with only the corrected rows changed.")
 @click.option("--original-format", metavar="NAME", help="The original's format.  [default: detected]")
 @click.option("--format", "format_name", metavar="NAME", help="Write another format.")
-@click.option("--changes", metavar="CHANGES.jsonl", help="Write one JSON line per change.")
+@click.option("--changes", metavar="CHANGES.jsonl", help="Write one JSON line per reviewed record: the audit trail.")
 @click.option(
     "--resolve",
     type=click.Choice(["majority", "unanimous", "latest", "dawid-skene"]),
     default="majority",
     show_default=True,
     help="How to combine several reviewers' answers.",
+)
+@click.option(
+    "--adjudicator", "adjudicators", metavar="NAME", multiple=True, help="Their answers outweigh all others; can be repeated."
 )
 @click.option(
     "--include-unreviewed/--reviewed-only",
@@ -43,6 +47,7 @@ __all__ = ["command"]
     help="Keep records reviewed as a tie or both bad (a pair keeps its better side where the format cannot express it), "
     "or leave their rows out.",
 )
+@click.option("--soft", is_flag=True, help="Add vote shares and a chosen_probability, for cDPO or IPO; with --format.")
 @click.option("--home", is_flag=True, help="For a review copy: add its answers to the data set that was copied.")
 @click.option(
     "--rating-question", metavar="NAME", help="The question about the label, in a data set that admap did not create."
@@ -54,14 +59,17 @@ __all__ = ["command"]
 @json_option
 def command(
     dataset: str,
+    undo: str | None,
     output: str | None,
     original: str | None,
     original_format: str | None,
     format_name: str | None,
     changes: str | None,
     resolve: str,
+    adjudicators: tuple[str, ...],
     include_unreviewed: bool,
     ties: str,
+    soft: bool,
     home: bool,
     rating_question: str | None,
     fields: FieldNames,
@@ -73,7 +81,8 @@ def command(
     """Bring the corrected labels of an Argilla data set back.
 
     Submitted answers count; drafts and discarded records do not. Records whose reviewers contradict each other stay as they
-    were and are counted as conflicts. The names of fields are those of --original, else of the data set.
+    were and are counted as conflicts. The names of fields are those of --original, else of the data set. --undo CHANGES.jsonl
+    FILE -o OUT takes the corrections of an earlier pull back exactly; rows that were changed since stay and are named.
 
     Example: admap pull default/uf --original uf.jsonl -o uf.corrected.jsonl --changes changes.jsonl
     """
@@ -84,7 +93,10 @@ def command(
     if home:
         _send_home(dataset, rating_question, dry_run=dry_run, as_json=as_json)
         return
-    if output is None and not dry_run:
+    if undo is not None and output is not None:
+        _take_back(undo, dataset, output, original_format, fields, split, on_error, dry_run=dry_run, as_json=as_json)
+        return
+    if output is None and (not dry_run or undo is not None):
         raise click.UsageError("Name the output with -o OUT, or look first with --dry-run.")
     options = PullOptions(
         output=output,
@@ -96,9 +108,11 @@ def command(
         on_error=on_error,
         rating_question=rating_question,
         resolve=resolve,
+        adjudicators=adjudicators,
         changes=changes,
         reviewed_only=not include_unreviewed,
         ties=ties,
+        soft=soft,
         dry_run=dry_run,
     )
     pulled = pull_to_file(dataset, pipeline.connect(), options)
@@ -114,6 +128,46 @@ def command(
 
     emit(answer, as_json, show)
     if pulled.unmatched:
+        fail_partly()
+
+
+def _take_back(
+    changes: str,
+    source: str,
+    output: str,
+    original_format: str | None,
+    fields: FieldNames,
+    split: str | None,
+    on_error: str,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """The corrections of one pull out of a file again; no server is asked."""
+    from argilla_admap import pipeline
+
+    done = pipeline.undo(
+        changes,
+        source,
+        output,
+        original_format=original_format,
+        fields=fields,
+        split=split,
+        on_error=on_error,
+        dry_run=dry_run,
+    )
+    for record_id, why in list(done.conflicts.items())[:5]:
+        note(plain(f"not taken back: {record_id}: {why}"))
+    emit(
+        done.json(),
+        as_json,
+        lambda: note(
+            f"{len(done.undone):,} changes {'would be' if dry_run else 'were'} taken back ({done.exact:,} of them exactly), "
+            f"{len(done.already):,} were taken back before, {len(done.conflicts):,} are conflicts and stay, "
+            f"{len(done.unmatched):,} records are not in {source}."
+        ),
+    )
+    if done.conflicts or done.unmatched:
         fail_partly()
 
 

@@ -26,17 +26,19 @@ def push_options(command: Any) -> Any:
 
 
 @click.command("push")
-@click.argument("data_map", metavar="MAP")
+@click.argument("data_map", metavar="MAP", required=False)
 @click.option(
     "--dataset", required=True, metavar="[WORKSPACE/]NAME", help="The Argilla data set; created if it does not exist."
 )
 @push_options
 @click.option("--prompt-field", metavar="FIELD", help="The prompt's field, in a data set that admap did not create.")
 @click.option("--completion-field", metavar="FIELD", multiple=True, help="A completion's field there; can be repeated.")
+@click.option("--adjudicate", is_flag=True, help="Put the conflicts into a third person's queue; MAP may be left out.")
+@click.option("--adjudicator", metavar="NAME", help="The third person.  [default: you]")
 @dry_run_option
 @json_option
 def command(
-    data_map: str,
+    data_map: str | None,
     dataset: str,
     blind: bool,
     reviewers: str | None,
@@ -44,6 +46,8 @@ def command(
     copy_to: str | None,
     prompt_field: str | None,
     completion_field: tuple[str, ...],
+    adjudicate: bool,
+    adjudicator: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -58,6 +62,11 @@ def command(
     from argilla_admap.cli.progress import ProgressLine
     from argilla_admap.mapping.data_map import DataMap
 
+    if data_map is None:
+        if not adjudicate:
+            raise click.UsageError("Name the MAP to push; only --adjudicate does without.")
+        _ask(dataset, adjudicator, dry_run=dry_run, as_json=as_json)
+        return
     opened = DataMap.read(data_map)
     with ProgressLine() as line:
         result = pipeline.push(
@@ -83,9 +92,29 @@ def command(
         )
         show_queues(result.queues)
 
-    emit(result.json(), as_json, show)
+    answer = result.json()
+    if adjudicate and not (dry_run and result.created):
+        answer["adjudicate"] = _asked(dataset, adjudicator, dry_run=dry_run)
+    emit(answer, as_json, show)
     if result.unmatched:
         fail_partly()
+
+
+def _asked(dataset: str, adjudicator: str | None, *, dry_run: bool) -> dict[str, Any]:
+    """The conflicts into a third person's queue; what was done, told to the person too."""
+    from argilla_admap import pipeline
+    from argilla_admap.review.people.adjudication import ask_adjudicator
+
+    found = ask_adjudicator(dataset, pipeline.connect(), adjudicator=adjudicator, dry_run=dry_run)
+    own = f", {found.own:,} are {found.adjudicator}'s own" if found.own else ""
+    note(f"{found.conflicts:,} conflicts: {found.adjudicator} is asked to decide {found.asked:,}{own}. {found.url}")
+    return found.json()
+
+
+def _ask(dataset: str, adjudicator: str | None, *, dry_run: bool, as_json: bool) -> None:
+    """No map: the conflicts alone."""
+    asked = _asked(dataset, adjudicator, dry_run=dry_run)
+    emit({"dataset": asked["dataset"], "created": False, "adjudicate": asked}, as_json, lambda: None)
 
 
 def reviewer_names(text: str | None) -> tuple[str, ...]:

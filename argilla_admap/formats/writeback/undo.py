@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from argilla_admap.formats.containers.inputs import open_source
 from argilla_admap.formats.containers.shard import Shard
@@ -59,6 +60,17 @@ class Undone:
     conflicts: dict[str, str] = field(default_factory=dict)
     unmatched: list[str] = field(default_factory=list)
     output: str | None = None
+
+    def json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "undone": len(self.undone),
+            "exact": self.exact,
+            "already": len(self.already),
+            "conflicts": len(self.conflicts),
+            "unmatched": len(self.unmatched),
+            "output": self.output,
+        }
 
 
 def undo_corrections(

@@ -448,6 +448,9 @@ class Api:
 
     def update_dataset(self, dataset: RemoteDataset, **changes: Any) -> None:
         """Sets the named attributes (guidelines, metadata, distribution) only; a lower `min_submitted` completes records."""
+        if changes.get("metadata") and dataset.metadata:
+            # Argilla 2.8 fills new metadata into the old dict, sees no change, and keeps the old: it must be empty first.
+            self.request("PATCH", f"/api/v1/datasets/{dataset.id}", json={"metadata": None})
         self.request("PATCH", f"/api/v1/datasets/{dataset.id}", json=changes)
 
     def update_template(self, field_id: str, template: str) -> None:

@@ -10,10 +10,11 @@ import orjson
 
 from argilla_admap.errors import InputError
 from argilla_admap.records import Record
-from argilla_admap.review.argilla.properties import BY_COLUMN, STALE
+from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART, STALE
 from argilla_admap.review.dataset import card
 from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Managed, RecordTexts
 from argilla_admap.review.dataset.answers import Ratings, Value, in_own_order
+from argilla_admap.review.dataset.hidden_fields import decrypt_hidden
 
 __all__ = ["ServerRecord", "stale_answers"]
 
@@ -112,9 +113,16 @@ class ServerRecord:
             source=f"argilla:{dataset_name}" if isinstance(self._adapter, External) else None,
         )
 
-    def _shown(self, key: str, k: int) -> list[Any]:
+    def scores(self, key: str | None = None) -> tuple[float | None, ...]:
+        """The judge's scores that the card holds, in the record's own order; of a blind one with its data set's key."""
+        if self.texts is None:
+            return ()
+        hidden = decrypt_hidden(key, self.id or "", self.metadata.get(HIDDEN_PART)) if key is not None else None
+        return tuple(self._shown("_s", len(self.texts.completions), hidden))
+
+    def _shown(self, key: str, k: int, hidden: Mapping[str, Any] | None = None) -> list[Any]:
         """What a card of ours shows of each completion, in the record's own order; nothing in a blind review."""
-        card_value = self.item["fields"].get(card.FIELD)
+        card_value = hidden or self.item["fields"].get(card.FIELD)
         shown = card_value.get(key) if isinstance(card_value, Mapping) else None
         found: list[Any] = [None] * k
         if isinstance(self._adapter, Managed) and isinstance(shown, list) and len(shown) == k:

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import orjson
+
 from argilla_admap.errors import InputError
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
+from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Managed, adapter_for
 from argilla_admap.review.dataset.answers import BETTER, EQUAL, Ratings, RatingScale, ratings_from_answer
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PullResult", "RecordFacts", "ReviewedRecord", "mark_outcomes", "pull"]
 
-_REVIEW = BY_COLUMN["review"]
+_ASKED = BY_COLUMN["adjudicate"].name
+_REVIEW, _JUDGED = BY_COLUMN["review"], BY_COLUMN["judged"]
 _P_WRONG, _SAMPLE, _FLAGS = (BY_COLUMN[column].name for column in ("p_wrong", "sample", "flags"))
 _BATCH = 100
 
@@ -62,6 +66,7 @@ class ReviewedRecord:
         p_wrong: None where the data set was never pushed to.
         answers: of all reviewers.
         on_server: of each record there that is this one, its id and metadata.
+        scores: the judge's, in the record's own order; None where they are not known.
     """
 
     label: Ratings
@@ -70,6 +75,7 @@ class ReviewedRecord:
     p_wrong: float | None
     answers: list[ReviewerAnswer]
     on_server: list[tuple[str, Mapping[str, Any]]]
+    scores: tuple[float | None, ...] = ()
 
 
 @dataclass(slots=True)
@@ -115,8 +121,9 @@ class PullResult:
         conflicts: those whose reviewers contradict each other; their label stays.
         verdicts: record id -> ``tie`` or ``both_bad``, of those that the reviewers find equally good or equally bad.
         corrections: record id -> ratings in the record's own order, of the corrected records.
-        changes: a line of CHANGES.jsonl each.
         outcomes: record id -> ``corrected``, ``confirmed``, ``conflict`` or ``unclear``, of the reviewed records.
+        adjudicated: record id -> the ids of the adjudicators whose answers settled it.
+        resolve: the rule by which several reviewers' answers were settled.
         notes: what the user should know.
         target, adapter: the data set as it was looked up, and how it was read.
         scale, ends: of its rating questions and of its ratings, as `ratings_from_answer` takes them.
@@ -133,8 +140,9 @@ class PullResult:
     confirmed: int
     conflicts: int
     corrections: Mapping[str, Ratings]
-    changes: Sequence[Mapping[str, Any]]
     outcomes: Mapping[str, str]
+    adjudicated: Mapping[str, Sequence[str]]
+    resolve: str
     notes: tuple[str, ...]
     target: RemoteDataset = field(repr=False)
     adapter: DatasetAdapter = field(repr=False)
@@ -185,13 +193,14 @@ def pull(dataset: str, client: rg.Argilla, options: PullOptions = PullOptions())
         )
     collected = _collect(api, target, adapter)
     usernames = api.usernames(target.workspace_id) if collected.reviewed else {}
-    return _settle(target, adapter, collected, options.resolve, usernames)
+    return _settle(target, adapter, collected, options, usernames)
 
 
 def _collect(api: Api, target: RemoteDataset, adapter: DatasetAdapter) -> _Collected:
     found = _Collected()
     include = ("responses", "suggestions") if isinstance(adapter, External) else ("responses",)
     blind = isinstance(adapter, Managed) and adapter.layout.blind
+    key = key_of(target) if blind else None
     for page in api.pages(target, include):
         for item in page:
             found.records += 1
@@ -202,7 +211,7 @@ def _collect(api: Api, target: RemoteDataset, adapter: DatasetAdapter) -> _Colle
             found.stale += record.stale
             if record.id is not None:
                 found.facts.setdefault(record.id, _facts(record))
-            _add(found, record)
+            _add(found, record, key)
     return found
 
 
@@ -216,7 +225,7 @@ def _facts(record: ServerRecord) -> RecordFacts:
     )
 
 
-def _add(found: _Collected, record: ServerRecord) -> None:
+def _add(found: _Collected, record: ServerRecord, key: str | None) -> None:
     submitted = list(record.submitted())
     if not submitted:
         return
@@ -232,6 +241,7 @@ def _add(found: _Collected, record: ServerRecord) -> None:
             found.facts[record.id].p_wrong,
             [],
             [],
+            record.scores(key),
         ),
     )
     reviewed.on_server.append((str(record.item["id"]), record.metadata))
@@ -254,15 +264,19 @@ def _scale(target: RemoteDataset, adapter: DatasetAdapter, found: _Collected) ->
 
 
 def _settle(
-    target: RemoteDataset, adapter: DatasetAdapter, found: _Collected, rule: str, usernames: Mapping[str, str]
+    target: RemoteDataset, adapter: DatasetAdapter, found: _Collected, options: PullOptions, usernames: Mapping[str, str]
 ) -> PullResult:
     scale = _scale(target, adapter, found)
-    answered = {record_id: record.answers for record_id, record in found.reviewed.items() if record.answers}
+    adjudicated = _adjudicated(found, options.adjudicators, usernames)
+    answered = {
+        record_id: [a for a in record.answers if a.reviewer in adjudicated.get(record_id, (a.reviewer,))]
+        for record_id, record in found.reviewed.items()
+        if record.answers
+    }
     corrections: dict[str, Ratings] = {}
     verdicts: dict[str, str] = {}
-    changes: list[dict[str, Any]] = []
     outcomes = dict.fromkeys(found.reviewed, "unclear")
-    for record_id, settled in resolve(answered, rule).items():
+    for record_id, settled in resolve(answered, options.resolve).items():
         record = found.reviewed[record_id]
         if settled is None:
             outcomes[record_id] = "conflict"
@@ -281,18 +295,6 @@ def _settle(
             continue
         outcomes[record_id] = "corrected"
         corrections[record_id] = after
-        changes.append(
-            {
-                "id": record_id,
-                "before": list(record.label),
-                "after": list(after),
-                "reviewers": sorted({usernames.get(answer.reviewer, answer.reviewer) for answer in record.answers}),
-                "resolved_by": rule,
-                "at": max(answer.at for answer in record.answers).isoformat(),
-                "p_wrong": record.p_wrong,
-                "dataset": target.full_name,
-            }
-        )
     counts = list(outcomes.values())
     notes = []
     if counts.count("unclear"):
@@ -311,8 +313,9 @@ def _settle(
         confirmed=counts.count("confirmed"),
         conflicts=counts.count("conflict"),
         corrections=corrections,
-        changes=changes,
         outcomes=outcomes,
+        adjudicated=adjudicated,
+        resolve=options.resolve,
         notes=tuple(notes),
         target=target,
         adapter=adapter,
@@ -324,6 +327,20 @@ def _settle(
         usernames=usernames,
         out_of_step=found.out_of_step,
     )
+
+
+def _adjudicated(found: _Collected, named: Sequence[str], usernames: Mapping[str, str]) -> dict[str, list[str]]:
+    """Record id -> the reviewers whose answers outweigh the others': those named, and those who were asked to decide it."""
+    unknown = [name for name in named if name not in usernames.values()]
+    if unknown and usernames:
+        known = ", ".join(sorted(set(usernames.values())))
+        raise InputError(f"there is no user {unknown[0]!r}", option="adjudicators", hint=f"there are {known}")
+    deciding: dict[str, list[str]] = {}
+    for record_id, record in found.reviewed.items():
+        names = {*named, *(name for _, metadata in record.on_server for name in metadata.get(_ASKED) or ())}
+        if people := [a.reviewer for a in record.answers if usernames.get(a.reviewer) in names]:
+            deciding[record_id] = people
+    return deciding
 
 
 def mark_outcomes(result: PullResult, api: Api) -> int:
@@ -338,7 +355,14 @@ def mark_outcomes(result: PullResult, api: Api) -> int:
     if never_pushed(target):
         return 0
     if result.out_of_step and isinstance(result.adapter, Managed):
-        reveal(api, target, result.adapter, result.out_of_step)
+        # Who decides a conflict of a blind review does so blindly too.
+        waiting = {
+            server_id
+            for record_id, outcome in result.outcomes.items()
+            if outcome == "conflict"
+            for server_id, _ in result.found[record_id].on_server
+        }
+        reveal(api, target, result.adapter, [one for one in result.out_of_step if one not in waiting])
     items = [
         (server_id, outcome)
         for record_id, outcome in result.outcomes.items()
@@ -347,11 +371,20 @@ def mark_outcomes(result: PullResult, api: Api) -> int:
     ]
     if items:
         blind = not all(found.get("visible_for_annotators", True) for found in target.properties.values())
-        ensure_properties(api, target, [_REVIEW.column], blind=blind)
+        ensure_properties(api, target, [_REVIEW.column, _JUDGED.column], blind=blind)
+    pushed = target.info.get("pushed")
     for start in range(0, len(items), _BATCH):
         batch = dict(items[start : start + _BATCH])
         now = api.metadata_of(target, list(batch)).items()
-        changed = [{"id": key, "metadata": {**metadata, _REVIEW.name: batch[key]}} for key, metadata in now]
+        changed = [
+            {"id": key, "metadata": {**metadata, _REVIEW.name: batch[key], _JUDGED.name: _judged(metadata, pushed)}}
+            for key, metadata in now
+        ]
         if changed:
             api.put_records(target, changed)
     return len(items)
+
+
+def _judged(metadata: Mapping[str, Any], pushed: Any) -> str:
+    """What the map says of the record as its outcome is noted, for the audit trail."""
+    return orjson.dumps({"p_wrong": metadata.get(_P_WRONG), "map": pushed}).decode()

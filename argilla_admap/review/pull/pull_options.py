@@ -22,6 +22,7 @@ class PullOptions:
     Attributes:
         workspace: where the data set's address does not name it.
         resolve: how to settle several reviewers' answers: ``majority``, ``unanimous``, ``latest`` or ``dawid-skene``.
+        adjudicators: usernames whose answers outweigh all others'. Those who were asked to decide a conflict do, there.
         rating_question: the question about the label, in an external data set where it is not recognised.
         fields: names of the original's fields, or else of an external data set's, where they are not recognised.
         output: the file to write; it is whole or absent.
@@ -33,6 +34,7 @@ class PullOptions:
         on_error: of the original's bad rows, ``stop`` or ``skip``.
         changes: a file that gets a line of JSON a change.
         reviewed_only: write only records with a submitted answer.
+        soft: add columns that say how probably the chosen completion is the better one.
         ties: ``keep``, or ``drop`` the records that reviewers find equally good or equally bad. Kept ones are written where the
             format can express them; in a pair, the better side stays.
         dry_run: count, and write nothing, neither here nor on Argilla.
@@ -43,6 +45,7 @@ class PullOptions:
 
     workspace: str | None = None
     resolve: str = "majority"
+    adjudicators: tuple[str, ...] = ()
     rating_question: str | None = None
     fields: FieldNames | None = None
     output: str | None = None
@@ -53,6 +56,7 @@ class PullOptions:
     on_error: str = "stop"
     changes: str | None = None
     reviewed_only: bool = False
+    soft: bool = False
     ties: str = "keep"
     dry_run: bool = False
 

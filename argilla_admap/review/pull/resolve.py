@@ -6,16 +6,17 @@ Reviewers of one record are equals; which way of settling a dispute is right dep
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
 from argilla_admap.mapping.analysis.agreement import dawid_skene, trusting
 from argilla_admap.review.dataset.answers import Value
 
-__all__ = ["RULES", "ReviewerAnswer", "resolve"]
+__all__ = ["RULES", "ReviewerAnswer", "posteriors", "resolve"]
 
 #: Dawid-Skene: below this probability of the likeliest value, the record is a conflict.
 _SURE = 0.6
@@ -87,8 +88,20 @@ def _same(votes: list[Value]) -> Value | None:
 
 
 def _dawid_skene(answers: Answers) -> dict[str, Resolved]:
-    resolved: dict[str, Resolved] = {record: {} for record in answers}
-    # A choice and a rating have different values; the ratings of all completions share one scale, hence one confusion matrix.
+    resolved: dict[str, Resolved] = {}
+    for record, by_question in posteriors(answers).items():
+        likeliest = {question: max(chances.items(), key=lambda one: one[1]) for question, chances in by_question.items()}
+        sure = all(chance >= _SURE for _, chance in likeliest.values())
+        resolved[record] = {question: value for question, (value, _) in likeliest.items()} if sure else None
+    return resolved
+
+
+def posteriors(answers: Answers) -> dict[str, dict[str, dict[Value, float]]]:
+    """Record id -> question -> each value that somebody gave -> its probability, by Dawid and Skene.
+
+    A choice and a rating have different values; the ratings of all completions share one scale, hence one confusion matrix.
+    """
+    found: dict[str, dict[str, dict[Value, float]]] = {record: {} for record in answers}
     for numeric in (False, True):
         votes = [
             ((record, question), answer.reviewer, value)
@@ -97,28 +110,25 @@ def _dawid_skene(answers: Answers) -> dict[str, Resolved]:
             for question, value in answer.values.items()
             if isinstance(value, int) is numeric
         ]
-        for (record, question), settled in _likeliest(votes).items():
-            current = resolved[record]
-            if settled is None or current is None:
-                resolved[record] = None
-            else:
-                current[question] = settled
-    return resolved
+        for (record, question), chances in _posterior(votes).items():
+            found[record][question] = chances
+    return found
 
 
-def _likeliest(votes: Sequence[tuple[tuple[str, str], str, Value]]) -> dict[tuple[str, str], Value | None]:
-    """The likeliest value of each item among those that somebody gave; None where none is likely enough."""
+def _posterior(votes: Sequence[tuple[tuple[str, str], str, Value]]) -> dict[tuple[str, str], dict[Value, float]]:
     if not votes:
         return {}
-    items, people = (list(dict.fromkeys(vote[part] for vote in votes)) for part in (0, 1))
+    items, people = list(dict.fromkeys(vote[0] for vote in votes)), list(dict.fromkeys(vote[1] for vote in votes))
     values = sorted({value for _, _, value in votes}, key=str)
-    codes = ({name: code for code, name in enumerate(names)} for names in (items, people, values))
+    codes: Iterator[dict[Any, int]] = ({name: code for code, name in enumerate(names)} for names in (items, people, values))
     item, person, answer = (np.array([code[vote[part]] for vote in votes], np.int64) for part, code in enumerate(codes))
     found = dawid_skene(
         item, person, answer, len(values), smoothing=trusting(len(values)), class_smoothing=1.0, given_only=True
     )
-    sure = found.probability.max(axis=1) >= _SURE
-    return {name: values[found.label[i]] if sure[i] else None for i, name in enumerate(items)}  # type: ignore[misc]
+    return {
+        name: {value: float(chance) for value, chance in zip(values, row, strict=True) if chance > 0}
+        for name, row in zip(items, found.probability, strict=True)
+    }
 
 
 #: The ways to settle.

@@ -12,8 +12,10 @@ import orjson
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.dataset.as_input import DatasetRecords
+from argilla_admap.review.pull.audit import ALREADY, audit_trail
 from argilla_admap.review.pull.pull import PullResult, mark_outcomes, pull
 from argilla_admap.review.pull.pull_options import PullOptions
+from argilla_admap.review.pull.soft import soft_columns
 from argilla_admap.review.queues.overview import count_queues, never_pushed, refresh_overview
 from argilla_admap.tables import atomic_path
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import argilla as rg
 
     from argilla_admap.formats.writeback.corrected import CorrectedReport
+    from argilla_admap.formats.writeback.patches import Patch
 
 __all__ = ["Pulled", "pull_to_file"]
 
@@ -43,6 +46,7 @@ class Pulled:
         already: ids of corrections that the original holds already, of an earlier pull.
         not_written: record id -> why its correction is not in the output.
         written: records in the output that changed.
+        patches: record id -> the rows of the output that were corrected, and how to take that back.
         notes: what the user should know.
     """
 
@@ -56,6 +60,7 @@ class Pulled:
     already: tuple[str, ...] = ()
     not_written: Mapping[str, str] = field(default_factory=dict)
     written: int = 0
+    patches: Mapping[str, Sequence[Patch]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def json(self) -> dict[str, Any]:
@@ -91,6 +96,10 @@ def pull_to_file(dataset: str, client: rg.Argilla, options: PullOptions) -> Pull
     """
     if options.output is None and not options.dry_run:
         raise InputError("there is no file to write", hint="name one with `output`")
+    if options.soft and options.original is not None and options.format is None:
+        raise InputError(
+            "the original is written again as it was, with no column more", option="soft", hint="name a format with `format`"
+        )
     api = Api(client)
     result = pull(dataset, client, options)
     if options.original is not None and options.format is None:
@@ -107,13 +116,13 @@ def pull_to_file(dataset: str, client: rg.Argilla, options: PullOptions) -> Pull
 
 
 def _lines(pulled: Pulled) -> Iterator[dict[str, Any]]:
-    """The lines of CHANGES.jsonl: what was written, and, marked with the reason, what could not be."""
-    reasons = {**dict.fromkeys(pulled.ties_dropped, "its row was left out, as asked"), **pulled.not_written}
-    for change in pulled.result.changes:
-        if change["id"] in pulled.already:
-            continue
-        reason = reasons.get(str(change["id"]))
-        yield {**change, "written": reason is None, **({"not_written": reason} if reason is not None else {})}
+    """The lines of CHANGES.jsonl."""
+    reasons = {
+        **dict.fromkeys(pulled.ties_dropped, "its row was left out, as asked"),
+        **dict.fromkeys(pulled.already, ALREADY),
+        **pulled.not_written,
+    }
+    return audit_trail(pulled.result, not_written=reasons, conflicts=pulled.conflicts, patches=pulled.patches)
 
 
 def _write_original(result: PullResult, options: PullOptions) -> Pulled:
@@ -182,6 +191,7 @@ def _told(result: PullResult, options: PullOptions, report: CorrectedReport) -> 
         already=tuple(report.already),
         not_written={name: why for name, why in report.not_written.items() if name in result.corrections},
         written=report.corrected,
+        patches=report.patches,
         notes=tuple(notes),
     )
 
@@ -212,7 +222,7 @@ def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled
         pulled = Pulled(result, ties_dropped=dropped, written=len(result.corrections.keys() - set(dropped)), notes=said)
     if options.dry_run or options.output is None:
         return pulled
-    report = writing.write(stream, options.output, name)
+    report = writing.write(stream, options.output, name, extra=soft_columns(result) if options.soft else None)
     notes = list(pulled.notes)
     not_written = dict(pulled.not_written)
     if report.left_out:

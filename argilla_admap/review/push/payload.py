@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from argilla_admap.review.argilla.properties import BY_COLUMN, MIXED, PROPERTIES
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap
 
-__all__ = ["MapView", "Payload", "mixed_sample"]
+__all__ = ["MapView", "Payload", "mixed_sample", "pushed_map"]
 
 _FLOATS = ("mean", "variance", "p_wrong", "agreement")
 _LONGEST_ID = 2000
@@ -158,6 +159,22 @@ class Payload:
     def vector(self, row: int) -> list[float] | None:
         """One record's place on the map, shape (3,); None where it has none."""
         return [float(number) for number in self._points[row]] if self._placed[row] else None
+
+
+def pushed_map(data_map: DataMap, earlier: Any = None) -> dict[str, Any]:
+    """Which map was pushed, and when first: kept with the data set, for the audit trail.
+
+    Args:
+        data_map: the map.
+        earlier: what an earlier push noted.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for name in ("id", *_FLOATS):
+        digest.update(repr(data_map.numbers.column(name).to_pylist()).encode("utf-8", "surrogatepass"))
+    found = digest.hexdigest()
+    if isinstance(earlier, dict) and earlier.get("fingerprint") == found:
+        return earlier
+    return {"fingerprint": found, "at": datetime.now(timezone.utc).isoformat(timespec="seconds")}
 
 
 def _assign(record_id: str, reviewers: Sequence[str], overlap: int) -> list[str]:

@@ -25,7 +25,7 @@ from argilla_admap.review.dataset.answers import RatingScale
 from argilla_admap.review.dataset.layout import ReviewLayout, managed_layout, record_fields, scale_is_kept, shown_order
 from argilla_admap.review.dataset.settings import choose_workspace, complete_settings, create_dataset
 from argilla_admap.review.push.enrich import enrich
-from argilla_admap.review.push.payload import Payload
+from argilla_admap.review.push.payload import Payload, pushed_map
 from argilla_admap.review.push.push_options import PushOptions, PushProgress, PushResult
 from argilla_admap.review.push.sender import Sender, StoredRecord, StoredRecords, existing_records
 from argilla_admap.review.queues.overview import count_queues, refresh_overview
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["push"]
 
-_ID, _ORDER = BY_COLUMN["id"].name, BY_COLUMN["order"].name
+_ID, _ORDER, _REVIEW = (BY_COLUMN[column].name for column in ("id", "order", "review"))
 _DRY_RUN = "dry run: nothing was written"
 #: What Argilla 2.8 has no right for.
 _NOT_BLIND = (
@@ -120,6 +120,7 @@ def _push_managed(
         "place": payload.view.json(),
         "map": None if layout.blind else map_info,
         "summary": {"judge": data_map.info.get("judge"), "records": total},
+        "pushed": pushed_map(data_map, stored.get("pushed")),
     }
     if reviewers:
         info |= {"reviewers": list(reviewers), "overlap": overlap}
@@ -202,7 +203,7 @@ def _items(
                 if key is not None:
                     hidden = hidden_fields.hidden_part(fields[card.FIELD])
                     item["metadata"][HIDDEN_PART] = hidden_fields.encrypt_hidden(key, record.id, hidden)
-                if stored is None or not stored.completed:
+                if stored is None or not stored.completed or (stored.others or {}).get(_REVIEW) == "conflict":
                     fields[card.FIELD] = hidden_fields.open_part(fields[card.FIELD])
             vector = payload.vector(row)
             if vector is not None and not layout.blind:

@@ -22,8 +22,8 @@ __all__ = ["Sender", "StoredRecord", "StoredRecords", "existing_records", "split
 _BATCH = 100
 _BATCH_BYTES = 8_000_000
 _LARGEST = 50_000_000
-#: Written by pull, so that push must not take it for out of date.
-_KEPT = frozenset({BY_COLUMN["review"].name})
+#: Written by pull and by an adjudication, so that push must not take it for out of date.
+_KEPT = frozenset(BY_COLUMN[column].name for column in ("review", "judged", "adjudicate"))
 _SAMPLE, _QUEUE = BY_COLUMN["sample"].name, BY_COLUMN["queue"].name
 _OURS = (frozenset(prop.name for prop in PROPERTIES) | {HIDDEN_PART}) - _KEPT
 

@@ -20,6 +20,7 @@ from argilla_admap.review.queues.queues import (
     Queue,
     QueueCount,
     adhoc_queue,
+    adjudicate_queue,
     reviewer_queue,
     similar_url,
     usable,
@@ -43,7 +44,8 @@ def never_pushed(dataset: RemoteDataset) -> bool:
 def count_queue(api: Api, dataset: RemoteDataset, queue: Queue) -> QueueCount:
     """One queue with its counts."""
     count = api.count(dataset, queue.body())
-    pending = api.count(dataset, queue.body(_OPEN)) if count else 0
+    # A draft that was prepared stays open though the record is completed.
+    pending = count if queue.status == "draft" else api.count(dataset, queue.body(_OPEN)) if count else 0
     return QueueCount(queue, count, pending, queue.url(dataset), queue.url(dataset, bulk=10))
 
 
@@ -53,6 +55,9 @@ def count_queues(api: Api, dataset: RemoteDataset) -> list[QueueCount]:
     assigned = BY_COLUMN["reviewer"].name
     if assigned in dataset.properties:
         queues += [reviewer_queue(name) for name in sorted(api.terms(dataset, assigned))]
+    asked = BY_COLUMN["adjudicate"].name
+    if asked in dataset.properties:
+        queues += [adjudicate_queue(name) for name in sorted(api.terms(dataset, asked))]
     counted = [count_queue(api, dataset, queue) for queue in queues]
     return [found for found in counted if found.count or found.queue.name in CONTRACT]
 
@@ -150,7 +155,11 @@ def refresh_overview(
     if layout is None:
         return False
     # In a blind review a queue's name says what its records are suspected of; "all" opens with the likeliest errors.
-    shown = [c for c in counts if not layout.blind or c.queue.name == "mixed" or c.queue.name.startswith("reviewer-")]
+    shown = [
+        c
+        for c in counts
+        if not layout.blind or c.queue.name == "mixed" or c.queue.name.startswith(("reviewer-", "adjudicate-"))
+    ]
     room = room_beside(dataset.guidelines)
     ours = render_guidelines(layout, shown, map_info=map_info, summary=summary, room=room)
     text = merge_guidelines(dataset.guidelines, ours)

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     import argilla as rg
     import pandas as pd
 
-__all__ = ["CONTRACT", "QUEUES", "Queue", "QueueCount", "adhoc_queue", "reviewer_queue", "similar_url", "usable"]
+__all__ = [
+    "CONTRACT",
+    "QUEUES",
+    "Queue",
+    "QueueCount",
+    "adhoc_queue",
+    "adjudicate_queue",
+    "reviewer_queue",
+    "similar_url",
+    "usable",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,7 @@ class Queue:
         why: the reason to look at these records, one sentence.
         conditions: all must hold. A record without a value is outside every condition.
         order: what comes first: where the most errors a minute are found.
+        status: of the answers of the person who opens it: ``pending`` has none yet, ``draft`` was prepared for them.
     """
 
     name: str
@@ -41,6 +52,7 @@ class Queue:
     why: str
     conditions: tuple[Condition, ...] = ()
     order: tuple[Order, ...] = (Order("p_wrong", "desc"),)
+    status: str = "pending"
 
     @property
     def columns(self) -> frozenset[str]:
@@ -88,15 +100,15 @@ class Queue:
         sort = [*(order.rest() for order in self.order), *BY_AGE]
         return {"filters": {"and": filters}, "sort": sort} if filters else {"sort": sort}
 
-    def url(self, dataset: Any, *, status: str = "pending", bulk: int | None = None) -> str:
+    def url(self, dataset: Any, *, status: str | None = None, bulk: int | None = None) -> str:
         """The link that opens the queue in Argilla's page.
 
         Args:
             dataset: an ``rg.Dataset`` on the server, or a `RemoteDataset`.
-            status: pending, draft, submitted or discarded; of the person who opens it.
+            status: pending, draft, submitted or discarded; of the person who opens it. None: the queue's own.
             bulk: records a page of the bulk view (10, 25, 50 or 100); None for one record at a time.
         """
-        parts = [("page", f"1~{bulk}" if bulk else "1"), ("status", status)]
+        parts = [("page", f"1~{bulk}" if bulk else "1"), ("status", status or self.status)]
         if self.conditions:
             parts.append(("metadata", "~".join(condition.link() for condition in self.conditions)))
         # Without a sort the page shuffles, anew after each change of a record.
@@ -246,6 +258,13 @@ def reviewer_queue(reviewer: str) -> Queue:
         (Condition("reviewer", values=(reviewer,)),),
         _NEUTRAL,
     )
+
+
+def adjudicate_queue(person: str) -> Queue:
+    """The conflicts that one person decides: drafts of theirs, which the page shows where a record is completed too."""
+    conditions = (Condition("review", values=("conflict",)), Condition("adjudicate", values=(person,)))
+    why = "Reviewers contradict each other here; this person's answer decides."
+    return Queue(f"adjudicate-{person}", f"For {person} to decide", why, conditions, _NEUTRAL, "draft")
 
 
 def adhoc_queue(where: str | None, sort: str | Sequence[str] | None = None) -> Queue:

@@ -1,0 +1,136 @@
+"""The audit trail: a line of CHANGES.jsonl for each reviewed record, and the changes of such a file to take back.
+
+A line says who said what and when, which label that made of which, what the judge and the map said then, and, of a label that
+was written into a file, how to take it back exactly.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from argilla_admap.errors import InputError
+from argilla_admap.formats.writeback.matching import text_print
+from argilla_admap.formats.writeback.patches import Patch
+from argilla_admap.formats.writeback.undo import WrittenChange
+from argilla_admap.review.argilla.properties import BY_COLUMN
+from argilla_admap.review.pull.pull import PullResult
+from argilla_admap.review.pull.reviews import Review, reviews_of
+
+__all__ = ["ALREADY", "audit_trail", "read_changes"]
+
+#: The reason why a correction is not in the output, where an earlier pull wrote it.
+ALREADY = "the original says so already"
+_VIEW = ("mean", "variance", "agreement", "region", "flags")
+
+
+def audit_trail(
+    result: PullResult,
+    *,
+    not_written: Mapping[str, str] | None = None,
+    conflicts: Sequence[str] = (),
+    patches: Mapping[str, Sequence[Patch]] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """A line for each reviewed record, in the order of the data set.
+
+    ``id, before, after, reviewers, resolved_by, at, p_wrong, dataset``; ``outcome``: ``corrected``, ``confirmed``, ``conflict``
+    (the reviewers contradict each other, or the original was changed since), ``unclear`` (no answer about the label) or
+    ``not_written`` (with the reason under that name); ``votes``, each with what that answer alone would make of the label;
+    ``notes`` by reviewer; ``judge``: scores and what the map said, ``map``: which one, pushed when; ``prints`` of the
+    completions; ``rows``, where a label was written into a file: how to take it back. Labels stand in the record's own order.
+
+    Args:
+        result: the answers.
+        not_written: record id -> why its correction is not in the output.
+        conflicts: ids of records that were changed in the original since they were pushed.
+        patches: record id -> the rows that were written.
+    """
+    reasons, beside, rows = not_written or {}, set(conflicts), patches or {}
+    for review in reviews_of(result).records.values():
+        reason = reasons.get(review.id)
+        outcome = "conflict" if review.id in beside else "not_written" if reason is not None else review.outcome
+        yield {
+            **_line(result, review, outcome),
+            "written": outcome == "corrected",
+            **({"not_written": reason} if reason is not None else {}),
+            "prints": [text_print(text) for text in review.completions],
+            **({"rows": [patch.json() for patch in rows[review.id]]} if review.id in rows else {}),
+        }
+
+
+def _line(result: PullResult, review: Review, outcome: str) -> dict[str, Any]:
+    noted = _noted(review)
+    settled = review.after is not None
+    by = "adjudicator" if review.id in result.adjudicated else result.resolve
+    pushed = result.target.info.get("pushed") or {}
+    return {
+        "id": review.id,
+        "outcome": outcome,
+        "before": list(review.before),
+        "after": list(review.before if review.after is None else review.after),
+        "verdict": review.verdict,
+        "reviewers": sorted({answer.reviewer for answer in review.answers}),
+        "resolved_by": by if settled else None,
+        "at": max((answer.at.isoformat() for answer in review.answers), default=None),
+        "p_wrong": noted.get("p_wrong", review.p_wrong),
+        "dataset": result.dataset,
+        "votes": [
+            {
+                "reviewer": answer.reviewer,
+                "answer": dict(answer.values),
+                "label": None if answer.after is None else list(answer.after),
+                "at": answer.at.isoformat(),
+                "note": answer.note or None,
+                "adjudicator": answer.user_id in result.adjudicated.get(review.id, ()),
+            }
+            for answer in review.answers
+        ],
+        "notes": {answer.reviewer: answer.note for answer in review.answers if answer.note},
+        "judge": {
+            "scores": list(result.found[review.id].scores),
+            **{name: review.metadata.get(BY_COLUMN[name].name) for name in _VIEW},
+        },
+        "map": noted.get("map") or dict(pushed) or None,
+    }
+
+
+def _noted(review: Review) -> dict[str, Any]:
+    """What the map said when the outcome was noted: a later push may have put another one in its place."""
+    try:
+        found = orjson.loads(review.metadata.get(BY_COLUMN["judged"].name) or "{}")
+    except (ValueError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def read_changes(path: str | os.PathLike[str]) -> tuple[list[WrittenChange], int]:
+    """The corrections of a file of changes, and how many of its lines are none: confirmations, conflicts, what was not written.
+
+    Raises:
+        InputError: absent, or a line that is no change.
+    """
+    name, found, others = os.fspath(path), [], 0
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except OSError as exc:
+        raise InputError(f"{name}: cannot be read ({exc.strerror})", option="undo") from exc
+    for number, line in enumerate(lines, 1):
+        try:
+            given = orjson.loads(line)
+            rows = tuple(map(Patch.from_json, given.get("rows") or ()))
+            before, after = (tuple(None if x is None else float(x) for x in given[key]) for key in ("before", "after"))
+            change = WrittenChange(str(given["id"]), before, after, tuple(map(str, given.get("prints") or ())), rows)
+        except (ValueError, TypeError, KeyError, AttributeError, InputError) as exc:
+            raise InputError(f"{name}:{number}: no line of a file of changes ({exc})", option="undo") from exc
+        written = bool(given.get("written", given.get("outcome", "corrected") == "corrected")) and before != after
+        if written or rows:
+            found.append(change)
+        else:
+            others += 1
+    if len({change.id for change in found}) < len(found):
+        raise InputError(f"{name}: holds two changes of one record; give the file of one pull", option="undo")
+    return found, others
