@@ -29,7 +29,7 @@ from argilla_admap.mapping.regions.coordinates import REGION_TITLES
 from argilla_admap.mapping.regions.record_flags import FLAG_TITLES
 from argilla_admap.records import printable
 from argilla_admap.report.points import Points, gather_points
-from argilla_admap.report.words import Figure, headline, map_figures
+from argilla_admap.report.words import OUTCOMES, Figure, headline, map_figures, next_step, review_figures
 from argilla_admap.tables import atomic_path
 
 __all__ = ["MOST_POINTS", "DataBlock", "PageReport", "RecordLink", "embed_json", "pack_array", "region_lines", "write_page"]
@@ -46,7 +46,7 @@ _REASON_CHARS = 240
 _MOST_REASONS = 4
 _MOST_SOURCES = 400
 _LEVEL = 6
-_SCRIPTS = ("decode.js", "places.js", "scene.js", "axes.js", "record.js", "panels.js", "start.js")
+_SCRIPTS = ("decode.js", "places.js", "scene.js", "axes.js", "record.js", "panels.js", "selection.js", "start.js")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ def write_page(
     link: RecordLink | None = None,
     figures: Sequence[Figure] = (),
     name: str = "the map",
+    outcomes: Mapping[str, str] | None = None,
 ) -> PageReport:
     """Writes the page.
 
@@ -96,6 +97,7 @@ def write_page(
         link: how a record is found in Argilla; without it the page offers to copy the id.
         figures: more lines beside the map's own (of the judge's bias).
         name: what an error calls the map.
+        outcomes: record id -> how its review ended: confirmed, corrected, conflict or unclear.
     Raises:
         InputError: no record has a place on the map, or `output` cannot be written.
     """
@@ -104,8 +106,9 @@ def write_page(
     drawn = len(order)
     if not drawn:
         raise InputError(f"{name}: no record has two scored completions, so none has a place on the map", hint="score the data")
-    words = (*map_figures(points), *figures)
-    blocks, columns = _number_blocks(points, order)
+    reviews = _review_codes(points, outcomes or {})
+    words = (*map_figures(points), *review_figures(points, reviews), *figures)
+    blocks, columns = _number_blocks(points, order, reviews)
     blocks += _id_blocks(points, order)
     room = size_bound(drawn) - sum(map(len, blocks)) - 120_000
     value_blocks, valued = _value_blocks(points, order, room // 2)
@@ -127,6 +130,8 @@ def write_page(
         "flags": list(points.flag_names),
         "flagTitles": FLAG_TITLES,
         "regionNames": ["no region", *REGION_TITLES.values()],
+        "regionTerms": ["", *REGION_TITLES],
+        "next": next_step(points, reviews, pushed=link is not None),
         "sources": _source_names(points),
         "thresholds": region_lines(points.info),
         "figures": [asdict(figure) for figure in words],
@@ -152,7 +157,18 @@ def _fractions(values: npt.NDArray[np.float64], steps: int) -> npt.NDArray[Any]:
     return np.where(np.isfinite(values), np.rint(np.clip(values, 0, 1) * steps), steps + 1).astype(kind)
 
 
-def _number_blocks(points: Points, order: npt.NDArray[np.int64]) -> tuple[list[DataBlock], dict[str, str]]:
+def _review_codes(points: Points, outcomes: Mapping[str, str]) -> npt.NDArray[np.uint8]:
+    """Shape (n,): 0 where there is no answer, else 1 + the place of the outcome in `OUTCOMES`."""
+    ids = pa.array(list(outcomes), pa.string())
+    codes = np.array([0, *(1 + OUTCOMES.index(outcome) for outcome in outcomes.values())], np.uint8)
+    at: Any = pc.index_in(points.ids, ids)
+    found: npt.NDArray[np.uint8] = codes[pc.fill_null(at, -1).to_numpy() + 1]
+    return found
+
+
+def _number_blocks(
+    points: Points, order: npt.NDArray[np.int64], reviews: npt.NDArray[np.uint8]
+) -> tuple[list[DataBlock], dict[str, str]]:
     numbers = {key: values[order] for key, values in points.numbers.items()}
     doubt = _fractions(numbers["p_wrong"], 65_534)
     arrays: dict[str, npt.NDArray[Any]] = {
@@ -164,6 +180,7 @@ def _number_blocks(points: Points, order: npt.NDArray[np.int64]) -> tuple[list[D
         "agreement": _fractions((numbers["agreement"] + 1) / 2, 254),
         "confidence": _fractions(numbers["region_confidence"], 254),
         "region": points.region[order],
+        "review": reviews[order],
         "flags": points.flags[order],
         "source": np.minimum(points.source[order], _MOST_SOURCES).astype(np.uint16),
         "k": np.minimum(points.k[order], 65_535).astype(np.uint16),

@@ -12,6 +12,7 @@ import numpy as np
 from argilla_admap.errors import AdmapError, InputError
 from argilla_admap.mapping.data_map import DataMap
 from argilla_admap.mapping.regions.coordinates import REGION_TITLES
+from argilla_admap.mapping.regions.record_flags import LIKELY_WRONG
 from argilla_admap.report.page import region_lines
 from argilla_admap.report.points import REGIONS, Points, gather_points
 from argilla_admap.report.words import share
@@ -128,6 +129,7 @@ def _draw(points: Points, ax: Any) -> None:
         _dots(ax, spots, counts, total / counts if known.any() else None)
     else:
         _density(ax, variance, mean, right, ax.get_ylim())
+    _worst(ax, variance, mean, points.numbers["p_wrong"][mapped])
     halo = [withStroke(linewidth=2.2, foreground="white")]
     for line in lines:
         style: dict[str, Any] = {"color": _INK, "linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": 3}
@@ -182,6 +184,18 @@ def _dots(ax: Any, spots: Any, counts: Any, p_wrong: Any) -> None:
     shades = {"c": p_wrong[order], "cmap": _colours(), "vmin": 0, "vmax": 1}
     shown = ax.scatter(spots[order, 0], spots[order, 1], s=sizes[order], alpha=0.85, **shades, **style)
     _colour_bar(ax, shown, "P(label wrong)")
+
+
+def _worst(ax: Any, variance: Any, mean: Any, p_wrong: Any) -> None:
+    """The labels that are more probably wrong than right lie on top, the worst last: a spot of many records would hide them."""
+    worst = np.flatnonzero((p_wrong >= LIKELY_WRONG) & (variance <= ax.get_xlim()[1]))
+    worst = worst[np.argsort(p_wrong[worst], kind="stable")]
+    shades = {"c": p_wrong[worst], "cmap": _colours(), "vmin": 0, "vmax": 1}
+    area = float(np.clip(4000 / max(1, len(worst)), 2, 9))
+    name = "more probably wrong than right"
+    ax.scatter(variance[worst], mean[worst], s=area, zorder=2.5, linewidths=0.3, edgecolors="white", label=name, **shades)
+    if len(worst):
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 0.13), fontsize=6.5, frameon=False, handletextpad=0, labelcolor=_QUIET)
 
 
 def _density(ax: Any, variance: Any, mean: Any, right: float, span: tuple[float, float]) -> None:

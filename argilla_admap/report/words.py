@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from argilla_admap.mapping.checks.check import all_checks
 from argilla_admap.mapping.regions.coordinates import REGION_TITLES
@@ -15,7 +16,21 @@ from argilla_admap.mapping.regions.sources import HIGH_ASSOCIATION, cramers_v
 from argilla_admap.records import printable
 from argilla_admap.report.points import REGIONS, Points
 
-__all__ = ["Figure", "bias_figures", "comparison_figures", "diagnosis_sentences", "headline", "map_figures", "share"]
+__all__ = [
+    "OUTCOMES",
+    "Figure",
+    "bias_figures",
+    "comparison_figures",
+    "diagnosis_sentences",
+    "headline",
+    "map_figures",
+    "next_step",
+    "review_figures",
+    "share",
+]
+
+#: How the review of a record ends.
+OUTCOMES = ("confirmed", "corrected", "conflict", "unclear")
 
 #: This many of the sources get a line of their own.
 _MOST_SOURCES = 8
@@ -188,6 +203,52 @@ def headline(points: Points) -> str:
         return f"{suspects:,} of {n:,} labels {'is' if suspects == 1 else 'are'} more probably wrong than right; {expected}."
     refusal = summary.get("refusal")
     return f"{n:,} records; no P(wrong)" + (f": {sentence(refusal)}" if refusal else ".")
+
+
+def next_step(points: Points, reviews: npt.NDArray[np.uint8], *, pushed: bool) -> dict[str, Any]:
+    """What to do next, and the page's filter that shows it: ``text``, ``show`` (None where there is nothing to show).
+
+    Args:
+        reviews: shape (n,), 0 where the record has no answer.
+        pushed: whether the page links to a data set.
+    """
+    p_wrong = points.numbers["p_wrong"]
+    unread = reviews == 0
+    if not np.isfinite(p_wrong).any():
+        return {"text": "Next: score the labels' completions with a judge, so that wrong labels can be found.", "show": None}
+    suspects = int((unread & (p_wrong >= LIKELY_WRONG)).sum())
+    lowest = LIKELY_WRONG
+    if not suspects:
+        lowest = 0.2
+        suspects = int((unread & (p_wrong >= lowest)).sum())
+    if not suspects:
+        return {"text": "Next: nothing; no unread label is suspect. Take a random sample to be sure.", "show": None}
+    these = f"the {suspects:,} labels" if suspects > 1 else "the one label"
+    where = "" if pushed else ": push the map to Argilla with admap push, and make this page again for its links"
+    kind = "more probably wrong than right" if lowest == LIKELY_WRONG else "suspect"
+    already = " and not reviewed yet" if not unread.all() else ""
+    verb = "are" if suspects > 1 else "is"
+    text = f"Next: review {these} that {verb} {kind}{already}{where}."
+    return {"text": text, "show": {"from": lowest, "reviews": 1}}
+
+
+def review_figures(points: Points, reviews: npt.NDArray[np.uint8]) -> list[Figure]:
+    """How far the review is, of a map whose answers were read; nothing without answers."""
+    done = int((reviews > 0).sum())
+    if not done:
+        return []
+    counts = [int((reviews == code).sum()) for code in range(1, len(OUTCOMES) + 1)]
+    confirmed, corrected, conflicts, _ = counts
+    note = f"{confirmed:,} labels confirmed, {corrected:,} corrected, {conflicts:,} that reviewers disagree on"
+    figures = [Figure("reviewed", f"{done:,} of {len(points):,}", note)]
+    p_wrong = points.numbers["p_wrong"]
+    decided = np.isin(reviews, (1, 2)) & np.isfinite(p_wrong)
+    if decided.sum() >= _FEWEST_PAIRS:
+        wrong = float((reviews[decided] == 2).mean())
+        figures.append(
+            Figure("P(wrong) of the reviewed", f"{float(p_wrong[decided].mean()):.0%}", f"{wrong:.0%} of them were corrected")
+        )
+    return figures
 
 
 def _summary(points: Points) -> Mapping[str, Any]:

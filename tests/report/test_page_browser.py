@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -23,9 +25,16 @@ Open = Callable[..., Page]
 def open_map(new_page: Open, tmp_path: Path) -> Open:
     """Writes a map's page and opens it from the disk."""
 
-    def open_it(data_map: DataMap, *, link: RecordLink | None = None, title: str = "A map", **options: Any) -> Page:
+    def open_it(
+        data_map: DataMap,
+        *,
+        link: RecordLink | None = None,
+        title: str = "A map",
+        outcomes: dict[str, str] | None = None,
+        **options: Any,
+    ) -> Page:
         path = tmp_path / "map.html"
-        write_page(data_map, path, title=title, link=link)
+        write_page(data_map, path, title=title, link=link, outcomes=outcomes)
         page = new_page(**{"width": 1280, "height": 720, **options})
         page.goto(path.as_uri())
         # By selector: a polled expression would be evaluated as a string, which the page's policy forbids.
@@ -210,6 +219,99 @@ def test_a_click_opens_the_record_in_argilla(open_map: Open) -> None:
     page.wait_for_timeout(300)
     opened = page.evaluate("window.opened")
     assert opened == [address, "_blank", "noopener,noreferrer"]
+
+
+def conditions(address: str) -> dict[str, Any]:
+    """What a link asks for: property -> its terms, or its two ends."""
+    given = parse_qs(urlsplit(address).query).get("metadata", [""])[0]
+    found: dict[str, Any] = {}
+    for part in filter(None, given.split("~")):
+        name, _, rest = part.partition(".")
+        ends = re.fullmatch(r"ge(-?[\d.]+)\.le(-?[\d.]+)", rest)
+        found[name] = tuple(map(float, ends.groups())) if ends else set(rest.split("."))
+    return found
+
+
+def test_what_is_selected_opens_in_argilla_by_its_numbers_or_by_its_ids(open_map: Open) -> None:
+    data_map = map_of(made_up_rows(400))
+    frame = data_map.frame
+    outcomes = {str(name): "corrected" if i % 2 else "confirmed" for i, name in enumerate(frame["id"][:40])}
+    link = RecordLink(page="http://127.0.0.1:9/dataset/x/annotation-mode", dataset="me/uf", search="admap")
+    page = open_map(data_map, link=link, outcomes=outcomes)
+    act = page.locator("#open-these a.act")
+    expect(act).to_have_text("Open these 400 in Argilla")
+    assert "metadata=" not in (act.get_attribute("href") or "")
+
+    # What to do next, and the filter that shows it.
+    suspects = frame[(frame["p_wrong"] >= 0.5) & ~frame["id"].isin(outcomes)]
+    expect(page.locator("#next")).to_contain_text(
+        f"Next: review the {len(suspects)} labels that are more probably wrong than right"
+    )
+    page.click("#next button")
+    expect(act).to_have_text(f"Open these {len(suspects)} in Argilla")
+    asked = conditions(act.get_attribute("href") or "")
+    assert asked["admap_p_wrong"][0] <= suspects["p_wrong"].min()
+    assert asked["admap_p_wrong"][1] >= suspects["p_wrong"].max()
+    assert "search=" not in (act.get_attribute("href") or "")
+    for part in page.locator("#review-boxes input").all():
+        part.check()
+
+    page.locator("#region-boxes input").nth(0).uncheck()
+    wanted = frame[(frame["p_wrong"] >= 0.5) & (frame["region"] != "high_var")]
+    expect(act).to_have_text(f"Open these {len(wanted)} in Argilla")
+    assert conditions(act.get_attribute("href") or "")["admap_region"] == set(wanted["region"])
+
+    # An area: what no condition on numbers can say is asked for by the ids.
+    page.click("#reset-filters")
+    expect(act).to_have_text("Open these 400 in Argilla")
+    box = page.locator("#canvas").bounding_box()
+    assert box
+    middle = (box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.5)
+    page.keyboard.down("Shift")
+    page.mouse.move(middle[0] - 90, middle[1])
+    page.mouse.down()
+    for x, y in ((0, -90), (90, 0), (0, 90), (-90, 0)):
+        page.mouse.move(middle[0] + x, middle[1] + y, steps=4)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    expect(act).not_to_have_text("Open these 400 in Argilla")
+    selected = int((act.text_content() or "").split()[2])
+    assert counts(page).startswith(f"{selected} of 400")
+    search = parse_qs(urlsplit(act.get_attribute("href") or "").query)["search"][0]
+    ids = re.findall(r'"([^"]+)"', search.removesuffix("~admap"))
+    assert 1 < len(ids) == selected <= 100
+    picture(page, "report-area")
+    expect(page.locator("#open-these button")).to_have_text(f"Copy {selected} ids")
+    page.click("#lasso-clear")
+    expect(act).to_have_text("Open these 400 in Argilla")
+
+    # What was reviewed is marked: on its card, in the list, in the filters, in the figures.
+    page.fill("#find-id", next(iter(outcomes)))
+    page.keyboard.press("Enter")
+    expect(page.locator("#record .chip.done")).to_have_text("label confirmed")
+    page.click("#tab-figures")
+    expect(page.locator("#figures")).to_contain_text("20 labels confirmed, 20 corrected")
+    unhurt(page)
+
+
+@pytest.mark.parametrize("width", [390, 794])
+def test_phone_and_paper_hold_all_of_the_page(open_map: Open, width: int) -> None:
+    link = RecordLink(page="http://127.0.0.1:9/dataset/x/annotation-mode", dataset="me/uf")
+    page = open_map(map_of(made_up_rows(300)), link=link, width=width, height=844)
+    page.locator("#list button").first.click()
+    if width == 794:  # A4 at 96 dots an inch
+        page.emulate_media(media="print")
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        for hidden in ("#filters", ".tools", "#zoom-in", "#keys"):
+            expect(page.locator(hidden).first).to_be_hidden()
+        for shown in ("#canvas", "#figures", "#list", "#headline", "#next"):
+            expect(page.locator(shown)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    box = page.locator("#canvas").bounding_box()
+    assert box
+    assert box["width"] > 0.85 * width
+    picture(page, f"report-{'print' if width == 794 else 'phone'}", full_page=True)
+    unhurt(page)
 
 
 def test_ties_are_spread_so_that_each_record_can_be_pointed_at(open_map: Open) -> None:

@@ -65,3 +65,15 @@ def test_without_matplotlib_the_error_says_how_to_get_it(tmp_path: Path, monkeyp
 def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"map\.bmp: .* pictures are \.png, \.svg or \.pdf"):
         write_picture(map_of(made_up_rows(20)), tmp_path / "map.bmp")
+
+
+@pytest.mark.parametrize("n", [3000, 9000], ids=["dots", "density"])
+def test_the_worst_records_lie_on_top_the_worst_of_all_last(n: int) -> None:
+    data_map = map_of(made_up_rows(n))
+    ax = draw(data_map)
+    on_top = max(ax.collections, key=lambda drawn: drawn.get_zorder())
+    worst = data_map.frame[data_map.frame["p_wrong"] >= 0.5].sort_values("p_wrong", kind="stable")
+    inside = worst[worst["variance"] <= ax.get_xlim()[1]]
+    shown = np.asarray(on_top.get_offsets())
+    assert len(shown) == len(inside) > 20
+    assert shown[-1].tolist() == pytest.approx(inside[["variance", "mean"]].iloc[-1].tolist())

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
+from argilla_admap.cli import main
 from argilla_admap.pipeline import push
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.argilla.refusals import Refused
 from argilla_admap.review.queues.overview import find_queues
 from argilla_admap.review.queues.queues import CONTRACT, QUEUES, Queue, adhoc_queue, similar_url
 from tests.doubles.browser import sign_in
+from tests.report.maps import made_up_rows, map_of
 from tests.review.maps import data_map, many
-from tests.review.test_push import records, remote
+from tests.review.test_push import answer, records, remote
 
 ADHOC = [
     adhoc_queue("agreement<-0.25", "agreement:asc"),
@@ -121,3 +125,38 @@ def test_where_argilla_cannot_open_a_similarity_link_a_link_to_the_same_place_st
         target, {"query": {"vector": {"name": "admap_position", "record_id": placed["id"], "max_results": 10}}}, limit=10
     )
     assert {item["external_id"] for item in neighbours} <= found
+
+
+def test_what_is_selected_in_the_report_is_what_argilla_opens_and_answers_are_marked(
+    argilla_client: Any, argilla_environment: Any, workspace: str, new_page: Any, tmp_path: Path
+) -> None:
+    made_map = map_of(made_up_rows(60))
+    made_map.write(tmp_path / "map.parquet")
+    push(made_map, "report", argilla_client, workspace=workspace)
+    api = Api(argilla_client)
+    target = remote(api, workspace, "report")
+    ids = {name: item["id"] for name, item in records(api, target).items()}
+    for name in ("record-3", "record-4"):
+        answer(argilla_client, ids[name], {"better": "tie"})
+    output = tmp_path / "map.html"
+    with pytest.raises(SystemExit) as ended:
+        main(["report", str(tmp_path / "map.parquet"), "-o", str(output), "--dataset", target.full_name])
+    assert ended.value.code == 0
+    page = new_page()
+    page.goto(output.as_uri())
+    expect(page.locator("#review-boxes")).to_contain_text("label corrected")
+    act = page.locator("#open-these a.act")
+    links = []
+    # By numbers: one region. By ids: two of the sources in a window of the map.
+    page.locator("#region-boxes input").nth(0).uncheck()
+    expect(act).not_to_have_text("Open these 60 in Argilla")
+    links.append((int(act.inner_text().split()[2]), act.get_attribute("href")))
+    page.locator("#source-boxes input").nth(1).uncheck()
+    page.wait_for_selector("#open-these a.act[href*='search=']")
+    links.append((int(act.inner_text().split()[2]), act.get_attribute("href")))
+    sign_in(page, argilla_environment.url, argilla_environment.username, argilla_environment.password)
+    for number, link in links:
+        asked = searches_of(page, str(link))[0]
+        kept = [part for part in asked["filters"]["and"] if part["scope"]["entity"] == "metadata"]
+        _, total = api.search(target, {key: asked[key] for key in ("query",) if key in asked} | {"filters": {"and": kept}})
+        assert total == number < 60

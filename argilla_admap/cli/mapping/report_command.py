@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ _KINDS = (".html", ".png", ".svg", ".pdf")
 @click.option(
     "--dataset",
     metavar="[WORKSPACE/]NAME",
-    help="The Argilla data set the map was pushed to; a click on a point opens its record.",
+    help="The Argilla data set the map was pushed to: a click on a point opens its record, and what was reviewed is marked.",
 )
 @click.option("--title", help="Title of the page or picture.  [default: the map's file name; pictures have none]")
 @dry_run_option
@@ -52,7 +53,7 @@ def command(data_map: str, output: Path, dataset: str | None, title: str | None,
     if kind not in _KINDS:
         raise InputError(f"{output}: give a file that ends in {', '.join(_KINDS)}")
     opened = DataMap.read(data_map)
-    link = _link(dataset) if dataset and kind == ".html" else None
+    link, outcomes = _review(dataset) if dataset and kind == ".html" else (None, None)
     if dry_run:
         emit({"records": opened.numbers.num_rows, "output": None}, as_json, lambda: note(f"{output} would be written."))
         return
@@ -60,7 +61,9 @@ def command(data_map: str, output: Path, dataset: str | None, title: str | None,
     answer: dict[str, Any] = {"records": opened.numbers.num_rows, "output": str(output), "bias": bias}
     if kind == ".html":
         judged = bias_figures(bias)
-        written = write_page(opened, output, title=title or Path(data_map).stem, link=link, figures=judged, name=data_map)
+        title = title or Path(data_map).stem
+        written = write_page(opened, output, title=title, link=link, figures=judged, name=data_map, outcomes=outcomes)
+        answer["reviewed"] = len(outcomes or ())
         answer |= {"drawn": written.drawn, "texts": written.texts, "bytes": written.bytes}
         figures = list(written.figures)
     else:
@@ -78,8 +81,8 @@ def command(data_map: str, output: Path, dataset: str | None, title: str | None,
     emit(answer, as_json, show)
 
 
-def _link(dataset: str) -> RecordLink:
-    """How the page finds a record in the data set.
+def _review(dataset: str) -> tuple[RecordLink, Mapping[str, str]]:
+    """How the page finds a record in the data set, and how the review of each record ended that has answers.
 
     Raises:
         ArgillaError: no server, or no such data set.
@@ -92,10 +95,17 @@ def _link(dataset: str) -> RecordLink:
     from argilla_admap.review.dataset.card import FIELD
     from argilla_admap.review.dataset.layout import managed_layout
 
-    target = Api(pipeline.connect()).dataset(parse_address(dataset))
+    client = pipeline.connect()
+    target = Api(client).dataset(parse_address(dataset))
     if not {BY_COLUMN[column].name for column in ("mean", "variance")} <= set(target.properties):
         raise InputError(f"{target.full_name} was never pushed to; do it with `admap push MAP --dataset {target.full_name}`")
     layout = managed_layout(target)
     # The blind card holds no id, and a foreign data set no card: there the record's numbers alone must do.
     search = FIELD if layout is not None and not layout.blind else None
-    return RecordLink(page=target.page, dataset=target.full_name, search=search)
+    link = RecordLink(page=target.page, dataset=target.full_name, search=search)
+    try:
+        return link, pipeline.pull(target.full_name, client).outcomes
+    except InputError as error:
+        # Its questions ask nothing about the label.
+        note(f"no answers were read: {error}")
+        return link, {}

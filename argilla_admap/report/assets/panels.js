@@ -27,13 +27,15 @@ function filtersChanged() {
   listSoon();
 }
 
-const boxes = { region: [], flag: [], source: [] };
+const boxes = { region: [], flag: [], source: [], review: [], reviewCodes: [] };
 
 function buildFilters() {
   const n = manifest.n;
+  const reviews = new Uint32Array(REVIEWS.length);
   const regions = new Uint32Array(4), flags = new Uint32Array(32), sources = new Uint32Array(manifest.sources.length);
   for (let i = 0; i < n; i++) {
     regions[column.region[i]]++;
+    reviews[column.review[i]]++;
     sources[column.source[i]]++;
     for (let bits = column.flags[i], bit = 0; bits; bits >>>= 1, bit++) if (bits & 1) flags[bit]++;
   }
@@ -56,6 +58,15 @@ function buildFilters() {
     }));
   });
   byId("flag-field").hidden = !boxes.flag.length;
+  byId("review-field").hidden = reviews[0] === n;
+  REVIEWS.forEach((title, code) => {
+    if (!reviews[code]) return;
+    boxes.reviewCodes.push(code);
+    boxes.review.push(checkbox(byId("review-boxes"), title, reviews[code], true, (on) => {
+      filter.reviews = on ? filter.reviews | (1 << code) : filter.reviews & ~(1 << code);
+      filtersChanged();
+    }));
+  });
   byId("source-field").hidden = manifest.sources.length < 2;
   byId("source-search").hidden = manifest.sources.length < 10;
   const setSource = (at, on) => {
@@ -80,15 +91,17 @@ function buildFilters() {
     boxes.source.forEach((box, at) => { box.parentElement.hidden = !manifest.sources[at].toLowerCase().includes(wanted); });
   });
   buildSlider();
-  byId("reset-filters").addEventListener("click", () => {
-    Object.assign(filter, { regions: 15, flags: 0, sources: null, from: 0, to: 1 });
-    boxes.region.concat(boxes.source).forEach((box) => { box.checked = true; });
-    boxes.flag.forEach((box) => { box.checked = false; });
-    byId("p-from").value = 0;
-    byId("p-to").value = 1;
-    showSlider();
-    filtersChanged();
-  });
+  byId("reset-filters").addEventListener("click", clearFilters);
+}
+
+function clearFilters() {
+  Object.assign(filter, { regions: 15, flags: 0, sources: null, from: 0, to: 1, reviews: 31 });
+  boxes.region.concat(boxes.source, boxes.review).forEach((box) => { box.checked = true; });
+  boxes.flag.forEach((box) => { box.checked = false; });
+  byId("p-from").value = 0;
+  byId("p-to").value = 1;
+  showSlider();
+  setLasso(null);
 }
 
 let doubtful = null; // records in 50 steps of P(wrong)
@@ -147,6 +160,7 @@ function showLegend() {
     });
   }
   if (scene.mode === "density") parts.push(make("span", "", "darker: more records"));
+  if (!byId("review-field").hidden) parts.push(make("span", "", "ring: reviewed"));
   if (manifest.thresholds.length === 1) parts.push(make("span", "", `dashed: regions split at variance ${number(manifest.thresholds[0].variance, 3)}, mean ${number(manifest.thresholds[0].mean, 3)}`));
   if (place.tied && byId("spread").checked) parts.push(make("span", "", "ties drawn round their place"));
   if (place.beyond) {
@@ -162,7 +176,7 @@ const LISTED = 40;
 let listTimer = 0;
 function listSoon() {
   clearTimeout(listTimer);
-  listTimer = setTimeout(showList, 160);
+  listTimer = setTimeout(() => { showList(); showSelection(); }, 160);
 }
 
 const inView = (i) => place.u[i] >= view.u0 && place.u[i] <= view.u1 && place.v[i] >= view.v0 && place.v[i] <= view.v1;
@@ -181,7 +195,7 @@ async function showList() {
     const button = make("button");
     button.type = "button";
     const p = pOf(record.i);
-    button.append(make("span", "p", Number.isNaN(p) ? "–" : p.toFixed(2)), make("span", "what", record.prompt || record.texts[0] || record.id), make("span"), make("small", "what", record.prompt || record.texts[0] ? `${REGION_NAMES[column.region[record.i]]} · ${record.id}` : REGION_NAMES[column.region[record.i]]));
+    button.append(make("span", "p", Number.isNaN(p) ? "–" : p.toFixed(2)), make("span", "what", record.prompt || record.texts[0] || record.id), make("span"), make("small", "what", [column.review[record.i] ? REVIEWS[column.review[record.i]] : "", REGION_NAMES[column.region[record.i]], record.prompt || record.texts[0] ? record.id : ""].filter(Boolean).join(" · ")));
     button.setAttribute("aria-pressed", String(record.i === scene.chosen));
     button.dataset.record = record.i;
     button.addEventListener("click", () => choose(record.i));

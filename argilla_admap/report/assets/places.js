@@ -2,8 +2,8 @@
 // u is the square root of the variance over its largest value; v the mean over its range; both 0 to 1.
 let column = null;
 const place = { u: null, v: null, xMax: 1, yMin: 0, yMax: 1, tied: false, homeRight: 1, beyond: 0 };
-const grid = { size: 1, start: null, u: null, v: null, p: null, region: null, index: null, pass: null, u0: 0, v0: 0, du: 1, dv: 1 };
-const filter = { regions: 15, flags: 0, sources: null, from: 0, to: 1 };
+const grid = { size: 1, start: null, u: null, v: null, p: null, region: null, index: null, pass: null, done: null, u0: 0, v0: 0, du: 1, dv: 1 };
+const filter = { regions: 15, flags: 0, sources: null, from: 0, to: 1, reviews: 31 };
 let passing = null; // by record
 let passCount = 0;
 
@@ -111,13 +111,14 @@ function buildGrid() {
   }
   for (let c = 0; c < size * size; c++) start[c + 1] += start[c];
   const next = start.slice();
-  Object.assign(grid, { size, start, u0, v0, du, dv, u: new Float32Array(n), v: new Float32Array(n), p: new Uint8Array(n), region: new Uint8Array(n), index: new Uint32Array(n), pass: new Uint8Array(n) });
+  Object.assign(grid, { size, start, u0, v0, du, dv, u: new Float32Array(n), v: new Float32Array(n), p: new Uint8Array(n), region: new Uint8Array(n), index: new Uint32Array(n), pass: new Uint8Array(n), done: new Uint8Array(n) });
   for (let i = 0; i < n; i++) {
     const j = next[cells[i]]++;
     grid.u[j] = place.u[i];
     grid.v[j] = place.v[i];
     grid.p[j] = column.p_wrong[i] === 65535 ? 0 : column.p_wrong[i] / 257;
     grid.region[j] = column.region[i];
+    grid.done[j] = column.review[i];
     grid.index[j] = i;
   }
   applyFilter();
@@ -134,7 +135,9 @@ function applyFilter() {
     const ok = (filter.regions >> column.region[i]) & 1
       && (everyP || (p !== 65535 && p >= from && p <= to))
       && (!filter.flags || (column.flags[i] & filter.flags) !== 0)
-      && (!filter.sources || filter.sources[column.source[i]]);
+      && (!filter.sources || filter.sources[column.source[i]])
+      && (filter.reviews >> column.review[i]) & 1
+      && (!lasso.spots || insideLasso(place.u[i], place.v[i]));
     passing[i] = ok ? 1 : 0;
     passCount += passing[i];
   }

@@ -42,6 +42,7 @@ function fillCard(target, record, within) {
   if (column.contested[i] !== 255 && column.contested[i] > 1) chip(`contested ${number(column.contested[i] / 254)}`);
   if (column.confidence[i] !== 255) chip(`region sure ${number(column.confidence[i] / 254)}`);
   if (manifest.sources.length > 1) chip(manifest.sources[column.source[i]]);
+  if (column.review[i]) chip(REVIEWS[column.review[i]], "done");
   manifest.flags.forEach((flag, bit) => {
     // The region says so already.
     if (((column.flags[i] >>> bit) & 1) && flagTitle(flag) !== REGION_NAMES[column.region[i]]) chip(flagTitle(flag), "flag");

@@ -104,18 +104,22 @@ function drawPoints(area) {
   const data = image.data;
   const size = Math.max(1.6, Math.min(5, 90 / Math.sqrt(scene.shown + 1))) * scene.ratio;
   const reach = Math.ceil(size), side = 2 * reach + 1;
-  const disc = new Float32Array(side * side);
+  const disc = new Float32Array(side * side), ring = new Float32Array(side * side); // a ring is a record that was reviewed
   for (let y = -reach; y <= reach; y++) {
     for (let x = -reach; x <= reach; x++) disc[(y + reach) * side + x + reach] = Math.max(0, Math.min(1, size + 0.5 - Math.hypot(x, y))) * 0.8;
+  }
+  const hole = size * 0.55;
+  for (let y = -reach; y <= reach; y++) {
+    for (let x = -reach; x <= reach; x++) ring[(y + reach) * side + x + reach] = disc[(y + reach) * side + x + reach] * Math.max(0, Math.min(1, Math.hypot(x, y) - hole + 0.5));
   }
   const kx = width / (view.u1 - view.u0), ky = height / (view.v1 - view.v0);
   const later = [];
   const stamp = (j) => {
     const cx = Math.round((grid.u[j] - view.u0) * kx), cy = Math.round(height - (grid.v[j] - view.v0) * ky);
-    const colour = colourOf(grid.p[j], grid.region[j]);
+    const colour = colourOf(grid.p[j], grid.region[j]), shape = grid.done[j] ? ring : disc;
     for (let y = Math.max(0, cy - reach); y <= Math.min(height - 1, cy + reach); y++) {
       for (let x = Math.max(0, cx - reach); x <= Math.min(width - 1, cx + reach); x++) {
-        const cover = disc[(y - cy + reach) * side + x - cx + reach];
+        const cover = shape[(y - cy + reach) * side + x - cx + reach];
         if (!cover) continue;
         const at = (y * width + x) * 4;
         const below = data[at + 3] / 255 * (1 - cover);
@@ -165,6 +169,7 @@ function draw() {
   pen.drawImage(scene.bitmap, x, y, screenX(was.u1) - x, screenY(was.v0) - y);
   drawRegions(area);
   drawRings();
+  drawLasso();
   pen.restore();
   drawAxes(area);
   drawMargins(area);

@@ -81,7 +81,8 @@ function conditionsOf(records) {
   return { link: links.join("~"), holds: (i) => tests.every((test) => test(i)) };
 }
 
-// {address, others, statuses}: others are records beside the selection that the link opens too.
+// {query, others}: others are records beside the selection that the link opens too. Where numbers alone do not tell the selected
+// records apart from others, their ids do, as long as they are few and the card shows them.
 async function linkOfSelection(records) {
   const link = manifest.link;
   if (!link || !records.length) return null;
@@ -89,12 +90,12 @@ async function linkOfSelection(records) {
   let opened = 0;
   // The list of those still to be answered leaves out by itself what is reviewed.
   for (let i = 0; i < manifest.n; i++) if (holds(i) && (filter.reviews !== 1 || !column.review[i])) opened++;
-  const tail = "&sort=metadata.admap_p_wrong.desc";
+  const tail = `${metadata ? `&metadata=${metadata}` : ""}&sort=metadata.admap_p_wrong.desc`;
   if (opened > records.length && link.search && records.length <= SEARCHED) {
     const ids = (await Promise.all(records.map(recordOf))).map((record) => record.id);
-    if (ids.every((id) => /^[A-Za-z0-9-]+$/.test(id))) return { query: `&search=${encodeURIComponent(ids.map((id) => `"${id}"`).join(" | "))}~${link.search}${tail}`, others: 0 };
+    if (ids.every((id) => /^[A-Za-z0-9-]+$/.test(id))) return { query: `${tail}&search=${encodeURIComponent(ids.map((id) => `"${id}"`).join(" | "))}~${link.search}`, others: 0 };
   }
-  return { query: `${metadata ? `&metadata=${metadata}` : ""}${tail}`, others: opened - records.length };
+  return { query: tail, others: opened - records.length };
 }
 
 let linking = 0;

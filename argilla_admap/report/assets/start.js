@@ -76,13 +76,18 @@ function bindPointer() {
     canvas.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, at(event));
     if (pointers.size === 1) travelled = 0;
+    lasso.path = (lasso.drawing || event.shiftKey) && pointers.size === 1 ? [] : null;
   });
   canvas.addEventListener("pointermove", (event) => {
     const [x, y] = at(event);
     if (!pointers.has(event.pointerId)) { hover(x, y); return; }
     const [oldX, oldY] = pointers.get(event.pointerId);
     const area = plot();
-    if (pointers.size === 2) {
+    if (lasso.path) {
+      travelled += Math.abs(x - oldX) + Math.abs(y - oldY);
+      lasso.path.push([dataU(x), dataV(y)]);
+      queueDraw();
+    } else if (pointers.size === 2) {
       const [other] = [...pointers].filter(([id]) => id !== event.pointerId).map(([, spot]) => spot);
       const before = Math.hypot(oldX - other[0], oldY - other[1]), after = Math.hypot(x - other[0], y - other[1]);
       if (after > 1) zoom(before / after, (x + other[0]) / 2, (y + other[1]) / 2);
@@ -97,6 +102,13 @@ function bindPointer() {
   });
   const release = (event) => {
     const clicked = pointers.delete(event.pointerId) && event.type === "pointerup" && travelled <= 4 && pointers.size === 0;
+    if (lasso.path && travelled > 4) {
+      const path = lasso.path;
+      lasso.path = null;
+      setLasso(path);
+      return;
+    }
+    lasso.path = null;
     if (!clicked) return;
     const found = pointAt(...at(event), 12);
     if (found.i >= 0) choose(found.i, { open: !event.shiftKey });
@@ -121,7 +133,7 @@ function step(way) {
 const KEYS = {
   ArrowLeft: () => shift(-0.1, 0), ArrowRight: () => shift(0.1, 0), ArrowUp: () => shift(0, 0.1), ArrowDown: () => shift(0, -0.1),
   "+": () => zoomMiddle(0.75), "=": () => zoomMiddle(0.75), "-": () => zoomMiddle(1 / 0.75), 0: home, Home: home,
-  n: () => step(1), p: () => step(-1), Escape: () => { leave(); choose(-1); },
+  n: () => step(1), p: () => step(-1), Escape: () => { leave(); choose(-1); if (lasso.spots) setLasso(null); },
   Enter: () => { if (scene.chosen >= 0) choose(scene.chosen, { open: true }); },
 };
 
@@ -166,6 +178,9 @@ function bindTools() {
     repaint();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  bindLasso();
+  // On paper the map is as large as the sheet allows, in light colours.
+  addEventListener("beforeprint", () => { measure(); draw(); });
   new ResizeObserver(resize).observe(byId("stage"));
 }
 
@@ -173,6 +188,7 @@ async function start() {
   document.title = manifest.title;
   byId("title").textContent = byId("title").title = manifest.title;
   byId("headline").textContent = manifest.headline;
+  showNext();
   if (typeof DecompressionStream === "undefined") {
     byId("wait").textContent = "This page needs a browser of 2023 or later (it unpacks its data with DecompressionStream).";
     return;
