@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from argilla_admap.commands import compare, queues, select, selftest
     from argilla_admap.errors import AdmapError, ArgillaError, InputError, ScoringError, ServerError
     from argilla_admap.mapping.data_map import DataMap, build_map
-    from argilla_admap.pipeline import pull, push, read, read_answers, run, score, undo
+    from argilla_admap.pipeline import pull, push, read, read_answers, run, score, undo, watch
     from argilla_admap.review.queues.queues import QUEUES
 
 __version__ = "0.1.0"
@@ -45,6 +45,7 @@ _HOMES = {
     "select": "commands",
     "selftest": "commands",
     "undo": "pipeline",
+    "watch": "pipeline",
 }
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "select",
     "selftest",
     "undo",
+    "watch",
 ]
 
 

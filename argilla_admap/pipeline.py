@@ -7,7 +7,9 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from argilla_admap.errors import ArgillaError, InputError
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap
     from argilla_admap.review.pull.pull import PullResult
     from argilla_admap.review.push.push_options import PushProgress, PushResult
+    from argilla_admap.review.watch.watch import Seen
     from argilla_admap.scoring.client.transport import Client
     from argilla_admap.scoring.options import ScoreOptions
     from argilla_admap.scoring.run import Progress as ScoreProgress
@@ -42,6 +45,7 @@ __all__ = [
         "score",
         "score_with",
         "undo",
+        "watch",
     )
 ]
 
@@ -363,6 +367,52 @@ def undo(
     return undo_corrections(
         source, output, found, format=original_format, fields=fields, split=split, on_error=on_error, dry_run=dry_run
     )
+
+
+def watch(
+    dataset: str,
+    client: rg.Argilla | None = None,
+    *,
+    data_map: str | os.PathLike[str] | None = None,
+    every: int = 50,
+    listen: str | None = None,
+    once: bool = False,
+    stop: Event | None = None,
+    **options: Any,
+) -> Iterator[Seen]:
+    """Takes answers in as they are made, and yields what each reading found, until `stop` is set.
+
+    Args:
+        dataset: ``[WORKSPACE/]NAME``.
+        data_map: the map's file; with it P(wrong), flags and queues are renewed from the answers now and then.
+        every: after so many answers.
+        listen: ``HOST:PORT`` at which a server elsewhere is to tell of answers; one on this machine does so by itself.
+        once: take in what is there, and end.
+        stop: ends the watch within a second.
+        options: of `argilla_admap.review.pull.pull_options.PullOptions`: workspace, resolve, adjudicators, rating_question.
+
+    Raises:
+        InputError: a data set that asks nothing about the label, or a map that cannot be read.
+        ArgillaError: there is no server or no such data set.
+    """
+    from argilla_admap.review.pull.pull_options import PullOptions
+    from argilla_admap.review.watch.watch import WatchOptions
+    from argilla_admap.review.watch.watch import watch as begin
+
+    argilla = connect(client)
+    asked = WatchOptions(PullOptions(**options), every, listen, once)
+    place = dataset if "/" in dataset or asked.pull.workspace is None else f"{asked.pull.workspace}/{dataset}"
+    renew = None
+    if data_map is not None:
+        scored = open_scored(os.fspath(data_map))
+        renew = partial(_learn, scored, place, argilla)
+    return begin(place, argilla, asked, renew=renew, stop=stop)
+
+
+def _learn(scored: RecordStream, dataset: str, client: rg.Argilla) -> None:
+    from argilla_admap.mapping.data_map import build_map
+
+    push(build_map(scored, stratify=scored.info.get("stratify"), answers=read_answers(dataset, client)), dataset, client)
 
 
 @dataclass(frozen=True, slots=True)

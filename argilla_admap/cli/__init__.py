@@ -28,6 +28,7 @@ COMMANDS = {
     "push": "Create the Argilla data set, or enrich the existing one.",
     "queues": "List the review queues with counts and links.",
     "pull": "Bring corrected labels back, or take corrections back.",
+    "watch": "Take answers in as they are made, until stopped.",
     "reviewers": "Make accounts for reviewers: add, list.",
     "select": "Choose a training subset by region, P(wrong), quota and diversity.",
     "report": "Draw the map: an .html page that opens offline, a .png or an .svg.",
@@ -41,7 +42,7 @@ COMMANDS = {
 _ROOMS = {
     **dict.fromkeys(("run", "score"), "scoring"),
     **dict.fromkeys(("map", "selftest", "select", "report", "compare"), "mapping"),
-    **dict.fromkeys(("push", "queues", "pull", "reviewers"), "review"),
+    **dict.fromkeys(("push", "queues", "pull", "reviewers", "watch"), "review"),
     **dict.fromkeys(("demo", "server", "doctor"), "machine"),
 }
 

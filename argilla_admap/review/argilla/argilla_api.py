@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     import argilla as rg
     import httpx
 
-__all__ = ["BY_AGE", "INFO", "Address", "Api", "RemoteDataset", "connect", "parse_address", "review_page", "terms_filter"]
+__all__ = [
+    "BY_AGE",
+    "INFO",
+    "Address",
+    "Api",
+    "RemoteDataset",
+    "connect",
+    "is_loopback",
+    "parse_address",
+    "review_page",
+    "terms_filter",
+]
 
 # A retry is not news for the user: without a handler, Python would print stamina's warning on stderr.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
@@ -141,7 +152,8 @@ def connect(url: str, api_key: str) -> rg.Argilla:
         rg.Argilla._default_client = before
 
 
-def _loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether the address is of this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -173,7 +185,7 @@ class Api:
         import httpx
         import stamina
 
-        headers = {"accept-encoding": "identity"} if _loopback(self.url) else {}
+        headers = {"accept-encoding": "identity"} if is_loopback(self.url) else {}
         content = None
         if json is not None:
             content = orjson.dumps(json)
@@ -404,6 +416,30 @@ class Api:
     def total(self, dataset: RemoteDataset) -> int:
         """Records in the database. Reads."""
         return int(self.request("GET", f"/api/v1/datasets/{dataset.id}/records", params={"limit": 1})["total"])
+
+    # --- webhooks: an owner's ----------------------------------------------------------------------------------------------
+
+    def webhooks(self) -> list[dict[str, Any]]:
+        """All webhooks of the server. Each holds its secret, which must be printed nowhere. Reads."""
+        return self._items("/api/v1/webhooks")
+
+    def create_webhook(self, url: str, events: Sequence[str], description: str) -> dict[str, Any]:
+        """Has the server call `url` on these events. Returns its id and secret."""
+        body = {"url": url, "events": list(events), "description": description}
+        found: dict[str, Any] = self.request("POST", "/api/v1/webhooks", json=body)
+        return found
+
+    def ping_webhook(self, webhook_id: str) -> None:
+        """Has the server call it once."""
+        self.request("POST", f"/api/v1/webhooks/{webhook_id}/ping")
+
+    def delete_webhook(self, webhook_id: str) -> None:
+        """Ends the calls. Idempotent."""
+        try:
+            self.request("DELETE", f"/api/v1/webhooks/{webhook_id}")
+        except Refused as error:
+            if error.status != 404:
+                raise
 
     # --- writing ---------------------------------------------------------------------------------------------------------
 

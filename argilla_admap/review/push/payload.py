@@ -174,7 +174,9 @@ def pushed_map(data_map: DataMap, earlier: Any = None) -> dict[str, Any]:
     found = digest.hexdigest()
     if isinstance(earlier, dict) and earlier.get("fingerprint") == found:
         return earlier
-    return {"fingerprint": found, "at": datetime.now(timezone.utc).isoformat(timespec="seconds")}
+    learned = (data_map.summary.get("learned_from") or {}).get("answers")
+    taught = {"answers": learned} if isinstance(learned, int) else {}
+    return {"fingerprint": found, "at": datetime.now(timezone.utc).isoformat(timespec="seconds"), **taught}
 
 
 def _assign(record_id: str, reviewers: Sequence[str], overlap: int) -> list[str]:

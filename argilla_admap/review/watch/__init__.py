@@ -1,0 +1,1 @@
+"""A review watched as it goes on."""
