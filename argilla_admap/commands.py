@@ -178,6 +178,7 @@ def queues(
     where: str | None = None,
     sort: str | Sequence[str] = (),
     similar_to: str | None = None,
+    by: str | None = None,
 ) -> list[QueueCount]:
     """The review queues of a data set on Argilla, with their counts and links.
 
@@ -186,7 +187,9 @@ def queues(
         client: of the server; None: as for `push`.
         where: a queue of one's own, such as ``mean<2 and variance>=1``.
         sort: its order, such as ``p_wrong:desc``.
-        similar_to: the id of a record: the queue of those nearest to it.
+        similar_to: the id of a record: the queue of those most like it.
+        by: what is compared, ``text`` or ``map``; None: the texts where they have a vector.
+
     Raises:
         InputError: conditions that cannot be read.
         ArgillaError: there is no server, or no such data set or record.
@@ -194,4 +197,4 @@ def queues(
     from argilla_admap.review.queues.overview import find_queues
 
     wanted = (sort,) if isinstance(sort, str) else sort
-    return find_queues(connect(client), dataset, where=where, sort=wanted, similar_to=similar_to)[1]
+    return find_queues(connect(client), dataset, where=where, sort=wanted, similar_to=similar_to, by=by)[1]

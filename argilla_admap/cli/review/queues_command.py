@@ -15,9 +15,14 @@ __all__ = ["command"]
 @click.argument("dataset", metavar="[WORKSPACE/]DATASET")
 @click.option("--where", metavar="CONDITIONS", help="A queue of your own, e.g. 'mean<2 and variance>=1'.")
 @click.option("--sort", metavar="NAME:asc|desc", multiple=True, help="Its order.  [default: p_wrong:desc]")
-@click.option("--similar-to", metavar="ID", help="The records nearest to this one on the map.")
+@click.option("--similar-to", metavar="ID", help="The records most like this one.")
+@click.option(
+    "--by", type=click.Choice(["text", "map"]), help="What is compared.  [default: text where there is a vector of it]"
+)
 @json_option
-def command(dataset: str, where: str | None, sort: tuple[str, ...], similar_to: str | None, as_json: bool) -> None:
+def command(
+    dataset: str, where: str | None, sort: tuple[str, ...], similar_to: str | None, by: str | None, as_json: bool
+) -> None:
     """List the review queues of an Argilla data set: how many records, how many still open, and a link to each.
 
     Example: admap queues default/uf --where 'mean<2 and variance>=1' --sort p_wrong:desc
@@ -25,7 +30,7 @@ def command(dataset: str, where: str | None, sort: tuple[str, ...], similar_to: 
     from argilla_admap import pipeline
     from argilla_admap.review.queues.overview import find_queues
 
-    target, queues = find_queues(pipeline.connect(), dataset, where=where, sort=sort, similar_to=similar_to)
+    target, queues = find_queues(pipeline.connect(), dataset, where=where, sort=sort, similar_to=similar_to, by=by)
     answer: dict[str, Any] = {"dataset": target.full_name, "queues": [queue.json() for queue in queues]}
 
     def show() -> None:
@@ -33,5 +38,7 @@ def command(dataset: str, where: str | None, sort: tuple[str, ...], similar_to: 
         for queue in queues:
             if queue.count and not where:
                 note(f"{queue.queue.title}: {queue.queue.why}")
+            for like in queue.preview:
+                note(f"  {like['id']}: {like['prompt']}")
 
     emit(answer, as_json, show)

@@ -18,6 +18,8 @@ __all__ = [
     "POSITION_TITLE",
     "PROPERTIES",
     "STALE",
+    "TEXTS",
+    "TEXTS_TITLE",
     "Kind",
     "Property",
 ]
@@ -27,6 +29,9 @@ Kind = Literal["float", "terms"]
 #: The vector of a record's place on the map, for "find similar".
 POSITION = "admap_position"
 POSITION_TITLE = "Place on the map"
+#: The vector of its texts, for "more like this"; it holds nothing that a blind review hides.
+TEXTS = "admap_text"
+TEXTS_TITLE = "Words of prompt and completions"
 
 #: The value of `queue` in the records of the mixed sample, whatever part they play there.
 MIXED = "mixed"

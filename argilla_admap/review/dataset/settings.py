@@ -8,11 +8,19 @@ from typing import Any
 from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
 from argilla_admap.review.argilla.argilla_api import Address, Api, RemoteDataset
 from argilla_admap.review.argilla.cipher import new_key
-from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_KEY, HIDDEN_KEY_TITLE, POSITION, POSITION_TITLE
+from argilla_admap.review.argilla.properties import (
+    BY_COLUMN,
+    HIDDEN_KEY,
+    HIDDEN_KEY_TITLE,
+    POSITION,
+    POSITION_TITLE,
+    TEXTS,
+    TEXTS_TITLE,
+)
 from argilla_admap.review.argilla.refusals import Refused
 from argilla_admap.review.dataset import card, layout
 
-__all__ = ["choose_workspace", "complete_settings", "create_dataset", "ensure_properties"]
+__all__ = ["choose_workspace", "complete_settings", "create_dataset", "ensure_properties", "ensure_text_vector"]
 
 _DIMENSIONS = 3
 _MOST_VECTORS = 5
@@ -133,7 +141,7 @@ def _refresh_template(api: Api, dataset: RemoteDataset, settings: Any) -> None:
 def ensure_properties(api: Api, dataset: RemoteDataset, columns: Iterable[str], *, blind: bool) -> list[str]:
     """Adds the metadata properties and the vector that are missing, one by one; nothing else of the settings is sent.
 
-    A blind data set gets no vector. Returns notes for the user.
+    A blind data set gets no place on the map. Returns notes for the user.
 
     Raises:
         InputError: one of our names is taken by something else; nothing was added.
@@ -166,6 +174,23 @@ def ensure_properties(api: Api, dataset: RemoteDataset, columns: Iterable[str], 
     elif vector is None:
         _once(api.add_vector, dataset.id, {"name": POSITION, "title": POSITION_TITLE, "dimensions": _DIMENSIONS})
     return notes
+
+
+def ensure_text_vector(api: Api, dataset: RemoteDataset, dimensions: int) -> tuple[bool, list[str]]:
+    """Adds the vector of a record's texts where Argilla allows one more.
+
+    Returns whether it is there now, and notes for the user.
+    """
+    vector = dataset.vectors.get(TEXTS)
+    if vector is None and len(dataset.vectors) >= _MOST_VECTORS:
+        return False, [f"{dataset.full_name} has {len(dataset.vectors)} vectors already: similarity by text was left out"]
+    if vector is None:
+        _once(api.add_vector, dataset.id, {"name": TEXTS, "title": TEXTS_TITLE, "dimensions": dimensions})
+    elif int(vector["dimensions"]) != dimensions:
+        return False, [
+            f"{dataset.full_name} has a vector {TEXTS!r} of {vector['dimensions']} dimensions, ours has {dimensions}"
+        ]
+    return True, []
 
 
 def _once(add: Callable[[str, Mapping[str, Any]], None], dataset_id: str, body: Mapping[str, Any]) -> bool:

@@ -99,7 +99,10 @@ def ask_adjudicator(
             names = list(metadata.get(_ASKED.name) or ())
             if name in names:
                 asked += 1
-            elif any(str(response["user_id"]) == person for response in item.get("responses") or ()):
+            elif any(
+                str(given["user_id"]) == person and (given["status"] != "draft" or given.get("values"))
+                for given in item.get("responses") or ()
+            ):
                 own += 1
             else:
                 draft = {"user_id": person, "values": {}, "status": "draft"}

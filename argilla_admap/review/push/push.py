@@ -18,16 +18,17 @@ from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.records import Record, batch_to_records, content_id
 from argilla_admap.review.argilla.argilla_api import INFO, Address, Api, RemoteDataset, parse_address
 from argilla_admap.review.argilla.cipher import key_of
-from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART
+from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART, TEXTS
 from argilla_admap.review.dataset import card, hidden_fields
 from argilla_admap.review.dataset.adapters import adapter_for, external_id
 from argilla_admap.review.dataset.answers import RatingScale
 from argilla_admap.review.dataset.layout import ReviewLayout, managed_layout, record_fields, scale_is_kept, shown_order
-from argilla_admap.review.dataset.settings import choose_workspace, complete_settings, create_dataset
+from argilla_admap.review.dataset.settings import choose_workspace, complete_settings, create_dataset, ensure_text_vector
 from argilla_admap.review.push.enrich import enrich
 from argilla_admap.review.push.payload import Payload, pushed_map
 from argilla_admap.review.push.push_options import PushOptions, PushProgress, PushResult
-from argilla_admap.review.push.sender import Sender, StoredRecord, StoredRecords, existing_records
+from argilla_admap.review.push.sender import Sender, StoredRecord, StoredRecords, existing_records, lacks_text_vectors
+from argilla_admap.review.push.text_vectors import DIMENSIONS, text_vectors
 from argilla_admap.review.queues.overview import count_queues, refresh_overview
 
 if TYPE_CHECKING:
@@ -149,8 +150,13 @@ def _push_managed(
     began = time.monotonic()
     known = existing_records(api, target) if target.ready else StoredRecords()
     sender = Sender(api, target, known, dry_run=options.dry_run)
+    with_texts, texts_notes = False, list[str]()
+    if not options.dry_run:
+        with_texts, texts_notes = ensure_text_vector(api, target, DIMENSIONS) if options.similarity else (False, [])
+        sender.all_texts = with_texts and (TEXTS not in target.vectors or lacks_text_vectors(api, target))
+    notes += texts_notes
     key = key_of(target) if layout.blind and target.allow_extra_metadata else None
-    for row, item in _items(data_map, payload, layout, known, key):
+    for row, item in _items(data_map, payload, layout, known, key, with_texts):
         sender.add(item)
         if progress is not None and (row % 100 == 99 or row + 1 == total):
             progress(row + 1, total)
@@ -174,7 +180,7 @@ def _push_managed(
 
 
 def _items(
-    data_map: DataMap, payload: Payload, layout: ReviewLayout, known: StoredRecords, key: str | None
+    data_map: DataMap, payload: Payload, layout: ReviewLayout, known: StoredRecords, key: str | None, with_texts: bool
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each record as Argilla takes it, streamed. A blind record shows label and scores once its review is completed; until
     then they travel along encrypted with the `key`, for the pull that finds it completed."""
@@ -184,7 +190,8 @@ def _items(
         extra = [name for name in batch.schema.names if name not in ("prompt", "turns", "completions", "samples")]
         rows = batch.select(extra).to_pylist()
         columns: dict[str, Any]
-        for record, columns in zip(batch_to_records(batch), rows, strict=True):
+        texts = text_vectors(batch) if with_texts else None
+        for place, (record, columns) in enumerate(zip(batch_to_records(batch), rows, strict=True)):
             if record.id != payload.ids[row]:
                 raise InputError(
                     f"the map's texts and numbers are not in one order at record {record.id!r}", hint="make the map again"
@@ -208,6 +215,8 @@ def _items(
             vector = payload.vector(row)
             if vector is not None and not layout.blind:
                 item["vector"] = vector
+            if texts is not None and texts[place].any():
+                item["texts"] = texts[place].tolist()
             yield row, item
             row += 1
 

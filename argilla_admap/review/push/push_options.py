@@ -25,6 +25,7 @@ class PushOptions:
         overlap: how many of them see each record; as many answers complete it.
         copy_to: makes a review copy of this name instead of touching an external data set; it keeps the ids.
         prompt_field, completion_fields: of an external data set, where they are not recognised.
+        similarity: give each record of a review of ours a vector of its texts, for "more like this".
         dry_run: say what would be done, and write nothing.
 
     Raises:
@@ -38,6 +39,7 @@ class PushOptions:
     copy_to: str | None = None
     prompt_field: str | None = None
     completion_fields: tuple[str, ...] = ()
+    similarity: bool = True
     dry_run: bool = False
 
     def __post_init__(self) -> None:

@@ -12,11 +12,11 @@ import orjson
 
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.review.argilla.argilla_api import BY_AGE, Api, RemoteDataset, terms_filter
-from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART, MIXED, POSITION, PROPERTIES, STALE
+from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART, MIXED, POSITION, PROPERTIES, STALE, TEXTS
 from argilla_admap.review.dataset import card
 from argilla_admap.review.dataset.server_record import stale_answers
 
-__all__ = ["Sender", "StoredRecord", "StoredRecords", "existing_records", "split_metadata"]
+__all__ = ["Sender", "StoredRecord", "StoredRecords", "existing_records", "lacks_text_vectors", "split_metadata"]
 
 #: Larger batches are no faster; smaller ones lose less when one fails, and the person sees them go.
 _BATCH = 100
@@ -89,6 +89,13 @@ def existing_records(api: Api, dataset: RemoteDataset) -> StoredRecords:
     return known
 
 
+def lacks_text_vectors(api: Api, dataset: RemoteDataset) -> bool:
+    """Whether records are there without the vector of their texts: a push that adds it ends with the newest record."""
+    newest = {"sort": [{**BY_AGE[0], "order": "desc"}]}
+    found, _ = api.search(dataset, newest, limit=1, include=(f"vectors:{TEXTS}",))
+    return bool(found) and not (found[0].get("vectors") or {}).get(TEXTS)
+
+
 def split_metadata(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The metadata that push writes, and all others."""
     ours = {name: value for name, value in metadata.items() if name in _OURS}
@@ -110,6 +117,7 @@ class Sender:
         met: records of the server that were among those given.
         held: records whose metadata could not be sent without losing others'; `held_by` is one of these others.
         stale: answers to completions that were replaced by others.
+        all_texts: send the vector of the texts of every record, because those that are there have none yet.
         notes: what the user should know.
     """
 
@@ -122,16 +130,18 @@ class Sender:
         self._retexted: set[str] = set()
         self.added = self.updated = self.met = self.held = self.stale = 0
         self.held_by = ""
+        self.all_texts = False
         self.notes: list[str] = []
 
     def add(self, item: Mapping[str, Any]) -> None:
-        """Takes one record: ``external_id, fields, metadata`` and perhaps ``vector``."""
+        """Takes one record: ``external_id, fields, metadata`` and perhaps ``vector`` (its place) and ``texts`` (theirs)."""
         stored = self._known.get(item["external_id"])
-        vector = item.get("vector")
+        vector, texts = item.get("vector"), item.get("texts")
+        vectors = {name: value for name, value in ((POSITION, vector), (TEXTS, texts)) if value is not None}
         if stored is None:
             self.added += 1
             new = {key: item[key] for key in ("external_id", "fields", "metadata")}
-            self.put(new | ({"vectors": {POSITION: vector}} if vector is not None else {}))
+            self.put(new | ({"vectors": vectors} if vectors else {}))
             return
         self.met += 1
         changed: dict[str, Any] = {}
@@ -146,8 +156,12 @@ class Sender:
         if _digest(metadata) != stored.metadata:
             # The server replaces metadata whole: what others put there goes along.
             changed["metadata"] = {**(stored.others or {}), **metadata}
-        if vector is not None and _digest(vector) != stored.vector:
-            changed["vectors"] = {POSITION: vector}
+        if vector is not None and _digest(vector) == stored.vector:
+            del vectors[POSITION]
+        if texts is not None and not self.all_texts and "fields" not in changed:
+            del vectors[TEXTS]
+        if vectors:
+            changed["vectors"] = vectors
         if changed:
             self.updated += 1
             self.put({"id": str(uuid.UUID(bytes=stored.server_id)), **changed})

@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from argilla_admap.errors import InputError
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address, terms_filter
-from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION
-from argilla_admap.review.argilla.refusals import Refused
-from argilla_admap.review.dataset.adapters import external_id
+from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset.layout import managed_layout
-from argilla_admap.review.queues.conditions import Condition, Order
 from argilla_admap.review.queues.guidelines import merge_guidelines, render_guidelines, room_beside
 from argilla_admap.review.queues.places import refresh_places
 from argilla_admap.review.queues.queues import (
@@ -22,17 +19,15 @@ from argilla_admap.review.queues.queues import (
     adhoc_queue,
     adjudicate_queue,
     reviewer_queue,
-    similar_url,
     usable,
 )
+from argilla_admap.review.queues.similar import similar_records
 
 if TYPE_CHECKING:
     import argilla as rg
 
 __all__ = ["count_queue", "count_queues", "find_queues", "never_pushed", "refresh_overview"]
 
-#: How many neighbours a link shows: by their number, and about so many where it must ask by their place.
-_NEAREST, _NEAR = 50, 20
 _OPEN = terms_filter("status", ["pending"])
 
 
@@ -69,6 +64,7 @@ def find_queues(
     where: str | None = None,
     sort: Sequence[str] = (),
     similar_to: str | None = None,
+    by: str | None = None,
 ) -> tuple[RemoteDataset, list[QueueCount]]:
     """The data set's queues; with `where` or `sort` one made on the spot; with `similar_to` the neighbours of a record.
 
@@ -78,6 +74,7 @@ def find_queues(
         where: such as ``mean<2 and variance>=1``.
         sort: such as ``p_wrong:desc``.
         similar_to: the record's own id.
+        by: what is compared, ``text`` or ``map`` (the place there); by default the texts, where they have a vector.
 
     Raises:
         InputError: conditions that cannot be read, or that need metadata which the data set does not have.
@@ -89,54 +86,13 @@ def find_queues(
     if never_pushed(target):
         raise InputError(f"{target.full_name} was never pushed to", hint="push a map to it with `admap push`")
     if similar_to is not None:
-        return target, [_similar(api, target, similar_to)]
+        return target, [similar_records(api, target, similar_to, by)]
     if queue is None:
         return target, count_queues(api, target)
     for column in sorted(queue.columns):
         if BY_COLUMN[column].name not in target.properties:
             raise InputError(f"{target.full_name} has no {column!r}: it is noted only where it is used")
     return target, [count_queue(api, target, queue)]
-
-
-def _similar(api: Api, target: RemoteDataset, record_id: str) -> QueueCount:
-    found, _ = api.search(target, {"filters": {"and": [terms_filter("external_id", [external_id(record_id)])]}}, limit=1)
-    if not found:
-        raise InputError(f"{target.full_name} holds no record with the id {record_id!r}", option="similar_to")
-    if POSITION not in target.vectors:
-        raise InputError(f"{target.full_name} has no vector {POSITION!r}, so nothing is near", hint="push the map again")
-    title, why = f"Similar to {record_id}", "Their mean and variance are the nearest on the map."
-    server_id = str(found[0]["id"])
-    try:
-        # What the page asks first when such a link opens. Argilla 2.8 answers 500 for a record
-        # with vectors; the embedded server does not.
-        api.request("GET", f"/api/v1/records/{server_id}")
-    except Refused as error:
-        if error.status < 500:
-            raise
-        around = _around(api, target, server_id)
-        return count_queue(api, target, Queue("similar", title, why, around, (Order("p_wrong", "desc"),)))
-    # The search leaves the record itself out, and its `total` is no count: the neighbours are counted.
-    near = _neighbours(api, target, server_id, _NEAREST)
-    pending = sum(item.get("status") == "pending" for item in near)
-    url = similar_url(target, server_id, limit=_NEAREST)
-    return QueueCount(Queue("similar", title, why, (), ()), len(near), pending, url, url.replace("page=1&", "page=1~10&"))
-
-
-def _neighbours(api: Api, target: RemoteDataset, server_id: str, most: int) -> list[dict[str, Any]]:
-    body = {"query": {"vector": {"name": POSITION, "record_id": server_id, "max_results": most}}}
-    return api.search(target, body, limit=most)[0]
-
-
-def _around(api: Api, target: RemoteDataset, server_id: str) -> tuple[Condition, ...]:
-    """The smallest ranges of mean and variance that hold the records nearest to this one: a link that every Argilla opens."""
-    own, _ = api.search(target, {"filters": {"and": [terms_filter("id", [server_id])]}}, limit=1)
-    props = (BY_COLUMN["mean"], BY_COLUMN["variance"])
-    near = [item.get("metadata") or {} for item in (*own, *_neighbours(api, target, server_id, _NEAR))]
-    points = [metadata for metadata in near if all(prop.name in metadata for prop in props)]
-    return tuple(
-        Condition(prop.column, min(point[prop.name] for point in points), max(point[prop.name] for point in points))
-        for prop in props
-    )
 
 
 def refresh_overview(

@@ -39,16 +39,16 @@
     const left = (queue) => total([...queue.filters, ...mine(queue)]);
 
     // Those of the person who is signed in: a queue of another reviewer is not theirs.
-    const username = () => {
+    desk.user = () => {
       try {
         const part = localStorage.getItem("auth._token.local").split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
-        return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part), (c) => c.charCodeAt(0)))).username || "";
+        return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part), (c) => c.charCodeAt(0)))) || {};
       } catch (error) {
-        return "";
+        return {};
       }
     };
     desk.queues = () => {
-      const name = username(), all = desk.facts.queues.filter((queue) => !queue.reviewer || queue.reviewer === name);
+      const name = desk.user().username, all = desk.facts.queues.filter((queue) => !queue.reviewer || queue.reviewer === name);
       return [...all.filter((queue) => queue.reviewer), ...all.filter((queue) => !queue.reviewer)];
     };
     const same = (queue) => ["metadata", "sort", "status"].every((name) =>
@@ -56,6 +56,7 @@
     desk.here = () => desk.queues().find(same) || null;
     desk.nowhere = () => (query().get("status") || "pending") === "pending" &&
       !["metadata", "sort", "search", "response", "suggestion", "similarity"].some((name) => query().get(name));
+    desk.similarView = () => query().has("similarity");
     // The first queue after this one, round about, that still has something to read; `all` holds the others, so it is last.
     const next = async (queue) => {
       const all = desk.queues(), at = all.indexOf(queue);
@@ -206,6 +207,25 @@
       atEnd();
     };
 
+    // ---- what the reader may want to know of a record ------------------------------------------------------------------
+
+    // Records like one in which an error was found: those alike in half of their words, at most twenty.
+    desk.alike = async (id) => {
+      const body = { query: { vector: { name: desk.facts.texts, record_id: id, max_results: 20 } }, filters: { and: [status("pending"), OPEN] } };
+      const found = await ask("me/", body, 20);
+      // The engine's score of a cosine c is (1 + c) / 2.
+      const near = found ? found.items.filter((item) => item.query_score >= 0.7) : [];
+      return { id, records: near.map((item) => item.record) };
+    };
+    desk.similar = (id, limit) => desk.link("page=1&status=pending&similarity=record." + id + ".vector." + desk.facts.texts + ".limit." + limit + ".order.most");
+    // What the others said, for those who may see it: Argilla refuses it to annotators.
+    desk.others = async (id) => {
+      const found = await ask("", { filters: { and: [terms({ entity: "record", property: "id" }, [id])] } }, 1, "&include=responses");
+      const me = desk.user().identity;
+      return found && found.items[0] ? (found.items[0].record.responses || []).filter((one) => one.status === "submitted" && one.user_id !== me) : [];
+    };
+    desk.complete = (id) => total([terms({ entity: "record", property: "id" }, [id]), terms({ entity: "record", property: "status" }, ["completed"])]);
+
     // ---- a record is drawn ----------------------------------------------------------------------------------------------
 
     const route = () => (window["\u0024nuxt"] || {})["\u0024route"] || null;
@@ -288,7 +308,8 @@
   const bulk = outer.document.querySelectorAll("iframe").length > 1 || new URLSearchParams(outer.location.search).get("page")?.includes("~");
   const desk = outer.admapDesk || (outer.admapDesk = outer.eval("(" + openDesk + ")()"));
   desk.dataset = record.dataset_id;
-  desk.facts = facts;
+  // Kept while it is the same: queues are told apart by identity.
+  if (JSON.stringify(desk.facts) !== JSON.stringify(facts)) desk.facts = facts;
   if (bulk) return;
   const home = desk.nowhere() && desk.started !== record.dataset_id;
   desk.started = record.dataset_id;
@@ -312,12 +333,14 @@
 
   const style = document.createElement("style");
   style.textContent = ".place { display: flex; flex-wrap: wrap; gap: 0 14px; margin: 0 0 3px; font-size: 12px; line-height: 18px; color: var(--soft);" +
-    " font-variant-numeric: tabular-nums; } .place b { color: var(--ink); font-weight: 600; } .place .on { margin-left: auto; }";
+    " font-variant-numeric: tabular-nums; } .place b { color: var(--ink); font-weight: 600; } .place .on { margin-left: auto; }" +
+    " #admap .told { margin: 2px 0 5px; padding: 4px 10px; font-size: 12.5px; line-height: 18px; border-inline-start: 3px solid var(--accent); background: var(--wash); }" +
+    " #admap .told summary { cursor: pointer; font-weight: 600; } #admap .told ul { margin: 2px 0 0; padding: 0; list-style: none; } .told li { overflow-wrap: anywhere; white-space: pre-wrap; }";
   document.head.append(style);
   const strip = make("nav", { class: "place", "aria-label": "Queue" });
   const draw = () => {
     const place = desk.place, queue = desk.here();
-    const parts = [make("b", {}, queue ? queue.title : "Not in a queue")];
+    const parts = [make("b", {}, queue ? queue.title : desk.similarView() ? "Similar records" : "Not in a queue")];
     const counted = place && place.queue === queue;
     if (counted && queue && place.left !== null && place.answered !== null) {
       const all = place.left + place.answered, at = Math.min(all, place.answered + 1 + (desk.skipped || 0));
@@ -326,14 +349,53 @@
       const paid = Object.values(desk.paid).some(Boolean) ? desk.payoff().replace(/^You |\.(?![^])/g, "") : "";
       if (paid) parts.push(make("span", {}, paid));
     }
+    if (facts.texts) parts.push(make("a", { class: "on", target: "_blank", rel: "noopener", href: desk.similar(record.id, 20), title: "Opens the records whose texts share the most words with this one" }, "more like this"));
     if (counted && place.after) {
-      parts.push(make("a", { class: "on", target: "_parent", href: desk.link(place.after.queue.link) },
+      parts.push(make("a", { class: facts.texts ? "" : "on", target: "_parent", href: desk.link(place.after.queue.link) },
         (queue ? "next: " : "first: ") + place.after.queue.title + " (" + number(place.after.left) + ") \u2192"));
     }
     strip.replaceChildren(...parts);
   };
   draw();
   main.prepend(strip);
+
+  // ---- beside it: records like a found error, answers of others --------------------------------------------------------
+
+  const here = () => window.frameElement && window.frameElement.isConnected;
+  const decode = (text) => String(text || "").replace(/\u241b{3}([\u2800-\u28ff]{3})|\u241b{2}([\u2800-\u28ff]{2})|\u241b([\u2800-\u28ff])/g,
+    (all, three, two, one) => String.fromCodePoint([...(three || two || one)].reduce((code, digit) => code * 256 + digit.charCodeAt(0) - 0x2800, 0)));
+  const told = (name, words, items) => {
+    const box = make("details", { class: "told " + name }, make("summary", {}, words), make("ul", {}, ...items.map((item) => make("li", { dir: "auto" }, ...item))));
+    strip.after(box);
+    return box;
+  };
+  const offer = async () => {
+    const fault = desk.fault;
+    if (!fault || !facts.texts || fault === record.id) return;
+    if (!desk.like || desk.like.id !== fault) desk.like = await desk.alike(fault);
+    const like = desk.like.records.filter((one) => one.id !== record.id && !desk.done.has(one.id));
+    if (!like.length || !here() || desk.fault !== fault) return;
+    const first = (one) => decode(((((one.fields || {}).admap || {})._p || []).slice(-1)[0] || [])[1]).slice(0, 110);
+    const open = make("a", { target: "_blank", rel: "noopener", href: desk.similar(fault, like.length) }, "open these " + number(like.length));
+    told("alike", number(like.length) + " more look like the one that you flipped", [...like.slice(0, 9).map((one) => [first(one)]), [open]]);
+  };
+  const SAID = { a: "A is better", b: "B is better", tie: "a tie", both_bad: "both are bad", keep: "keep the label", flip: "flip the label" };
+  const hear = async () => {
+    if (!record.metadata || record.metadata[facts.review] !== "conflict") return;
+    const answers = await desk.others(record.id);
+    if (!answers.length || !here()) return;
+    const words = ({ values }) => Object.entries(values || {}).filter(([name]) => name !== "note").map(([name, given]) => {
+      const rated = /^rating_(.+)/.exec(name);
+      return rated ? rated[1].toUpperCase() + " " + given.value : name === facts.question ? SAID[given.value] || String(given.value) : "";
+    }).filter(Boolean).join(", ");
+    const note = ({ values }) => (values && values.note && values.note.value ? " Note: " + values.note.value : "");
+    told("others", "The reviewers disagree; your answer decides.", answers.map((answer, i) => ["Reviewer " + (i + 1) + ": " + words(answer) + "." + note(answer)])).open = true;
+  };
+  const meanwhile = async () => {
+    if (!here() || record.status !== "pending" || desk.done.has(record.id)) return;
+    if (await desk.complete(record.id) && here() && !desk.done.has(record.id)) strip.after(make("p", { class: "told since" }, "Somebody else has answered this record since it was opened."));
+  };
+  setTimeout(() => here() && Promise.all([offer(), hear()]).then(meanwhile), 600);
   // The strip takes the place of the field's title, so that the texts begin no lower.
   const title = window.frameElement && window.frameElement.previousElementSibling;
   if (title && title.classList.contains("title-area")) title.style.display = "none";

@@ -126,6 +126,7 @@ class QueueCount:
         pending: those of them that still wait for an answer.
         url: opens it in the page, one record at a time.
         bulk_url: opens it ten at a time.
+        preview: of similar records, the first ones: ``id`` and the beginning of the ``prompt``.
     """
 
     queue: Queue
@@ -133,6 +134,7 @@ class QueueCount:
     pending: int
     url: str
     bulk_url: str
+    preview: tuple[dict[str, Any], ...] = ()
 
     def json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -144,6 +146,7 @@ class QueueCount:
             "pending": self.pending,
             "url": self.url,
             "bulk_url": self.bulk_url,
+            **({"preview": list(self.preview)} if self.preview else {}),
         }
 
 
@@ -154,15 +157,16 @@ def _page(dataset: Any) -> str:
     return review_page(str(getattr(dataset, "api_url", None) or dataset._client.api_url), dataset.id)
 
 
-def similar_url(dataset: Any, server_id: str, *, limit: int = 50) -> str:
-    """The link to the records nearest on the map to one record, free of any queue's filters.
+def similar_url(dataset: Any, server_id: str, *, limit: int = 50, vector: str = POSITION) -> str:
+    """The link to the records that are like one record, free of any queue's filters.
 
     Args:
         dataset: an ``rg.Dataset`` on the server.
         server_id: the record's id on the server (a UUID), not its own id.
         limit: how many; Argilla fails on 101 to 199.
+        vector: by which they are like it: their place on the map, or their texts.
     """
-    similarity = f"record.{server_id}.vector.{POSITION}.limit.{limit}.order.most"
+    similarity = f"record.{server_id}.vector.{vector}.limit.{limit}.order.most"
     return f"{_page(dataset)}?page=1&status=pending&similarity={quote(similarity, safe=_LINK_SAFE)}"
 
 
@@ -224,6 +228,7 @@ _OPTIONAL = (
         "Reviewers disagree",
         "The submitted answers contradict each other; a further answer decides.",
         (Condition("review", values=("conflict",)),),
+        status="draft",
     ),
     *(Queue(queue.name, queue.title, queue.why, (Condition("issues", values=checks),)) for queue, checks in check_queues()),
     Queue(

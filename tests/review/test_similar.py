@@ -1,0 +1,71 @@
+"""More like this, by the texts: a vector of hashed words on the real server, the queue of it and its preview."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from argilla_admap.errors import InputError
+from argilla_admap.pipeline import push
+from argilla_admap.review.argilla.argilla_api import Api, parse_address
+from argilla_admap.review.argilla.properties import TEXTS
+from argilla_admap.review.push.sender import lacks_text_vectors
+from argilla_admap.review.push.text_vectors import DIMENSIONS, text_vectors
+from argilla_admap.review.queues.overview import find_queues
+from tests.review.maps import data_map, row
+
+TASKS = ("Translate the {} menu into French", "Write a sorting function in {} with tests", "Which {} planet has the most moons")
+
+
+def batch(prompts: list[str], completions: list[list[str]] | None = None) -> pa.RecordBatch:
+    given = completions or [["one", "two"]] * len(prompts)
+    return pa.RecordBatch.from_pydict({"prompt": prompts, "completions": pa.array(given, pa.list_(pa.string()))})
+
+
+def test_texts_that_share_words_are_near_and_the_vector_is_the_same_in_any_batch() -> None:
+    prompts = [task.format(word) for task in TASKS for word in ("lunch", "Python", "outer", "long")]
+    vectors = text_vectors(batch(prompts))
+    assert vectors.shape == (12, DIMENSIONS)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    alike = unit @ unit.T - 2 * np.eye(12)
+    assert [int(i) // 4 for i in alike.argmax(axis=1)] == [i // 4 for i in range(12)]
+    np.testing.assert_array_equal(text_vectors(batch(prompts[5:7])), vectors[5:7])
+
+
+def test_a_text_without_a_word_has_a_vector_of_zeros_which_is_never_sent() -> None:
+    assert not text_vectors(batch(["", "?!"], [[], ["", "..."]])).any()
+
+
+@pytest.mark.parametrize("blind", [False, True], ids=["open", "blind"])
+def test_the_queue_of_similar_records_holds_those_of_its_task_first(argilla_client: Any, workspace: str, blind: bool) -> None:
+    words = ("lunch", "Python", "outer", "long", "sour")
+    rows = [row(f"{i}-{word}", prompt=task.format(word)) for i, task in enumerate(TASKS) for word in words]
+    name = f"{workspace}/tasks"
+    push(data_map(rows), name, argilla_client, blind=blind)
+    api = Api(argilla_client)
+    dataset = api.dataset(parse_address(name))
+    assert int(dataset.vectors[TEXTS]["dimensions"]) == DIMENSIONS
+    assert not lacks_text_vectors(api, dataset)
+    (queue,) = find_queues(argilla_client, name, similar_to="1-Python", by="text")[1]
+    # Four share its task; of words so few, the projection may let one slip.
+    assert [like["id"][0] for like in queue.preview[:4]].count("1") >= 3
+    assert queue.preview[0]["prompt"].startswith("Write a sorting function")
+    assert f"vector.{TEXTS}." in queue.url
+    assert queue.json()["preview"] == list(queue.preview)
+    with pytest.raises(InputError, match="neither text nor map"):
+        find_queues(argilla_client, name, similar_to="1-Python", by="sound")
+
+
+def test_a_data_set_without_the_vector_gets_it_for_every_record_with_the_next_push(argilla_client: Any, workspace: str) -> None:
+    rows = [row(f"r{i}", prompt=f"What is the number {i}?") for i in range(5)]
+    push(data_map(rows), f"{workspace}/late", argilla_client, similarity=False)
+    api = Api(argilla_client)
+    address = parse_address(f"{workspace}/late")
+    assert TEXTS not in api.dataset(address).vectors
+    assert push(data_map(rows), f"{workspace}/late", argilla_client).updated == 5
+    found = [item for page in api.pages(api.dataset(address), ("vectors",)) for item in page]
+    assert all(len(item["vectors"][TEXTS]) == DIMENSIONS for item in found)
+    assert push(data_map(rows), f"{workspace}/late", argilla_client).updated == 0
