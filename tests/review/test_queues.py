@@ -135,7 +135,7 @@ def test_a_bulk_link_asks_for_a_page_of_ten(pushed: Any) -> None:
 @pytest.mark.parametrize(("neighbours", "count"), [(0, 0), (3, 3), (80, 50)])
 def test_the_queue_of_similar_records_is_counted(neighbours: int, count: int) -> None:
     from argilla_admap.review.argilla.properties import POSITION
-    from argilla_admap.review.queues import overview
+    from argilla_admap.review.queues.similar import similar_records
 
     class Server:
         def search(self, _: Any, body: dict[str, Any], *, limit: int) -> tuple[list[dict[str, Any]], int]:
@@ -147,7 +147,7 @@ def test_the_queue_of_similar_records_is_counted(neighbours: int, count: int) ->
 
     vectors = {POSITION: {"name": POSITION}}
     target = RemoteDataset("1", "n", "w", "2", True, None, {}, 1, True, "http://argilla", vectors=vectors)
-    found = overview._similar(Server(), target, "r1")  # type: ignore[arg-type]
+    found = similar_records(Server(), target, "r1")  # type: ignore[arg-type]
     assert (found.count, found.pending) == (count, max(0, count - 1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from argilla_admap.errors import InputError
@@ -37,7 +38,6 @@ def similar_records(api: Api, target: RemoteDataset, record_id: str, by: str | N
     """
     if by not in (None, *_VECTORS):
         raise InputError(f"{by!r} is neither {' nor '.join(_VECTORS)}", option="by")
-    adapter = adapter_for(target)
     found, _ = api.search(target, {"filters": {"and": [terms_filter("external_id", [external_id(record_id)])]}}, limit=1)
     if not found:
         raise InputError(f"{target.full_name} holds no record with the id {record_id!r}", option="similar_to")
@@ -57,7 +57,10 @@ def similar_records(api: Api, target: RemoteDataset, record_id: str, by: str | N
     pending = sum(item.get("status") == "pending" for item in alike)
     url = similar_url(target, server_id, limit=_NEAREST, vector=vector)
     queue = Queue("similar", title, _WHY[vector], (), ())
-    preview = tuple(_preview(item, adapter) for item in alike[:_PREVIEW])
+    preview: tuple[dict[str, Any], ...] = ()
+    with suppress(InputError):  # fields that are not recognised
+        adapter = adapter_for(target)
+        preview = tuple(_preview(item, adapter) for item in alike[:_PREVIEW])
     return QueueCount(queue, len(alike), pending, url, url.replace("page=1&", "page=1~10&"), preview)
 
 
