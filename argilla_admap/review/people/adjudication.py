@@ -15,7 +15,7 @@ from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset.settings import ensure_properties
 from argilla_admap.review.pull.pull import mark_outcomes, pull
 from argilla_admap.review.pull.pull_options import PullOptions
-from argilla_admap.review.queues.overview import never_pushed
+from argilla_admap.review.queues.overview import count_queues, never_pushed, refresh_overview
 from argilla_admap.review.queues.queues import adjudicate_queue
 
 if TYPE_CHECKING:
@@ -110,6 +110,10 @@ def ask_adjudicator(
                 items.append({"id": item["id"], "metadata": {**metadata, _ASKED.name: [*names, name]}, "responses": [draft]})
         if items and not dry_run:
             api.put_records(target, items)
+    if not dry_run:
+        target = api.refresh(target)
+        info = target.info
+        refresh_overview(api, target, count_queues(api, target), map_info=info.get("map"), summary=info.get("summary"))
     url = adjudicate_queue(name).url(target)
     return Adjudication(target.full_name, name, len(conflicts), asked, added, own, url)
 
