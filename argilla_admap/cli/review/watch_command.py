@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from contextlib import closing
@@ -60,6 +61,8 @@ def command(
 
     if as_json and not once:
         raise click.UsageError("--json prints one object: add --once, or take --json-lines.")
+    # A request that is sent again while the server restarts is no news.
+    logging.getLogger("stamina").setLevel(logging.ERROR)
     seen: Seen | None = None
     told = _Told()
     readings = pipeline.watch(
