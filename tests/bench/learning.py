@@ -1,0 +1,225 @@
+"""What P(wrong) learns from people's answers: `python -m tests.bench.learning DATA [--seeds N] [--reviewers 0.9]`.
+
+DATA is a folder as for `tests.bench.detection`. A simulated reviewer reads the records that P(wrong) puts first; then the
+records that nobody has read are ordered anew. Printed for each data set: average precision on the unread rest before and after,
+with the standard error of the difference over the seeds; calibration error (ECE) of the unread rest; and the errors found
+among the first 100 read, with learning every 25 records and without. `--curve` prints them at every 10. `--keep` keeps the
+table in `tests/bench/results/learning.json`.
+
+Errors of a kind (one annotator's, one pair of models, an annotator who prefers the longer text) are what answers teach most
+about. Planted at random they have nothing in common, and there is little to learn but how far judge and labels are to be
+trusted. PandaLM: one person's choices, wrong where both others chose the opposite.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from argilla_admap.mapping.analysis.label_answers import LabelAnswer
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.data_map import build_map
+from tests.bench.results import keep
+from tests.mapping.plain import load, scored_stream
+from tests.mapping.planting import Rows, calibration_error, draw_completions, found, one_sample, plant
+
+#: Answers before P(wrong) is compared; records read for the curve; how often it learns on the way.
+ANSWERS, READ, STEP = 50, 100, 25
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A data set with known errors: its rows, the rows with the true labels, and which are wrong."""
+
+    rows: Rows
+    truth: Rows
+    bad: Bools
+
+    def learned(self, read: Ints, accuracy: float, seed: int) -> Floats:
+        """P(wrong) after the answers to the records read; shape (n,)."""
+        given = np.random.default_rng(seed).random(len(self.rows)) < accuracy
+        answers = {
+            self.rows[i]["id"]: LabelAnswer(
+                ratings(self.rows[i]),
+                ratings((self.truth if given[i] else self.rows)[i]) if self.bad[i] else ratings(self.rows[i]),
+                {"reviewer": bool(self.bad[i] == given[i])},
+            )
+            for i in read
+        }
+        return p_wrong(self.rows, answers)
+
+
+def ratings(row: dict[str, Any]) -> tuple[float | None, ...]:
+    return tuple(c["rating"] for c in row["completions"])
+
+
+def p_wrong(rows: Rows, answers: dict[str, LabelAnswer] | None = None) -> Floats:
+    p: Floats = build_map(scored_stream(rows), answers=answers).frame["p_wrong"].fillna(0.0).to_numpy()
+    return p
+
+
+def planted(make: Callable[[int], Rows], kind: str, rate: float = 0.1) -> Callable[[int], Case]:
+    """Errors that have nothing in common."""
+
+    def case(seed: int) -> Case:
+        truth = make(seed)
+        rows, bad = plant(truth, kind, rate, seed)
+        return Case(rows, truth, bad)
+
+    return case
+
+
+def of_a_kind(make: Callable[[int], Rows], wanted: Callable[[dict[str, Any]], bool], rate: float) -> Callable[[int], Case]:
+    """Errors in a share of the records that are wanted, and nowhere else."""
+
+    def case(seed: int) -> Case:
+        truth = [{**row, "source": f"annotator {i % 8}"} for i, row in enumerate(make(seed))]
+        some = [i for i, row in enumerate(truth) if wanted(row)]
+        spoilt, wrong = plant([truth[i] for i in some], "swap", rate, seed)
+        rows, bad = list(truth), np.zeros(len(truth), bool)
+        for i, row, is_wrong in zip(some, spoilt, wrong, strict=True):
+            rows[i], bad[i] = row, is_wrong
+        return Case(rows, truth, bad)
+
+    return case
+
+
+def noisy(make: Callable[[int], Rows], deviation: float) -> Callable[[int], Rows]:
+    """A judge that is this many points off."""
+
+    def rows(seed: int) -> Rows:
+        rng = np.random.default_rng(seed)
+        return [
+            {
+                **row,
+                "completions": [
+                    {**c, "scores": [None if v is None else v + rng.normal(0, deviation) for v in c["scores"]]}
+                    for c in row["completions"]
+                ],
+            }
+            for row in make(seed)
+        ]
+
+    return rows
+
+
+def people(rows: Rows, seed: int) -> Case:
+    """Four in five of one person's choices in PandaLM."""
+    rng, person = np.random.default_rng(seed), seed % 3
+    kept: Rows = []
+    truth: Rows = []
+    wrong = []
+    for row in rows:
+        own, others = row["votes"][person], [v for i, v in enumerate(row["votes"]) if i != person]
+        if own not in (1, 2) or rng.random() > 0.8:
+            continue
+        choice, bad = [float(own == 1), float(own == 2)], others[0] == others[1] == 3 - own
+        for made, values in ((kept, choice), (truth, choice[::-1] if bad else choice)):
+            made.append({**row, "completions": [{**c, "rating": v} for c, v in zip(row["completions"], values, strict=True)]})
+        wrong.append(bad)
+    return Case(kept, truth, np.array(wrong))
+
+
+def cases(data: Path) -> dict[str, Callable[[int], Case]]:
+    """What is read."""
+    wildbench = load(data / "wildbench_k6_gpt4turbo_gpt4o.jsonl.gz")
+    llmbar = load(data / "llmbar_pairs_gpt4.jsonl.gz")
+    pandalm = load(data / "pandalm_pairs_3annotators.jsonl.gz")
+
+    def pairs(seed: int) -> Rows:
+        return draw_completions(wildbench, 2, seed, unequal=True)
+
+    def four(seed: int) -> Rows:
+        return draw_completions(wildbench, 4, seed)
+
+    def longer_wins(row: dict[str, Any]) -> bool:
+        # Only where the right label has the shorter text on top does a preference for length make an error.
+        best = max(row["completions"], key=lambda c: c["rating"] or 0.0)
+        return bool(len(best["text"]) < np.mean([len(c["text"]) for c in row["completions"]]))
+
+    return {
+        "WildBench K=4, swap": planted(four, "swap"),
+        "WildBench K=4, permutation": planted(four, "permutation"),
+        "WildBench K=6, swap": planted(lambda seed: wildbench, "swap"),
+        "WildBench K=6, permutation": planted(lambda seed: wildbench, "permutation"),
+        "LLMBar pairs, flip": planted(lambda seed: one_sample(llmbar, seed % 5), "swap"),
+        "PandaLM, people's own": lambda seed: people(pandalm, seed),
+        "weak judge: LLMBar, 20% flipped": planted(lambda seed: one_sample(llmbar, seed % 5), "swap", 0.2),
+        "weak judge: pairs, 4 points off, 20%": planted(noisy(pairs, 4.0), "swap", 0.2),
+        "of a kind: pairs, one annotator": of_a_kind(pairs, lambda row: row["source"] == "annotator 7", 0.5),
+        "of a kind: pairs, longer wins": of_a_kind(pairs, longer_wins, 0.2),
+        "of a kind: K=4, one annotator": of_a_kind(four, lambda row: row["source"] == "annotator 7", 0.5),
+    }
+
+
+def first(p: Floats, read: Ints, n: int) -> Ints:
+    """The `n` records that come first among those not read."""
+    order = np.lexsort((np.arange(len(p)), -p))
+    return order[~np.isin(order, read)][:n]
+
+
+def main() -> None:
+    """Runs the benchmark and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", default="", help="cases whose names hold this")
+    parser.add_argument("--reviewers", type=float, default=1.0, help="how often the reviewer is right")
+    parser.add_argument("--curve", action="store_true")
+    parser.add_argument("--keep", action="store_true")
+    options = parser.parse_args()
+    head = f"{'':38}{'AP of the unread':>18}{'difference':>17}{'ECE of all':>13}{'of the unread':>15}{'found of 100':>14}"
+    print(f"{head}   ({ANSWERS} answers; ECE after {READ}; reviewers right {options.reviewers:.0%})")
+    table = {}
+    for name, make in cases(options.data).items():
+        if options.only not in name:
+            continue
+        results = [measured(make(seed), options.reviewers, seed) for seed in range(options.seeds)]
+        row: dict[str, Any] = {
+            key: [round(float(v), 3) for v in np.nanmean([r[key] for r in results], axis=0).reshape(-1)] for key in results[0]
+        }
+        change = np.array([r["average_precision"][1] - r["average_precision"][0] for r in results])
+        change = change[np.isfinite(change)]
+        row["change"] = [round(float(v), 3) for v in (change.mean(), change.std() / np.sqrt(len(change)))]
+        table[name] = row
+        before, after = row["average_precision"]
+        print(
+            f"{name:38}{before:9.3f} -> {after:.3f}{row['change'][0]:+10.3f} ± {row['change'][1]:.3f}"
+            f"{row['ece'][0]:6.3f}->{row['ece'][1]:.3f}{row['ece'][2]:8.3f}->{row['ece'][3]:.3f}"
+            f"{row['plain'][READ]:7.1f} ->{row['learning'][READ]:5.1f}",
+            flush=True,
+        )
+        if options.curve:
+            for way in ("plain", "learning"):
+                print(f"    {way:10}" + " ".join(f"{row[way][n]:5.1f}" for n in range(10, READ + 1, 10)))
+    if options.keep:
+        for row in table.values():
+            row |= {way: row[way][:: READ // 10] for way in ("plain", "learning")}
+        keep("learning", {"seeds": options.seeds, "answers": ANSWERS, "reviewers": options.reviewers, "table": table})
+
+
+def measured(case: Case, accuracy: float, seed: int) -> dict[str, Any]:
+    """One seed's figures: the first `ANSWERS` are read as the plain map says, then it learns every `STEP` answers."""
+    before = p_wrong(case.rows)
+    plain = first(before, np.zeros(0, np.int64), READ)
+    read, quality, after = plain[:ANSWERS], [np.nan, np.nan], before
+    while True:
+        after = case.learned(read, accuracy, seed)
+        rest = ~np.isin(np.arange(len(before)), read)
+        if len(read) == ANSWERS and case.bad[rest].any():
+            quality = [found(p[rest], case.bad[rest])["average_precision"] for p in (before, after)]
+        if len(read) >= READ:
+            break
+        read = np.append(read, first(after, read, STEP))
+    errors = [calibration_error(p[mask], case.bad[mask]) for mask in (np.ones(len(rest), bool), rest) for p in (before, after)]
+    curves = {name: np.append(0, np.cumsum(case.bad[order])) for name, order in (("plain", plain), ("learning", read))}
+    return {"average_precision": quality, "ece": errors, **curves}
+
+
+if __name__ == "__main__":
+    main()
