@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from argilla_admap.mapping.data_map import EXTRA_FIELDS, DataMap
+from argilla_admap.mapping.data_map import EXTRA_FIELDS, UNREAD, DataMap
 from argilla_admap.records import MAP_SCHEMA
 from argilla_admap.tables import RecordStream
 
@@ -26,6 +26,7 @@ _LIGHT = (
     "p_wrong",
     "flags",
     "issues",
+    "p_wrong_unread",
 )
 
 
@@ -35,7 +36,7 @@ def data_map(rows: Sequence[dict[str, Any]]) -> DataMap:
     return DataMap(RecordStream.from_table(table), table.select(list(_LIGHT)), None, {"judge": "tests", "summary": {}})
 
 
-_SCHEMA = pa.schema([*MAP_SCHEMA, *(field for field in EXTRA_FIELDS if field.name == "issues")])
+_SCHEMA = pa.schema([*MAP_SCHEMA, *(field for field in EXTRA_FIELDS if field.name == "issues"), UNREAD])
 _EMPTY: dict[str, Any] = dict.fromkeys(_SCHEMA.names)
 
 

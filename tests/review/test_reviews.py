@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from argilla_admap.pipeline import push, read_answers
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.reviews import read_reviews
-from tests.review.maps import row
+from tests.review.maps import data_map, row
 from tests.review.test_pull import review
 from tests.review.test_push import answer
 
@@ -46,6 +47,14 @@ def test_each_persons_answer_and_what_they_settle(api: Api, workspace: str, make
     assert np.isnan(frame["corrected"].reindex(["split", "open"])).all()
     assert frame["flags"]["open"] == "contested low_mean"
     assert frame["labelled"].all()
+    votes = {name: list(said.votes.values()) for name, said in read_answers(f"{workspace}/review", api.client).items()}
+    assert votes == {"kept": [False, False], "swapped": [True, True], "split": [False, True], "even": []}
+    # A map that learned from the answer says so, and estimates go on by what was thought without it.
+    learned = [{**one, "p_wrong": 0.99, "p_wrong_unread": 0.4} if one["id"] == "swapped" else one for one in rows]
+    push(data_map(learned), "review", api.client, workspace=workspace)
+    again = read_reviews("review", api.client, PullOptions(workspace=workspace))
+    assert again.records["swapped"].p_wrong == pytest.approx(0.4)
+    assert again.result.outcomes == reviews.result.outcomes
     answers = reviews.answers
     assert len(answers) == 8
     assert set(answers["reviewer"]) == {ann.username, bo.username}

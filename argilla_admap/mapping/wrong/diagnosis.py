@@ -31,7 +31,7 @@ from argilla_admap.mapping.wrong.features import (
     predict,
 )
 from argilla_admap.mapping.wrong.labels import Labels, prepare_labels
-from argilla_admap.mapping.wrong.learning import Answers, groups_of, learn
+from argilla_admap.mapping.wrong.learning import Answers, learn, model_pairs
 from argilla_admap.mapping.wrong.likelihood import MAX_EXACT, half_log_odds
 from argilla_admap.mapping.wrong.mixture import Mixture, RatedGroup, fit_mixture, posterior
 from argilla_admap.mapping.wrong.other_records import leave_one_out_strengths
@@ -172,7 +172,7 @@ def _with_answers(seen: Observations, found: Diagnosis, answers: Answers, groups
     facts: dict[str, Any] = {"answers": int(answers.answered.sum())}
     if answers.teach:
         moving = known & ~found.labels.constant & ~found.labels.spoilt
-        kinds = {**groups_of(seen, found.above, found.below), **groups}
+        kinds = {"model pair": model_pairs(seen), **groups}
         rate = found.mixture.noise_rate
         learned = learn(np.where(moving, log_odds, np.nan), rate, answers.evidence, answers.answered & moving, kinds, fold)
         log_odds += np.where(moving, learned.offset, 0.0)

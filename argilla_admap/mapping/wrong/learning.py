@@ -1,7 +1,7 @@
 """What people's answers teach of the records that nobody has read: those like the corrected ones rise, those like the confirmed
 ones sink.
 
-The rate of wrong labels gets effects of the groups that records belong to (source, annotator, models, faults). All effects are
+The rate of wrong labels gets effects of the groups that records belong to (source, annotator, pair of models). All effects are
 shrunk towards 0, where nothing changes; how much a kind of group is shrunk, the answers tell. Records are read because of what
 was known of them, never because of their true labels, so that the answers to the suspicious ones need no weights (selection at
 random given what is observed: Rubin, "Inference and missing data", 1976).
@@ -20,7 +20,7 @@ from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.data.observations import Observations
 from argilla_admap.mapping.wrong.features import FOLDS
 
-__all__ = ["Answers", "Learned", "groups_of", "learn"]
+__all__ = ["Answers", "Learned", "learn", "model_pairs"]
 
 #: Fewer answered records teach nothing: they only settle their own labels.
 LEAST_ANSWERS = 30
@@ -74,24 +74,16 @@ class Learned:
     deviations: dict[str, float]
 
 
-def groups_of(seen: Observations, above: Ints, below: Ints) -> dict[str, Ints]:
-    """In what respects labels may be wrong together, as codes: the models of the pair in dispute, and whether the label prefers
-    the longer completion, or the first one of them. -1 where there is no such pair.
+def model_pairs(seen: Observations) -> Ints:
+    """A code for the two models of each record of two completions, whichever the label prefers; -1 for others; shape (n,).
 
-    Args:
-        above, below: as `Diagnosis` has them.
+    Groups must not depend on the label, whose likelihood counts already.
     """
-    known = above >= 0
-    # The label prefers the one that the evidence has below.
-    other, chosen = (np.where(known, seen.offsets[:-1] + place, 0) for place in (above, below))
-    models = np.sort([seen.models[other], seen.models[chosen]], axis=0)
-    pair = np.where(models[0] >= 0, models[0] * len(seen.model_names) + models[1], -1)
-    codes = {
-        "model pair": np.searchsorted(np.unique(pair[pair >= 0]), pair) - (pair < 0),
-        "length": np.digitize(seen.texts.dense[chosen, 0] - seen.texts.dense[other, 0], [-0.1, 0.1]),
-        "position": below > above,
-    }
-    return {name: np.where(known, values, -1).astype(np.int64) for name, values in codes.items()}
+    pairs = np.flatnonzero(seen.sizes == 2)
+    low, high = np.sort([seen.models[seen.offsets[pairs]], seen.models[seen.offsets[pairs] + 1]], axis=0)
+    codes = np.full(seen.n, -1)
+    codes[pairs] = np.where(low >= 0, low * len(seen.model_names) + high, -1)
+    return codes
 
 
 def learn(
@@ -104,7 +96,7 @@ def learn(
         noise_rate: the share of wrong labels that P(wrong) starts from.
         evidence: shape (n,), log-odds by the answers alone.
         answered: shape (n,), the records with an answer to learn from.
-        groups: by name, shape (n,), the group of each record from 0; -1 for none.
+        groups: by name, shape (n,), the group of each record from 0; -1 for none. They must not depend on the label.
         fold: shape (n,), 0..FOLDS - 1: answers of one fold do not teach each other.
     Source: logistic regression with random effects, their variance by the Laplace approximation of the marginal likelihood
         (Breslow & Clayton, "Approximate inference in generalized linear mixed models", 1993).
@@ -139,8 +131,7 @@ class _Model:
     def __init__(
         self, log_odds: Floats, noise_rate: float, evidence: Floats, answered: Bools, groups: Mapping[str, Ints]
     ) -> None:
-        known = np.isfinite(log_odds)
-        unread = np.flatnonzero(known & ~answered)
+        unread = np.flatnonzero(np.isfinite(log_odds) & ~answered)
         #: The records that the fit uses, and how many each stands for.
         step = 1 + len(unread) // MOST_UNREAD
         self.rows = np.concatenate([np.flatnonzero(answered), unread[::step]])
@@ -152,9 +143,9 @@ class _Model:
         self.groups: dict[str, tuple[Ints, int]] = {}
         for name, codes in groups.items():
             seen = np.unique(codes[answered & (codes >= 0)])
-            table = np.full(int(codes.max(initial=-1)) + 2, -1)
-            table[seen] = np.arange(len(seen))
-            self.groups[name] = table[codes], len(seen)
+            place = np.searchsorted(seen, codes)
+            known = np.append(seen, -1)[place] == codes
+            self.groups[name] = np.where(known & (codes >= 0), place, -1), len(seen)
 
     def fit(self, heard: Bools, deviations: Mapping[str, float]) -> tuple[Floats, float]:
         """The offset of every record, by the answers to those of `heard`; and the log marginal likelihood."""

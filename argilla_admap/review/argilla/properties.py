@@ -88,6 +88,8 @@ PROPERTIES: tuple[Property, ...] = (
     Property("mean", "float", "Mean score", -1e9, 1e9),
     Property("variance", "float", "Variance of the scores", 0.0, 1e15),
     Property("p_wrong", "float", "P(label is wrong)"),
+    # Of records whose own answer P(wrong) has learned from: what estimates rest on, since an answer must not confirm itself.
+    Property("p_wrong_unread", "float", "P(label is wrong) without its answer", always=False),
     Property("agreement", "float", "Agreement of label and judge", -1.0, 1.0),
     Property("region", "terms", "Region of the map"),
     Property("flags", "terms", "Flags"),

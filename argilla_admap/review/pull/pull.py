@@ -36,6 +36,7 @@ __all__ = ["PullResult", "RecordFacts", "ReviewedRecord", "mark_outcomes", "pull
 _ASKED = BY_COLUMN["adjudicate"].name
 _REVIEW, _JUDGED = BY_COLUMN["review"], BY_COLUMN["judged"]
 _P_WRONG, _SAMPLE, _FLAGS = (BY_COLUMN[column].name for column in ("p_wrong", "sample", "flags"))
+_P_WRONG_UNREAD = BY_COLUMN["p_wrong_unread"].name
 _BATCH = 100
 
 
@@ -43,7 +44,7 @@ class RecordFacts(NamedTuple):
     """What is kept of every record, reviewed or not.
 
     Attributes:
-        p_wrong: None where it has none.
+        p_wrong: without the record's own answer, where the map learned from it; None where it has none.
         sample: the part that it plays in the mixed sample of a blind review; None outside of it.
         flags: joined by a space.
         labelled: its label has two ratings or more.
@@ -216,7 +217,8 @@ def _collect(api: Api, target: RemoteDataset, adapter: DatasetAdapter) -> _Colle
 
 
 def _facts(record: ServerRecord) -> RecordFacts:
-    p_wrong, flags = record.metadata.get(_P_WRONG), record.metadata.get(_FLAGS) or ()
+    p_wrong = record.metadata.get(_P_WRONG_UNREAD, record.metadata.get(_P_WRONG))
+    flags = record.metadata.get(_FLAGS) or ()
     return RecordFacts(
         float(p_wrong) if p_wrong is not None else None,
         record.metadata.get(_SAMPLE),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MapView", "Payload", "mixed_sample", "pushed_map"]
 
+_UNREAD = BY_COLUMN["p_wrong_unread"]
 _FLOATS = ("mean", "variance", "p_wrong", "agreement")
 _LONGEST_ID = 2000
 
@@ -100,6 +101,11 @@ class Payload:
             found = table.column("issues").to_pylist()
             if any(found):
                 self._lists["issues"] = found
+        if _UNREAD.column in table.schema.names:
+            without = self._float(table, _UNREAD)
+            differs = np.isfinite(without) & (without != self._floats["p_wrong"])
+            if differs.any():
+                self._lists[_UNREAD.column] = [float(p) if other else None for p, other in zip(without, differs, strict=True)]
 
     def __len__(self) -> int:
         return len(self.ids)
