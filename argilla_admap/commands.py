@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argilla as rg
 
     from argilla_admap.mapping.analysis.comparison import Comparison
-    from argilla_admap.mapping.analysis.selection import Selection
+    from argilla_admap.mapping.analysis.selection import Rules, Selection
     from argilla_admap.mapping.analysis.selftest import SelfTest
     from argilla_admap.mapping.data_map import DataMap
     from argilla_admap.review.queues.queues import QueueCount
@@ -38,15 +38,25 @@ class Selected:
         selection: what was chosen, and what was not.
         left_out: chosen records that the output's format cannot hold.
         output: the file written; None where none was asked for.
+        format: the name of the format written; None for a map.
+        notes: what else the user should know.
     """
 
     selection: Selection
     left_out: int
     output: str | None
+    format: str | None = None
+    notes: tuple[str, ...] = ()
 
     def json(self) -> dict[str, Any]:
         """As JSON values."""
-        return {**self.selection.as_json(), "left_out": self.left_out, "output": self.output}
+        return {
+            **self.selection.as_json(),
+            "left_out": self.left_out,
+            "output": self.output,
+            "format": self.format,
+            "notes": list(self.notes),
+        }
 
 
 def select(
@@ -66,7 +76,7 @@ def select(
 
     Args:
         data_map: a map, or its file.
-        output: the file to write, whole or absent; None: nothing is written.
+        output: the file or new folder to write, whole or absent, or ``hf:ORG/NAME[:SPLIT]``; None: nothing is written.
         region: only these regions: ``high_var``, ``high_avg``, ``low_avg``.
         max_p_wrong: only records with P(wrong) up to this, 0..1.
         without_flag: leaves out records with one of these flags.
@@ -74,7 +84,7 @@ def select(
         stratify: a column whose mix is kept.
         embeddings: for a diverse subset: a .npy or .parquet of vectors, or ``position``, the map's own.
         seed: of the order of equal records.
-        format: of the output; None: a .parquet keeps the map's columns.
+        format: of the output; None: what TRL reads, but that a .parquet keeps the map's columns.
     Raises:
         InputError: an option cannot be used, or no record is left; nothing was written.
     """
@@ -98,8 +108,35 @@ def select(
         raise InputError(f"{place}no record is left ({reasons}); nothing was written", hint=hint)
     if output is None:
         return Selected(selection, 0, None)
-    left_out = _write(chosen_stream(opened.stream(), selection), Path(output), format)
-    return Selected(selection, left_out, str(output))
+    stream = chosen_stream(opened.stream(), selection)
+    words = os.fspath(output)
+    if format is None and Path(words).suffix == ".parquet" and not words.startswith("hf:"):
+        from argilla_admap.tables import write_parquet
+
+        write_parquet(Path(words), stream.batches(), stream.schema, stream.info)
+        return Selected(selection, 0, words)
+    from argilla_admap.formats import writing
+    from argilla_admap.formats.data_card import CardFacts, data_card
+
+    doubt = opened.frame["p_wrong"][selection.chosen]
+    facts = CardFacts(
+        title=Path(words.removeprefix("hf:")).name,
+        records=int(selection.chosen.sum()),
+        errors_left=(float(doubt.sum()), None, None) if doubt.notna().all() else None,
+        sentences=(f"Chosen from {len(selection.chosen):,} records by an Alignment Data Map: {_in_words(rules)}.",),
+    )
+    report = writing.write(stream, words, format, card=lambda rows, name: data_card(facts, rows, name))
+    return Selected(selection, report.left_out, words, report.format, tuple(report.notes))
+
+
+def _in_words(rules: Rules) -> str:
+    """The rules of a choice, for its data card."""
+    parts = [f"region {', '.join(rules.regions)}"] if rules.regions else []
+    parts += [f"P(wrong) up to {rules.max_p_wrong:g}"] if rules.max_p_wrong is not None else []
+    parts += [f"without the flags {', '.join(rules.without_flags)}"] if rules.without_flags else []
+    parts += [f"at most {rules.fraction:.0%} of the records, the best by mean score"] if rules.fraction is not None else []
+    parts += [f"with the mix of {rules.stratify} kept"] if rules.stratify else []
+    return ", ".join(parts) or "all records"
 
 
 def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -117,18 +154,6 @@ def _vectors(embeddings: str | os.PathLike[str] | None, data_map: DataMap) -> An
     from argilla_admap.formats.vectors import read_vectors
 
     return read_vectors(Path(embeddings), data_map.frame["id"].tolist())
-
-
-def _write(stream: RecordStream, output: Path, format: str | None) -> int:
-    """Writes the records; returns how many the format cannot hold."""
-    if format is None and output.suffix == ".parquet":
-        from argilla_admap.tables import write_parquet
-
-        write_parquet(output, stream.batches(), stream.schema, stream.info)
-        return 0
-    from argilla_admap.formats import writing
-
-    return writing.write(stream, output, format or "plain").left_out
 
 
 def compare(map_a: DataMap | str | os.PathLike[str], map_b: DataMap | str | os.PathLike[str]) -> Comparison:

@@ -24,6 +24,7 @@ __all__ = [
     "plain",
     "show_queues",
     "table",
+    "written_format_option",
 ]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
@@ -31,6 +32,26 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would h
 
 #: Done, but some records stayed unscored or unmatched.
 PARTLY = 3
+
+
+class _WrittenFormat(click.Option):
+    """The option of a format to write, whose help lists them all."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        # Looked up when it is shown: the list comes with libraries that take a while to load.
+        from argilla_admap.formats.written_rows import who_reads
+
+        found = super().get_help_record(ctx)
+        return None if found is None else (found[0], f"{found[1]} {who_reads()}.")
+
+
+def written_format_option(words: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """``--format`` of a command that writes records.
+
+    Args:
+        words: its help, before the list of what can be written.
+    """
+    return click.option("--format", "format_name", metavar="NAME", cls=_WrittenFormat, help=words)
 
 
 class ParquetFile(click.Path):

@@ -704,3 +704,9 @@ def test_a_label_of_another_name_is_read_in_a_list_that_looks_like_ours(
 ) -> None:
     path = written({"prompt": "p", "completions": [{"text": "a", name: 1}, {"text": "b", name: 2}]})
     assert records(path)[0].ratings == ratings
+
+
+def test_a_tie_is_written_as_the_convention_has_it_though_no_row_shows_one(written: Any) -> None:
+    row = {"instruction": "p", "response1": "x", "response2": "y", "annotator1": 1, "annotator2": 2, "annotator3": 1}
+    (after,) = corrected(written(row), (0.5, 0.5))
+    assert after == {**row, "annotator1": 0, "annotator2": 0, "annotator3": 0}

@@ -20,6 +20,15 @@ from argilla_admap.records import PREFERENCE_SCHEMA, Record, Turn, records_to_ba
 from argilla_admap.tables import RecordStream
 from tests.formats.samples import sample
 
+#: Layouts that are read as one of another name.
+READ_AS = {
+    "trl-messages-implicit": "trl-messages",
+    "kto-messages": "kto",
+    "sharegpt-kto": "kto",
+    "axolotl": "sharegpt",
+    "prompt-pairs": "trl",
+    "intel": "alpaca",
+}
 CONTAINERS = ("jsonl", "json", "csv", "parquet", "jsonl.gz", "json.zst", "csv.gz")
 
 
@@ -41,16 +50,19 @@ def test_every_written_format_is_recognised_and_reads_back_with_the_same_prefere
     source = read(sample("plain"))
     report = write(source, tmp_path / f"x.{container}", name)
     back = read(tmp_path / f"x.{container}")
-    assert back.format.name == name
-    assert report.rows == back.check().records == 3
+    assert back.format.name == READ_AS.get(name, name)
+    assert (report.rows, report.records) == (back.check().rows, back.check().records)
+    assert report.records == 3
     for before, after in zip(source.records(), back.records(), strict=True):
         assert after.id == before.id
-        assert after.prompt == before.prompt
+        # Words that both answers begin with are the prompt's where they stand in one text with it.
+        assert name == "trl-implicit" or after.prompt == before.prompt
         rated = dict(zip(before.completions, before.ratings, strict=True))
-        best, worst = (pick(after.completions, key=lambda text: rated[text] or 0) for pick in (max, min))
+        whole = {text: next(old for old in before.completions if old.endswith(text)) for text in after.completions}
+        best, worst = (pick(after.completions, key=lambda text: rated[whole[text]] or 0) for pick in (max, min))
         label = dict(zip(after.completions, after.ratings, strict=True))
         assert (label[best] or 0) > (label[worst] or 0)
-        assert (rated[best], rated[worst]) == (1.0, 0.0)
+        assert (rated[whole[best]], rated[whole[worst]]) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize("container", ["jsonl", "json", "parquet"])
@@ -97,7 +109,7 @@ def any_record(draw: st.DrawFn) -> Record:
 )
 def test_write_then_read_is_the_identity(records: list[Record], container: str, tmp_path: Path) -> None:
     path = tmp_path / f"x.{container}"
-    write(stream(*records), path)
+    write(stream(*records), path, "plain")
     assert list(read(path, format="plain").records()) == records
 
 
@@ -164,7 +176,7 @@ def test_packed_output_has_neither_name_nor_time(tmp_path: Path) -> None:
     ("name", "format_name", "said"),
     [
         ("x.docx", "plain", "is not known"),
-        ("x.jsonl", "docx", "choose one of plain"),
+        ("x.jsonl", "docx", "choose one of trl"),
         ("absent/x.jsonl", "plain", "there is no folder .*absent"),
     ],
 )
@@ -188,4 +200,4 @@ def test_what_a_format_has_no_place_for_is_said(tmp_path: Path) -> None:
     rich = record("a", "b", ratings=(5.0, 2.0), models=("m", None), source="s")
     assert write(stream(rich), tmp_path / "x.jsonl", "trl").no_place == ["models", "ratings", "source"]
     assert write(stream(record("a", "b")), tmp_path / "y.jsonl", "trl").no_place == []
-    assert write(stream(rich), tmp_path / "z.parquet").no_place == []
+    assert write(stream(rich), tmp_path / "z.parquet", "plain").no_place == []

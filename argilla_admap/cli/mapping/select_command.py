@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from argilla_admap.cli.printing import dry_run_option, emit, json_option, keep_the_input, note, table
+from argilla_admap.cli.printing import dry_run_option, emit, json_option, keep_the_input, note, table, written_format_option
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.analysis.selection import Selection
@@ -20,7 +20,9 @@ _LEANING = 0.1
 
 @click.command("select")
 @click.argument("data_map", metavar="MAP")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file or new folder to write, or hf:ORG/NAME."
+)
 @click.option(
     "--region",
     "region",
@@ -38,8 +40,8 @@ _LEANING = 0.1
     help="Choose a diverse subset by vectors: a .npy (a row per record), a .parquet (id, embedding), or the map's positions.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed for the order of equal records.")
-@click.option(
-    "--format", "format_name", metavar="NAME", help="The output's format; without it a .parquet keeps the map's columns."
+@written_format_option(
+    "The output's format.  [default: trl, or trl-messages for conversations; a .parquet keeps the map's columns]  Formats:"
 )
 @dry_run_option
 @json_option
@@ -106,4 +108,7 @@ def _show(answer: dict[str, Any], selection: Selection) -> None:
             f"--stratify {selection.stratum} keeps the mix."
         )
     if answer["output"]:
-        note(f"{answer['selected'] - answer['left_out']:,} of {answer['records']:,} records are in {answer['output']}.")
+        shape = f", as {answer['format']}" if answer["format"] else ""
+        note(f"{answer['selected'] - answer['left_out']:,} of {answer['records']:,} records are in {answer['output']}{shape}.")
+    for words in answer["notes"]:
+        note(words)

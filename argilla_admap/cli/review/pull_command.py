@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from argilla_admap.cli.printing import dry_run_option, emit, fail_partly, json_option, note, plain, table
+from argilla_admap.cli.printing import (
+    dry_run_option,
+    emit,
+    fail_partly,
+    json_option,
+    note,
+    plain,
+    table,
+    written_format_option,
+)
 from argilla_admap.cli.scoring_options import field_options, on_error_option, split_option
 
 if TYPE_CHECKING:
@@ -18,10 +27,10 @@ __all__ = ["command"]
 @click.command("pull")
 @click.argument("dataset", metavar="[WORKSPACE/]DATASET")
 @click.option("--undo", metavar="CHANGES.jsonl", help="Take these changes back in a file, which is named in place of DATASET.")
-@click.option("-o", "--output", metavar="OUT", help="The file to write.")
+@click.option("-o", "--output", metavar="OUT", help="The file or new folder to write, or hf:ORG/NAME.")
 @click.option("--original", metavar="FILE", help="Write a copy of this file with only the corrected rows changed.")
 @click.option("--original-format", metavar="NAME", help="The original's format.  [default: detected]")
-@click.option("--format", "format_name", metavar="NAME", help="Write another format.")
+@written_format_option("Write another format, not the original's.  [default without --original: plain]  Formats:")
 @click.option("--changes", metavar="CHANGES.jsonl", help="Write one JSON line per reviewed record: the audit trail.")
 @click.option(
     "--resolve",

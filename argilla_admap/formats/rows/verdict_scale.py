@@ -409,8 +409,9 @@ def infer_scale(name: str, completions: Sequence[str], values: Sequence[object],
     given: dict[str, str] = {}
     if scale.ends is not None and len(names) == 2 and not scale.strength:
         if scale.ends == (1.0, 2.0) and _base(names) == 1:
-            # alpaca_farm and PandaLM count their answers from 1 and write a tie as 0.
+            # alpaca_farm and PandaLM count their answers from 1 and write a tie as 0; others have no ties.
             given["0"] = TIE
+            written |= {TIE: 0} if base.startswith("annotator") else {}
         for number_of_tie in (sum(scale.ends) / 2, 0.0 if given else None):
             if number_of_tie in numbers:
                 written[TIE] = next(v for v in values if _float(v) == number_of_tie)

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.containers.compressed import container_of, open_bytes, packed, packing_of
+from argilla_admap.formats.containers.compressed import EXTENSIONS, container_of, open_bytes, packed, packing_of
 from argilla_admap.formats.containers.csv_text import CsvShard
 from argilla_admap.formats.containers.json_text import JsonArray
 from argilla_admap.formats.containers.shard import Shard, TextShard
@@ -74,7 +74,10 @@ def rewrite(original: Path, shards: Sequence[Shard], output: Path, edits_of: dic
         return
     tables = [shard for shard in shards if isinstance(shard, TableShard)]
     saved = [shard for shard in tables if isinstance(shard, ArrowShard)]
-    if any((original / name).is_file() for name in ("state.json", "dataset_dict.json")) and not output.suffix:
+    if (
+        any((original / name).is_file() for name in ("state.json", "dataset_dict.json"))
+        and output.suffix.lower() not in EXTENSIONS
+    ):
         _write_saved(original, saved, output, edits_of)
         return
     if len(shards) == 1 and files:

@@ -25,7 +25,7 @@ class PullOptions:
         adjudicators: usernames whose answers outweigh all others'. Those who were asked to decide a conflict do, there.
         rating_question: the question about the label, in an external data set where it is not recognised.
         fields: names of the original's fields, or else of an external data set's, where they are not recognised.
-        output: the file to write; it is whole or absent.
+        output: the file or new folder to write, whole or absent, or ``hf:ORG/NAME[:SPLIT]``.
         original: the data that were pushed: written again with only the corrected rows changed. Without it the records are
             written from Argilla's own.
         original_format: its format, where it is not recognised.
@@ -66,7 +66,7 @@ class PullOptions:
             if value not in known:
                 raise InputError(f"{value!r} is none of {', '.join(known)}", option=option)
         for path in (self.output, self.changes):
-            if path is not None and not (folder := Path(path).resolve().parent).is_dir():
+            if path is not None and not path.startswith("hf:") and not (folder := Path(path).resolve().parent).is_dir():
                 raise InputError(f"{path}: there is no folder {folder}", hint="make it, or name another place")
         for other in (self.original, self.output):
             if self.changes is not None and other is not None and Path(self.changes).resolve() == Path(other).resolve():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from argilla_admap.tables import atomic_path
 if TYPE_CHECKING:
     import argilla as rg
 
+    from argilla_admap.formats.data_card import CardFacts
     from argilla_admap.formats.writeback.corrected import CorrectedReport
     from argilla_admap.formats.writeback.patches import Patch
 
@@ -104,6 +106,12 @@ def pull_to_file(dataset: str, client: rg.Argilla, options: PullOptions) -> Pull
     api = Api(client)
     result = pull(dataset, client, options)
     if options.original is not None and options.format is None:
+        if str(options.output).startswith("hf:"):
+            raise InputError(
+                f"{options.output}: an original is written again as a file of its own kind",
+                option="output",
+                hint="name the format of the data set on the Hub with `format`, such as trl",
+            )
         written = _write_original(result, options)
     else:
         written = _write_records(result, api, options)
@@ -205,6 +213,7 @@ def _dropped(names: Sequence[str], result: PullResult) -> str:
 def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled:
     """The records in a format of choice: the original's, else Argilla's own."""
     from argilla_admap.formats import writing
+    from argilla_admap.formats.data_card import data_card
     from argilla_admap.formats.writeback.corrected_records import CorrectedRecords
 
     dropped = tuple(result.verdicts) if options.ties == "drop" else ()
@@ -223,8 +232,14 @@ def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled
         pulled = Pulled(result, ties_dropped=dropped, written=len(result.corrections.keys() - set(dropped)), notes=said)
     if options.dry_run or options.output is None:
         return pulled
-    report = writing.write(stream, options.output, name, extra=soft_columns(result) if options.soft else None)
-    notes = list(pulled.notes)
+    report = writing.write(
+        stream,
+        options.output,
+        name,
+        extra=soft_columns(result) if options.soft else None,
+        card=lambda rows, shape: data_card(_card_facts(pulled), rows, shape),
+    )
+    notes = [*pulled.notes, *report.notes]
     not_written = dict(pulled.not_written)
     if report.left_out:
         notes.append(f"{report.left_out:,} records have no better and worse completion and were left out")
@@ -234,6 +249,27 @@ def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled
         notes.append(f"written as {name}, which has no place for these of the original: {', '.join(lost)}")
     written = pulled.written - len(not_written.keys() - pulled.not_written.keys())
     return replace(pulled, not_written=not_written, written=written, notes=tuple(notes))
+
+
+def _card_facts(pulled: Pulled) -> CardFacts:
+    """What a data card says of the review."""
+    from argilla_admap.formats.data_card import CardFacts
+
+    result = pulled.result
+    answered = Counter(
+        result.usernames.get(answer.reviewer, "a former user")
+        for record in result.found.values()
+        for answer in {one.reviewer: one for one in record.answers}.values()
+    )
+    return CardFacts(
+        title=result.dataset,
+        records=result.records,
+        checked=result.reviewed,
+        by=answered,
+        changed=pulled.written,
+        conflicts=result.conflicts + len(pulled.conflicts),
+        sentences=("The labels were reviewed on Argilla with an Alignment Data Map.",),
+    )
 
 
 def _note_on_argilla(result: PullResult, api: Api) -> list[str]:
