@@ -108,7 +108,8 @@ def _show(answer: dict[str, Any], selection: Selection) -> None:
             f"--stratify {selection.stratum} keeps the mix."
         )
     if answer["output"]:
-        shape = f", as {answer['format']}" if answer["format"] else ""
-        note(f"{answer['selected'] - answer['left_out']:,} of {answer['records']:,} records are in {answer['output']}{shape}.")
+        note(f"{answer['selected'] - answer['left_out']:,} of {answer['records']:,} records are in {answer['output']}.")
+        if answer["format"]:
+            note(f"They are written as {answer['format']}; --help lists the other formats.")
     for words in answer["notes"]:
         note(words)
