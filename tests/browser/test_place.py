@@ -50,7 +50,7 @@ def test_the_data_set_opens_at_its_first_queue_whose_counts_are_the_servers(pair
     expect(strip(page)).to_contain_text(f"1 of {first['count']}", timeout=SETTLED)
     expect(strip(page)).to_contain_text(f"{first['count']} left")
     expect(strip(page)).to_contain_text(f"Contested ({second['count']})")
-    strip(page).locator("a").click()
+    strip(page).get_by_role("link", name="next").click()
     page.wait_for_url(lambda url: "contested" in url, timeout=30_000)
     expect(strip(page)).to_contain_text(f"1 of {second['count']}", timeout=SETTLED)
     assert not [error for error in seen(page).errors if "ERR_NAME_NOT_RESOLVED" not in error]
