@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timezone
 
 import numpy as np
 import pytest
@@ -115,3 +116,9 @@ def test_ours_shrinks_to_the_room_beside_a_persons_words() -> None:
     assert BEGIN in merged
     assert len(merged) <= LIMIT
     assert room_beside(merged) >= len(ours)  # and may take its place again
+
+
+def test_the_guidelines_say_when_the_queues_were_counted() -> None:
+    at = datetime(2026, 11, 29, 13, 5, tzinfo=timezone.utc)
+    assert "Counted on 29 November 2026 at 13:05 UTC" in render_guidelines(PAIR, [line(0)], at=at)
+    assert "Counted on" not in render_guidelines(PAIR, [line(0)])

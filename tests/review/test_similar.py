@@ -15,6 +15,7 @@ from argilla_admap.review.argilla.properties import TEXTS
 from argilla_admap.review.push.sender import lacks_text_vectors
 from argilla_admap.review.push.text_vectors import DIMENSIONS, text_vectors
 from argilla_admap.review.queues.overview import find_queues
+from tests.doubles.argilla_server import Annotator
 from tests.review.maps import data_map, row
 
 TASKS = ("Translate the {} menu into French", "Write a sorting function in {} with tests", "Which {} planet has the most moons")
@@ -69,3 +70,15 @@ def test_a_data_set_without_the_vector_gets_it_for_every_record_with_the_next_pu
     found = [item for page in api.pages(api.dataset(address), ("vectors",)) for item in page]
     assert all(len(item["vectors"][TEXTS]) == DIMENSIONS for item in found)
     assert push(data_map(rows), f"{workspace}/late", argilla_client).updated == 0
+
+
+def test_people_who_share_the_queues_of_records_given_to_nobody_are_named(
+    argilla_client: Any, workspace: str, annotator: Annotator, second_annotator: Annotator
+) -> None:
+    rows, name = [row("r1"), row("r2")], f"{workspace}/shared"
+    said = [note for note in push(data_map(rows), name, argilla_client).notes if "the same record at once" in note]
+    assert len(said) == 1
+    assert annotator.username in said[0]
+    assert second_annotator.username in said[0]
+    people = (annotator.username, second_annotator.username)
+    assert not [note for note in push(data_map(rows), name, argilla_client, reviewers=people).notes if "at once" in note]

@@ -171,6 +171,7 @@ def _push_managed(
     if sender.stale:
         notes.append(f"{sender.stale:,} answers were given to completions that this push replaced: they do not count any more")
     target = api.refresh(target)
+    notes += [] if reviewers else _unassigned(api, target)
     counts = count_queues(api, target)
     refresh_overview(api, target, counts, map_info=info["map"], summary=info["summary"])
     left = len(known) - sender.met
@@ -293,6 +294,17 @@ def _judge_scale(info: Mapping[str, Any]) -> list[float] | None:
         return None
     low, high = (float(end) for end in scales[0])
     return [low, high] if low < high and low >= 0 else None
+
+
+def _unassigned(api: Api, target: RemoteDataset) -> list[str]:
+    """A note where several people review a data set whose records are given to nobody, and one answer is enough."""
+    names = sorted(name for name, role in api.members(target.workspace_id).values() if role == "annotator")
+    if len(names) < 2 or target.min_submitted > 1:
+        return []
+    listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return [
+        f"{listed} see the same queues, so two of them may read the same record at once; assign the records with `reviewers`"
+    ]
 
 
 def _check_reviewers(api: Api, reviewers: tuple[str, ...], workspace_id: str) -> list[str]:

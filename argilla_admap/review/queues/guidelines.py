@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -34,6 +35,7 @@ def render_guidelines(
     *,
     map_info: Mapping[str, Any] | None = None,
     summary: Mapping[str, Any] | None = None,
+    at: datetime | None = None,
     room: int = LIMIT,
 ) -> str:
     """Our part of the guidelines, in Markdown, between its two marks.
@@ -43,18 +45,20 @@ def render_guidelines(
         queues: in the order in which to work.
         map_info: of :func:`argilla_admap.review.dataset.card.map_info`.
         summary: ``records``, ``judge`` and ``reviewed``, where known.
+        at: when the queues were counted.
         room: the characters that it may take. Where it would take more, the map goes first, then the second links, then
             the reasons, then the queues from the last.
     """
     picture = "" if layout.blind or not map_info or not map_info.get("n") else _map(map_info)
     lines = list(queues)
+    facts = {**(summary or {}), "at": at}
     for with_map, with_bulk, with_why in ((True, True, True), (False, True, True), (False, False, True), (False, False, False)):
-        text = _render(layout, lines, picture if with_map else "", summary or {}, bulk=with_bulk, why=with_why)
+        text = _render(layout, lines, picture if with_map else "", facts, bulk=with_bulk, why=with_why)
         if len(text) <= room:
             return text
     while lines and len(text) > room:
         lines.pop()
-        text = _render(layout, lines, "", summary or {}, bulk=False, why=False)
+        text = _render(layout, lines, "", facts, bulk=False, why=False)
     return text
 
 
@@ -62,6 +66,8 @@ def _render(
     layout: ReviewLayout, queues: Sequence[QueueCount], picture: str, summary: Mapping[str, Any], *, bulk: bool, why: bool
 ) -> str:
     parts = [BEGIN, *_opening(layout, summary), _queues(queues, bulk=bulk, why=why)]
+    if summary.get("at"):
+        parts.append(f"Counted on {summary['at']:%d %B %Y at %H:%M} UTC; the line on top of each record counts anew.")
     if picture:
         parts += ["## The map", picture, _MAP_WORDS]
     parts += ["## How to decide", _decide(layout), "## Keys", _keys(layout), END]

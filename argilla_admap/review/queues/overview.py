@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from argilla_admap.errors import InputError
@@ -117,7 +118,7 @@ def refresh_overview(
         if not layout.blind or c.queue.name == "mixed" or c.queue.name.startswith(("reviewer-", "adjudicate-"))
     ]
     room = room_beside(dataset.guidelines)
-    ours = render_guidelines(layout, shown, map_info=map_info, summary=summary, room=room)
+    ours = render_guidelines(layout, shown, map_info=map_info, summary=summary, at=datetime.now(timezone.utc), room=room)
     text = merge_guidelines(dataset.guidelines, ours)
     changed = refresh_places(api, dataset, shown)
     if text == dataset.guidelines:
