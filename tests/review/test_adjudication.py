@@ -95,7 +95,12 @@ def test_a_conflict_of_a_blind_review_stays_blind_until_it_is_decided(
 ) -> None:
     api, people, third = Api(argilla_client), [make_annotator(), make_annotator()], make_annotator()
     disputed(api, workspace, people, blind=True)
-    ask_adjudicator("decide", argilla_client, workspace=workspace, adjudicator=third.username)
+    asked = ask_adjudicator("decide", argilla_client, workspace=workspace, adjudicator=third.username)
+    # The link opens for a person to whom the outcomes of the reviews are hidden.
+    queue = adjudicate_queue(third.username, blind=True)
+    target = remote(api, workspace, "decide")
+    assert (asked.url, "admap_review" in asked.url) == (queue.url(target), False)
+    assert _Mine(third.client).search(target, queue.body(_draft()))[1] == 2
     push(data_map([{**one, "p_wrong": 0.3} for one in ROWS]), "decide", argilla_client, workspace=workspace)
     cards = {name: item["fields"]["admap"] for name, item in records(api, remote(api, workspace, "decide")).items()}
     assert {name: "_s" in card for name, card in cards.items()} == {"r0": False, "r1": False, "r2": True, "r3": False}

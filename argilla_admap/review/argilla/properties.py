@@ -104,7 +104,7 @@ PROPERTIES: tuple[Property, ...] = (
     Property("queue", "terms", "Queue", always=False, neutral=True),
     Property("reviewer", "terms", "Assigned to", always=False, neutral=True),
     Property("review", "terms", "Outcome of the review", always=False),
-    Property("adjudicate", "terms", "For adjudication by", always=False),
+    Property("adjudicate", "terms", "For adjudication by", always=False, neutral=True),
     # As JSON, noted with the outcome: a later push renews the others.
     Property("judged", "terms", "What the map said at its review", always=False),
 )

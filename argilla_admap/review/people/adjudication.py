@@ -86,9 +86,10 @@ def ask_adjudicator(
     conflicts = [record for record, outcome in result.outcomes.items() if outcome == "conflict"]
     places = {server: meta for record in conflicts for server, meta in result.found[record].on_server}
     added = own = asked = 0
+    blind = not all(_visible(target.properties))
     if not dry_run:
         mark_outcomes(result, api)
-        ensure_properties(api, target, [_ASKED.column], blind=not all(_visible(target.properties)))
+        ensure_properties(api, target, [_ASKED.column], blind=blind)
     ids = list(places)
     for start in range(0, len(ids), _BATCH):
         body = {"filters": {"and": [terms_filter("id", ids[start : start + _BATCH])]}, "sort": BY_AGE}
@@ -114,7 +115,7 @@ def ask_adjudicator(
         target = api.refresh(target)
         info = target.info
         refresh_overview(api, target, count_queues(api, target), map_info=info.get("map"), summary=info.get("summary"))
-    url = adjudicate_queue(name).url(target)
+    url = adjudicate_queue(name, blind=blind).url(target)
     return Adjudication(target.full_name, name, len(conflicts), asked, added, own, url)
 
 

@@ -53,7 +53,9 @@ def count_queues(api: Api, dataset: RemoteDataset) -> list[QueueCount]:
         queues += [reviewer_queue(name) for name in sorted(api.terms(dataset, assigned))]
     asked = BY_COLUMN["adjudicate"].name
     if asked in dataset.properties:
-        queues += [adjudicate_queue(name) for name in sorted(api.terms(dataset, asked))]
+        layout = managed_layout(dataset)
+        blind = layout is not None and layout.blind
+        queues += [adjudicate_queue(name, blind=blind) for name in sorted(api.terms(dataset, asked))]
     counted = [count_queue(api, dataset, queue) for queue in queues]
     return [found for found in counted if found.count or found.queue.name in CONTRACT]
 

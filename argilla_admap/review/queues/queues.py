@@ -265,9 +265,14 @@ def reviewer_queue(reviewer: str) -> Queue:
     )
 
 
-def adjudicate_queue(person: str) -> Queue:
-    """The conflicts that one person decides: drafts of theirs, which the page shows where a record is completed too."""
-    conditions = (Condition("review", values=("conflict",)), Condition("adjudicate", values=(person,)))
+def adjudicate_queue(person: str, *, blind: bool = False) -> Queue:
+    """The conflicts that one person decides: drafts of theirs, which the page shows where a record is completed too.
+
+    In a blind review outcomes are hidden from the person: there those that were settled otherwise stay in the count.
+    """
+    conditions: tuple[Condition, ...] = (Condition("adjudicate", values=(person,)),)
+    if not blind:
+        conditions = (Condition("review", values=("conflict",)), *conditions)
     why = "Reviewers contradict each other here; this person's answer decides."
     return Queue(f"adjudicate-{person}", f"For {person} to decide", why, conditions, _NEUTRAL, "draft")
 
