@@ -298,6 +298,10 @@ def test_a_completed_blind_record_shows_its_label_after_the_next_pull(
     assert after["id"] == before["id"]
     assert after["fields"]["admap"]["_c"] == before["fields"]["admap"]["_c"]  # the order stays
     assert "is complete" in frame.inner_text("#admap")
+    # The answer that was given without the label, against it.
+    agrees = after["fields"]["admap"]["_r"][0] > after["fields"]["admap"]["_r"][1]
+    said = f"Your answer, A, {'agrees with' if agrees else 'contradicts'} the label."
+    expect(frame.locator(".verdict")).to_contain_text(said)
     assert frame.locator(".tag").count() == 2
     # On the judge's own scale, though no map stands on a blind card.
     assert frame.locator(".scale >> nth=0").locator("span").all_inner_texts() == ["0", "10"]

@@ -55,7 +55,20 @@ const verdict = () => {
     const order = ordered();
     if (order && !level) words += "; they order " + order[0] + " of " + order[1] + " pairs alike";
   }
-  return known(wrong) ? words + "; the label is wrong with probability " + chance(wrong) + "." : words + ".";
+  return against() + (known(wrong) ? words + "; the label is wrong with probability " + chance(wrong) + "." : words + ".");
+};
+// After a blind review: the reader's own answer, which was given without the label, beside it.
+const against = () => {
+  const mine = facts && facts.blind && labelled && (record.responses || []).find((one) => one.status === "submitted");
+  if (!mine) return "";
+  const said = (name) => mine.values && mine.values[name] ? mine.values[name].value : null;
+  const own = k === 2 ? { a: [1, 0], b: [0, 1], tie: [1, 1], both_bad: [1, 1] }[said("better")] : texts.map((_, i) => said("rating_" + letter(i).toLowerCase()));
+  if (!own || !own.every(known)) return "";
+  const words = k > 2 ? "Your ratings " + own.join(", ") : said("better") === "both_bad" ? "Your answer, both bad," : said("better") === "tie" ? "Your answer, a tie," : "Your answer, " + letter(best(own)[0]) + ",";
+  let apart = 0;
+  own.forEach((one, i) => own.slice(0, i).forEach((other, j) => { apart += Math.sign(one - other) !== Math.sign(labels[i] - labels[j]); }));
+  const verb = k > 2 ? [" agree with", " order them otherwise than"] : [" agrees with", " contradicts"];
+  return words + verb[apart ? 1 : 0] + " the label. ";
 };
 const chance = (p) => (p > 0.994 ? "above 0.99" : p < 0.006 ? "below 0.01" : fixed(p, 2));
 const ordered = () => {
