@@ -33,6 +33,7 @@ def push_options(command: Any) -> Any:
 @push_options
 @click.option("--prompt-field", metavar="FIELD", help="The prompt's field, in a data set that admap did not create.")
 @click.option("--completion-field", metavar="FIELD", multiple=True, help="A completion's field there; can be repeated.")
+@click.option("--similarity/--no-similarity", default=True, help="Add the vector of the texts, for 'more like this'.")
 @click.option("--adjudicate", is_flag=True, help="Put the conflicts into a third person's queue; MAP may be left out.")
 @click.option("--adjudicator", metavar="NAME", help="The third person.  [default: you]")
 @dry_run_option
@@ -46,6 +47,7 @@ def command(
     copy_to: str | None,
     prompt_field: str | None,
     completion_field: tuple[str, ...],
+    similarity: bool,
     adjudicate: bool,
     adjudicator: str | None,
     dry_run: bool,
@@ -78,6 +80,7 @@ def command(
             copy_to=copy_to,
             prompt_field=prompt_field,
             completion_fields=completion_field,
+            similarity=similarity,
             dry_run=dry_run,
             progress=line.pushing,
         )

@@ -239,7 +239,10 @@
       if (other && !desk.done.has(other[0])) desk.pages.clear(), desk.done.clear();
       desk.pages.set(id, at);
       const before = [...desk.pages].filter(([known, place]) => place < at && desk.done.has(known)).length;
-      desk.skipped = at - 1 - before;
+      if (desk.skipped !== at - 1 - before) {
+        desk.skipped = at - 1 - before;
+        tell();
+      }
       const url = new URL(location.href);
       if (before && url.searchParams.get("page") !== String(at - before)) {
         url.search = url.search.replace(/([?&]page=)[0-9]+/, "\u00241" + (at - before));
@@ -268,7 +271,7 @@
       const empty = document.querySelector(".wrapper--empty");
       if (!empty || !desk.dataset || !path().includes(desk.dataset) || empty.querySelector("[data-admap]")) return;
       const queue = desk.here();
-      if (!queue) return;
+      if (!queue && (query().get("status") || "pending") !== "pending") return;
       keys.length = 0;
       const box = make("div", "text-align: center; font-size: 16px; line-height: 1.6; padding: 0 24px");
       box.dataset.admap = "end";
@@ -276,8 +279,8 @@
       empty.append(box);
       await counting;
       await desk.count();
-      const paid = desk.payoff(), after = desk.place && desk.place.after;
-      const title = make("p", "font-weight: 600; margin: 12px 0 0", queue.title + " is read to its end.");
+      const paid = queue ? desk.payoff() : "", after = desk.place && desk.place.after;
+      const title = make("p", "font-weight: 600; margin: 12px 0 0", queue ? queue.title + " is read to its end." : "Nothing is left here.");
       const parts = [title];
       if (paid) parts.push(make("p", "margin: 0", paid));
       if (after) {
