@@ -269,6 +269,13 @@ def scoring_options(command: Command) -> Command:
         click.option(
             "--reasons", is_flag=True, help="Also ask for a short reason, which reviewers see; about 40 more tokens a call."
         ),
+        click.option(
+            "--guide",
+            type=click.Choice(["none", "reference", "criteria", "both"]),
+            default="none",
+            show_default=True,
+            help="What the judge first writes once a prompt, to grade beside it: its own answer, or what a good one must have.",
+        ),
         click.option("--rubric", type=file, help="Your guidelines: a text, JSON or TOML file."),
         click.option(
             "--max-answer-tokens",
@@ -306,6 +313,7 @@ _PASSED = (
     "method",
     "reasons",
     "rubric",
+    "guide",
     "max_answer_tokens",
     "max_cost",
     "price",

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from argilla_admap.errors import InputError
 
-__all__ = ["DEFAULT_MODEL", "METHODS", "ScoreOptions"]
+__all__ = ["DEFAULT_MODEL", "GUIDANCE", "METHODS", "ScoreOptions"]
 
 #: The judge of the method's authors; the one place that names it.
 DEFAULT_MODEL = "gpt-4o"
 
+GUIDANCE = ("none", "reference", "criteria", "both")
 METHODS = ("auto", "logprobs", "sample", "json")
 
 
@@ -43,6 +44,8 @@ class ScoreOptions:
     method: str = "auto"
     reasons: bool = False
     rubric: Path | None = None
+    #: What the judge first writes for each prompt, and grades its completions beside.
+    guide: str = "none"
     #: Most tokens of an answer, thoughts included; what a model needs is found out. None: 4,096.
     max_answer_tokens: int | None = None
     #: US dollars that this run may cost at most.
@@ -85,6 +88,8 @@ class ScoreOptions:
             object.__setattr__(self, "model_named", False)
         if self.method not in METHODS:
             raise InputError(f"{self.method!r}: no such method", option="method", hint=f"choose one of {', '.join(METHODS)}")
+        if self.guide not in GUIDANCE:
+            raise InputError(f"{self.guide!r}: no such guide", option="guide", hint=f"choose one of {', '.join(GUIDANCE)}")
         if not all(name.strip() for name in self.models):
             raise InputError("no name", option="models", hint="give the name of a model, as the judge's server calls it")
         if len(set(self.models)) != len(self.models):

@@ -7,7 +7,8 @@ than two completions, the best and the worst).
 
 Calibration error (ECE): mean over the seeds; in brackets what probabilities that are exactly right would show on so few
 records, by chance; then that of all seeds together. `--reliability` prints said and observed by tenth, `--noise` the estimated
-noise rate at 0 to 20%, `--natural` what people's own errors and weak judges give, `--keep` keeps the table in
+noise rate at 0 to 20%, `--natural` what people's own
+errors and weak judges give, `--guide` what a judge that writes first brings, `--keep` keeps the table in
 `tests/bench/results/detection.json`.
 """
 
@@ -74,6 +75,24 @@ def baselines(rows: Rows) -> dict[str, Floats]:
     return {"cosine": cosine, "Pearson": pearson, "margin": margin}
 
 
+#: The samples of the LLMBar records, in their order: one judge asked in five ways.
+STYLES = ("plain rubric", "own criteria first", "criteria and own answer", "no rules", "own answer first")
+
+
+def guide_table(data: Path, seeds: int) -> None:
+    """What a guide brings, one call a completion: the published answers of one judge that was asked in five ways."""
+    llmbar = load(data / "llmbar_pairs_gpt4.jsonl.gz")
+    print(f"{'LLMBar pairs, 10% flipped':32}  AUROC   AP")
+    for place, style in enumerate(STYLES):
+        rows = one_sample(llmbar, place)
+        all_found = []
+        for seed in range(seeds):
+            planted, bad = plant(rows, "swap", 0.1, seed)
+            all_found.append(found(build_map(scored_stream(planted)).frame["p_wrong"].fillna(0.0).to_numpy(), bad))
+        auroc, precision = (np.mean([one[key] for one in all_found]) for key in ("auroc", "average_precision"))
+        print(f"{style:32}{auroc:7.3f}  {precision:.3f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
@@ -83,7 +102,11 @@ def main() -> None:
     parser.add_argument("--natural", action="store_true", help="people's own errors, and weak judges, instead")
     parser.add_argument("--reliability", action="store_true", help="said and observed by tenth too")
     parser.add_argument("--keep", action="store_true", help="keep the table in tests/bench/results/detection.json")
+    parser.add_argument("--guide", action="store_true", help="one recorded judge, asked in five ways, instead")
     options = parser.parse_args()
+    if options.guide:
+        guide_table(options.data, options.seeds)
+        return
     if options.natural:
         natural_table(options.data, options.seeds)
         return

@@ -108,7 +108,7 @@ class Capabilities:
         Args:
             model: as the endpoint calls it.
             instructions: the fixed part.
-            form: ``digit``, ``json`` or ``reason``.
+            form: ``digit``, ``json`` or ``reason``; ``text``: no grade, but words.
             want: choices.
             logprobs: ask for token probabilities.
             tier: the service tier; None: the endpoint's own.
@@ -125,7 +125,7 @@ class Capabilities:
             body["top_logprobs"] = self.top_logprobs
         if want > 1:
             body["n"] = want
-        if form != "digit" and self.schema:
+        if form in ("json", "reason") and self.schema:
             body["response_format"] = _schema(form)
         if tier and self.service_tier:
             body["service_tier"] = tier

@@ -27,6 +27,10 @@ class BatchItems:
         self._turns: list[Any] = turns.to_pylist() if turns.null_count < batch.num_rows else [None] * batch.num_rows
         self._completions: list[Any] = batch.column("completions").to_pylist()
         self._texts: list[str] = [text for texts in self._completions for text in texts]
+        references: list[Any] = batch.column("reference").to_pylist() if "reference" in batch.schema.names else []
+        self._references = references or [None] * batch.num_rows
+        #: What stands beside each record's conversation, by name and text: set before keys are asked for.
+        self.guides: list[tuple[tuple[str, str], ...]] = [()] * batch.num_rows
         self._owners = [row for row, texts in enumerate(self._completions) for _ in texts]
         #: Completions of each record.
         self.shape = [len(texts) for texts in self._completions]
@@ -47,6 +51,27 @@ class BatchItems:
         """The completion at an index."""
         return self._texts[index]
 
+    def owner(self, index: int) -> int:
+        """The record that the completion at an index belongs to."""
+        return self._owners[index]
+
+    def guide(self, index: int) -> tuple[tuple[str, str], ...]:
+        """What stands beside the conversation when the completion at an index is graded."""
+        return self.guides[self._owners[index]]
+
+    def reference(self, record: int) -> str:
+        """The reference answer that the data hold for a record; empty where there is none."""
+        return str(self._references[record] or "").strip()
+
+    def record_prompt(self, record: int) -> tuple[str, list[dict[str, Any]] | None]:
+        """The prompt of a record as one text, and its turns."""
+        return self._prompts[record], self._turns[record] or None
+
+    def record_completions(self, record: int) -> list[str]:
+        """The completions of a record."""
+        texts: list[str] = self._completions[record]
+        return texts
+
     def keys(self, prefix: hashlib.blake2b, samples: Sequence[int]) -> list[tuple[bytes, ...]]:
         """For each index the keys of its samples: hashes of the way to ask, the prompt, the completion and the sample's number.
 
@@ -56,12 +81,14 @@ class BatchItems:
         """
         keys: list[tuple[bytes, ...]] = []
         index = 0
-        for prompt, turns, texts in zip(self._prompts, self._turns, self._completions, strict=True):
+        for prompt, turns, texts, guide in zip(self._prompts, self._turns, self._completions, self.guides, strict=True):
             hasher = prefix.copy()
             hasher.update(b"%d\0" % len(prompt))
             hasher.update(prompt.encode())
             if turns:
                 hasher.update(b"\0turns" + orjson.dumps(turns))
+            if guide:
+                hasher.update(b"\0guide" + orjson.dumps(guide))
             for text in texts:
                 one_text = hasher.copy()
                 if "\0" in text:

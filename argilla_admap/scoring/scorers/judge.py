@@ -29,6 +29,7 @@ from argilla_admap.scoring.judging.thoughts import content_of
 from argilla_admap.scoring.judging.tokens import TokenCounter, estimate_tokens, most_tokens, quick_tokens
 from argilla_admap.scoring.options import DEFAULT_MODEL
 from argilla_admap.scoring.scorer import ScoredCompletion, Work
+from argilla_admap.scoring.scorers.guides import GUIDES, GuideWriter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,6 +55,7 @@ _NO_ANSWER_YET = (
     "output is that of a judge that does not think before it answers: one that does may take a hundred times as much; "
     "after a first run, such as with `limit` 20, the estimate knows"
 )
+_OWN_REFERENCE = "the data's own reference is used for the records that have one; it is not written anew"
 _HOSTED = ("api.openai.com", ".openai.azure.com", ".cognitiveservices.azure.com")
 
 
@@ -74,7 +76,11 @@ class JudgeScorer:
         self.capabilities = Capabilities.recall(self._dispatcher.store.endpoint(self._dispatcher.name), hosted=hosted)
         self.capabilities.answer_tokens = min(self.capabilities.answer_tokens, self.most_answer_tokens)
         form = self._form = "reason" if options.reasons else "json" if options.method == "json" else "digit"
-        instructions = Instructions(self._rubric, form)
+        names = GUIDES[options.guide]
+        instructions = Instructions(self._rubric, form, names)
+        self._writer = GuideWriter(
+            self._dispatcher, self.name, self.capabilities, names, self.most_answer_tokens, options.service_tier
+        )
         space = self._dispatcher.key_space
         self._templates = {
             logprobs: _RequestTemplate(self, instructions, form, options.service_tier, space, logprobs=logprobs)
@@ -99,14 +105,29 @@ class JudgeScorer:
     async def score(self, batch: pa.RecordBatch) -> list[list[ScoredCompletion]]:
         items = BatchItems(batch)
         results: list[ScoredCompletion | None] = [None] * len(items)
+        if self._writer.names:
+            await self._guide(items, results)
         if self.wants_logprobs:
-            await self._by_logprobs(items, self._samples(batch, 1), results)
+            samples = [0 if done else n for n, done in zip(self._samples(batch, 1), results, strict=True)]
+            await self._by_logprobs(items, samples, results)
         if any(result is None for result in results):
             usual = 1 if self._options.method == "json" else SAMPLES_WITHOUT_LOGPROBS
             samples = [0 if done else n for n, done in zip(self._samples(batch, usual), results, strict=True)]
             await self._by_samples(items, samples, results)
         done = iter([result or ScoredCompletion(None, _NO_GRADE) for result in results])
         return [list(islice(done, k)) for k in items.shape]
+
+    async def _guide(self, items: BatchItems, results: list[ScoredCompletion | None]) -> None:
+        """Puts guides beside the records; completions of those that have none are left with the reason."""
+        given, cached = self._writer.given, self._writer.cached
+        guides = await self._writer.guides(items)
+        self.cached += self._writer.cached - cached
+        if self._writer.given and not given:
+            self._dispatcher.say(_OWN_REFERENCE)
+        items.guides = [guide.parts for guide in guides]
+        for index in range(len(items)):
+            if (error := guides[items.owner(index)].error) is not None:
+                results[index] = ScoredCompletion(None, error)
 
     def _samples(self, batch: pa.RecordBatch, usual: int) -> list[int]:
         """How many samples of each completion, by index."""
@@ -131,7 +152,8 @@ class JudgeScorer:
             self.cached -= answered
         known, errors = await self._answers(template, items, keys)
         for index, group in enumerate(known):
-            results[index] = _expected(group) if group else ScoredCompletion(None, errors.get(index, _NO_GRADE))
+            if samples[index]:
+                results[index] = _expected(group) if group else ScoredCompletion(None, errors.get(index, _NO_GRADE))
 
     async def _by_samples(self, items: BatchItems, samples: Sequence[int], results: list[ScoredCompletion | None]) -> None:
         template = self._templates[False]
@@ -184,15 +206,13 @@ class JudgeScorer:
         """
         async with self._probing:
             self._proven = self._proven or bool(self._dispatcher.cached([key for group in keys for key in group]))
-            for index, group in enumerate(keys):
-                if self._proven or index >= _MOST_PROBES:
-                    break
-                if group:
-                    answer = (await self._dispatcher.ask_now([_GradeRequest(template, items, index, group[:1])]))[0]
-                    self._proven = bool(answer.entries)
-                    if self._proven:
-                        return 1
-            self._proven = True
+            first = [(index, group[:1]) for index, group in enumerate(keys) if group][:_MOST_PROBES]
+            for index, group in [] if self._proven else first:
+                answer = (await self._dispatcher.ask_now([_GradeRequest(template, items, index, group)]))[0]
+                self._proven = bool(answer.entries)
+                if self._proven:
+                    return 1
+            self._proven = self._proven or any(keys)
         return 0
 
     async def _probe(self, template: _RequestTemplate, items: BatchItems, keys: Sequence[tuple[bytes, ...]]) -> int:
@@ -204,11 +224,11 @@ class JudgeScorer:
         async with self._probing:
             if self.capabilities.logprobs:
                 return 0
-            stored = self._dispatcher.cached([group[0] for group in keys])
+            stored = self._dispatcher.cached([group[0] for group in keys if group])
             if any(_believed(one) for one in stored.values()):
                 self.capabilities.logprobs = "full"
                 return 0
-            indexes = [index for index, group in enumerate(keys) if group[0] not in stored]
+            indexes = [index for index, group in enumerate(keys) if group and group[0] not in stored]
             for index in indexes[:_MOST_PROBES]:
                 request = _GradeRequest(template, items, index, keys[index][:1])
                 answer = (await self._dispatcher.ask_now([request]))[0]
@@ -247,12 +267,16 @@ class JudgeScorer:
         template = self._templates[self.wants_logprobs]
         items = BatchItems(batch)
         usual = 1 if template.logprobs or self._options.method == "json" else SAMPLES_WITHOUT_LOGPROBS
+        cached = -self._writer.cached
+        guides, writing = self._writer.known_guides(items)
+        items.guides = [guide.parts for guide in guides]
         keys = items.keys(template.prefix, self._samples(batch, usual))
         stored = self._dispatcher.cached([key for group in keys for key in group])
         counter = self._counter = self._counter or TokenCounter(self.name)
         fixed = counter.count(template.instructions.text) + _FRAME
         learned = None if counter.exact else self._dispatcher.token_history.ratio
-        requests = cached = repeated = tokens_in = tokens_out = 0
+        requests, tokens_in, tokens_out = len(writing), sum(a for a, _ in writing), sum(b for _, b in writing)
+        cached, repeated = cached + self._writer.cached, 0
         known_output = self._dispatcher.token_history.output(template.form)
         usual_output = known_output or template.usual_output
         for index, group in enumerate(keys):
@@ -274,6 +298,10 @@ class JudgeScorer:
         price = self._dispatcher.price
         cost = price.cost(tokens_in, tokens_out) if price is not None else None
         notes = [_NO_ANSWER_YET] if requests and known_output is None else []
+        if self._writer.given:
+            notes.append(_OWN_REFERENCE)
+        if self._writer.names:
+            notes.append(f"{' and '.join(self._writer.names)}: written once a prompt, and counted in")
         if known_output is not None and known_output > 3 * template.usual_output:
             notes.append(
                 f"an answer of {self.name} takes about {known_output:.0f} tokens, thoughts included, as earlier runs saw"
@@ -293,6 +321,8 @@ class JudgeScorer:
             "rubric": self._rubric.hash,
             "rubric_text": self._rubric.words(),
             "reasons": self._options.reasons,
+            "guide": self._options.guide,
+            "references_of_the_data": self._writer.given,
             "samples": self._options.samples,
             "tokens_counted": self._counter.exact if self._counter is not None else None,
         }
@@ -340,11 +370,18 @@ class _RequestTemplate:
 
     def about(self, items: BatchItems, index: int) -> int:
         """About how many input tokens a request has, at a glance."""
-        return self.fixed_tokens + 60 + quick_tokens(items.prompt(index)) + quick_tokens(items.completion(index))
+        guide = sum(quick_tokens(text) + 16 for _, text in items.guide(index))
+        return self.fixed_tokens + 60 + quick_tokens(items.prompt(index)) + quick_tokens(items.completion(index)) + guide
 
     def text(self, items: BatchItems, index: int) -> str:
         """The part of the request that holds the data."""
-        return question_text(items.prompt(index), items.turns(index), items.completion(index), self.instructions.reminder)
+        return question_text(
+            items.prompt(index),
+            items.turns(index),
+            items.completion(index),
+            self.instructions.reminder,
+            items.guide(index),
+        )
 
 
 class _GradeRequest:
@@ -396,6 +433,7 @@ class _GradeRequest:
         about = template.about(self._items, index)
         # The data may grow a little where marks of chat templates are broken up.
         texts = most_tokens(prompt) + most_tokens(completion)
+        texts += sum(most_tokens(words) + 60 for _, words in self._items.guide(index))
         most = template.fixed_most + 400 + texts * 4 // 3 + 40 * len(turns or ())
         return about, most, self._want() * self._limit()
 
