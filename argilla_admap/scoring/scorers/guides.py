@@ -4,7 +4,7 @@ Each part is a request of its own under its own key of the store, so that all co
 pays for it twice, and what was written for one way to guide serves another. A reference that the data hold is used in place of
 a written one.
 
-A judge that answers first errs less on whether an answer is right: measured on LLMBar, see the benchmark `tests.bench.detection`.
+A judge that answers first errs less on whether an answer is right: the benchmark `tests.bench.detection` has it for LLMBar.
 """
 
 from __future__ import annotations
