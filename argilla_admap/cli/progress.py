@@ -37,7 +37,7 @@ class ProgressLine:
         """Completions scored: done, rate, time left, dollars, unscored."""
         whole = now.total is not None and now.done >= now.total
         rate = now.done / now.seconds if now.seconds > 0 else 0.0
-        words = [f"scored {_of(now.done, now.total)} completions", f"{rate:,.0f}/s"]
+        words = [f"scored {_of(now.done, now.total)} completions", f"{rate:,.0f}/s" if rate >= 1 else f"{60 * rate:,.1f}/min"]
         if now.total and rate > 0 and not whole:
             words.append(f"{duration((now.total - now.done) / rate)} left")
         words.append(f"{now.requests:,} calls")

@@ -143,6 +143,8 @@ class _ScoringRun:
         self._out: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=_WAITING_BATCHES)
         self._stopped = False
         self._total: int | None = None
+        #: Completions of the batches that are in work, or through.
+        self._begun = 0
         self._started = time.monotonic()
         self._scorers: list[Scorer] = []
         self._session: Session | None = None
@@ -285,6 +287,7 @@ class _ScoringRun:
                         await self._any(ahead)
                         continue
                     await emit()
+                self._begun += _completions(batch)
                 ahead.append(_Ahead(batch, _completions(batch), asyncio.gather(*(s.score(batch) for s in self._scorers))))
                 held += batch.nbytes
                 await asyncio.sleep(0)
@@ -357,6 +360,9 @@ class _ScoringRun:
         if self._progress is None:
             return
         done, unscored, totals = self.count.completions, self.count.unscored, self._totals()
+        # Of a batch that is in work nothing is counted yet; with a slow judge that is all there is to see for minutes.
+        asked = sum(dispatcher.finished for dispatcher in self._session.dispatchers.values()) if self._session else 0
+        done = max(done, min(self._begun, (asked + sum(s.cached for s in self._scorers)) // max(1, len(self._scorers))))
         seconds = time.monotonic() - self._started
         self._progress(Progress(done, self._total, unscored, totals["requests"], totals["cost_usd"], seconds))
 

@@ -12,7 +12,7 @@ from argilla_admap.scoring.cache.store import Store
 from argilla_admap.scoring.client.budget import Budget, find_price
 from argilla_admap.scoring.client.concurrency import Throttle
 from argilla_admap.scoring.client.dispatcher import Dispatcher
-from argilla_admap.scoring.client.transport import Client, endpoint_name, make_client, open_transport
+from argilla_admap.scoring.client.transport import Client, endpoint_name, is_local, make_client, open_transport
 from argilla_admap.scoring.options import ScoreOptions
 
 __all__ = ["Session"]
@@ -87,7 +87,7 @@ class Session:
             self._locks,
             self.budget,
             price,
-            Throttle(options.rpm, options.tpm, options.concurrency),
+            Throttle(options.rpm, options.tpm, options.concurrency, local=is_local(client)),
             options.timeout if options.service_tier != "flex" else max(options.timeout, 900.0),
             name,
         )

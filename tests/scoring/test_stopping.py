@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import time
 from collections.abc import Iterator
@@ -9,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from argilla_admap.errors import ScoringError
 from argilla_admap.scoring import output
+from argilla_admap.scoring.client.concurrency import ConcurrencyLimiter
 from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.run import _ScoringRun, score
 from argilla_admap.tables import RecordStream
+from tests.doubles.served import served
 from tests.scoring.makers import record, stream
 
 
@@ -46,3 +51,51 @@ def test_an_output_that_fails_while_batches_wait_ends_the_run(monkeypatch: pytes
     with pytest.raises(OSError, match="No space"):
         score(_many(), ScoreOptions(scorer="existing"), output=tmp_path / "o.parquet")
     assert time.monotonic() - started < 5.0
+
+
+class _OneSlot:
+    """A judge that answers one question after the other, and slowly; what it was asked meanwhile waits in its queue."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.waiting = self.most = 0
+        self.slot: asyncio.Lock | None = None
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self._chat)
+        return app
+
+    async def _chat(self, request: web.Request) -> web.Response:
+        self.slot = self.slot or asyncio.Lock()
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        try:
+            async with self.slot:
+                await asyncio.sleep(self.seconds)
+        finally:
+            self.waiting -= 1
+        choice = {"index": 0, "message": {"role": "assistant", "content": "4"}, "finish_reason": "stop"}
+        return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 1}})
+
+
+def test_a_slow_judge_of_ones_own_is_asked_no_faster_than_it_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ConcurrencyLimiter, "SLOW", 0.1)
+    judge, seen = _OneSlot(0.2), []
+    with served(judge.app) as url:
+        options = ScoreOptions(
+            models=("m",), base_url=f"{url}/v1", store=tmp_path / "s", method="sample", samples=1, timeout=1.5
+        )
+        scored = score(
+            stream([record(f"r{i}", f"p{i}", "a", "b") for i in range(10)]), options, progress=lambda now: seen.append(now.done)
+        )
+    assert (scored.summary["scored"], scored.summary["retried"]) == (20, 0)
+    assert judge.most <= 6
+    # The batch is in work until the end, and progress moves all the same.
+    assert len({done for done in seen if 0 < done < 20}) >= 3
+
+
+def test_a_judge_that_is_too_slow_is_left_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = _OneSlot(5.0)
+    with served(judge.app) as url, pytest.raises(ScoringError, match=r"no answer in time.*`timeout`.*`concurrency`"):
+        score(_many(), ScoreOptions(models=("m",), base_url=f"{url}/v1", store=tmp_path / "s", timeout=0.1))

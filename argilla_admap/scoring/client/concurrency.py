@@ -19,11 +19,14 @@ class Throttle:
         rpm: requests a minute; None: taken from the server's headers, else learned by being refused.
         tpm: tokens a minute, likewise.
         concurrency: requests in flight; None: adapts.
+        local: a server of one's own, which may answer one after the other, and slowly.
     """
 
-    def __init__(self, rpm: float | None = None, tpm: float | None = None, concurrency: int | None = None) -> None:
+    def __init__(
+        self, rpm: float | None = None, tpm: float | None = None, concurrency: int | None = None, *, local: bool = False
+    ) -> None:
         self.limits = RateLimits(rpm, tpm)
-        self.concurrency = ConcurrencyLimiter(concurrency)
+        self.concurrency = ConcurrencyLimiter(concurrency, local=local)
         self._policy = BackoffPolicy()
 
     def answered(self, now: float, seconds: float, headers: Mapping[str, str]) -> None:
@@ -51,6 +54,7 @@ class ConcurrencyLimiter:
 
     Args:
         most: never more than this; None: up to `CEILING`, and no more than the server answers without a queue.
+        local: a server of one's own: a slow first answer is what one slot gives, and from one it starts.
     """
 
     START, CEILING = 20, 1024
@@ -62,8 +66,14 @@ class ConcurrencyLimiter:
     ENOUGH = 20
     #: A request counts as hung after so many times the usual latency, but not before so many seconds.
     HUNG, LEAST_PATIENCE = 30, 15.0
+    #: Seconds of a first answer from which on a local server counts as slow; and how many times the usual latency it may take.
+    SLOW, SLOW_PATIENCE = 2.0, 6
+    #: The newest latency's share of the usual one; and where answers are few.
+    NEWEST, NEWEST_OF_FEW = 0.05, 0.6
 
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(self, most: int | None = None, *, local: bool = False) -> None:
+        self._local, self.slow = local, False
+        self._least = float(self.START)
         self._fixed = most is not None
         self.most = most or self.CEILING
         self.now = float(min(self.most, max(self.START, self.most // 4) if self._fixed else self.START))
@@ -79,13 +89,18 @@ class ConcurrencyLimiter:
     def answered(self, seconds: float) -> None:
         """An answer came after so many seconds."""
         self._answers += 1
-        self.latency = seconds if not self.latency else 0.95 * self.latency + 0.05 * seconds
+        if self._local and self._answers == 1 and seconds > self.SLOW:
+            self.slow, self._least = True, 1.0
+            if not self._fixed:
+                self.now = 1.0
+        newest = self.NEWEST_OF_FEW if self.slow else self.NEWEST
+        self.latency = seconds if not self.latency else (1 - newest) * self.latency + newest * seconds
         # The usual latency at its lowest: single answers come much faster than others where texts differ in length.
-        if self._answers >= self.ENOUGH:
+        if self._answers >= self.ENOUGH or self.slow:
             self._lowest = min(self._lowest, self.latency)
-        if not self._fixed and self.now > self.START and self.latency > self.QUEUED * self._lowest + 0.05:
+        if not self._fixed and self.now > self._least and self.latency > self.QUEUED * self._lowest + 0.05:
             self._doubling = False
-            self.now = max(float(self.START), self.now - self.QUEUE_DECREASE)
+            self.now = max(self._least, self.now - self.QUEUE_DECREASE)
         elif self.now < self.most:
             self.now = min(float(self.most), self.now + (1.0 if self._doubling else 1.0 / self.now))
 
@@ -96,5 +111,8 @@ class ConcurrencyLimiter:
             self.now = max(1.0, self.now * self.DECREASE)
 
     def patience(self, most: float) -> float:
-        """Seconds before a request counts as hung, at most `most`."""
-        return float(round(min(most, max(self.LEAST_PATIENCE, self.HUNG * self.latency)))) if self.latency else most
+        """Seconds before a request counts as hung: at most `most`, or what a slow server of one's own needs."""
+        if not self.latency:
+            return most
+        usual = min(most, max(self.LEAST_PATIENCE, self.HUNG * self.latency))
+        return float(round(max(usual, self.SLOW_PATIENCE * self.latency) if self.slow else usual))

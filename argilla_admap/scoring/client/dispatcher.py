@@ -60,6 +60,8 @@ class RetryPolicy:
     #: A dozen questions, each tried three times: of a judge that grades one answer in two, one run in 4,000 would be stopped.
     worthless: int = 36
     worthless_cost: float = 1.0
+    #: The person is told after so many of them.
+    worthless_told: int = 6
     worthless_later: int = 200
     #: The run ends after so many requests that the server refused, each for what it asks, before any was answered.
     refused: int = 100
@@ -138,6 +140,8 @@ class Dispatcher:
         #: Takes a sentence for the person.
         self.say: Callable[[str], None] = lambda _: None
         self.usage = Usage()
+        #: Requests that were answered or given up.
+        self.finished = 0
         self.token_history = TokenHistory(store, name)
         self.name = name
         #: What goes into the keys of its judgements.
@@ -162,6 +166,8 @@ class Dispatcher:
         #: Since when every request is refused as too fast; and whether the person knows.
         self._held_since: float | None = None
         self._held_told = False
+        #: Whether the last failure was that no answer came in time; and whether the person knows that nothing can be used.
+        self._slow = self._worthless_told = False
         #: Whether the last failure was an answer of the server, and not of the connection.
         self._reached = False
         self._renewals = 0
@@ -319,6 +325,7 @@ class Dispatcher:
             self._settle(reservation, tokens if sent else 0, dollars if sent else 0.0)
             self.usage.failed += 1
             task.timeouts += isinstance(exc, TimedOut)
+            self._slow = isinstance(exc, TimedOut)
             action = RetryAction.GIVE_UP if task.timeouts >= self.retries.timeouts else RetryAction.RETRY
             await self._handle(task, Failure(action, f"the connection to the judge failed: {exc}"), unreachable=not sent)
             return
@@ -363,6 +370,9 @@ class Dispatcher:
             self._worthless_cost += response.spent
             self._worthless_dearest = max(self._worthless_dearest, response.spent)
             self._worthless_words = [*self._worthless_words, failure.reason][-2:]
+        if self._worthless == self.retries.worthless_told and not (self._breaker.answered_once or self._worthless_told):
+            self._worthless_told = True
+            self.say(f"the first {self._worthless} answers of {self.name} hold nothing that can be used: {failure.reason}")
         if self._is_worthless():
             self._stop(self._no_answers(understood=response.kind is ReplyKind.UNREADABLE))
             return
@@ -490,7 +500,10 @@ class Dispatcher:
             return
         kept = "; what it answered is kept, run the same again to go on" if self._breaker.answered_once else ""
         what = "the judge's server answers with errors only" if self._reached else "the judge does not answer"
-        self._stop(ScoringError(f"{self.name}: {what}{kept}. The last failure: {reason}"))
+        hint = (
+            "give it more seconds for an answer with `timeout`, and ask fewer at once with `concurrency`" if self._slow else ""
+        )
+        self._stop(ScoringError(f"{self.name}: {what}{kept}. The last failure: {reason}", hint=hint))
 
     def _slow_down(self, task: _Task, failure: Failure) -> None:
         if failure.wait is not None and failure.wait > self.retries.longest_wait:
@@ -531,6 +544,7 @@ class Dispatcher:
 
     def _finish(self, task: _Task, outcome: Outcome) -> None:
         self._tasks.pop(task.request.keys[0], None)
+        self.finished += 1
         if task.locked:
             self._locks.release(task.request.keys[0])
         for waiter, place in task.waiters:

@@ -13,6 +13,7 @@ import asyncio
 import functools
 import importlib
 import inspect
+import ipaddress
 import os
 import ssl
 import threading
@@ -35,6 +36,7 @@ __all__ = [
     "Transport",
     "Unreachable",
     "endpoint_name",
+    "is_local",
     "make_client",
     "open_transport",
 ]
@@ -120,6 +122,15 @@ def endpoint_name(client: Client) -> str:
     """The client's address without credentials and query: under this name its capabilities are remembered."""
     url = URL(str(client.base_url))
     return str(url.with_user(None).with_password(None).with_query(None).with_fragment(None)).rstrip("/")
+
+
+def is_local(client: Client) -> bool:
+    """Whether the client's server is on this machine or in its network."""
+    host = URL(str(client.base_url)).host or ""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return host == "localhost" or host.endswith((".localhost", ".local"))
 
 
 def open_transport(client: Client, model: str) -> Transport:
