@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argilla_admap.errors import InputError
-from argilla_admap.review.dataset.answers import DEFAULT_SCALE, Ratings, RatingScale, in_own_order, ratings_from_answer
+from argilla_admap.review.dataset.answers import (
+    DEFAULT_SCALE,
+    ContradictoryAnswer,
+    Ratings,
+    RatingScale,
+    alike,
+    in_own_order,
+    in_terms_of_texts,
+    ratings_from_answer,
+)
 
 ratings_of_pairs = st.tuples(*[st.one_of(st.none(), st.floats(-5, 10))] * 2)
 orders = st.sampled_from([(0, 1), (1, 0)])
@@ -77,11 +86,11 @@ def test_a_blind_answer_finds_its_way_back_to_the_records_order() -> None:
     # Completion 1 was shown first, as A.
     assert meant({"better": "a"}, (1.0, 0.0), (1, 0)) == (0.0, 1.0)
     values = {"rating_a": 5, "rating_b": 1, "rating_c": 3}
-    assert meant(values, (1.0, 2.0, 3.0), (2, 0, 1)) == (1.0, 3.0, 5.0)
+    assert meant(values, (3.0, 2.0, 1.0), (2, 0, 1)) == (1.0, 3.0, 5.0)
 
 
 def test_a_completion_that_was_not_rated_keeps_its_rating() -> None:
-    assert meant({"rating_b": 4, "note": "x"}, (1.0, 2.0, None)) == (1.0, 4.0, None)
+    assert meant({"rating_b": 4, "note": "x"}, (3.0, 2.0, None)) == (3.0, 4.0, None)
 
 
 def test_no_answer_about_the_label_is_no_change() -> None:
@@ -191,3 +200,59 @@ def test_what_is_asked_on_another_scale_is_said(scale: RatingScale, ratings: lis
 def test_a_ranking_reorders_the_records_own_ratings(before: Ratings, places: tuple[int, ...], after: Ratings) -> None:
     scale = RatingScale((1, 2, 3), 1.0, 3.0, places=True)
     assert scale.ratings(places, before) == after
+
+
+@given(st.lists(st.integers(1, 5), min_size=2, max_size=6), st.data())
+def test_only_a_changed_order_corrects_ratings(label: list[int], data: st.DataObject) -> None:
+    answers = data.draw(st.lists(st.integers(1, 5), min_size=len(label), max_size=len(label)))
+    before = tuple(map(float, label))
+    after = meant({f"rating_{'abcdef'[i]}": value for i, value in enumerate(answers)}, before)
+    assert after is not None
+    assert alike(after, answers)
+    assert (after == before) == alike(before, answers)
+
+
+@pytest.mark.parametrize(
+    ("label", "said", "means"),
+    [
+        ((1.0, 0.0), "keep", "a"),
+        ((1.0, 0.0), "flip", "b"),
+        ((0.0, 1.0), "keep", "b"),
+        ((2.0, 4.0), "flip", "a"),
+        ((0.5, 0.5), "keep", "keep"),
+        ((1.0, 0.0), "tie", "tie"),
+        ((None, None), "a", "a"),
+    ],
+)
+def test_keep_and_flip_mean_the_label_on_the_card(label: Any, said: str, means: str) -> None:
+    assert in_terms_of_texts({"better": said}, label) == {"better": means}
+
+
+@pytest.mark.parametrize(("label", "said"), [((0.5, 0.5), "flip"), ((None, None), "keep"), ((None, None), "flip")])
+def test_what_a_label_cannot_be_told_is_refused(label: Any, said: str) -> None:
+    with pytest.raises(InputError, match="says nothing here"):
+        in_terms_of_texts({"better": said}, label)
+
+
+_OPPOSITE = {"rating_a": 1, "rating_b": 5}
+
+
+@pytest.mark.parametrize(
+    ("said", "contradicts"),
+    [
+        ({"better": "b", "label_wrong": "right"}, True),
+        ({"better": "a", "label_wrong": "wrong"}, True),
+        ({"better": "tie", "label_wrong": "right"}, True),
+        ({"better": "b", "label_wrong": "wrong"}, False),
+        ({"better": "a", "label_wrong": "right"}, False),
+        ({"better": "b", "label_wrong": "unsure"}, False),
+        ({**_OPPOSITE, "label_wrong": "right"}, True),
+        ({**_OPPOSITE, "label_wrong": "wrong"}, False),
+    ],
+)
+def test_an_answer_of_an_earlier_version_that_contradicts_itself_is_recognised(said: Any, contradicts: bool) -> None:
+    if contradicts:
+        with pytest.raises(ContradictoryAnswer):
+            in_terms_of_texts(said, (4.0, 2.0))
+    else:
+        assert "label_wrong" not in in_terms_of_texts(said, (4.0, 2.0))

@@ -70,6 +70,8 @@ def remote(settings: Any, wanted: ReviewLayout) -> RemoteDataset:
     [
         ReviewLayout("pair", True, (2, 2)),
         ReviewLayout("pair", False, (2, 2)),
+        ReviewLayout("pair", False, (2, 2), choices=layout.OF_BOTH),
+        ReviewLayout("pair", False, (2, 2), choices=layout.OF_SIDES),
         ReviewLayout("ratings", False, (3, 5)),
         ReviewLayout("ratings", True, (4, 4), RatingScale.of([0, 37, 100])),
     ],
@@ -79,6 +81,7 @@ def test_settings_are_recognised_again(argilla_client: Any, wanted: ReviewLayout
     names = [question.name for question in settings.questions]
     assert managed_layout(remote(settings, wanted)) == wanted
     assert names[-1] == "note"
+    assert "label_wrong" not in names
     assert [field.name for field in settings.fields] == ["admap_title", "admap"]
     required = [question.name for question in settings.questions if question.required]
     assert required == (["better"] if wanted.kind == "pair" else [f"rating_{'abcd'[i]}" for i in range(wanted.k[0])])

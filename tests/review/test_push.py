@@ -11,6 +11,7 @@ import pytest
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.pipeline import push
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
+from argilla_admap.review.argilla.refusals import Refused
 from argilla_admap.review.push import sender as sending
 from argilla_admap.review.queues import guidelines as guidelines_of
 from argilla_admap.review.queues.queues import CONTRACT, QUEUES
@@ -28,11 +29,17 @@ def records(api: Api, target: RemoteDataset) -> dict[str, dict[str, Any]]:
 
 
 def answer(client: Any, record_id: str, values: dict[str, Any], status: str = "submitted") -> None:
-    Api(client).request(
-        "POST",
-        f"/api/v1/records/{record_id}/responses",
-        json={"values": {name: {"value": value} for name, value in values.items()}, "status": status},
-    )
+    """A person's answer. Where the page asks about the label, a side (`a`, `b`) is said as what it means for that label."""
+    api, path = Api(client), f"/api/v1/records/{record_id}/responses"
+    body = {"values": {name: {"value": value} for name, value in values.items()}, "status": status}
+    try:
+        api.request("POST", path, json=body)
+    except Refused:
+        if values.get("better") not in ("a", "b"):
+            raise
+        shown = api.request("GET", f"/api/v1/records/{record_id}")["fields"]["admap"]["_r"]
+        said = "keep" if (shown[0] > shown[1]) == (values["better"] == "a") else "flip"
+        api.request("POST", path, json={**body, "values": {**body["values"], "better": {"value": said}}})
 
 
 def work_of_people(found: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from argilla_admap.records import Turn, content_id, render_turns
 from argilla_admap.review.argilla.argilla_api import RemoteDataset
 from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset import card
-from argilla_admap.review.dataset.answers import BETTER, RatingScale, Value, question_rating, ratings_from_answer
+from argilla_admap.review.dataset.answers import BETTER, LABEL_WRONG, RatingScale, Value, question_rating, ratings_from_answer
 from argilla_admap.review.dataset.layout import ReviewLayout, managed_layout, shown_order
 
 __all__ = ["DatasetAdapter", "External", "Managed", "RecordTexts", "adapter_for", "external_id"]
@@ -74,6 +74,11 @@ class Managed:
     answerable: bool = True
 
     @property
+    def blind(self) -> bool:
+        """Whether the label is hidden from the reviewers."""
+        return self.layout.blind
+
+    @property
     def scale(self) -> RatingScale | None:
         """Of the rating questions; None where a choice is asked."""
         return self.layout.scale if self.layout.kind == "ratings" else None
@@ -100,7 +105,7 @@ class Managed:
 
     def answer(self, values: Mapping[str, Any]) -> dict[str, Value]:
         """What the answer says about the label, by the names of our questions and the places of the page."""
-        names = {BETTER, *(question_rating(i) for i in range(self.layout.k[1]))}
+        names = {BETTER, LABEL_WRONG, *(question_rating(i) for i in range(self.layout.k[1]))}
         return {name: value for name, value in values.items() if name in names and value is not None}
 
     def suggested(self, item: Mapping[str, Any], k: int) -> tuple[float | None, ...]:
@@ -131,6 +136,11 @@ class External:
     ranking: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     scale: RatingScale | None = None
     question_names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def blind(self) -> bool:
+        """Nothing that somebody else made hides its label for us."""
+        return False
 
     @property
     def answerable(self) -> bool:

@@ -14,15 +14,23 @@ __all__ = [
     "BETTER",
     "DEFAULT_SCALE",
     "EQUAL",
+    "LABEL_WRONG",
+    "ContradictoryAnswer",
     "RatingScale",
     "Ratings",
     "Value",
+    "alike",
     "in_own_order",
+    "in_terms_of_texts",
     "question_rating",
     "ratings_from_answer",
 ]
 
 BETTER = "better"
+#: Whether the label is wrong: asked beside `BETTER` by earlier versions.
+LABEL_WRONG = "label_wrong"
+#: An answer of a pair about the label that stands on its card -> whether the label's own side is the better one.
+_OF_LABEL = {"keep": True, "flip": False}
 #: Its answers that put neither completion first.
 EQUAL = ("tie", "both_bad")
 
@@ -30,6 +38,52 @@ EQUAL = ("tie", "both_bad")
 Value = str | int
 #: One rating a completion, in the record's own order; None where there is none.
 Ratings = tuple[float | None, ...]
+
+
+class ContradictoryAnswer(InputError):
+    """An answer whose parts say opposite things of the label."""
+
+
+def alike(first: Sequence[float | None], second: Sequence[float | None]) -> bool:
+    """Whether two labels rate the same completions and put them in the same order, ties included."""
+    if len(first) != len(second) or any((a is None) != (b is None) for a, b in zip(first, second, strict=True)):
+        return False
+    places = range(len(first))
+    return all(_sign(first[i], first[j]) == _sign(second[i], second[j]) for i in places for j in range(i))
+
+
+def in_terms_of_texts(said: Mapping[str, Value], label: Sequence[float | None]) -> dict[str, Value]:
+    """The answer without a word about the label: `keep` and `flip` as the side that they mean.
+
+    Args:
+        said: the answer at the places of the page.
+        label: the ratings that stood on the card when it was given, at these places.
+
+    Returns:
+        the same with `a` or `b`; with `keep` where the label orders nothing and is kept.
+
+    Raises:
+        InputError: `flip` of a label that orders nothing, or `keep` of none.
+        ContradictoryAnswer: the label is called right and another one given, or called wrong and the same given.
+    """
+    found = {name: value for name, value in said.items() if name != LABEL_WRONG}
+    better, sign = found.get(BETTER), _sign(*label) if len(label) == 2 else 0
+    if better in _OF_LABEL:
+        if sign:
+            found[BETTER] = "a" if (sign > 0) == _OF_LABEL[str(better)] else "b"
+        elif better == "flip" or any(rating is None for rating in label):
+            raise InputError(f"{better!r} says nothing here: the card showed {'a tie' if None not in label else 'no label'}")
+    called = said.get(LABEL_WRONG)
+    if called in ("wrong", "right") and any(_sign(a, b) for a in label for b in label):
+        if better is not None:
+            same = better == ("a" if sign > 0 else "b")
+        elif any(question_rating(i) not in found for i in range(len(label))):
+            return found
+        else:
+            same = alike([float(found[question_rating(i)]) for i in range(len(label))], label)
+        if same != (called == "right"):
+            raise ContradictoryAnswer(f"it calls the label {called}, and {'gives the same' if same else 'gives another one'}")
+    return found
 
 
 def question_rating(index: int) -> str:
@@ -143,6 +197,12 @@ class RatingScale:
         )
         return kept if fits else mapped
 
+    def asked_for(self, rating: float) -> int | None:
+        """The number asked that is nearest to a rating of the data set; None where the rating lies outside the scale."""
+        if not self.low <= rating <= self.high:
+            return None
+        return self.asked[0] + int((rating - self.low) / self.step + 0.5)
+
     def words(self) -> str:
         """How answers become ratings, where they are not the data set's own numbers; else empty."""
         if self.is_identity:
@@ -209,7 +269,8 @@ def ratings_from_answer(
     the upper end and the other the lower end. `tie`: both get the mean of the two ratings. `both_bad`: both get the
     lower of the two. Where a rating is missing, `tie` and `both_bad` give the middle and the lower end; and where the ratings
     of the data set are 0 and 1, for rejected and chosen, so that two halves are a tie and two zeros are "both bad".
-    Ratings replace the record's ratings; a completion that was not rated keeps its own.
+    Ratings replace the record's ratings where they put the completions in another order; a completion that was not rated keeps
+    its own. `keep`: the label stays, which orders nothing.
 
     Args:
         said: the answers by question name.
@@ -230,9 +291,10 @@ def ratings_from_answer(
     if all(value is None for value in answers):
         return None
     try:
-        return (scale or DEFAULT_SCALE).ratings([None if value is None else float(value) for value in answers], before)
+        after = (scale or DEFAULT_SCALE).ratings([None if value is None else float(value) for value in answers], before)
     except (TypeError, ValueError) as exc:
         raise InputError(f"a rating of {answers!r} is not a number; was the question changed in Argilla?") from exc
+    return before if alike(before, after) else after
 
 
 DEFAULT_SCALE = RatingScale.identity(range(1, 6))
@@ -243,6 +305,8 @@ def _pair(answer: str, ratings: Ratings, ends: tuple[float, float]) -> Ratings:
         raise InputError(f"an answer of {answer!r} fits a pair, and this record has {len(ratings)} completions")
     low, high = ends
     first, second = ratings
+    if answer == "keep":
+        return ratings
     if answer in ("a", "b"):
         if first is None or second is None or first == second:
             return (high, low) if answer == "a" else (low, high)
@@ -255,4 +319,4 @@ def _pair(answer: str, ratings: Ratings, ends: tuple[float, float]) -> Ratings:
         tie = first == second and ends == (0.0, 1.0)
         worst = low if first is None or second is None or tie else min(first, second)
         return (worst, worst)
-    raise InputError(f"{answer!r} is no answer to {BETTER!r}, which takes a, b, tie or both_bad")
+    raise InputError(f"{answer!r} is no answer to {BETTER!r}, which takes keep, flip, a, b, tie or both_bad")

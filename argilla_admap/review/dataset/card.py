@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from argilla_admap.records import Record, Turn, letter
 from argilla_admap.review.argilla.properties import BY_COLUMN
+from argilla_admap.review.dataset.answers import alike
 
 __all__ = [
     "FIELD",
@@ -30,7 +31,9 @@ __all__ = [
     "map_info",
     "place_in",
     "script_json",
+    "shown_label",
     "template",
+    "with_label_asked",
     "with_place",
 ]
 
@@ -137,6 +140,24 @@ def card_value(
         "_j": _encoded(row.get("judges") or row.get("judge"), opaque=True),
     }
     return value
+
+
+def shown_label(value: Any) -> tuple[float | None, ...]:
+    """The label on a card, at the places of the page; empty where it shows none."""
+    shown = value.get("_r") if isinstance(value, Mapping) else None
+    return tuple(shown) if isinstance(shown, list) else ()
+
+
+def with_label_asked(value: Mapping[str, Any], asked: Sequence[float | None]) -> dict[str, Any]:
+    """The card of a record that somebody answered: with the label that it showed then, at the places of the page.
+
+    "Keep" and "flip" are said about the label that is read. Where the record has another one by now, the card says so, and
+    gives no reasons for or against either.
+    """
+    if not asked or alike(asked, value["_r"]):
+        return dict(value)
+    numbers = {**value["_d"], "_c": None, "_d": None, "_e": None}
+    return {**value, "_l": value["_r"], "_r": list(asked), "_f": [], "_e": [], "_d": numbers}
 
 
 def _as_shown(sentence: str, order: Sequence[int]) -> str:

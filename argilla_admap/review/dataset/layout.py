@@ -1,7 +1,7 @@
 """What the review page holds: fields, questions and their order, for the open and the blind review.
 
-The open layout shows the label and the scores. The blind one shows texts only, in an order that a seed of the record's id
-shuffles with the data set's key, and asks nothing about the label.
+The open layout shows the label and the scores, and asks what becomes of the label. The blind one shows texts only, in an order
+that a seed of the record's id shuffles with the data set's key, and asks about the sides.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from argilla_admap.records import Record, letter
 from argilla_admap.review.argilla.argilla_api import RemoteDataset
 from argilla_admap.review.argilla.cipher import key_of, shuffled
 from argilla_admap.review.dataset import card
-from argilla_admap.review.dataset.answers import BETTER, DEFAULT_SCALE, RatingScale, question_rating
+from argilla_admap.review.dataset.answers import BETTER, DEFAULT_SCALE, LABEL_WRONG, RatingScale, question_rating
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -34,7 +34,18 @@ __all__ = [
     "shown_order",
 ]
 
-LABEL_WRONG = "label_wrong"
+#: What a pair's reviewers are asked, by key: about the label, or which side; both where only some records have a label.
+OF_LABEL = ("keep", "flip", "tie", "both_bad")
+OF_SIDES = ("a", "b", "tie", "both_bad")
+OF_BOTH = (*OF_LABEL, "a", "b")
+_WORDS = {
+    "keep": "Keep the label",
+    "flip": "Flip it",
+    "tie": "Tie",
+    "both_bad": "Both bad",
+    "a": "A is better",
+    "b": "B is better",
+}
 NOTE = "note"
 TITLE = "admap_title"
 #: An id of these characters is printed as it is; any other by its hash.
@@ -51,6 +62,7 @@ class ReviewLayout:
         k: the smallest and the largest number of completions.
         scale: of the rating questions.
         key: of a blind data set, where it shuffles with it: earlier versions did not.
+        choices: of a pair's question, by key: by default the sides where the layout is blind, else what to do with the label.
     """
 
     kind: Literal["pair", "ratings"]
@@ -58,6 +70,16 @@ class ReviewLayout:
     k: tuple[int, int]
     scale: RatingScale = DEFAULT_SCALE
     key: str | None = field(default=None, repr=False)
+    choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind == "pair" and not self.choices:
+            object.__setattr__(self, "choices", OF_SIDES if self.blind else OF_LABEL)
+
+    @property
+    def bulk_safe(self) -> bool:
+        """Whether one answer to many records at once means the same on each: no side, which stands here or there, is asked."""
+        return self.kind == "pair" and not {"a", "b"} & set(self.choices)
 
     def info(self) -> dict[str, Any]:
         """What is kept with the data set, beside its questions, to recognise the layout again."""
@@ -74,7 +96,8 @@ def managed_layout(dataset: RemoteDataset) -> ReviewLayout | None:
     blind = bool(stored.get("blind", LABEL_WRONG not in questions))
     key = key_of(dataset) if stored.get("keyed") else None
     if BETTER in questions:
-        return ReviewLayout("pair", blind, (2, 2), key=key)
+        offered = tuple(str(option["value"]) for option in questions[BETTER].get("options") or ())
+        return ReviewLayout("pair", blind, (2, 2), key=key, choices=offered)
     rated = sum(1 for name in questions if name.startswith("rating_"))
     if rated < 2 or not all(question_rating(i) in questions for i in range(rated)):
         return None
@@ -130,8 +153,11 @@ def _questions(layout: ReviewLayout, client: rg.Argilla | None) -> Iterable[Any]
     import argilla as rg
 
     if layout.kind == "pair":
-        options = {"a": "A", "b": "B", "tie": "Tie", "both_bad": "Both bad"}
-        yield rg.LabelQuestion(BETTER, labels=options, title="Which completion is better?", required=True, client=client)
+        options = {choice: _WORDS[choice] for choice in layout.choices}
+        titles = {OF_LABEL: "What becomes of the label?", OF_BOTH: "What becomes of the label, or which is better without one?"}
+        title = titles.get(layout.choices, "Which completion is better?")
+        # All of them stand on the page: an option that is folded away has no key.
+        yield rg.LabelQuestion(BETTER, labels=options, title=title, required=True, visible_labels=len(options), client=client)
     else:
         for index in range(layout.k[1]):
             name = letter(index)
@@ -142,11 +168,6 @@ def _questions(layout: ReviewLayout, client: rg.Argilla | None) -> Iterable[Any]
                 required=index < layout.k[0],
                 client=client,
             )
-    if not layout.blind:
-        verdicts = {"wrong": "Wrong", "right": "Right", "unsure": "Can't tell"}
-        yield rg.LabelQuestion(
-            LABEL_WRONG, labels=verdicts, title="Is the data set's label wrong?", required=False, client=client
-        )
     yield rg.TextQuestion(NOTE, title="Note", required=False, client=client)
 
 

@@ -13,7 +13,7 @@ from argilla_admap.records import Record
 from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART, STALE
 from argilla_admap.review.dataset import card
 from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Managed, RecordTexts
-from argilla_admap.review.dataset.answers import Ratings, Value, in_own_order
+from argilla_admap.review.dataset.answers import Ratings, Value, in_own_order, in_terms_of_texts
 from argilla_admap.review.dataset.hidden_fields import decrypt_hidden
 
 __all__ = ["ServerRecord", "stale_answers"]
@@ -66,6 +66,19 @@ class ServerRecord:
         suggested = self._adapter.suggested(self.item, k)
         return tuple(suggested[self.order.index(own)] for own in range(k))
 
+    @cached_property
+    def asked(self) -> Ratings | None:
+        """The label on the card, in the record's own order: a later push leaves it there where somebody answered.
+
+        The label before the review where the card shows none; None without texts.
+        """
+        if self.label is None:
+            return None
+        shown = card.shown_label(self.item["fields"].get(card.FIELD)) if isinstance(self._adapter, Managed) else ()
+        if self._adapter.blind or len(shown) != len(self.order):
+            return self.label
+        return tuple(shown[self.order.index(own)] for own in range(len(shown)))
+
     @property
     def own_completions(self) -> tuple[str, ...]:
         """The completions in the record's own order."""
@@ -80,7 +93,8 @@ class ServerRecord:
     def submitted(self) -> Iterator[tuple[Mapping[str, Any], dict[str, Value] | InputError]]:
         """Each submitted response with what it says about the label, in the record's own order, or why it cannot be read.
 
-        Those to completions that were replaced since are left out.
+        `keep` and `flip` are said as the side that they mean by the label on the card. Answers to completions that were
+        replaced since are left out.
         """
         stale = stale_answers(self.metadata)
         for response in self.item.get("responses") or ():
@@ -88,7 +102,10 @@ class ServerRecord:
                 continue
             values = {name: given.get("value") for name, given in (response.get("values") or {}).items()}
             try:
-                said = in_own_order(self._adapter.answer(values), self.order)
+                said = self._adapter.answer(values)
+                if self.asked is not None:
+                    said = in_terms_of_texts(said, tuple(self.asked[own] for own in self.order))
+                said = in_own_order(said, self.order)
             except (KeyError, TypeError, ValueError, InputError) as exc:
                 yield response, exc if isinstance(exc, InputError) else InputError(f"the answer {values!r} cannot be read")
             else:

@@ -18,7 +18,15 @@ from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_a
 from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Managed, adapter_for
-from argilla_admap.review.dataset.answers import BETTER, EQUAL, Ratings, RatingScale, ratings_from_answer
+from argilla_admap.review.dataset.answers import (
+    BETTER,
+    EQUAL,
+    ContradictoryAnswer,
+    Ratings,
+    RatingScale,
+    alike,
+    ratings_from_answer,
+)
 from argilla_admap.review.dataset.as_input import named_fields
 from argilla_admap.review.dataset.hidden_fields import out_of_step, reveal
 from argilla_admap.review.dataset.layout import NOTE, scale_is_kept
@@ -56,7 +64,7 @@ class RecordFacts(NamedTuple):
     labelled: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReviewedRecord:
     """A record with a submitted answer.
 
@@ -68,6 +76,8 @@ class ReviewedRecord:
         answers: of all reviewers.
         on_server: of each record there that is this one, its id and metadata.
         scores: the judge's, in the record's own order; None where they are not known.
+        asked: the label that the answers were given to, in the record's own order.
+        contradictory: an answer was left out because its parts contradict each other.
     """
 
     label: Ratings
@@ -77,6 +87,8 @@ class ReviewedRecord:
     answers: list[ReviewerAnswer]
     on_server: list[tuple[str, Mapping[str, Any]]]
     scores: tuple[float | None, ...] = ()
+    asked: Ratings = ()
+    contradictory: bool = False
 
 
 @dataclass(slots=True)
@@ -91,6 +103,7 @@ class _Collected:
     whole: bool = True
     reviewed: dict[str, ReviewedRecord] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
+    contradictory: list[str] = field(default_factory=list)
     out_of_step: list[str] = field(default_factory=list)
 
     def see(self, label: Ratings) -> None:
@@ -244,11 +257,15 @@ def _add(found: _Collected, record: ServerRecord, key: str | None) -> None:
             [],
             [],
             record.scores(key),
+            record.asked or record.label,
         ),
     )
     reviewed.on_server.append((str(record.item["id"]), record.metadata))
     for response, said in submitted:
-        if isinstance(said, InputError):
+        if isinstance(said, ContradictoryAnswer):
+            reviewed.contradictory = True
+            found.contradictory.append(f"record {record.id}: {said}")
+        elif isinstance(said, InputError):
             found.unread.append(f"record {record.id}: {said}")
         elif said:
             at = datetime.fromisoformat(str(response["updated_at"]).replace("Z", "+00:00"))
@@ -277,7 +294,11 @@ def _settle(
     }
     corrections: dict[str, Ratings] = {}
     verdicts: dict[str, str] = {}
-    outcomes = dict.fromkeys(found.reviewed, "unclear")
+    relabelled = 0
+    outcomes = {
+        record_id: "conflict" if record.contradictory and not record.answers else "unclear"
+        for record_id, record in found.reviewed.items()
+    }
     for record_id, settled in resolve(answered, options.resolve).items():
         record = found.reviewed[record_id]
         if settled is None:
@@ -295,6 +316,11 @@ def _settle(
         if after == record.label:
             outcomes[record_id] = "confirmed"
             continue
+        if not alike(record.asked, record.label):
+            # The owner changed the label after the answer, and the two do not agree.
+            outcomes[record_id] = "conflict"
+            relabelled += 1
+            continue
         outcomes[record_id] = "corrected"
         corrections[record_id] = after
     counts = list(outcomes.values())
@@ -303,6 +329,16 @@ def _settle(
         notes.append(f"{counts.count('unclear'):,} reviewed records have no answer about the label; they stay as they are")
     if found.stale:
         notes.append(f"{found.stale:,} answers were given to completions that were replaced since; they do not count")
+    if found.contradictory:
+        notes.append(
+            f"{len(found.contradictory):,} answers contradict themselves and changed nothing; "
+            f"the first: {found.contradictory[0]}"
+        )
+    if relabelled:
+        notes.append(
+            f"{relabelled:,} records were given another label by a later push, against their reviewers' answers: conflicts, "
+            "which keep the label of the push"
+        )
     if found.unread:
         notes.append(f"{len(found.unread):,} answers could not be read and changed nothing; the first: {found.unread[0]}")
     if corrections and scale is not None and scale.words():

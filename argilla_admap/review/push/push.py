@@ -7,7 +7,7 @@ is sent, so that a push that was killed half way is resumed where it stopped, an
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,16 @@ from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART, TEXTS
 from argilla_admap.review.dataset import card, hidden_fields
 from argilla_admap.review.dataset.adapters import adapter_for, external_id
-from argilla_admap.review.dataset.answers import RatingScale
-from argilla_admap.review.dataset.layout import ReviewLayout, managed_layout, record_fields, scale_is_kept, shown_order
+from argilla_admap.review.dataset.answers import RatingScale, question_rating
+from argilla_admap.review.dataset.layout import (
+    OF_BOTH,
+    OF_SIDES,
+    ReviewLayout,
+    managed_layout,
+    record_fields,
+    scale_is_kept,
+    shown_order,
+)
 from argilla_admap.review.dataset.settings import choose_workspace, complete_settings, create_dataset, ensure_text_vector
 from argilla_admap.review.push.enrich import enrich
 from argilla_admap.review.push.payload import Payload, pushed_map
@@ -128,6 +136,11 @@ def _push_managed(
     if origin or stored.get("home"):
         info["home"] = origin or stored["home"]
     notes = layout.scale.notes(_distinct_ratings(data_map)) if layout.kind == "ratings" else []
+    if layout.bulk_safe and (without := total - _ordered(data_map)):
+        notes.append(
+            f"{without:,} records have no label that could be kept or flipped, and this data set asks about nothing else but "
+            "ties: push them under another name"
+        )
     if reviewers:
         workspace_id = target.workspace_id if target is not None else api.workspaces().get(choose_workspace(api, address), "")
         notes += _check_reviewers(api, reviewers, workspace_id)
@@ -156,7 +169,8 @@ def _push_managed(
         sender.all_texts = with_texts and (TEXTS not in target.vectors or lacks_text_vectors(api, target))
     notes += texts_notes
     key = key_of(target) if layout.blind and target.allow_extra_metadata else None
-    for row, item in _items(data_map, payload, layout, known, key, with_texts):
+    rated = {str(q["name"]): str(q["id"]) for q in target.questions if layout.kind == "ratings" and q.get("id")}
+    for row, item in _items(data_map, payload, layout, known, key, rated, with_texts):
         sender.add(item)
         if progress is not None and (row % 100 == 99 or row + 1 == total):
             progress(row + 1, total)
@@ -181,10 +195,17 @@ def _push_managed(
 
 
 def _items(
-    data_map: DataMap, payload: Payload, layout: ReviewLayout, known: StoredRecords, key: str | None, with_texts: bool
+    data_map: DataMap,
+    payload: Payload,
+    layout: ReviewLayout,
+    known: StoredRecords,
+    key: str | None,
+    questions: Mapping[str, str],
+    with_texts: bool,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each record as Argilla takes it, streamed. A blind record shows label and scores once its review is completed; until
-    then they travel along encrypted with the `key`, for the pull that finds it completed."""
+    then they travel along encrypted with the `key`, for the pull that finds it completed. In an open review ratings start
+    from the label's; `questions` are the ids of the rating questions by name."""
     row = 0
     ids = set(payload.ids)
     for batch in data_map.batches():
@@ -200,8 +221,11 @@ def _items(
             name, stored = _stored(record, known, ids)
             k = len(record.completions)
             usual = shown_order(record.id, k, blind=layout.blind, key=layout.key)
-            order = (stored.order_of(record.completions) if stored is not None else None) or usual
+            kept = stored.order_of(record.completions) if stored is not None else None
+            order = kept or usual
             fields = record_fields(record, columns, blind=layout.blind, revealed=True, order=order, key=layout.key)
+            if stored is not None and kept is not None and stored.answered and not layout.blind:
+                fields[card.FIELD] = card.with_label_asked(fields[card.FIELD], stored.label)
             item: dict[str, Any] = {"external_id": name, "fields": fields, "metadata": payload.metadata(row)}
             if name != external_id(record.id):
                 item["metadata"][_ID] = external_id(record.id)
@@ -213,6 +237,8 @@ def _items(
                     item["metadata"][HIDDEN_PART] = hidden_fields.encrypt_hidden(key, record.id, hidden)
                 if stored is None or not stored.completed or (stored.others or {}).get(_REVIEW) == "conflict":
                     fields[card.FIELD] = hidden_fields.open_part(fields[card.FIELD])
+            elif questions:
+                item["suggestions"] = _from_label(card.shown_label(fields[card.FIELD]), layout.scale, questions)
             vector = payload.vector(row)
             if vector is not None and not layout.blind:
                 item["vector"] = vector
@@ -220,6 +246,18 @@ def _items(
                 item["texts"] = texts[place].tolist()
             yield row, item
             row += 1
+
+
+def _from_label(label: Sequence[float | None], scale: RatingScale, questions: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The label's ratings as suggestions, from which a reviewer's start; nothing where the label orders nothing."""
+    if len({rating for rating in label if rating is not None}) < 2:
+        return []
+    asked = {question_rating(i): scale.asked_for(rating) for i, rating in enumerate(label) if rating is not None}
+    return [
+        {"question_id": questions[name], "value": value, "agent": "label"}
+        for name, value in asked.items()
+        if value is not None and name in questions
+    ]
 
 
 def _stored(record: Record, known: StoredRecords, ids: set[str]) -> tuple[str, StoredRecord | None]:
@@ -250,7 +288,7 @@ def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> Rev
     current = managed_layout(target) if target is not None else None
     if target is None or current is None:
         if low == high == 2:
-            return ReviewLayout("pair", blind, (2, 2))
+            return ReviewLayout("pair", blind, (2, 2), choices=() if blind else _choices(data_map))
         return ReviewLayout("ratings", blind, (low, high), RatingScale.of(_distinct_ratings(data_map)))
     elsewhere = "push under another name"
     if blind and not current.blind:
@@ -264,6 +302,20 @@ def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> Rev
     if current.kind == "ratings" and not scale_is_kept(target):
         return replace(current, scale=current.scale.fitted(_distinct_ratings(data_map)))
     return current
+
+
+def _choices(data_map: DataMap) -> tuple[str, ...]:
+    """What to ask about these pairs: about the label, about the sides, or both where only some have a label to keep or flip."""
+    ordered = _ordered(data_map)
+    return OF_SIDES if not ordered else OF_BOTH if ordered < len(data_map.numbers) else ()
+
+
+def _ordered(data_map: DataMap) -> int:
+    """How many pairs have a label that puts one side first."""
+    column: Any = data_map.numbers.column("ratings")
+    pairs = column.filter(pc.equal(pc.list_value_length(column), 2))
+    different: Any = pc.not_equal(pc.list_element(pairs, 0), pc.list_element(pairs, 1))
+    return int(pc.sum(different).as_py() or 0)
 
 
 def _distinct_ratings(data_map: DataMap) -> list[float | None]:

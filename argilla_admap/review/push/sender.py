@@ -14,6 +14,7 @@ from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.review.argilla.argilla_api import BY_AGE, Api, RemoteDataset, terms_filter
 from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART, MIXED, POSITION, PROPERTIES, STALE, TEXTS
 from argilla_admap.review.dataset import card
+from argilla_admap.review.dataset.answers import alike
 from argilla_admap.review.dataset.server_record import stale_answers
 
 __all__ = ["Sender", "StoredRecord", "StoredRecords", "existing_records", "lacks_text_vectors", "split_metadata"]
@@ -34,6 +35,8 @@ class StoredRecord:
 
     Attributes:
         letters: digests of the completions at each letter.
+        label: on the card, at the places of the page; empty where it shows none.
+        answered: somebody answered, drafts and discards included.
     """
 
     server_id: bytes
@@ -44,6 +47,8 @@ class StoredRecord:
     others: Mapping[str, Any] | None
     sample: str | None
     completed: bool
+    label: tuple[float | None, ...]
+    answered: bool
 
     def order_of(self, completions: Sequence[str]) -> tuple[int, ...] | None:
         """Which of the completions stands at each letter; None where they are others."""
@@ -70,7 +75,7 @@ def _letters(fields: Mapping[str, Any]) -> tuple[bytes, ...]:
 def existing_records(api: Api, dataset: RemoteDataset) -> StoredRecords:
     """All records of a data set of ours, as they stand on the server."""
     known = StoredRecords()
-    include = (f"vectors:{POSITION}",) if POSITION in dataset.vectors else ()
+    include = ("responses", *((f"vectors:{POSITION}",) if POSITION in dataset.vectors else ()))
     for page in api.pages(dataset, include):
         for item in page:
             if item.get("external_id") is None:
@@ -85,6 +90,8 @@ def existing_records(api: Api, dataset: RemoteDataset) -> StoredRecords:
                 others or None,
                 ours.get(_SAMPLE),
                 item.get("status") == "completed",
+                card.shown_label(item["fields"].get(card.FIELD)),
+                bool(item.get("responses")),
             )
     return known
 
@@ -128,19 +135,20 @@ class Sender:
         self._dated: set[bytes] = set()
         self._since: str | None = None
         self._retexted: set[str] = set()
+        self._relabelled: dict[str, tuple[float | None, ...]] = {}
         self.added = self.updated = self.met = self.held = self.stale = 0
         self.held_by = ""
         self.all_texts = False
         self.notes: list[str] = []
 
     def add(self, item: Mapping[str, Any]) -> None:
-        """Takes one record: ``external_id, fields, metadata`` and perhaps ``vector`` (its place) and ``texts`` (theirs)."""
+        """Takes one record: ``external_id, fields, metadata``; perhaps ``vector`` (place), ``texts`` (theirs), ``suggestions``."""
         stored = self._known.get(item["external_id"])
         vector, texts = item.get("vector"), item.get("texts")
         vectors = {name: value for name, value in ((POSITION, vector), (TEXTS, texts)) if value is not None}
         if stored is None:
             self.added += 1
-            new = {key: item[key] for key in ("external_id", "fields", "metadata")}
+            new = {key: item[key] for key in ("external_id", "fields", "metadata", "suggestions") if item.get(key)}
             self.put(new | ({"vectors": vectors} if vectors else {}))
             return
         self.met += 1
@@ -149,6 +157,10 @@ class Sender:
             changed["fields"] = item["fields"]
             if _letters(item["fields"]) != stored.letters:
                 self._retexted.add(str(uuid.UUID(bytes=stored.server_id)))
+            elif stored.label and not alike(stored.label, card.shown_label(item["fields"][card.FIELD])):
+                self._relabelled[str(uuid.UUID(bytes=stored.server_id))] = stored.label
+                if item.get("suggestions"):
+                    changed["suggestions"] = item["suggestions"]
         metadata = item["metadata"]
         if stored.sample is not None:
             # Reviewers are at work on the mixed sample: a record does not leave it, nor change its part.
@@ -226,8 +238,12 @@ class Sender:
                 item["metadata"] = {**split_metadata(now[item["id"]])[1], **split_metadata(item["metadata"])[0]}
 
     def _note_stale_answers(self, batch: list[dict[str, Any]]) -> None:
-        """An answer belongs to a text: those given to completions that are replaced now are noted, and do not count."""
-        changing = {item["id"]: item for item in batch if item.get("id") in self._retexted}
+        """An answer belongs to a text, and "keep" to a label.
+
+        Those given to completions that are replaced now are noted, and do not count. Where somebody answered since we looked,
+        the label stays on the card.
+        """
+        changing = {item["id"]: item for item in batch if item.get("id") in self._retexted | self._relabelled.keys()}
         if not changing:
             return
         found, _ = self._api.search(
@@ -236,11 +252,19 @@ class Sender:
             include=("responses",),
         )
         for record in found:
-            if responses := record.get("responses"):
+            responses, key = record.get("responses"), str(record["id"])
+            if responses and key in self._relabelled:
+                fields = changing[key]["fields"]
+                changing[key]["fields"] = {
+                    **fields,
+                    card.FIELD: card.with_label_asked(fields[card.FIELD], self._relabelled[key]),
+                }
+                changing[key].pop("suggestions", None)
+            elif responses:
                 self.stale += len(responses)
-                metadata = changing[record["id"]].get("metadata") or record.get("metadata") or {}
+                metadata = changing[key].get("metadata") or record.get("metadata") or {}
                 noted = {**stale_answers(metadata), **{str(r["id"]): str(r["updated_at"]) for r in responses}}
-                changing[record["id"]]["metadata"] = {**metadata, STALE: orjson.dumps(noted).decode()}
+                changing[key]["metadata"] = {**metadata, STALE: orjson.dumps(noted).decode()}
 
     def verify(self) -> None:
         """Makes sure that the index holds what the database holds; sends again what it lost.

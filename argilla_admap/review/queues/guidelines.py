@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from argilla_admap.records import letter
-from argilla_admap.review.dataset.layout import ReviewLayout
+from argilla_admap.review.dataset.layout import OF_BOTH, OF_SIDES, ReviewLayout
 from argilla_admap.review.queues.queues import QueueCount
 
 __all__ = ["BEGIN", "END", "LIMIT", "map_svg", "merge_guidelines", "render_guidelines", "room_beside"]
@@ -103,7 +103,7 @@ def _queues(queues: Sequence[QueueCount], *, bulk: bool, why: bool) -> str:
         title = _plain(queue.queue.title)
         row = f"- **[{title}]({_relative(queue.url)})**" if queue.count else f"- {title}"
         row += f": {queue.count:,} record{'' if queue.count == 1 else 's'}"
-        if bulk and queue.count > 1:
+        if bulk and queue.bulk_url and queue.count > 1:
             row += f", [ten at once]({_relative(queue.bulk_url)})"
         rows.append(f"{row}<br>{_plain(queue.queue.why)}" if why else row)
     return "\n".join(rows)
@@ -141,8 +141,14 @@ def _decide(layout: ReviewLayout) -> str:
     if layout.kind == "pair":
         lines = [
             "Read the prompt, then both completions: what does the prompt ask for, and which one gives it?",
-            "**A** or **B**: one of them is better. **Tie**: no difference that matters. **Both bad**: neither should be "
-            "learned from.",
+            *(
+                ["**Keep the label**: the completion that it prefers is better. **Flip it**: the other one is."]
+                if "keep" in layout.choices
+                else []
+            ),
+            *(["**A** or **B**: that one is better."] if layout.choices == OF_SIDES else []),
+            *(["**A** or **B** is for the records that have no label to keep or flip."] if layout.choices == OF_BOTH else []),
+            "**Tie**: no difference that matters. **Both bad**: neither should be learned from.",
         ]
     else:
         low, high = layout.scale.asked[0], layout.scale.asked[-1]
@@ -161,20 +167,22 @@ def _decide(layout: ReviewLayout) -> str:
         lines += [
             "The judge's verdict is an opinion. Judges like long and fluent texts, and miss wrong facts and ignored "
             "instructions: the records here are those where judge and label differ, and either may be right.",
-            "*Is the data set's label wrong?* may be left out; your answer above it decides what happens to the label. "
-            + (
-                "The same as the label: it stays. The opposite: it is flipped. A tie: both count the same."
-                if layout.kind == "pair"
-                else "Your ratings replace the label's."
-            ),
         ]
+        if layout.kind == "ratings":
+            lines.append(
+                "The ratings start from the label's: **Enter** alone says that their order is fine. Ratings that put the "
+                "completions in another order replace the label's; others leave it as it is."
+            )
     lines.append("Nothing changes in the data before the corrected file is written; an answer can be changed until then.")
     return "\n".join(f"- {line}" for line in lines)
 
 
+_SHORT = {"keep": "keep", "flip": "flip", "tie": "tie", "both_bad": "both bad", "a": "A", "b": "B"}
+
+
 def _keys(layout: ReviewLayout) -> str:
     if layout.kind == "pair":
-        answers = "**1** A, **2** B, **3** tie, **4** both bad"
+        answers = ", ".join(f"**{key}** {_SHORT[choice]}" for key, choice in enumerate(layout.choices, 1))
     else:
         low, high = layout.scale.asked[0], layout.scale.asked[-1]
         ten = "" if high < 10 else ", **1 0** at once is ten" + ("" if low == 0 else ", **0** too")

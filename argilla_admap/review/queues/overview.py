@@ -42,7 +42,9 @@ def count_queue(api: Api, dataset: RemoteDataset, queue: Queue) -> QueueCount:
     count = api.count(dataset, queue.body())
     # A draft that was prepared stays open though the record is completed.
     pending = count if queue.status == "draft" else api.count(dataset, queue.body(_OPEN)) if count else 0
-    return QueueCount(queue, count, pending, queue.url(dataset), queue.url(dataset, bulk=10))
+    layout = managed_layout(dataset)
+    bulk = queue.url(dataset, bulk=10) if layout is not None and layout.bulk_safe else None
+    return QueueCount(queue, count, pending, queue.url(dataset), bulk)
 
 
 def count_queues(api: Api, dataset: RemoteDataset) -> list[QueueCount]:

@@ -125,7 +125,7 @@ class QueueCount:
         count: records that match.
         pending: those of them that still wait for an answer.
         url: opens it in the page, one record at a time.
-        bulk_url: opens it ten at a time.
+        bulk_url: opens it ten at a time; None where one answer to many records would not mean the same on each.
         preview: of similar records, the first ones: ``id`` and the beginning of the ``prompt``.
     """
 
@@ -133,7 +133,7 @@ class QueueCount:
     count: int
     pending: int
     url: str
-    bulk_url: str
+    bulk_url: str | None
     preview: tuple[dict[str, Any], ...] = ()
 
     def json(self) -> dict[str, Any]:

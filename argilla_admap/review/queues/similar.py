@@ -61,7 +61,9 @@ def similar_records(api: Api, target: RemoteDataset, record_id: str, by: str | N
     with suppress(InputError):  # fields that are not recognised
         adapter = adapter_for(target)
         preview = tuple(_preview(item, adapter) for item in alike[:_PREVIEW])
-    return QueueCount(queue, len(alike), pending, url, url.replace("page=1&", "page=1~10&"), preview)
+    layout = managed_layout(target)
+    bulk = url.replace("page=1&", "page=1~10&") if layout is not None and layout.bulk_safe else None
+    return QueueCount(queue, len(alike), pending, url, bulk, preview)
 
 
 def links_open(api: Api, server_id: str) -> bool:
