@@ -61,7 +61,7 @@ def test_only_submitted_answers_count(api: Api, workspace: str, annotator: Any) 
 
 def test_an_answer_that_was_edited_later_is_the_one_that_counts(api: Api, workspace: str) -> None:
     _, ids = review(api, workspace, [row("r0"), row("r1"), row("r2")])
-    for name, second, status in (("r0", "a", "submitted"), ("r1", "a", "draft"), ("r2", "b", "discarded")):
+    for name, second, status in (("r0", "keep", "submitted"), ("r1", "keep", "draft"), ("r2", "flip", "discarded")):
         answer(api.client, ids[name], {"better": "b"})
         item = records(api, remote(api, workspace, "review"))[name]
         api.request(
@@ -160,7 +160,7 @@ def test_a_record_that_somebody_added_by_hand_is_counted_and_said(api: Api, work
     target, ids = review(api, workspace, [row("r0")])
     api.put_records(target, [{"fields": {"admap_title": "mine", "admap": {"text": "no completions"}}}])
     stranger = next(item for name, item in records(api, target).items() if name != "r0")
-    answer(api.client, stranger["id"], {"better": "b"})
+    answer(api.client, stranger["id"], {"better": "flip"})
     answer(api.client, ids["r0"], {"better": "b"})
     result = pull("review", api.client, workspace=workspace)
     assert (result.records, result.corrected) == (2, 1)
