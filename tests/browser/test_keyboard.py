@@ -51,9 +51,11 @@ def test_answers_to_pairs_come_back_as_they_were_meant(
     for i in range(RECORDS):
         record = shown_record(frame)
         name = record["external_id"]
-        said = ("a", "b", "tie", "both_bad")[i % 4]
-        best = shown_order(name, 2, blind=blind, key=key_of(review.remote))["ab".find(said)]
-        expected[name] = {"tie": (0.5, 0.5), "both_bad": (0.0, 0.0)}.get(said, ORDERS[best])
+        said = ("ab" if blind else ("keep", "flip"))[i % 4] if i % 4 < 2 else ("tie", "both_bad")[i % 4 - 2]
+        own = ORDERS[int(name.removeprefix("pair-")) // 2 % 2]
+        best = ORDERS[shown_order(name, 2, blind=blind, key=key_of(review.remote))["ab".find(said)]]
+        meant = {"tie": (0.5, 0.5), "both_bad": (0.0, 0.0), "keep": own, "flip": own[::-1]}
+        expected[name] = meant.get(said, best)
         if i % 4 == 1:
             page.keyboard.press("d")
         page.keyboard.press("1234"[i % 4])

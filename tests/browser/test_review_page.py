@@ -140,11 +140,11 @@ def test_digits_and_enter_work_at_once_and_after_a_click_in_the_card(person: Per
     review = make_review(f"keys-{person.role}", pairs_map)
     page = person.open()
     frame = opened(page, review, OLDEST)[0]
-    page.locator("#better_b").wait_for(state="attached")
+    page.locator("#better_flip").wait_for(state="attached")
     frame.locator(".one").first.click(position={"x": 40, "y": 60})
     page.wait_for_function(_HANDED_BACK)
     page.keyboard.press("2")
-    page.wait_for_function("document.querySelector('#better_b').checked")
+    page.wait_for_function("document.querySelector('#better_flip').checked")
     frame.locator("button", has_text="Differences").click()
     page.wait_for_function(_HANDED_BACK)
     first = shown_record(frame)["id"]

@@ -10,6 +10,7 @@ from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, terms_f
 from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION, TEXTS
 from argilla_admap.review.argilla.refusals import Refused
 from argilla_admap.review.dataset.adapters import DatasetAdapter, adapter_for, external_id
+from argilla_admap.review.dataset.layout import managed_layout
 from argilla_admap.review.queues.conditions import Condition, Order
 from argilla_admap.review.queues.queues import Queue, QueueCount, similar_url
 
@@ -51,7 +52,7 @@ def similar_records(api: Api, target: RemoteDataset, record_id: str, by: str | N
         around = _around(api, target, server_id)
         near = Queue("similar", title, _WHY[POSITION], around, (Order("p_wrong", "desc"),))
         count, pending = (api.count(target, near.body(*more)) for more in ((), (terms_filter("status", ["pending"]),)))
-        return QueueCount(near, count, pending, near.url(target), near.url(target, bulk=10))
+        return QueueCount(near, count, pending, near.url(target), None)
     # The search leaves the record itself out, and its `total` is no count: the neighbours are counted.
     alike = _neighbours(api, target, server_id, _NEAREST, vector)
     pending = sum(item.get("status") == "pending" for item in alike)
