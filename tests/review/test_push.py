@@ -31,7 +31,7 @@ def records(api: Api, target: RemoteDataset) -> dict[str, dict[str, Any]]:
 def answer(client: Any, record_id: str, values: dict[str, Any], status: str = "submitted") -> None:
     """A person's answer. Where the page asks about the label, a side (`a`, `b`) is said as what it means for that label."""
     api, path = Api(client), f"/api/v1/records/{record_id}/responses"
-    body = {"values": {name: {"value": value} for name, value in values.items()}, "status": status}
+    body: dict[str, Any] = {"values": {name: {"value": value} for name, value in values.items()}, "status": status}
     try:
         api.request("POST", path, json=body)
     except Refused:
