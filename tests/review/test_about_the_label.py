@@ -9,6 +9,7 @@ import pytest
 from argilla_admap.pipeline import pull, push
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.dataset import layout
+from argilla_admap.review.pull.audit import audit_trail
 from tests.review.maps import data_map, row
 from tests.review.test_push import answer, records, remote
 
@@ -40,12 +41,15 @@ def test_a_label_pushed_later_turns_no_answer_and_an_owners_own_change_is_a_conf
     push(data_map(rows), "about", api.client, workspace=workspace)
     server = ids(api, workspace)
     answer(annotator.client, server["r0"], {"better": "flip", "note": "B is right"})
-    answer(annotator.client, server["r1"], {"better": "keep"})
+    answer(annotator.client, server["r1"], {"better": "keep", "note": "It is fine"})
     answer(annotator.client, server["r2"], {"better": "flip"}, "draft")
     answer(annotator.client, server["r3"], {"better": "keep"})
     first = pull("about", api.client, workspace=workspace)
     assert (first.corrections, first.confirmed) == ({"r0": FLIPPED}, 2)
-    assert first.changes[0]["notes"] == {annotator.username: "B is right"}
+    assert {line["id"]: line["notes"] for line in audit_trail(first) if line["notes"]} == {
+        "r0": {annotator.username: "B is right"},
+        "r1": {annotator.username: "It is fine"},  # of a label that stays, too
+    }
 
     # The corrected file, in which the owner changed the labels of r1, r2 and r4 as well.
     corrected = relabelled(rows, "r0", "r1", "r2", "r4")

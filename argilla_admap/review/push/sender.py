@@ -142,7 +142,7 @@ class Sender:
         self.notes: list[str] = []
 
     def add(self, item: Mapping[str, Any]) -> None:
-        """Takes one record: ``external_id, fields, metadata``; perhaps ``vector`` (place), ``texts`` (theirs), ``suggestions``."""
+        """Takes one record: ``external_id, fields, metadata``; perhaps ``vector`` (its place), ``texts``, ``suggestions``."""
         stored = self._known.get(item["external_id"])
         vector, texts = item.get("vector"), item.get("texts")
         vectors = {name: value for name, value in ((POSITION, vector), (TEXTS, texts)) if value is not None}
