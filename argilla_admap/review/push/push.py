@@ -314,7 +314,8 @@ def _ordered(data_map: DataMap) -> int:
     """How many pairs have a label that puts one side first."""
     column: Any = data_map.numbers.column("ratings")
     lengths: Any = pc.list_value_length(column)
-    pairs = column.filter(pc.equal(lengths, pc.scalar(2)))
+    two: Any = 2
+    pairs = column.filter(pc.equal(lengths, two))
     different: Any = pc.not_equal(pc.list_element(pairs, 0), pc.list_element(pairs, 1))
     return int(pc.sum(different).as_py() or 0)
 
