@@ -69,5 +69,5 @@ def data_card(facts: CardFacts, rows: int, format: str) -> str:
 
 def _plain(text: str) -> str:
     """One line that Markdown and HTML leave as it is."""
-    escaped = "".join(f"&#{ord(c)};" if c in "<>&[]`*_|#\\" else c for c in printable(text))
+    escaped = "".join(f"&#{ord(c)};" if c in "<>&[]`*|#\\" else c for c in printable(text))
     return " ".join(escaped.split())

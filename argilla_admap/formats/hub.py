@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from argilla_admap.errors import InputError
 
-__all__ = ["HUB", "HubPlace", "publish"]
+__all__ = ["HUB", "HubPlace", "publish", "quiet"]
 
 #: What the name of a data set on the Hub begins with.
 HUB = "hf:"
@@ -36,6 +38,18 @@ class HubPlace:
         return cls(name, split or "train")
 
 
+@contextmanager
+def quiet(utils: Any) -> Iterator[None]:
+    """Without the progress bars of a library of Hugging Face, given its `utils`."""
+    shown = not utils.are_progress_bars_disabled()
+    utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            utils.enable_progress_bars()
+
+
 def publish(table: Path, place: HubPlace, card: str) -> str:
     """Uploads the table as the split, with the card. Returns what the user should know.
 
@@ -46,7 +60,7 @@ def publish(table: Path, place: HubPlace, card: str) -> str:
         InputError: there is no token, the Hub refuses, or the data set holds data of somebody else's.
     """
     try:
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, utils
     except ImportError as exc:
         raise InputError(
             f"{HUB}{place.name}: needs the `huggingface_hub` library", hint="install it with `pip install huggingface_hub`"
@@ -73,15 +87,16 @@ def publish(table: Path, place: HubPlace, card: str) -> str:
                 f"{HUB}{place.name}: holds data that this program did not write", hint="name a new data set", option="output"
             )
         earlier = [file for file in files if file.startswith(f"data/{place.split}-") and file != target_file]
-        api.create_commit(
-            **target,
-            operations=[
-                *(CommitOperationDelete(file) for file in earlier),
-                CommitOperationAdd(target_file, table),
-                CommitOperationAdd("README.md", _merged(old, card).encode()),
-            ],
-            commit_message="Data and card by argilla-admap",
-        )
+        with quiet(utils):
+            api.create_commit(
+                **target,
+                operations=[
+                    *(CommitOperationDelete(file) for file in earlier),
+                    CommitOperationAdd(target_file, table),
+                    CommitOperationAdd("README.md", _merged(old, card).encode()),
+                ],
+                commit_message="Data and card by argilla-admap",
+            )
     except InputError:
         raise
     except Exception as exc:

@@ -18,12 +18,12 @@ import pyarrow as pa
 from argilla_admap.errors import InputError
 from argilla_admap.formats.containers.compressed import container_of, packed, packing_of
 from argilla_admap.formats.containers.csv_text import GUARDED, guarded
-from argilla_admap.formats.hub import HUB, HubPlace, publish
+from argilla_admap.formats.hub import HUB, HubPlace, publish, quiet
 from argilla_admap.formats.written_rows import WRITABLE, ExtraColumns, Row, Writer, default_format
 from argilla_admap.records import Record, batch_to_records
 from argilla_admap.tables import RecordStream, atomic_path, output_errors, write_error, write_parquet
 
-__all__ = ["WRITABLE", "Card", "ExtraColumns", "WriteReport", "write"]
+__all__ = ["WRITABLE", "Card", "ExtraColumns", "WriteReport", "can_hold", "write"]
 
 _Make = Callable[[Record], Iterator[Row]]
 #: The text of a data card, given the number of rows and the format's name.
@@ -98,7 +98,8 @@ def write(
         place = HubPlace.parse(words)
         with tempfile.TemporaryDirectory() as folder:
             table = Path(folder) / "part.parquet"
-            write_parquet(table, _batches(stream, writer, report), writer.schema, stream.info or None)
+            # Where the records were on this machine is nobody else's business.
+            write_parquet(table, _batches(stream, writer, report), writer.schema)
             report.notes.append(publish(table, place, card(report.rows, name) if card is not None else ""))
         return report
     if not path.suffix:
@@ -124,6 +125,13 @@ def write(
     return report
 
 
+def can_hold(format: str, ratings: Sequence[float | None]) -> bool:
+    """Whether a format holds a record with these ratings."""
+    nothing = (None,) * len(ratings)
+    record = Record("", "", ("",) * len(ratings), nothing, tuple(ratings), ((),) * len(ratings), nothing)
+    return any(True for _ in WRITABLE[format].rows(record))
+
+
 def _has_turns(stream: RecordStream) -> bool:
     """Whether a prompt is a conversation."""
     return any(batch.column("turns").null_count < batch.num_rows for batch in stream.batches() if "turns" in batch.schema.names)
@@ -142,7 +150,7 @@ def _write_folder(stream: RecordStream, output: Path, writer: Writer, report: Wr
     except OSError as exc:
         raise write_error(output, exc) from exc
     try:
-        with output_errors(output):
+        with output_errors(output), quiet(datasets.utils):
             write_parquet(work / "part.parquet", _batches(stream, writer, report), writer.schema)
             made = datasets.Dataset.from_parquet(str(work / "part.parquet"), cache_dir=str(work / "cache"))
             made.save_to_disk(str(work / "saved"))

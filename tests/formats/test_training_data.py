@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow.parquet as pq
 import pytest
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats.data_card import CardFacts, data_card
 from argilla_admap.formats.registry import read
-from argilla_admap.formats.writing import WRITABLE, write
+from argilla_admap.formats.writing import WRITABLE, can_hold, write
 from argilla_admap.records import Record, Turn
 from tests.doubles.hub_server import Hub, hub  # noqa: F401  # a fixture
 from tests.formats.samples import sample
@@ -171,6 +173,7 @@ def test_kto_rows_are_the_good_and_the_bad_ones_and_ties_are_left_out(
     report = write(stream(record(*"abc"[: len(ratings)], ratings=ratings)), tmp_path / "x.jsonl", "kto")
     assert [json.loads(line)["label"] for line in (tmp_path / "x.jsonl").read_text().splitlines()] == (labels or [])
     assert report.left_out == (labels is None)
+    assert can_hold("kto", ratings) == (labels is not None)
 
 
 def test_a_folder_is_a_data_set_with_its_card_and_new(tmp_path: Path) -> None:
@@ -193,6 +196,8 @@ def test_a_data_set_on_the_hub_is_new_private_renewed_and_read_again(hub: Hub, t
     files = hub.files["acme/pairs"]
     assert sorted(files) == [".gitattributes", "README.md", "data/train-00000-of-00001.parquet"]
     assert "ann: 1" in files["README.md"].decode()
+    table = pq.read_table(io.BytesIO(files["data/train-00000-of-00001.parquet"]))
+    assert table.schema.metadata is None  # nothing of this machine
     # What a person adds to the card stays; another split stands beside.
     files["README.md"] += b"\n## Our own words\n"
     again = write(stream(record("good", "bad"), chat(id="y")), "hf:acme/pairs", "trl")

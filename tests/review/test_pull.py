@@ -19,6 +19,7 @@ from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.resolve import RULES
 from argilla_admap.review.pull.to_file import pull_to_file
 from argilla_admap.review.queues.queues import QUEUES
+from tests.doubles.hub_server import Hub, hub  # noqa: F401  # a fixture
 from tests.review.maps import data_map, many, row
 from tests.review.test_push import answer, records, remote, work_of_people
 
@@ -259,3 +260,33 @@ def test_ties_that_the_original_cannot_say_are_kept_or_left_out(api: Api, worksp
     after = [json.loads(line) for line in (tmp_path / "plain.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [completion["rating"] for completion in after[1]["completions"]] == [0.5, 0.5]
     assert said.ties_kept == ()
+
+
+def test_corrected_labels_go_to_the_hub_with_a_card_that_says_who_checked_them(
+    api: Api,
+    workspace: str,
+    annotator: Any,
+    hub: Hub,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    rows = [row(f"r{i}") for i in range(3)]
+    _, ids = review(api, workspace, rows)
+    answer(annotator.client, ids["r0"], {"better": "b"})
+    answer(annotator.client, ids["r1"], {"better": "tie"})
+    cases: list[tuple[dict[str, Any], tuple[int, int]]] = [
+        ({"format": "trl"}, (1, 1)),
+        ({"format": "kto", "original": str(tmp_path / "o.jsonl")}, (1, 1)),
+        ({"format": "plain"}, (2, 0)),
+    ]
+    for options, counts in cases:
+        lines = ({key: r[key] for key in ("id", "prompt")} | dict(zip(("chosen", "rejected"), r["completions"])) for r in rows)  # noqa: B905
+        (tmp_path / "o.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        pulled = pull_to_file("review", api.client, PullOptions(output="hf:acme/data", workspace=workspace, **options))
+        assert (pulled.written, len(pulled.not_written)) == counts
+        assert pulled.output == "hf:acme/data"
+    card = hub.files["acme/data"]["README.md"].decode()
+    assert "2 of 3 labels (67%)" in card
+    assert f"{annotator.username}: 2" in card
+    original = str(tmp_path / "o.jsonl")
+    with pytest.raises(InputError, match="written again as a file of its own kind"):
+        pull_to_file("review", api.client, PullOptions(output="hf:acme/data", workspace=workspace, original=original))

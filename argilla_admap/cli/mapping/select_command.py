@@ -99,7 +99,7 @@ def _show(answer: dict[str, Any], selection: Selection) -> None:
     if not answer["dropped"]:
         note("No condition leaves a record out: choose with --region, --max-p-wrong, --without-flag or --fraction.")
     if answer["left_out"]:
-        note(f"{answer['left_out']:,} of them have no better and no worse completion, which this format cannot hold: left out.")
+        note(f"{answer['left_out']:,} of them are ties or have no label, which this format cannot hold: left out.")
     if answer["selected"] < answer["wanted"]:
         note(f"{answer['wanted'] - answer['selected']:,} fewer than asked for: not enough records pass in every part.")
     if (selection.association or 0) >= _LEANING:

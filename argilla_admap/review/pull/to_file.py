@@ -242,9 +242,10 @@ def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled
     notes = [*pulled.notes, *report.notes]
     not_written = dict(pulled.not_written)
     if report.left_out:
-        notes.append(f"{report.left_out:,} records have no better and worse completion and were left out")
-        equal = {record_id for record_id, after in result.corrections.items() if len(set(after)) == 1} - set(dropped)
-        not_written |= dict.fromkeys(equal, "a format of pairs holds no record without a better completion")
+        notes.append(f"{report.left_out:,} records are ties or have no label, which {report.format} cannot hold: left out")
+        lost_ids = {i for i, after in result.corrections.items() if not writing.can_hold(report.format, after)}
+        lost_ids -= {*dropped, *pulled.already, *not_written}
+        not_written |= dict.fromkeys(lost_ids, f"{report.format} cannot hold a tie")
     if options.original is not None and (lost := [*stream.report.left_out, *report.no_place]):
         notes.append(f"written as {name}, which has no place for these of the original: {', '.join(lost)}")
     written = pulled.written - len(not_written.keys() - pulled.not_written.keys())
