@@ -82,3 +82,20 @@ def test_people_who_share_the_queues_of_records_given_to_nobody_are_named(
     assert second_annotator.username in said[0]
     people = (annotator.username, second_annotator.username)
     assert not [note for note in push(data_map(rows), name, argilla_client, reviewers=people).notes if "at once" in note]
+
+
+def test_an_annotator_of_a_blind_review_finds_similar_texts_and_opens_them(
+    argilla_client: Any, workspace: str, annotator: Annotator
+) -> None:
+    rows = [row(f"{i}-{word}", prompt=task.format(word)) for i, task in enumerate(TASKS) for word in ("lunch", "outer")]
+    name = f"{workspace}/unseen"
+    push(data_map(rows), name, argilla_client, blind=True)
+    dataset = Api(argilla_client).dataset(parse_address(name))
+    http = annotator.client.http_client
+    search = f"/api/v1/me/datasets/{dataset.id}/records/search?limit=5"
+    shown = http.post(search, json={}).json()["items"][0]["record"]
+    query = {"vector": {"name": TEXTS, "record_id": shown["id"], "max_results": 5}}
+    found = http.post(search, json={"query": query})
+    assert found.status_code == 200, found.text
+    assert len(found.json()["items"]) == 5
+    assert http.get(f"/api/v1/records/{shown['id']}").status_code == 200

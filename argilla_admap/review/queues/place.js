@@ -273,6 +273,8 @@
       const queue = desk.here();
       if (!queue && (query().get("status") || "pending") !== "pending") return;
       keys.length = 0;
+      const form = document.querySelector("form.questions-form");
+      if (form) form.style.opacity = "0.4"; // it takes nothing any more
       const box = make("div", "text-align: center; font-size: 16px; line-height: 1.6; padding: 0 24px");
       box.dataset.admap = "end";
       empty.style.flexDirection = "column";
