@@ -37,13 +37,13 @@ def text_vectors(batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
     makes 0.6 of the sum. A sparse random projection keeps the angles between records.
 
     Returns:
-        shape (n records, DIMENSIONS), the largest number of a row 1 in size; zeros where the texts hold no word.
+        shape (n records, DIMENSIONS), each of length 1; zeros where the texts hold no word.
     Source: Li, Hastie and Church, Very sparse random projections, KDD 2006.
     """
     joined: Any = pc.binary_join(batch.column("completions"), "\n")
     words = _SHARE * _bag(batch.column("prompt"), _PROMPT) + (1 - _SHARE) * _bag(joined, _COMPLETIONS)
     found = np.asarray((words @ _projection()).todense(), dtype=np.float64)
-    size = np.abs(found).max(axis=1, keepdims=True, initial=0)
+    size = np.linalg.norm(found, axis=1, keepdims=True)
     scaled: npt.NDArray[np.float64] = np.round(np.divide(found, size, out=np.zeros_like(found), where=size > 0), 4)
     return scaled
 
