@@ -125,7 +125,7 @@ def test_nothing_that_an_annotator_gets_holds_anything_hidden(
     assert sum(found.is_success for found in given) >= 13
     assert "r35 is thing number 1" in given[0].text
     for found in given:
-        hidden = (key, SECRET, "model-0", "suspect", '"admap_p_wrong"', '"admap_label"', "admap_sealed", "1.0,0.0")
+        hidden = (key, SECRET, "model-0", "suspect", '"admap_p_wrong"', '"admap_label"', "admap_sealed", '"[1.0,0.0]"')
         assert [one for one in hidden if one in found.text] == [], found.url
     assert second_annotator.id not in given[0].text + given[1].text
     listed = given[0].json()["items"]
