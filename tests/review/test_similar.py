@@ -40,6 +40,13 @@ def test_a_text_without_a_word_has_a_vector_of_zeros_which_is_never_sent() -> No
     assert not text_vectors(batch(["", "?!"], [[], ["", "..."]])).any()
 
 
+def test_the_vector_of_texts_does_not_tell_their_order_however_long_they_are() -> None:
+    texts = [" ".join(f"{word}{i}" for i in range(400)) for word in ("apple", "pear", "plum")]
+    there, back = text_vectors(batch(["a question", "a question"], [texts, texts[::-1]]))
+    np.testing.assert_array_equal(there, back)
+    assert there.any()
+
+
 @pytest.mark.parametrize("blind", [False, True], ids=["open", "blind"])
 def test_the_queue_of_similar_records_holds_those_of_its_task_first(argilla_client: Any, workspace: str, blind: bool) -> None:
     words = ("lunch", "Python", "outer", "long", "sour")

@@ -40,7 +40,9 @@ def text_vectors(batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
         shape (n records, DIMENSIONS), each of length 1; zeros where the texts hold no word.
     Source: Li, Hastie and Church, Very sparse random projections, KDD 2006.
     """
-    joined: Any = pc.binary_join(batch.column("completions"), "\n")
+    # In an order of their own: the record's, which is often that of its label, could be told by what is cut off.
+    completions = batch.column("completions").to_pylist()
+    joined = pa.array(["\n".join(sorted(text or "" for text in texts or ())) for texts in completions], pa.string())
     words = _SHARE * _bag(batch.column("prompt"), _PROMPT) + (1 - _SHARE) * _bag(joined, _COMPLETIONS)
     found = np.asarray((words @ _projection()).todense(), dtype=np.float64)
     size = np.linalg.norm(found, axis=1, keepdims=True)
