@@ -710,3 +710,26 @@ def test_a_tie_is_written_as_the_convention_has_it_though_no_row_shows_one(writt
     row = {"instruction": "p", "response1": "x", "response2": "y", "annotator1": 1, "annotator2": 2, "annotator3": 1}
     (after,) = corrected(written(row), (0.5, 0.5))
     assert after == {**row, "annotator1": 0, "annotator2": 0, "annotator3": 0}
+
+
+@pytest.mark.parametrize("name", ["is_chosen", "preferred", "feedback", "accepted"])
+def test_good_and_bad_completions_one_a_row_are_told_by_many_names(written: Any, name: str) -> None:
+    words = ("thumbs_up", "thumbs_down") if name == "feedback" else (True, False)
+    rows = [{"question": "p", "response": text, name: word} for text, word in zip("ab", words, strict=True)]
+    assert records(written(*rows))[0].ratings == (1.0, 0.0)
+    assert [row[name] for row in corrected(written(*rows), (0.0, 1.0))] == [*words[::-1]]
+    assert "sort_by(.question)" in refusal(written(*rows, {**rows[0], "question": "q"}))
+
+
+@pytest.mark.parametrize("name", ["chosen_idx", "best_response_index", "winner_index"])
+def test_the_best_of_a_list_is_told_by_many_names(written: Any, name: str) -> None:
+    rows = [{"prompt": f"p{n}", "responses": ["x", "y", "z"], name: n} for n in range(3)]
+    assert [record.ratings for record in records(written(*rows))] == [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    assert corrected(written(*rows), (0.0, 0.0, 1.0))[0] == {**rows[0], name: 2}
+
+
+def test_votes_beside_rival_answers_are_the_label(written: Any) -> None:
+    assert records(written({"prompt": "p", "response_a": "x", "response_b": "y", "votes_a": 1, "votes_b": 4}))[0].ratings == (
+        1,
+        4,
+    )

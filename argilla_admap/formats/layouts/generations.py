@@ -113,16 +113,9 @@ class Distilabel(RowFormat):
 
 #: Fields that may say which of a list is the best.
 _BEST = (
-    "best",
-    "best_response",
-    "best_index",
-    "best_id",
-    "chosen",
-    "chosen_index",
-    "preferred",
-    "preference",
-    "winner",
-    "choice",
+    *("best", "best_response", "best_index", "best_id", "best_idx", "best_response_index", "best_response_id", "best_answer"),
+    *("chosen", "chosen_index", "chosen_idx", "chosen_id", "preferred", "preferred_index", "preferred_id", "preference"),
+    *("winner", "winner_index", "choice"),
 )
 
 

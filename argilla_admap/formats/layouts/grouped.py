@@ -28,7 +28,9 @@ from argilla_admap.records import Turn
 __all__ = ["HelpSteer2", "Kto", "ScoredRows"]
 
 
-_SORTED = "rows of one prompt must follow each other: sort the rows by prompt, for example with `jq -sc 'sort_by(.prompt)[]'`"
+def _sorted(row: Row, names: Sequence[str]) -> str:
+    name = next((n for n in names if n in row), names[0])
+    return f"rows of one prompt must follow each other: sort the rows by prompt, for example with `jq -sc 'sort_by(.{name})[]'`"
 
 
 def _too_few(rows: Sequence[Row], prompt: str, why: str) -> None:
@@ -74,7 +76,7 @@ class ScoredRows(Format):
 
     def parse(self, rows: Sequence[Row], fields: FieldNames) -> Draft:
         prompt, turns = prompt_of(rows[0], taken=self._completions)
-        _too_few(rows, prompt, _SORTED)
+        _too_few(rows, prompt, _sorted(rows[0], PROMPTS))
         ratings: list[float | None] = []
         places: list[tuple[Path, ...]] = []
         for position, row in enumerate(rows):
@@ -135,7 +137,10 @@ class Kto(Format):
         "rows that follow each other with one prompt are one record; the completions are `completion` or `output`, or the last "
         "of `messages`; `label` or `kto_tag` is 1 for true, 0 for false"
     )
-    _labels = ("label", "kto_tag", "desirable", "is_desirable", "thumbs")
+    _labels = (
+        *("label", "kto_tag", "desirable", "is_desirable", "thumbs", "feedback", "is_chosen", "chosen", "is_preferred"),
+        *("preferred", "is_good", "accepted"),
+    )
     _completions = ("completion", "output", "response")
     _conversations = ("messages", "conversations", "conversation")
     _prompts = ("prompt", "instruction", "question", "query", "input")
@@ -172,10 +177,11 @@ class Kto(Format):
     def parse(self, rows: Sequence[Row], fields: FieldNames) -> Draft:
         exchanges = [self._exchange(row) for row in rows]
         prompt, turns, _ = exchanges[0]
+        more = _sorted(rows[0], (*self._prompts, *self._conversations))
         _too_few(
             rows,
             prompt,
-            f"{_SORTED}, if it has more. A map compares completions of one prompt, so unpaired KTO rows have no place on it: "
+            f"{more}, if it has more. A map compares completions of one prompt, so unpaired KTO rows have no place on it: "
             "pass over them with `on_error` skip",
         )
         return Draft(

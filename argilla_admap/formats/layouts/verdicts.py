@@ -69,7 +69,7 @@ _VERDICTS = (
     ),
 )
 _ANNOTATORS = re.compile(r"annotator[ _-]?\d+")
-_SCORES = ("score", "rating", "reward", "grade", "likert", "rank")
+_SCORES = ("score", "rating", "reward", "grade", "likert", "votes", "upvotes", "likes", "rank")
 
 
 def rival_fields(row: Row) -> tuple[str, ...]:
