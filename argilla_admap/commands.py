@@ -66,6 +66,7 @@ def select(
     region: str | Sequence[str] = (),
     max_p_wrong: float | None = None,
     without_flag: str | Sequence[str] = (),
+    agreed_by: int | None = None,
     fraction: float | None = None,
     stratify: str | None = None,
     embeddings: str | os.PathLike[str] | None = None,
@@ -80,6 +81,7 @@ def select(
         region: only these regions: ``high_var``, ``high_avg``, ``low_avg``.
         max_p_wrong: only records with P(wrong) up to this, 0..1.
         without_flag: leaves out records with one of these flags.
+        agreed_by: only records whose label so many judges of the map agree with.
         fraction: at most this share of the records, in (0, 1], the best by mean score.
         stratify: a column whose mix is kept.
         embeddings: for a diverse subset: a .npy or .parquet of vectors, or ``position``, the map's own.
@@ -94,6 +96,7 @@ def select(
         regions=_listed(region),
         max_p_wrong=max_p_wrong,
         without_flags=_listed(without_flag),
+        agreed_by=agreed_by,
         fraction=fraction,
         stratify=stratify,
         seed=seed,
@@ -134,6 +137,7 @@ def _in_words(rules: Rules) -> str:
     parts = [f"region {', '.join(rules.regions)}"] if rules.regions else []
     parts += [f"P(wrong) up to {rules.max_p_wrong:g}"] if rules.max_p_wrong is not None else []
     parts += [f"without the flags {', '.join(rules.without_flags)}"] if rules.without_flags else []
+    parts += [f"labels that {rules.agreed_by} judges agree with"] if rules.agreed_by is not None else []
     parts += [f"at most {rules.fraction:.0%} of the records, the best by mean score"] if rules.fraction is not None else []
     parts += [f"with the mix of {rules.stratify} kept"] if rules.stratify else []
     return ", ".join(parts) or "all records"

@@ -253,3 +253,20 @@ def test_flags_and_strata_are_counted_the_commonest_stratum_first() -> None:
     assert [(name, *part.values()) for name, part in found.by_stratum.items()] == [("b", 3, 3), ("a", 2, 2), ("(none)", 1, 0)]
     assert [(name, *part.values()) for name, part in found.by_flag.items()] == [("contested", 2, 1), ("low_mean", 1, 0)]
     assert found.dropped == {"flag low_mean": 1}
+
+
+def test_labels_that_several_judges_agree_with_are_kept() -> None:
+    frame = frame_of(4)
+    columns: dict[str, list[Any]] = {
+        "ratings": [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], None],
+        "scores": [[3.0, 3.0]] * 4,
+        "scores.a": [[5.0, 1.0], [4.0, 2.0], [5.0, 1.0], [5.0, 1.0]],
+        "scores.b": [[4.5, 4.0], [3.0, 3.0], [None, 1.0], [5.0, 1.0]],
+    }
+    for name, values in columns.items():
+        frame[name] = pd.Series(values, dtype=object)
+    kept = {n: select_records(frame, Rules(agreed_by=n)) for n in (1, 2)}
+    assert [found.chosen.tolist() for found in kept.values()] == [[True, True, False, False], [True, False, False, False]]
+    assert kept[2].dropped == {"agreed by fewer than 2 judges": 3}
+    with pytest.raises(InputError, match=r"`agreed_by`: 3 judges cannot agree.*`model` more than once"):
+        select_records(frame, Rules(agreed_by=3))

@@ -32,6 +32,7 @@ _LEANING = 0.1
 )
 @click.option("--max-p-wrong", type=float, metavar="P", help="Only records with P(wrong) up to P.")
 @click.option("--without-flag", metavar="FLAG", multiple=True, help="Leave out records with this flag; can be repeated.")
+@click.option("--agreed-by", type=int, metavar="N", help="Only records whose label N of the map's judges agree with.")
 @click.option("--fraction", type=float, metavar="F", help="Keep at most this share of the records, the best by mean score.")
 @click.option("--stratify", metavar="FIELD", help="Keep the mix of this column's values, e.g. source.")
 @click.option(
@@ -51,6 +52,7 @@ def command(
     region: tuple[str, ...],
     max_p_wrong: float | None,
     without_flag: tuple[str, ...],
+    agreed_by: int | None,
     fraction: float | None,
     stratify: str | None,
     embeddings: str | None,
@@ -76,6 +78,7 @@ def command(
         region=region,
         max_p_wrong=max_p_wrong,
         without_flag=without_flag,
+        agreed_by=agreed_by,
         fraction=fraction,
         stratify=stratify,
         embeddings=embeddings,
