@@ -112,8 +112,9 @@ def select_records(frame: pd.DataFrame, rules: Rules, vectors: Floats | None = N
     """Chooses the records.
 
     The rules apply in this order: region, P(wrong), flags, judges, number. Where more records pass than are wanted, the
-    highest means are taken; with `vectors`, a diverse choice of them. Equal records are taken in an order drawn from their ids. Region
-    high_avg alone is the published selection, the upper half of the two thirds of lower variance: a third of the data.
+    highest means are taken; with `vectors`, a diverse choice of them. Equal records are taken in an order drawn from their
+    ids. Region high_avg alone is the published selection, the upper half of the two thirds of lower variance: a third of the
+    data.
 
     Args:
         frame: a map's, or one with its columns `id`, `region`, `p_wrong`, `mean`, `flags`.
