@@ -494,6 +494,16 @@ class Api:
         settings = {"type": "custom", "template": template, "advanced_mode": True}
         self.request("PATCH", f"/api/v1/fields/{field_id}", json={"settings": settings})
 
+    def open_draft(self, record_id: str) -> bool:
+        """An empty draft of the key's owner on a record; an answer that they have there stays, also one of this moment."""
+        try:
+            self.request("POST", f"/api/v1/records/{record_id}/responses", json={"values": {}, "status": "draft"})
+        except Refused as error:
+            if error.status != 409:
+                raise
+            return False
+        return True
+
     def put_records(self, dataset: RemoteDataset, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Makes or updates up to 500 records. Answers, suggestions, the other vectors and the status are untouched.
 

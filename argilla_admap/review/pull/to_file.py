@@ -16,9 +16,8 @@ from argilla_admap.review.dataset.as_input import DatasetRecords
 from argilla_admap.review.pull.audit import ALREADY, audit_trail
 from argilla_admap.review.pull.pull import PullResult, mark_outcomes, pull
 from argilla_admap.review.pull.pull_options import PullOptions
+from argilla_admap.review.pull.renew import renew_overview
 from argilla_admap.review.pull.soft import soft_columns
-from argilla_admap.review.queues.disagreements import open_disagreements
-from argilla_admap.review.queues.overview import count_queues, never_pushed, refresh_overview
 from argilla_admap.tables import atomic_path
 
 if TYPE_CHECKING:
@@ -280,12 +279,7 @@ def _note_on_argilla(result: PullResult, api: Api) -> list[str]:
     """
     try:
         mark_outcomes(result, api)
-        # Once more, because outcomes may have added a property.
-        target = api.refresh(result.target)
-        summary = {**target.info.get("summary", {}), "records": result.records, "reviewed": result.reviewed}
-        if not never_pushed(target):
-            open_disagreements(api, target)
-            refresh_overview(api, target, count_queues(api, target), map_info=target.info.get("map"), summary=summary)
+        renew_overview(result, api)
     except ArgillaError as error:
         return [f"the outcomes could not be noted on Argilla: {error}"]
     return []

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from argilla_admap.records import batch_to_records, printable
-from argilla_admap.review.argilla.argilla_api import INFO, Api, RemoteDataset
+from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset
 from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION
 from argilla_admap.review.dataset.adapters import DatasetAdapter, external_id
 from argilla_admap.review.dataset.settings import ensure_properties
-from argilla_admap.review.push.payload import Payload, pushed_map
+from argilla_admap.review.push.payload import Payload
 from argilla_admap.review.push.push_options import PushProgress, PushResult
 from argilla_admap.review.push.sender import Sender, StoredRecords
 from argilla_admap.review.queues.overview import count_queues
@@ -105,9 +105,6 @@ def enrich(
     if dry_run:
         return replace(result, notes=(*notes, "dry run: nothing was written"))
     sender.verify()
-    info = {**dataset.info, "pushed": pushed_map(data_map, dataset.info.get("pushed"))}
-    if info != dataset.info:
-        api.update_dataset(dataset, metadata={**dataset.metadata, INFO: info})
     counts = count_queues(api, api.refresh(dataset))
     return replace(result, queues=tuple(found.json() for found in counts), notes=(*notes, *sender.notes))
 

@@ -33,7 +33,8 @@ def open_disagreements(api: Api, dataset: RemoteDataset, user_id: str | None = N
     queue = QUEUES[DISAGREE]
     if not usable(queue, dataset.properties):
         return 0
-    who = user_id or str(api.me()["id"])
+    me = str(api.me()["id"])
+    who = user_id or me
     found: list[dict[str, Any]] = []
     total = 1
     while len(found) < total:
@@ -41,8 +42,11 @@ def open_disagreements(api: Api, dataset: RemoteDataset, user_id: str | None = N
         if not items:
             break
         found += items
-    draft = [{"user_id": who, "values": {}, "status": "draft"}]
     lacking = [item["id"] for item in found if all(str(r["user_id"]) != who for r in item.get("responses") or ())]
+    if who == me:
+        # One by one, so that an answer of this very moment is not replaced.
+        return sum(api.open_draft(record) for record in lacking)
+    draft = [{"user_id": who, "values": {}, "status": "draft"}]
     for start in range(0, len(lacking), _BATCH):
         api.put_records(dataset, [{"id": record, "responses": draft} for record in lacking[start : start + _BATCH]])
     return len(lacking)

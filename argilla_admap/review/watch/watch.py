@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
 from argilla_admap.review.argilla.refusals import Refused
-from argilla_admap.review.pull.pull import PullResult, mark_outcomes, pull
+from argilla_admap.review.pull.pull import mark_outcomes, pull
 from argilla_admap.review.pull.pull_options import PullOptions
-from argilla_admap.review.queues.overview import count_queues, never_pushed, refresh_overview
+from argilla_admap.review.pull.renew import renew_overview
 from argilla_admap.review.watch.webhooks import Listener
 
 if TYPE_CHECKING:
@@ -169,9 +169,8 @@ class _Watch:
         if learned and self._renew is not None:
             self._renew()
             self._taught = answers
-        waiting = (
-            self._refresh(result) if noted or learned or self._last.open is None or answers != self._last.answers else None
-        )
+        news = noted or learned or self._last.open is None or answers != self._last.answers
+        waiting = {one.queue.name: one.pending for one in renew_overview(result, self._api)} if news else None
         self._last = Seen(
             result.dataset,
             _now(),
@@ -188,16 +187,6 @@ class _Watch:
             self._last.open if waiting is None else waiting,
         )
         return self._last
-
-    def _refresh(self, result: PullResult) -> dict[str, int]:
-        """The queues' counts, and the guidelines that show them."""
-        target = self._api.refresh(result.target)
-        if never_pushed(target):
-            return {}
-        counts = count_queues(self._api, target)
-        summary = {**target.info.get("summary", {}), "records": result.records, "reviewed": result.reviewed}
-        refresh_overview(self._api, target, counts, map_info=target.info.get("map"), summary=summary)
-        return {found.queue.name: found.pending for found in counts}
 
     def _activity(self, target: RemoteDataset) -> str:
         """When a reviewer last answered, by the server's clock."""
