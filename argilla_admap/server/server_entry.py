@@ -27,6 +27,8 @@ from uuid import UUID
 DIRTY_MARKER = Path("index-in-doubt")
 #: Beside it: a line for each record whose change reached the database and not the index, since the engine failed.
 MISSED_WRITES = Path("index-missed")
+#: How often Elasticsearch tries an update again that met another one of the same record.
+_CONFLICTS = 10
 
 
 def log(step: str) -> None:
@@ -323,7 +325,8 @@ def note_missed_writes() -> None:
 
     async def noted_update(self: Any, index_name: str, id: str, body: dict[str, Any]) -> None:
         try:
-            await update(self, index_name, id, body)
+            # A person answers a record while a push or a pull writes to it: Elasticsearch takes the changed one again.
+            await update(self, index_name, id, {**body, "retry_on_conflict": _CONFLICTS})
         except BaseException:
             note([(index_name, id)])
             raise

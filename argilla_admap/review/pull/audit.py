@@ -40,8 +40,9 @@ def audit_trail(
     ``id, before, after, reviewers, resolved_by, at, p_wrong, dataset``; ``outcome``: ``corrected``, ``confirmed``, ``conflict``
     (the reviewers contradict each other, or the original was changed since), ``unclear`` (no answer about the label) or
     ``not_written`` (with the reason under that name); ``votes``, each with what that answer alone would make of the label;
-    ``notes`` by reviewer; ``judge``: scores and what the map said, ``map``: which one, pushed when (None in a data set of somebody else's); ``prints`` of the
-    completions; ``rows``, where a label was written into a file: how to take it back. Labels stand in the record's own order.
+    ``notes`` by reviewer; ``judge``: scores and what the map said; ``map``: which one, pushed when (None in a data set of
+    somebody else's); ``prints`` of the completions; ``rows``, where a label was written into a file: how to take it back.
+    Labels stand in the record's own order.
 
     Args:
         result: the answers.
