@@ -56,8 +56,8 @@ def until(true: Callable[[], bool], seconds: float = 60) -> None:
 def test_two_people_and_a_push_at_once_lose_nothing(argilla_client: Any, workspace: str, make_annotator: Any) -> None:
     api, people = Api(argilla_client), [make_annotator(), make_annotator()]
     ids = pushed(api, workspace, people)
-    # The second person differs on every fifth record; the label says a.
-    planted = [{name: "ab"[i % 3 == 0] for i, name in enumerate(ids)} for _ in people]
+    # The second person differs on every fifth record.
+    planted = [{name: ("keep", "flip")[i % 3 == 0] for i, name in enumerate(ids)} for _ in people]
     planted[1] |= {name: "tie" for i, name in enumerate(ids) if i % 5 == 0}
     stop = threading.Event()
     seen: list[Seen] = []
@@ -81,7 +81,7 @@ def test_two_people_and_a_push_at_once_lose_nothing(argilla_client: Any, workspa
         for done in [pool.submit(reviewing, 0), pool.submit(reviewing, 1), pool.submit(pushing)]:
             done.result()
     expected = {
-        name: "conflict" if planted[0][name] != planted[1][name] else "corrected" if planted[0][name] == "b" else "confirmed"
+        name: "conflict" if planted[0][name] != planted[1][name] else "corrected" if planted[0][name] == "flip" else "confirmed"
         for name in ids
     }
     until(lambda: outcomes(api, workspace) == expected and seen[-1].answers == 2 * N)
@@ -129,17 +129,17 @@ def test_a_killed_watch_goes_on_and_a_signal_ends_it_cleanly(argilla_client: Any
 
     first = start(tmp_path / "first")
     until(lambda: bool(read(tmp_path / "first")))
-    answer(argilla_client, ids["r0"], {"better": "b"})
+    answer(argilla_client, ids["r0"], {"better": "flip"})
     until(lambda: outcomes(api, workspace)["r0"] == "corrected")
     first.kill()
     first.wait(20)
-    answer(argilla_client, ids["r1"], {"better": "a"})
+    answer(argilla_client, ids["r1"], {"better": "keep"})
     assert len(mine()) == 1, "a killed program cannot take its webhook away"
     second = start(tmp_path / "second")
     until(lambda: bool(read(tmp_path / "second")))
     assert read(tmp_path / "second")[0]["reviewed"] == 2
     assert len(mine()) == 1, "the next one does"
-    answer(argilla_client, ids["r2"], {"better": "a"})
+    answer(argilla_client, ids["r2"], {"better": "keep"})
     until(lambda: read(tmp_path / "second")[-1]["reviewed"] == 3)
     second.send_signal(signal.SIGTERM)
     assert second.wait(20) == 0, (tmp_path / "second").read_text()
@@ -179,7 +179,7 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(
             lost = next(readings)
             assert lost.problem
             assert lost.reviewed == 0
-        answer(argilla_client, ids["r0"], {"better": "b"})
+        answer(argilla_client, ids["r0"], {"better": "flip"})
         back: Seen = next(reading for reading in readings if reading.problem is None)
         assert (back.reviewed, back.new) == (1, 1)
     with pytest.raises(UnknownDataset):
