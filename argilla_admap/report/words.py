@@ -13,6 +13,7 @@ from argilla_admap.mapping.checks.check import all_checks
 from argilla_admap.mapping.regions.coordinates import REGION_TITLES
 from argilla_admap.mapping.regions.record_flags import FLAG_TITLES, LIKELY_WRONG
 from argilla_admap.mapping.regions.sources import HIGH_ASSOCIATION, cramers_v
+from argilla_admap.mapping.wrong.learning import LEAST_ANSWERS
 from argilla_admap.records import printable
 from argilla_admap.report.points import REGIONS, Points
 
@@ -117,8 +118,21 @@ def map_figures(points: Points) -> list[Figure]:
 
 def diagnosis_sentences(summary: Mapping[str, Any]) -> list[str]:
     """What `admap map` found of the labels as a whole: the noise rate or why there is none, and the warnings."""
-    found = (noise_sentence(summary), refusal_sentence(summary))
+    found = (noise_sentence(summary), refusal_sentence(summary), learned_sentence(summary))
     return [*(words for words in found if words), *(f"Note: {warning}." for warning in summary.get("warnings") or ())]
+
+
+def learned_sentence(summary: Mapping[str, Any]) -> str | None:
+    """How many of people's answers P(wrong) has learned from; None where there were none to take."""
+    facts = summary.get("learned_from")
+    if not facts:
+        return None
+    said = f"{facts['answers']:,} records were answered, {facts['wrong']:,} of them as wrong"
+    if facts["learned"]:
+        return f"P(wrong) has learned from people: {said}."
+    return (
+        f"P(wrong) of the other records is as it was: {said}, and it learns from {LEAST_ANSWERS} on where there is a P(wrong)."
+    )
 
 
 def refusal_sentence(summary: Mapping[str, Any]) -> str | None:

@@ -23,10 +23,11 @@ from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_siz
 from argilla_admap.mapping.data.observations import Observations, observe
 from argilla_admap.mapping.data_map import as_scored, build_map
 from argilla_admap.mapping.wrong.diagnosis import labelled_items
-from argilla_admap.mapping.wrong.features import feature_groups, predict
+from argilla_admap.mapping.wrong.features import feature_groups
 from argilla_admap.mapping.wrong.labels import Labels, prepare_labels
 from argilla_admap.mapping.wrong.mixture import Mixture, RatedGroup, fit_mixture, posterior
 from argilla_admap.mapping.wrong.other_records import leave_one_out_strengths
+from argilla_admap.mapping.wrong.prediction import predict
 from tests.mapping.plain import load, scored_stream
 from tests.mapping.planting import Rows, binarise, calibration_error, draw_completions, found, one_sample, plant
 

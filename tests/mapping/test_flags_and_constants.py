@@ -13,8 +13,9 @@ from argilla_admap.mapping.data.observations import observe
 from argilla_admap.mapping.regions.coordinates import Coordinates, GivenThresholds, Thresholds, split_regions
 from argilla_admap.mapping.regions.record_flags import FLAGS, flag_records
 from argilla_admap.mapping.wrong.contested import contested, vote_shares
-from argilla_admap.mapping.wrong.features import BOUND, LabelledItems, feature_groups
+from argilla_admap.mapping.wrong.features import BOUND, feature_groups
 from argilla_admap.mapping.wrong.labels import POWER, prepare_labels
+from argilla_admap.mapping.wrong.prediction import LabelledItems
 from tests.mapping.plain import scored_stream
 
 NAN = np.nan

@@ -12,6 +12,7 @@ import pytest
 from argilla_admap.cli import main
 from argilla_admap.mapping.analysis.label_answers import LabelAnswer, match_answers, weigh_answers
 from argilla_admap.mapping.data_map import DataMap, build_map
+from argilla_admap.report.words import learned_sentence
 from tests.mapping.plain import LLMBAR, load, scored_stream
 from tests.mapping.planting import Rows, found, one_sample, plant
 
@@ -138,7 +139,9 @@ def test_the_command_learns_from_a_file_of_changes(
     with pytest.raises(SystemExit) as ended:
         main(command)
     assert ended.value.code == 3  # one record has a score too few
-    facts = json.loads(capsys.readouterr().out)["learned_from"]
+    told = json.loads(capsys.readouterr().out)
+    facts = told["learned_from"]
+    assert f"learned from people: 50 records were answered, {facts['wrong']} of them" in (learned_sentence(told) or "")
     assert facts == {"answers": 50, "wrong": int(bad[read].sum()), "learned": True}
     kept = DataMap.read(tmp_path / "new.parquet")
     assert kept.summary["learned_from"] == facts

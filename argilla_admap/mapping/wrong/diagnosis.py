@@ -18,23 +18,21 @@ from scipy.special import expit, logit
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
 from argilla_admap.mapping.data.observations import Observations
-from argilla_admap.mapping.wrong.features import (
-    FOLDS,
-    OTHER_RECORDS,
-    FeatureGroup,
-    LabelledItems,
-    Prediction,
-    averaged,
-    feature_groups,
-    folds_of,
-    from_other_records,
-    predict,
-)
+from argilla_admap.mapping.wrong.features import OTHER_RECORDS, feature_groups, from_other_records
 from argilla_admap.mapping.wrong.labels import Labels, prepare_labels
 from argilla_admap.mapping.wrong.learning import Answers, learn, model_pairs
 from argilla_admap.mapping.wrong.likelihood import MAX_EXACT, half_log_odds
 from argilla_admap.mapping.wrong.mixture import Mixture, RatedGroup, fit_mixture, posterior
 from argilla_admap.mapping.wrong.other_records import leave_one_out_strengths
+from argilla_admap.mapping.wrong.prediction import (
+    FOLDS,
+    FeatureGroup,
+    LabelledItems,
+    Prediction,
+    averaged,
+    folds_of,
+    predict,
+)
 
 __all__ = ["MIN_GAIN", "Diagnosis", "diagnose", "labelled_items", "labels_and_strengths"]
 

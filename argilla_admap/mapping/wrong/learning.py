@@ -18,7 +18,7 @@ from scipy.special import expit, log_expit, logit
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.data.observations import Observations
-from argilla_admap.mapping.wrong.features import FOLDS
+from argilla_admap.mapping.wrong.prediction import FOLDS
 
 __all__ = ["Answers", "Learned", "learn", "model_pairs"]
 
