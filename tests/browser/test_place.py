@@ -82,7 +82,7 @@ def test_the_end_of_a_queue_says_so_leads_on_and_its_form_changes_no_answer(pair
     expect(end).to_contain_text("Obvious errors is read to its end", timeout=30_000)
     expect(end.locator("a")).to_be_focused(timeout=SETTLED)
     once = answers(pairs)[record]
-    page.locator("form.questions-form").get_by_text("Tie").click(force=True)
+    page.locator("label[for=better_tie]").click(force=True)
     page.keyboard.press("3")
     page.wait_for_timeout(600)
     assert answers(pairs)[record] == once
