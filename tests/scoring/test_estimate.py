@@ -78,3 +78,11 @@ def test_the_command_shows_it(judge: Judge, tmp_path: Path, capsys: pytest.Captu
     assert "equal to an earlier one" in said.out
     assert "--max-cost 0.001 is less than that" in said.err
     assert judge.counts()["paid"] == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "thinks"), [("o3-mini", True), ("gpt-5-nano", True), ("deepseek-r1", True), ("gpt-4o", False)]
+)
+def test_thoughts_are_in_the_estimate_before_any_was_counted(tmp_path: Path, model: str, thinks: bool) -> None:
+    told = estimate(stream(records(5)), ScoreOptions(models=(model,), store=tmp_path / "s", method="logprobs"))
+    assert (told["output_tokens"] >= 10 * 500, any("thinks before" in note for note in told["notes"])) == (thinks, thinks)

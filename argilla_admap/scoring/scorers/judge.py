@@ -7,6 +7,7 @@ remembers it; they are questions that have to be asked anyway, so finding out co
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from itertools import islice
 from statistics import fmean, variance
@@ -55,6 +56,12 @@ _NO_ANSWER_YET = (
     "output is that of a judge that does not think before it answers: one that does may take a hundred times as much; "
     "after a first run, such as with `limit` 20, the estimate knows"
 )
+#: Models that think before they answer, by their names; and tokens of an answer of theirs, until one was counted.
+_THINKS = re.compile(
+    r"(?:\A|/)o[1345](?:-|\Z)|gpt-5(?:-mini|-nano)?(?:-20\d\d|\Z)|deepseek-r|reasoner|qwq|thinking|magistral|gpt-oss",
+    re.IGNORECASE,
+)
+_THOUGHTS = 500
 _OWN_REFERENCE = "the data's own reference is used for the records that have one; it is not written anew"
 _HOSTED = ("api.openai.com", ".openai.azure.com", ".cognitiveservices.azure.com")
 
@@ -278,7 +285,8 @@ class JudgeScorer:
         requests, tokens_in, tokens_out = len(writing), sum(a for a, _ in writing), sum(b for _, b in writing)
         cached, repeated = cached + self._writer.cached, 0
         known_output = self._dispatcher.token_history.output(template.form)
-        usual_output = known_output or template.usual_output
+        thinks = _THINKS.search(self.name) is not None
+        usual_output = known_output or template.usual_output + (_THOUGHTS if thinks else 0)
         for index, group in enumerate(keys):
             if group[0] in self._estimated:
                 repeated += 1
@@ -297,7 +305,12 @@ class JudgeScorer:
             tokens_out += round(len(missing) * usual_output)
         price = self._dispatcher.price
         cost = price.cost(tokens_in, tokens_out) if price is not None else None
-        notes = [_NO_ANSWER_YET] if requests and known_output is None else []
+        notes = [_NO_ANSWER_YET] if requests and known_output is None and not thinks else []
+        if requests and known_output is None and thinks:
+            notes.append(
+                f"{self.name} thinks before it answers: {_THOUGHTS} tokens an answer are assumed, it may be more; after a "
+                "first run, such as with `limit` 20, the estimate knows"
+            )
         if self._writer.given:
             notes.append(_OWN_REFERENCE)
         if self._writer.names:
