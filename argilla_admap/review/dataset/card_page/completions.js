@@ -1,6 +1,12 @@
 // ---- the page ---------------------------------------------------------------------------------------------------------
 
-const state = { differences: false, open: false, against: 0 };
+// The view that was chosen stays for the records that follow in this window.
+const state = { differences: false, open: false, source: false, against: 0 };
+try {
+  Object.assign(state, JSON.parse((outer || window).sessionStorage.getItem("admap-view") || "{}"));
+} catch {
+  state.open = false; // a browser that keeps nothing
+}
 const firstDifference = (() => {
   let at = 0;
   const length = Math.min(...texts.map((text) => text.length));
@@ -8,14 +14,28 @@ const firstDifference = (() => {
   return at;
 })();
 const identical = texts.every((text) => text === texts[0]);
-const budget = k === 2 ? 1000 : k <= 4 ? (low ? 400 : 560) : low ? 170 : 380;
+// Lines of so many characters that a completion may take before it is folded.
+const room = { lines: 13, width: 60 };
+const budget = () => room.lines * room.width;
 const parsed = texts.map(blocks);
 const bodies = texts.map((text, i) => make("div", { class: "text body", id: "text-" + i }));
 
+// A cut leaves no fence without its code, nor the last lines of a block alone: then it is made before the block or after it.
+const wholeBlock = (all, from, end, text) => {
+  const block = all.find((item) => item.kind !== "p" && item.from < end && end < item.to);
+  if (!block) return end;
+  const lines = (low, high) => text.slice(low, high).split("\n").length - 1;
+  if (lines(end, block.to) < 4) return block.to;
+  if (lines(block.from, end) > 3) return end;
+  if (block.from > from + 80) return block.from;
+  let at = block.from;
+  for (let n = 0; n < 8 && at < block.to; n++) at = (text.indexOf("\n", at) + 1) || block.to;
+  return Math.min(at, block.to);
+};
 const fillFolded = (into, text, all, room, difference) => {
   into.replaceChildren();
   const whole = () => { into.replaceChildren(); render(into, text, 0, text.length, all); };
-  const total = reach(text, 0, room * 1.25);
+  const total = reach(text, 0, room * 1.2);
   if (!text.trim()) return into.append(make("p", { class: "quiet" }, "(empty)"));
   if (state.open || total >= text.length) return whole();
   const hidden = difference > room * 0.6 ? [reach(text, 0, 130), cutBefore(text, difference - 130)] : [0, 0];
@@ -25,15 +45,15 @@ const fillFolded = (into, text, all, room, difference) => {
     into.append(gap("\u22ef " + characters(hidden[1] - hidden[0]) + " alike", whole));
     from = hidden[1];
   }
-  const end = reach(text, from, room);
+  const end = wholeBlock(all, from, reach(text, from, room), text);
   render(into, text, from, end, all);
   if (end < text.length) into.append(gap("\u22ef " + characters(text.length - end) + " more", whole));
 };
 const fillDifferent = (into, text, all, marked) => {
   into.replaceChildren();
   const open = () => { into.replaceChildren(); render(into, text, 0, text.length, all, marked); };
-  if (!text.trim()) return fillFolded(into, text, all, budget, 0);
-  if (state.open || text.length < 1200 || !marked.length) return state.open || text.length < 4000 ? open() : fillFolded(into, text, all, budget, 0);
+  if (!text.trim()) return fillFolded(into, text, all, budget(), 0);
+  if (state.open || text.length < 1200 || !marked.length) return state.open || text.length < 4000 ? open() : fillFolded(into, text, all, budget(), 0);
   const pieces = [];
   for (const [low, high] of marked) {
     const from = cutBefore(text, low - 160), to = Math.max(high, cutBefore(text, Math.min(text.length, high + 160)));
@@ -43,7 +63,7 @@ const fillDifferent = (into, text, all, marked) => {
   }
   if (pieces[0][0] < 240) pieces[0][0] = 0;
   if (text.length - pieces[pieces.length - 1][1] < 240) pieces[pieces.length - 1][1] = text.length;
-  let at = 0, room = k === 2 ? 3000 : budget * 2;
+  let at = 0, room = budget() * 2;
   for (const [from, to] of pieces) {
     if (from > at) into.append(gap("\u22ef " + characters(from - at) + " alike", open));
     const end = to - from > room ? reach(text, from, room) : to;
@@ -64,9 +84,9 @@ const fill = () => {
     // Where nearly everything differs, strong marks would only be noise.
     const result = results[i] || (k === 2 && results[1 - i]);
     bodies[i].classList.toggle("faint", Boolean(result) && result.alike < 0.3);
-    if (!state.differences) return fillFolded(bodies[i], text, parsed[i], budget, identical ? 0 : firstDifference);
+    if (!state.differences) return fillFolded(bodies[i], text, parsed[i], budget(), identical ? 0 : firstDifference);
     if (i !== against) return fillDifferent(bodies[i], text, parsed[i], results[i].b);
-    return k === 2 ? fillDifferent(bodies[i], text, parsed[i], results[1 - i].a) : fillFolded(bodies[i], text, parsed[i], budget, 0);
+    return k === 2 ? fillDifferent(bodies[i], text, parsed[i], results[1 - i].a) : fillFolded(bodies[i], text, parsed[i], budget(), 0);
   });
   if (state.differences) {
     if (k === 2) {
@@ -77,8 +97,9 @@ const fill = () => {
   note.textContent = words;
 };
 
-const differencesButton = make("button", { type: "button", "aria-pressed": "false", "aria-keyshortcuts": "d", onclick: () => toggle("differences") }, "Differences", make("kbd", { "aria-hidden": "true" }, "D"));
-const openButton = make("button", { type: "button", "aria-pressed": "false", "aria-keyshortcuts": "f", onclick: () => toggle("open") }, "Full texts", make("kbd", { "aria-hidden": "true" }, "F"));
+const viewButton = (name, key, words) => make("button", { type: "button", "aria-pressed": "false", "aria-keyshortcuts": key, onclick: () => toggle(name) }, words, make("kbd", { "aria-hidden": "true" }, key.toUpperCase()));
+const views = { differences: viewButton("differences", "d", "Differences"), open: viewButton("open", "f", "Full texts") };
+const viewButtons = Object.values(views);
 const picks = k > 2 ? texts.map((text, i) => make("button", {
   type: "button", "aria-pressed": i === 0 ? "true" : "false", "aria-label": "Compare with " + letter(i),
   onclick: () => {
@@ -88,54 +109,67 @@ const picks = k > 2 ? texts.map((text, i) => make("button", {
   },
 }, letter(i))) : [];
 const pick = make("span", { class: "pick", role: "group", "aria-label": "Compare with" }, "compared with", ...picks);
-pick.hidden = true;
-pick.style.display = "none";
-const toggle = (name) => {
-  state[name] = !state[name];
-  differencesButton.setAttribute("aria-pressed", String(state.differences));
-  openButton.setAttribute("aria-pressed", String(state.open));
+const showView = () => {
+  for (const [name, button] of Object.entries(views)) button.setAttribute("aria-pressed", String(state[name]));
   pick.style.display = k > 2 && state.differences ? "" : "none";
   pick.hidden = !(k > 2 && state.differences);
-  fillPrompt();
+};
+showView();
+const toggle = (name) => {
+  state[name] = !state[name];
+  showView();
   fill();
+  try {
+    const { differences, open, source } = state;
+    (outer || window).sessionStorage.setItem("admap-view", JSON.stringify({ differences, open, source }));
+  } catch {
+    note.textContent += ""; // a browser that keeps nothing
+  }
 };
 
 const prompt = make("section", { class: "prompt", "aria-label": "Prompt" });
 const ROLES = { user: "User", assistant: "Assistant", system: "System", tool: "Tool" };
+const several = turns.length > 1 || turns[0].role !== "user";
+const SYSTEM = ["system", "developer"];
+let promptOpen = false;
+const openPrompt = () => {
+  promptOpen = !promptOpen;
+  fillPrompt();
+};
+// What the system says and the last turns are always there.
 const fillPrompt = () => {
-  const several = turns.length > 1 || turns[0].role !== "user";
-  prompt.replaceChildren(make("h3", { class: "eyebrow" }, several ? "Conversation" : "Prompt"));
-  prompt.classList.toggle("turns", several);
-  const earlier = !state.open && turns.length > 3 ? turns.length - 2 : 0;
-  if (earlier) {
-    prompt.append(gap("\u22ef " + earlier + " earlier turns", () => { prompt.querySelector(".gap").remove(); prompt.append(...turns.map(drawTurn)); [...prompt.querySelectorAll(".turn")].slice(0, turns.length - earlier).forEach((turn) => turn.remove()); }));
+  prompt.replaceChildren(make("h3", { class: "unseen" }, several ? "Conversation" : "Prompt"));
+  const kept = turns.filter((turn, i) => promptOpen || i >= turns.length - 2 || SYSTEM.includes(turn.role));
+  const earlier = turns.length - kept.length;
+  for (const turn of kept) {
+    if (earlier && turn === turns[turns.length - 2]) prompt.append(gap("\u22ef " + earlier + (earlier === 1 ? " earlier turn" : " earlier turns"), openPrompt));
+    prompt.append(drawTurn(turn));
   }
-  prompt.append(...turns.slice(earlier).map(drawTurn));
 };
 const drawTurn = ({ role, content }) => {
   const text = make("div", { class: "text" });
   const all = blocks(content);
   const whole = () => { text.replaceChildren(); render(text, content, 0, content.length, all); };
-  const end = reach(content, 0, low ? 150 : 260);
+  const head = low ? 130 : 260, tailed = low ? 90 : 150;
   if (!content.trim()) text.append(make("p", { class: "quiet" }, "(empty)"));
-  else if (state.open || reach(content, 0, low ? 320 : 520) >= content.length) whole();
+  else if (promptOpen || reach(content, 0, (head + tailed) * 1.3) >= content.length) whole();
   else {
     // A long prompt often asks at its end.
-    const tail = Math.max(end, cutBefore(content, content.length - (low ? 100 : 150)));
+    const end = wholeBlock(all, 0, reach(content, 0, head), content);
+    const tail = Math.max(end, cutBefore(content, content.length - tailed));
     const more = tail > end ? gap("\u22ef " + characters(tail - end) + " more", whole) : null;
     render(text, content, 0, end, all);
     if (more) text.append(more);
     render(text, content, tail, content.length, all);
     // Between two paragraphs the gap stands in the line: it saves two lines of a small screen.
     if (more && [more.previousSibling, more.nextSibling].every((side) => side && side.tagName === "P")) {
-      const [head, rest] = [more.previousSibling, more.nextSibling];
+      const [before, rest] = [more.previousSibling, more.nextSibling];
       more.classList.add("inline");
-      head.append(" ", more, " ", ...rest.childNodes);
+      before.append(" ", more, " ", ...rest.childNodes);
       rest.remove();
     }
   }
-  const several = turns.length > 1 || turns[0].role !== "user";
-  return make("div", { class: "turn" }, several ? make("div", { class: "role", dir: "auto" }, ROLES[role] || role) : null, text);
+  return make("div", { class: "turn" }, make("div", { class: "role", dir: "auto" }, several ? ROLES[role] || role : "Prompt"), text);
 };
 
 // ---- one completion ---------------------------------------------------------------------------------------------------
@@ -190,7 +224,7 @@ const drawCompletion = (text, i) => {
     if (known(scores[i])) {
       header.append(make("span", { class: "score", title: spread ? "The judge's score, and the spread of its single judgements" : "The judge's score" },
         make("b", {}, written(scores[i])), spread ? " \u00b1 " + fixed(spread, fine || spread < 0.1 ? 2 : 1) : null));
-      if (k <= BESIDE) box.append(drawMeter(i, spread));
+      if (k <= BESIDE) header.lastChild.before(drawMeter(i, spread));
     } else header.append(make("span", { class: "score" }, "not scored"));
   }
   box.append(bodies[i]);

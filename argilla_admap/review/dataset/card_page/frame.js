@@ -46,6 +46,10 @@ const hideTitle = () => {
   const alone = title && before && !before.querySelector("iframe") &&
     [...before.querySelectorAll("div")].some((item) => !item.childElementCount && item.textContent === title);
   if (alone) before.style.display = "none";
+  // The field's own title says nothing that the card does not, and its wide margins are lines of the texts.
+  const heading = field && field.querySelector(".title-area");
+  if (heading) heading.style.display = "none";
+  if (field) field.style.padding = "10px 12px 8px";
 };
 if (outer) hideTitle();
 

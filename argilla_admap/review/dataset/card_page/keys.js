@@ -2,17 +2,24 @@
 
 if (!outer) return;
 const typing = (target) => target && (/^(INPUT|TEXTAREA|SELECT)/.test(target.tagName) && !/^(radio|checkbox|range)/.test(target.type || "") || target.isContentEditable);
+const writeNote = () => {
+  const note = outer.document.querySelector('[aria-label="Question: note"] [contenteditable]');
+  if (note) note.focus();
+};
 const ownKey = (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || (event.repeat && !event.key.startsWith("Page"))) return false;
   const name = { d: "differences", f: "open" }[String(event.key).toLowerCase()];
+  const other = { p: openPrompt, n: writeNote }[String(event.key).toLowerCase()];
   const pages = { PageDown: 0.85, PageUp: -0.85 }[event.key], scroller = pages && !typing(event.target) && alone() && scrollerOf();
   if (scroller) {
     scroller.scrollTop += pages * scroller.clientHeight;
     event.preventDefault();
     return true;
   }
-  if (!name || typing(event.target)) return false;
-  toggle(name);
+  if (!(name || other) || typing(event.target)) return false;
+  event.preventDefault();
+  if (name) toggle(name);
+  else other();
   return true;
 };
 const gone = () => {
@@ -113,4 +120,8 @@ document.addEventListener("keydown", (event) => {
   const copy = new outer.KeyboardEvent("keydown", { key: event.key, code: event.code, ctrlKey: event.ctrlKey, shiftKey: event.shiftKey,
     metaKey: event.metaKey, altKey: event.altKey, bubbles: true, cancelable: true });
   if (!target.dispatchEvent(copy)) event.preventDefault();
+});
+
+joinKeyboard((chosen) => {
+  note.textContent = chosen ? chosen + ": saved in a moment. Another digit changes it." : "";
 });

@@ -109,12 +109,6 @@ const why = () => {
   }
   return into;
 };
-const judgeLine = () => {
-  const samples = Math.max(0, ...counts.filter(known));
-  const who = judge && (judge === "existing" ? "scores from the data set" : "scored by " + judge) + (samples > 1 ? ", " + samples + " samples" : "");
-  return shown && who ? make("span", { class: "judge", title: who, dir: "auto" }, who) : null;
-};
-
 // The completion into view, at its start where it is longer than the view. Only Argilla's column of records moves.
 const scrollerOf = () => {
   let box = window.frameElement && window.frameElement.parentElement;

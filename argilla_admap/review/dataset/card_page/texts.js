@@ -114,14 +114,13 @@ const cutBefore = (text, at) => {
   return unit >= 0xdc00 && unit <= 0xdfff ? at - 1 : at;
 };
 // How far a text reaches in a budget of characters, where a line counts for its width at least.
-const lineWidth = k > 4 || k === 3 ? 34 : 60;
 const reach = (text, from, budget) => {
   let at = from, left = budget;
   while (at < text.length && left > 0) {
     const end = text.indexOf("\n", at);
     const length = (end < 0 ? text.length : end + 1) - at;
     if (length > left) return cutBefore(text, at + left) > from ? cutBefore(text, at + left) : at + left;
-    left -= Math.max(lineWidth, length);
+    left -= Math.ceil(length / room.width) * room.width;
     at += length;
   }
   return at;

@@ -92,6 +92,9 @@ const factLine = () => {
   if (known(variance)) add("spread ", fixed(Math.sqrt(variance), 2), "The standard deviation between the completions' scores");
   if (given._g) add("region ", REGIONS[given._g]);
   for (const flag of flags) if (FLAGS[flag] && FLAGS[flag] !== REGIONS[given._g]) add("", FLAGS[flag]);
+  const samples = Math.max(0, ...counts.filter(known));
+  const who = judge && (judge === "existing" ? "scores from the data set" : "scored by " + judge) + (samples > 1 ? ", " + samples + " samples" : "");
+  if (who) line.append(make("span", { class: "judge", title: who, dir: "auto" }, who));
   if (given._i) line.append(make("span", { class: "name", dir: "auto", title: "The record's id" }, decode(given._i)));
   return line.childElementCount ? line : null;
 };
