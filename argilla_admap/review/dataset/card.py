@@ -290,7 +290,7 @@ def place_in(template: str) -> str:
 
 
 #: The script's parts in the order in which they run, in one scope.
-_SCRIPTS = ("frame", "given", "verdict", "texts", "differences", "completions", "small_map", "assemble", "keyboard", "keys")
+_SCRIPTS = ("frame", "given", "verdict", "texts", "differences", "completions", "small_map", "assemble", "answer", "keys")
 
 
 @cache

@@ -8,7 +8,6 @@ headline.append(make("div", { class: "views", role: "group", "aria-label": "View
 main.append(headline);
 if (shown && facts && facts.blind) main.append(make("p", { class: "quiet" }, "The review of this record is complete, so its label and scores are shown."));
 main.append(prompt, make("div", { class: "bar" }, pick, note));
-fillPrompt();
 if (shown && k > BESIDE) {
   const board = drawBoard();
   board.style.setProperty("--columns", k <= 6 ? k : Math.ceil(k / Math.ceil(k / 6)));
@@ -23,6 +22,7 @@ if (shown) main.append(make("div", { class: "more" + (map ? "" : " alone") }, to
 
 // The room that is left for the texts when the card opens: down to the lower edge of the view, and a dozen lines at least.
 const LINE = 20;
+fillPrompt();
 const measure = () => {
   const frame = window.frameElement, wide = grid.getBoundingClientRect();
   room.width = Math.max(24, Math.floor((wide.width / getComputedStyle(grid).gridTemplateColumns.split(" ").length - 36) / 6.9));
@@ -48,4 +48,11 @@ const stick = () => {
     head.classList.toggle("stuck", by > 0);
   }
 };
+// At twice the size hardly more than the prompt would be in view: there the card opens at its texts.
+const openAtTexts = () => {
+  const scroller = scrollerOf();
+  if (!scroller || scroller.scrollTop > 0 || outer.innerHeight > 560 || outer.document.querySelectorAll("iframe").length > 1) return;
+  scroller.scrollTop = window.frameElement.getBoundingClientRect().top + grid.getBoundingClientRect().top - scroller.getBoundingClientRect().top - 4;
+};
+if (outer) setTimeout(openAtTexts, 120);
 if (outer) follow(outer.document, "scroll", () => (window.frameElement && window.frameElement.isConnected ? stick() : null), { capture: true, passive: true });

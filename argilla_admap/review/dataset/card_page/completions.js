@@ -143,30 +143,33 @@ const fillPrompt = () => {
   const earlier = turns.length - kept.length;
   for (const turn of kept) {
     if (earlier && turn === turns[turns.length - 2]) prompt.append(gap("\u22ef " + earlier + (earlier === 1 ? " earlier turn" : " earlier turns"), openPrompt));
-    prompt.append(drawTurn(turn));
+    const last = turn === turns[turns.length - 1];
+    const lines = !low ? (several ? 4 : 7) : !several ? (k > 3 ? 2 : 3) : last ? 2 : 1;
+    prompt.append(drawTurn(turn, lines));
   }
 };
-const drawTurn = ({ role, content }) => {
+const drawTurn = ({ role, content }, lines) => {
   const text = make("div", { class: "text" });
-  const all = blocks(content);
+  const all = blocks(content), width = Math.max(30, Math.floor((main.getBoundingClientRect().width - 70) / 6.9));
   const whole = () => { text.replaceChildren(); render(text, content, 0, content.length, all); };
-  const head = low ? 130 : 260, tailed = low ? 90 : 150;
   if (!content.trim()) text.append(make("p", { class: "quiet" }, "(empty)"));
-  else if (promptOpen || reach(content, 0, (head + tailed) * 1.3) >= content.length) whole();
+  else if (promptOpen || reach(content, 0, lines * width, width) >= content.trimEnd().length) whole();
   else {
     // A long prompt often asks at its end.
-    const end = wholeBlock(all, 0, reach(content, 0, head), content);
-    const tail = Math.max(end, cutBefore(content, content.length - tailed));
-    const more = tail > end ? gap("\u22ef " + characters(tail - end) + " more", whole) : null;
-    render(text, content, 0, end, all);
-    if (more) text.append(more);
+    const end = content.trimEnd().length;
+    const tail = lines < 2 ? content.length : Math.max(content.lastIndexOf("\n", end - 1) + 1, cutBefore(content, Math.floor(end - 0.85 * width)));
+    const cut = reach(content, 0, Math.max(width - 26, (lines - 1) * width - 26), width);
+    const head = Math.min(tail, lines > 3 ? wholeBlock(all, 0, cut, content) : cut);
+    const more = gap("\u22ef " + characters(tail - head) + " more", whole);
+    render(text, content, 0, head, all);
+    text.append(more);
     render(text, content, tail, content.length, all);
     // Between two paragraphs the gap stands in the line: it saves two lines of a small screen.
-    if (more && [more.previousSibling, more.nextSibling].every((side) => side && side.tagName === "P")) {
-      const [before, rest] = [more.previousSibling, more.nextSibling];
+    const [before, rest] = [more.previousSibling, more.nextSibling];
+    if (before && before.tagName === "P" && (!rest || rest.tagName === "P")) {
       more.classList.add("inline");
-      before.append(" ", more, " ", ...rest.childNodes);
-      rest.remove();
+      before.append(" ", more, ...(rest ? [" ", ...rest.childNodes] : []));
+      if (rest) rest.remove();
     }
   }
   return make("div", { class: "turn" }, make("div", { class: "role", dir: "auto" }, several ? ROLES[role] || role : "Prompt"), text);

@@ -1,7 +1,6 @@
 // ---- the keyboard belongs to the questions ----------------------------------------------------------------------------
 
 if (!outer) return;
-const typing = (target) => target && (/^(INPUT|TEXTAREA|SELECT)/.test(target.tagName) && !/^(radio|checkbox|range)/.test(target.type || "") || target.isContentEditable);
 const writeNote = () => {
   const note = outer.document.querySelector('[aria-label="Question: note"] [contenteditable]');
   if (note) note.focus();
@@ -34,7 +33,6 @@ const questionOf = (element) => {
   if (!found) return -1;
   return [...found[1]].reduce((sum, c) => sum * 26 + c.charCodeAt(0) - 96, 0) - 1;
 };
-const alone = () => outer.document.querySelectorAll("iframe").length === 1;
 const followQuestion = (element) => {
   const i = k > 2 && alone() ? questionOf(element) : -1;
   // On a new record the verdict stays in view.
@@ -120,8 +118,4 @@ document.addEventListener("keydown", (event) => {
   const copy = new outer.KeyboardEvent("keydown", { key: event.key, code: event.code, ctrlKey: event.ctrlKey, shiftKey: event.shiftKey,
     metaKey: event.metaKey, altKey: event.altKey, bubbles: true, cancelable: true });
   if (!target.dispatchEvent(copy)) event.preventDefault();
-});
-
-joinKeyboard((chosen) => {
-  note.textContent = chosen ? chosen + ": saved in a moment. Another digit changes it." : "";
 });

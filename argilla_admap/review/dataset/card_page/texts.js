@@ -114,13 +114,13 @@ const cutBefore = (text, at) => {
   return unit >= 0xdc00 && unit <= 0xdfff ? at - 1 : at;
 };
 // How far a text reaches in a budget of characters, where a line counts for its width at least.
-const reach = (text, from, budget) => {
+const reach = (text, from, budget, width = room.width) => {
   let at = from, left = budget;
   while (at < text.length && left > 0) {
     const end = text.indexOf("\n", at);
     const length = (end < 0 ? text.length : end + 1) - at;
     if (length > left) return cutBefore(text, at + left) > from ? cutBefore(text, at + left) : at + left;
-    left -= Math.ceil(length / room.width) * room.width;
+    left -= Math.max(1, Math.ceil((length - 1) / width)) * width;
     at += length;
   }
   return at;

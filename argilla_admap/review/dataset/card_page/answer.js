@@ -1,0 +1,41 @@
+// ---- one digit answers a pair, and the next record is there ----------------------------------------------------------------
+
+// A digit goes on by itself, a moment later, so that another digit can still correct it; Enter goes on at once. The page alone
+// would move on to the next question after the first digit, where a second one does not belong.
+const GRACE = 400;
+const answer = { timer: null, touched: false, since: performance.now() };
+const alone = () => outer.document.querySelectorAll("iframe").length === 1;
+const typing = (target) => target && (/^(INPUT|TEXTAREA|SELECT)/.test(target.tagName) && !/^(radio|checkbox|range)/.test(target.type || "") || target.isContentEditable);
+const pairOptions = () => [...outer.document.querySelectorAll("input[id^=better_][data-keyboard]")];
+const waitForMore = (words) => {
+  clearTimeout(answer.timer);
+  answer.timer = null;
+  note.textContent = words || "";
+};
+const goOn = () => {
+  waitForMore();
+  if (!window.frameElement || !window.frameElement.isConnected) return;
+  const enter = new outer.KeyboardEvent("keydown", { key: "Enter", code: "Enter", bubbles: true, cancelable: true });
+  (outer.document.activeElement || outer.document.body).dispatchEvent(enter);
+};
+const answerKey = (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || !alone()) return;
+  const stop = () => { event.preventDefault(); event.stopImmediatePropagation(); };
+  const digit = /^[0-9](?![^])/.test(event.key), enter = event.key === "Enter";
+  const option = digit && k === 2 && pairOptions().find((item) => item.dataset.keyboard === event.key);
+  if (option && (answer.timer || !typing(event.target))) {
+    stop();
+    if (event.repeat) return;
+    if (!option.checked) option.click();
+    // The page hands the keyboard to the next question; it stays here.
+    for (const ms of [0, 60]) setTimeout(() => answer.timer && option.focus({ preventScroll: true }), ms);
+    waitForMore(option.name + ": saved in a moment, another digit changes it.");
+    answer.timer = setTimeout(goOn, GRACE);
+    return;
+  }
+  if (digit && !typing(event.target)) answer.touched = true;
+  // Ratings start from the label's, so that Enter alone accepts them: not one that was typed for the record before.
+  if (enter && k > 2 && !answer.touched && (event.repeat || event.admap || performance.now() - answer.since < 250)) stop();
+  else if (answer.timer && !/^(Shift|Control|Alt|Meta|[dfmDFM])(?![^])/.test(event.key)) waitForMore();
+};
+if (outer) follow(outer.document, "keydown", (event) => (window.frameElement && window.frameElement.isConnected ? answerKey(event) : null), true);
