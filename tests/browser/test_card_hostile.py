@@ -89,6 +89,7 @@ def test_hostile_text_is_shown_as_it_is_everywhere(new_page: Callable[..., Page]
     frames = open_cards(page, tmp_path, fields)
     if mode != "folded":
         page.keyboard.press("f")
+        page.keyboard.press("p")
     if mode == "differences":
         page.keyboard.press("d")
     shown = [frame.evaluate(_READ) for frame in frames]

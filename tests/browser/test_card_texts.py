@@ -96,7 +96,7 @@ def test_each_text_starts_at_its_own_side(draw: Callable[..., Frame], text: str,
 def test_turns_are_shown_as_turns_and_the_last_ones_first_in_view(draw: Callable[..., Frame]) -> None:
     turns = (Turn("system", "Be brief."), *(Turn("user" if i % 2 else "assistant", f"Turn {i}") for i in range(1, 8)))
     frame = draw("x", "y", turns=turns, prompt="Turn 7")
-    assert frame.locator(".role").all_inner_texts() == ["Assistant", "User"]
+    assert frame.locator(".role").all_inner_texts() == ["System", "Assistant", "User"]
     assert "Turn 7" in frame.inner_text(".prompt")
     frame.locator(".prompt button.gap").click()
     assert frame.locator(".role").count() == 8
@@ -262,7 +262,7 @@ def test_letters_scores_labels_and_bars_of_all_are_seen_at_once(draw_many: Calla
     # The height that is left for the card in Argilla's page of 1280 x 720.
     frame = draw_many(of_many([1.0 + i % 9 for i in range(k)], [float(i % 5 + 1) for i in range(k)]), height=720)[0]
     view = frame.page.evaluate("document.querySelector('iframe').getBoundingClientRect().top") + 400
-    places = [*frame.locator(".meter").all(), *frame.locator(".board .letter, .head:has(~ .scale) .letter").all()]
+    places = [*frame.locator(".meter").all(), *frame.locator(".board .letter, .head:has(.scale) .letter").all()]
     assert len(places) == 2 * k
     for place in places:
         box = place.bounding_box()

@@ -15,7 +15,7 @@ from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.dataset.answers import question_rating
 from argilla_admap.review.dataset.layout import shown_order
 from tests.browser.conftest import Person, Review
-from tests.browser.test_review_page import OLDEST, checked, opened, shown_record, wait_for_next
+from tests.browser.test_review_page import OLDEST, checked, given_answers, opened, shown_record, wait_for_next
 from tests.review.maps import data_map, row
 
 #: Fifty take a minute for each layout; a few tell as much on every run.
@@ -58,11 +58,45 @@ def test_answers_to_pairs_come_back_as_they_were_meant(
         expected[name] = meant.get(said, best)
         if i % 4 == 1:
             page.keyboard.press("d")
-        page.keyboard.press("1234"[i % 4])
-        page.wait_for_function("id => document.getElementById(id).checked", arg=f"better_{said}")
-        submit(page)
+        with page.expect_response(lambda answer: "/responses" in answer.url):
+            page.keyboard.press("1234"[i % 4])
+            if i % 2:
+                page.keyboard.press("Enter")
         frame = wait_for_next(page, record["id"]) if i + 1 < RECORDS else frame
     assert brought_home(review, argilla_client, rows) == expected
+
+
+def test_a_digit_goes_on_by_itself_another_one_corrects_it_and_a_note_is_not_an_answer(
+    reader: Person, make_review: Callable[..., Review]
+) -> None:
+    review = make_review("digits", data_map([row(f"d{i}") for i in range(3)]))
+    page = reader.open(width=1280, height=720)
+    first = shown_record(opened(page, review, OLDEST)[0])["id"]
+    page.keyboard.type("21")
+    second = shown_record(wait_for_next(page, first))["id"]
+    page.keyboard.press("n")
+    page.keyboard.type("1 2 fdn")
+    page.keyboard.press("Escape")
+    page.keyboard.press("3")
+    third = shown_record(wait_for_next(page, second))["id"]
+    assert given_answers(review) == {first: {"better": "keep"}, second: {"better": "tie", "note": "1 2 fdn"}}
+    assert third not in (first, second)
+
+
+def test_the_order_is_fine_is_one_key_and_not_one_of_the_record_before(
+    reader: Person, make_review: Callable[..., Review]
+) -> None:
+    review = make_review("fine", data_map([row(f"o{i}", 3, ratings=[4.0, 2.0, 1.0]) for i in range(3)]))
+    page = reader.open(width=1280, height=720)
+    first = shown_record(opened(page, review, OLDEST)[0])["id"]
+    page.wait_for_function("document.querySelectorAll('input:checked').length === 3")
+    page.wait_for_timeout(300)
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    second = shown_record(wait_for_next(page, first))["id"]
+    page.wait_for_timeout(1500)
+    assert given_answers(review) == {first: {"rating_a": 4, "rating_b": 2, "rating_c": 1}}
+    assert second != first
 
 
 @pytest.mark.parametrize("blind", [False, True], ids=["open", "blind"])

@@ -68,10 +68,8 @@ def test_the_answer_to_a_hostile_record_comes_back(owner: Person, hostile: Revie
     page.goto(hostile.url("page=1&status=pending&sort=record.inserted_at.asc"))
     frame = card_frames(page)[0]
     record_id = frame.evaluate("document.querySelector('.name').textContent")
-    page.keyboard.press("2")
-    page.wait_for_function("document.querySelector('#better_flip').checked")
     with page.expect_response(lambda answer: "/responses" in answer.url):
-        page.keyboard.press("Enter")
+        page.keyboard.press("2")
     from argilla_admap.pipeline import pull
 
     result = pull(hostile.remote.full_name, argilla_client)

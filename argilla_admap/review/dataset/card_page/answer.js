@@ -2,7 +2,7 @@
 
 // A digit goes on by itself, a moment later, so that another digit can still correct it; Enter goes on at once. The page alone
 // would move on to the next question after the first digit, where a second one does not belong.
-const GRACE = 400;
+const GRACE = 600;
 const answer = { timer: null, touched: false, since: performance.now() };
 const alone = () => outer.document.querySelectorAll("iframe").length === 1;
 const typing = (target) => target && (/^(INPUT|TEXTAREA|SELECT)/.test(target.tagName) && !/^(radio|checkbox|range)/.test(target.type || "") || target.isContentEditable);
@@ -14,6 +14,7 @@ const waitForMore = (words) => {
 };
 const goOn = () => {
   waitForMore();
+  outer.admapSentItself = true;
   if (!window.frameElement || !window.frameElement.isConnected) return;
   const enter = new outer.KeyboardEvent("keydown", { key: "Enter", code: "Enter", bubbles: true, cancelable: true });
   (outer.document.activeElement || outer.document.body).dispatchEvent(enter);
@@ -26,6 +27,8 @@ const answerKey = (event) => {
   if (option && (answer.timer || !typing(event.target))) {
     stop();
     if (event.repeat) return;
+    // A late correction, held back while the answer was sent: it is not one to this record, which nobody had seen.
+    if (event.admap && outer.admapSentItself) return waitForMore("A digit came before this record was shown and was not taken.");
     if (!option.checked) option.click();
     // The page hands the keyboard to the next question; it stays here.
     for (const ms of [0, 60]) setTimeout(() => answer.timer && option.focus({ preventScroll: true }), ms);
@@ -33,6 +36,7 @@ const answerKey = (event) => {
     answer.timer = setTimeout(goOn, GRACE);
     return;
   }
+  if (enter && answer.timer) outer.admapSentItself = false;
   if (digit && !typing(event.target)) answer.touched = true;
   // Ratings start from the label's, so that Enter alone accepts them: not one that was typed for the record before.
   if (enter && k > 2 && !answer.touched && (event.repeat || event.admap || performance.now() - answer.since < 250)) stop();

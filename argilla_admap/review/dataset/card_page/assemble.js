@@ -51,8 +51,8 @@ const stick = () => {
 // At twice the size hardly more than the prompt would be in view: there the card opens at its texts.
 const openAtTexts = () => {
   const scroller = scrollerOf();
-  if (!scroller || scroller.scrollTop > 0 || outer.innerHeight > 560 || outer.document.querySelectorAll("iframe").length > 1) return;
+  if (!scroller || asked > 0 || outer.innerHeight > 560 || outer.document.querySelectorAll("iframe").length > 1) return;
   scroller.scrollTop = window.frameElement.getBoundingClientRect().top + grid.getBoundingClientRect().top - scroller.getBoundingClientRect().top - 4;
 };
-if (outer) setTimeout(openAtTexts, 120);
+if (outer) for (const ms of [120, 400]) setTimeout(openAtTexts, ms); // the page itself scrolls to its first question
 if (outer) follow(outer.document, "scroll", () => (window.frameElement && window.frameElement.isConnected ? stick() : null), { capture: true, passive: true });
