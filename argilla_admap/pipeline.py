@@ -189,7 +189,7 @@ def check(preferences: RecordStream, say: Callable[[str], None] | None = None) -
 def score(
     preferences: RecordStream,
     *,
-    scorer: str = "judge",
+    scorer: str | Callable[..., Any] = "judge",
     model: str | Sequence[str] | None = None,
     client: Client | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -201,7 +201,8 @@ def score(
 
     Args:
         preferences: what `read` gave.
-        scorer: ``judge``, ``reference``, ``reward`` or ``existing`` (scores that the data carry).
+        scorer: ``judge``, ``reference``, ``reward``, ``existing`` (scores that the data carry), a ``.py`` file with a function
+            ``score(prompt, completions)``, or such a function: a number for each completion.
         model: the judge's name, or several for a panel.
         client: an openai client to ask with; None: made from ``OPENAI_API_KEY`` and ``OPENAI_BASE_URL``.
         output: a Parquet file to keep the scores in; None: a temporary one.
@@ -235,7 +236,9 @@ def score_with(
     return how(preferences, options, client=client, output=place, progress=progress, warn=warn)
 
 
-def _score_options(scorer: str, model: str | Sequence[str] | None, options: dict[str, Any]) -> ScoreOptions:
+def _score_options(
+    scorer: str | Callable[..., Any], model: str | Sequence[str] | None, options: dict[str, Any]
+) -> ScoreOptions:
     from argilla_admap.scoring.options import ScoreOptions
 
     models = (model,) if isinstance(model, str) else tuple(model or ())

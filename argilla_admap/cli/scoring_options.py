@@ -248,8 +248,9 @@ def scoring_options(command: Command) -> Command:
             "--scorer",
             default="judge",
             show_default=True,
-            metavar="NAME",
-            help="judge, reference, reward, existing (scores in the data). `--scorer NAME --help` shows its own options.",
+            metavar="NAME|FILE.py",
+            help="judge, reference, reward, existing (scores in the data), or a .py file with score(prompt, completions). "
+            "`--scorer NAME --help` shows its own options.",
         ),
         click.option(
             "--model", multiple=True, metavar="NAME", help="The judge; repeat for a panel of judges.  [default: gpt-4o]"

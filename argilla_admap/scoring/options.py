@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from argilla_admap.errors import InputError
 
@@ -26,7 +27,8 @@ class ScoreOptions:
         InputError: a value is out of its range.
     """
 
-    scorer: str = "judge"
+    #: A scorer's name, a ``.py`` file that defines ``score(prompt, completions)``, or such a function.
+    scorer: str | Callable[..., Any] = "judge"
     #: One name, or several for a panel; empty: the default judge.
     models: tuple[str, ...] = ()
     #: False where nobody named a model: the default judge is then replaced by no other without a word.

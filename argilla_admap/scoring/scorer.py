@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from argilla_admap.errors import InputError
@@ -111,12 +112,17 @@ class Scorer(Protocol):
         ...
 
 
-def find_scorer(name: str) -> type[Scorer]:
-    """The class of the scorer called `name`; imports no other.
+def find_scorer(scorer: str | Callable[..., Any]) -> Callable[[ScoreOptions, Session], Scorer]:
+    """What makes the scorer: of a name the class in this package, of a ``.py`` file or of a function one that calls it.
 
     Raises:
-        InputError: there is none of that name; the message lists those that there are.
+        InputError: there is none of that name (the message lists those that there are), or the file holds no function.
     """
+    if callable(scorer) or scorer.endswith(".py"):
+        from argilla_admap.scoring.scorers.function import FunctionScorer, load_function
+
+        return partial(FunctionScorer, scorer if callable(scorer) else load_function(scorer))
+    name = scorer
     found: type[Scorer] | None = getattr(scorer_module(name), "SCORER", None)
     if found is None:
         there = [module.name for module in pkgutil.iter_modules(importlib.import_module(_ROOM).__path__)]
