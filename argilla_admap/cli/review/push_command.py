@@ -18,6 +18,14 @@ def push_options(command: Any) -> Any:
             click.option("--blind", is_flag=True, help="For a new data set: hide label, scores and models, shuffle the order."),
             click.option("--reviewers", metavar="A,B", help="Assign the records to these users; each gets a queue."),
             click.option("--overlap", type=click.IntRange(min=1), default=1, show_default=True, help="Reviewers per record."),
+            click.option(
+                "--audit",
+                type=click.IntRange(min=0),
+                default=0,
+                show_default=True,
+                metavar="N",
+                help="Queue N records drawn at random: `admap status` estimates from them how many errors are left.",
+            ),
             click.option("--copy-to", metavar="NAME", help="Create a review copy instead of enriching the existing data set."),
         )
     ):
@@ -44,6 +52,7 @@ def command(
     blind: bool,
     reviewers: str | None,
     overlap: int,
+    audit: int,
     copy_to: str | None,
     prompt_field: str | None,
     completion_field: tuple[str, ...],
@@ -77,6 +86,7 @@ def command(
             blind=blind,
             reviewers=reviewer_names(reviewers),
             overlap=overlap,
+            audit=audit,
             copy_to=copy_to,
             prompt_field=prompt_field,
             completion_fields=completion_field,

@@ -5,6 +5,7 @@ The layout makes them, push fills them, queues filter on them; a name, a type or
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ __all__ = [
     "HIDDEN_KEY_TITLE",
     "HIDDEN_PART",
     "MIXED",
+    "ORIGINS",
     "POSITION",
     "POSITION_TITLE",
     "PROPERTIES",
@@ -22,6 +24,8 @@ __all__ = [
     "TEXTS_TITLE",
     "Kind",
     "Property",
+    "decode_term",
+    "encode_term",
 ]
 
 Kind = Literal["float", "terms"]
@@ -100,8 +104,14 @@ PROPERTIES: tuple[Property, ...] = (
     Property("id", "terms", "Id in the map", always=False),
     # The map's completion at each place there, as JSON, where an external data set has another order.
     Property("order", "terms", "Order of the completions", always=False),
+    # Where a record comes from, as `encode_term` writes it: wrong labels come in heaps.
+    Property("source", "terms", "Source", always=False),
+    Property("annotator", "terms", "Annotator", always=False),
+    Property("models", "terms", "Models compared", always=False),
     Property("sample", "terms", "Part of the mixed sample", always=False),
     Property("queue", "terms", "Queue", always=False, neutral=True),
+    # The random number of the record, of the records drawn into the random sample: these are answered in its order.
+    Property("audit", "float", "Random sample", always=False, neutral=True),
     Property("reviewer", "terms", "Assigned to", always=False, neutral=True),
     Property("review", "terms", "Outcome of the review", always=False),
     Property("adjudicate", "terms", "For adjudication by", always=False, neutral=True),
@@ -109,4 +119,20 @@ PROPERTIES: tuple[Property, ...] = (
     Property("judged", "terms", "What the map said at its review", always=False),
 )
 
+#: Those that say where a record comes from.
+ORIGINS = ("source", "annotator", "models")
+
 BY_COLUMN: dict[str, Property] = {prop.column: prop for prop in PROPERTIES}
+
+_UNSAFE = re.compile(r"^[ -]|__|_$|[^A-Za-z0-9_ -]")
+_ENCODED = re.compile(r"__([0-9a-f]+)_")
+
+
+def encode_term(value: str) -> str:
+    """A value as a term that a link can carry: what it cannot is written as ``__``, the character's number in hex, ``_``."""
+    return _UNSAFE.sub(lambda found: "".join(f"__{ord(character):x}_" for character in found[0]), value)
+
+
+def decode_term(term: str) -> str:
+    """The value that `encode_term` wrote."""
+    return _ENCODED.sub(lambda found: chr(int(found[1], 16)), term)

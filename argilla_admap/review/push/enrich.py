@@ -19,7 +19,7 @@ from argilla_admap.review.dataset.settings import ensure_properties
 from argilla_admap.review.push.payload import Payload
 from argilla_admap.review.push.push_options import PushProgress, PushResult
 from argilla_admap.review.push.sender import Sender, StoredRecords
-from argilla_admap.review.queues.overview import count_queues
+from argilla_admap.review.queues.overview import count_queues, last_drawn
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap
@@ -38,6 +38,7 @@ def enrich(
     adapter: DatasetAdapter,
     *,
     dry_run: bool,
+    audit: int = 0,
     progress: PushProgress | None,
 ) -> PushResult:
     """Adds metadata properties, the vector and their values to the records that the map holds.
@@ -50,12 +51,13 @@ def enrich(
         data_map: the map.
         adapter: how to read the data set's fields.
         dry_run: match, count and write nothing.
+        audit: see `PushOptions`.
         progress: told how many of the data set's records are done.
 
     Raises:
         InputError: one of our names is taken by something else; nothing was written.
     """
-    payload = Payload(data_map, view=_earlier_view(api, dataset))
+    payload = Payload(data_map, audit=audit, drawn=last_drawn(api, dataset), view=_earlier_view(api, dataset))
     notes = [] if dry_run else ensure_properties(api, dataset, payload.columns, blind=False)
     if not dry_run:
         dataset = api.refresh(dataset)

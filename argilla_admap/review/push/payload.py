@@ -14,16 +14,17 @@ import orjson
 import pyarrow as pa
 
 from argilla_admap.errors import InputError
-from argilla_admap.review.argilla.properties import BY_COLUMN, MIXED, PROPERTIES, Property
+from argilla_admap.review.argilla.properties import BY_COLUMN, MIXED, ORIGINS, PROPERTIES, Property, encode_term
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap
 
-__all__ = ["MapView", "Payload", "mixed_sample", "pushed_map"]
+__all__ = ["MapView", "Payload", "mixed_sample", "pushed_map", "random_number"]
 
 _UNREAD = BY_COLUMN["p_wrong_unread"]
 _FLOATS = ("mean", "variance", "p_wrong", "agreement")
 _LONGEST_ID = 2000
+_LONGEST_TERM = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Payload:
         reviewers: whom to assign records to; each record to `overlap` of them.
         overlap: reviewers a record.
         mixed: draw the mixed sample of a blind review.
+        audit: how many records to draw at random, in a review of any kind.
+        drawn: the largest random number of those drawn earlier, who stay drawn; 0 where none were.
         view: of an earlier push, as stored.
 
     Raises:
@@ -78,7 +81,15 @@ class Payload:
     """
 
     def __init__(
-        self, data_map: DataMap, *, reviewers: Sequence[str] = (), overlap: int = 1, mixed: bool = False, view: Any = None
+        self,
+        data_map: DataMap,
+        *,
+        reviewers: Sequence[str] = (),
+        overlap: int = 1,
+        mixed: bool = False,
+        audit: int = 0,
+        drawn: float = 0.0,
+        view: Any = None,
     ) -> None:
         table = data_map.numbers
         self.ids: list[str] = [str(record_id) for record_id in table.column("id").to_pylist()]
@@ -95,6 +106,11 @@ class Payload:
         if mixed:
             self._lists["sample"] = mixed_sample(self.ids, self._flags, self._floats["p_wrong"])
             self._lists["queue"] = [part and MIXED for part in self._lists["sample"]]
+        self._lists |= _origins(table, [name for name in ORIGINS if name != "models" or not mixed])
+        if audit or drawn:
+            numbers = [random_number(record_id) for record_id in self.ids]
+            most = max([drawn, *sorted(numbers)[:audit][-1:]])
+            self._lists["audit"] = [number if number <= most else None for number in numbers]
         if reviewers:
             self._lists["reviewer"] = [_assign(record_id, reviewers, overlap) for record_id in self.ids]
         if "issues" in table.schema.names:
@@ -188,6 +204,31 @@ def pushed_map(data_map: DataMap, earlier: Any = None) -> dict[str, Any]:
 def _assign(record_id: str, reviewers: Sequence[str], overlap: int) -> list[str]:
     """The reviewers of one record: the same whenever it is asked, even when other records or reviewers come."""
     return sorted(sorted(reviewers, key=lambda who: _hash(f"{who}\0{record_id}"))[:overlap])
+
+
+def _origins(table: pa.Table, columns: Sequence[str]) -> dict[str, list[str | None]]:
+    """Where each record comes from, as terms, by column: of those columns that part the records into groups."""
+    found: dict[str, list[str | None]] = {}
+    for column in columns:
+        if column not in table.schema.names:
+            continue
+        values = table.column(column).to_pylist()
+        if column == "models":
+            values = [" / ".join(sorted(given)) if given and len(given) == 2 and all(given) else None for given in values]
+        names = {str(value) for value in values if value is not None}
+        if 2 <= len(names) <= len(values) / 3:
+            terms = {name: encode_term(name[:_LONGEST_TERM]) for name in names}
+            found[column] = [None if value is None else terms[str(value)] for value in values]
+    return found
+
+
+def random_number(record_id: str) -> float:
+    """The record's number for the random sample, above 0 and at most 1: the same on every machine and at every push.
+
+    The n records with the smallest numbers are a simple random sample, a larger sample holds every smaller one, and so does
+    one of more records (permanent random numbers: Ohlsson, "Coordination of samples using permanent random numbers", 1995).
+    """
+    return (int.from_bytes(_hash(f"audit\0{record_id}")[:6], "big") + 1) / 2**48
 
 
 def _hash(text: str) -> bytes:

@@ -37,7 +37,7 @@ from argilla_admap.review.push.payload import Payload, pushed_map
 from argilla_admap.review.push.push_options import PushOptions, PushProgress, PushResult
 from argilla_admap.review.push.sender import Sender, StoredRecord, StoredRecords, existing_records, lacks_text_vectors
 from argilla_admap.review.push.text_vectors import DIMENSIONS, text_vectors
-from argilla_admap.review.queues.overview import count_queues, refresh_overview
+from argilla_admap.review.queues.overview import count_queues, last_drawn, refresh_overview
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -95,7 +95,7 @@ def push(
             hint="make a review copy with `copy_to`, which takes `blind` and `reviewers`",
         )
     adapter = adapter_for(target, prompt_field=options.prompt_field, completion_fields=options.completion_fields)
-    return enrich(api, target, data_map, adapter, dry_run=options.dry_run, progress=progress)
+    return enrich(api, target, data_map, adapter, dry_run=options.dry_run, audit=options.audit, progress=progress)
 
 
 def _is_managed(target: RemoteDataset) -> bool:
@@ -118,7 +118,15 @@ def _push_managed(
         # Who was assigned stays assigned, and new records are assigned as the others were.
         options = replace(options, reviewers=tuple(stored["reviewers"]), overlap=int(stored.get("overlap", 1)))
     reviewers, overlap = options.reviewers, options.overlap
-    payload = Payload(data_map, reviewers=reviewers, overlap=overlap, mixed=layout.blind, view=stored.get("place"))
+    payload = Payload(
+        data_map,
+        reviewers=reviewers,
+        overlap=overlap,
+        mixed=layout.blind,
+        audit=options.audit,
+        drawn=last_drawn(api, target),
+        view=stored.get("place"),
+    )
     total = len(payload)
     map_info = _map_info(data_map)
     # Noted when the data set is made: Argilla 2.8 keeps no later change of such notes.

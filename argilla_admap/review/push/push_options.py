@@ -23,6 +23,8 @@ class PushOptions:
         blind: for a new data set: label, scores and models hidden, the order shuffled.
         reviewers: usernames to assign the records to.
         overlap: how many of them see each record; as many answers complete it.
+        audit: draw at least this many records at random, into a queue of their own: what is found there tells how many errors
+            there are. Those drawn by an earlier push stay drawn.
         copy_to: makes a review copy of this name instead of touching an external data set; it keeps the ids.
         prompt_field, completion_fields: of an external data set, where they are not recognised.
         similarity: give each record of a review of ours a vector of its texts, for "more like this".
@@ -36,6 +38,7 @@ class PushOptions:
     blind: bool = False
     reviewers: tuple[str, ...] = ()
     overlap: int = 1
+    audit: int = 0
     copy_to: str | None = None
     prompt_field: str | None = None
     completion_fields: tuple[str, ...] = ()
@@ -46,6 +49,8 @@ class PushOptions:
         most = len(set(self.reviewers))
         if self.overlap < 1 or (most and self.overlap > most):
             raise InputError(f"{self.overlap}: each record goes to 1 up to {max(1, most)} reviewers", option="overlap")
+        if self.audit < 0:
+            raise InputError(f"{self.audit}: a random sample has 1 record or more", option="audit")
         for name in self.reviewers:
             if any(character in name for character in ".~,"):
                 raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from argilla_admap.review.queues.similar import similar_records
 if TYPE_CHECKING:
     import argilla as rg
 
-__all__ = ["count_queue", "count_queues", "find_queues", "never_pushed", "refresh_overview"]
+__all__ = ["count_queue", "count_queues", "find_queues", "last_drawn", "never_pushed", "refresh_overview"]
 
 _OPEN = terms_filter("status", ["pending"])
 
@@ -35,6 +36,15 @@ _OPEN = terms_filter("status", ["pending"])
 def never_pushed(dataset: RemoteDataset) -> bool:
     """Whether the data set has none of the metadata that a push makes."""
     return BY_COLUMN["flags"].name not in dataset.properties
+
+
+def last_drawn(api: Api, dataset: RemoteDataset | None) -> float:
+    """The largest random number in the data set's random sample; 0 where there is none."""
+    prop = BY_COLUMN["audit"]
+    if dataset is None or not dataset.ready or prop.name not in dataset.properties:
+        return 0.0
+    found, _ = api.search(dataset, replace(QUEUES["audit"], order=(Order("audit", "desc"),)).body(), limit=1)
+    return float(found[0]["metadata"][prop.name]) if found else 0.0
 
 
 def count_queue(api: Api, dataset: RemoteDataset, queue: Queue) -> QueueCount:
@@ -116,11 +126,8 @@ def refresh_overview(
     if layout is None:
         return False
     # In a blind review a queue's name says what its records are suspected of; "all" opens with the likeliest errors.
-    shown = [
-        c
-        for c in counts
-        if not layout.blind or c.queue.name == "mixed" or c.queue.name.startswith(("reviewer-", "adjudicate-"))
-    ]
+    neutral = ("audit", "mixed", "reviewer-", "adjudicate-")
+    shown = [c for c in counts if not layout.blind or c.queue.name.startswith(neutral)]
     room = room_beside(dataset.guidelines)
     ours = render_guidelines(layout, shown, map_info=map_info, summary=summary, at=datetime.now(timezone.utc), room=room)
     text = merge_guidelines(dataset.guidelines, ours)

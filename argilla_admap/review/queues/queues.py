@@ -217,6 +217,13 @@ _ALWAYS = (
 #: Those that are offered where their metadata are.
 _OPTIONAL = (
     Queue(
+        "audit",
+        "Random sample",
+        "Drawn at random, whatever the judge says: only these tell how many errors are left in the whole data set.",
+        (Condition("audit"),),
+        (Order("audit", "asc"),),
+    ),
+    Queue(
         "judge-disagrees",
         "Judge and label disagree",
         "The judge orders the completions the other way round than the label does, however faintly.",
