@@ -44,6 +44,7 @@ _HOMES = {
     "score": "pipeline",
     "select": "commands",
     "selftest": "commands",
+    "status": "commands",
     "undo": "pipeline",
     "watch": "pipeline",
 }
@@ -67,6 +68,7 @@ __all__ = [
     "score",
     "select",
     "selftest",
+    "status",
     "undo",
     "watch",
 ]

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from argilla_admap.mapping.analysis.selftest import SelfTest
     from argilla_admap.mapping.data_map import DataMap
     from argilla_admap.review.queues.queues import QueueCount
+    from argilla_admap.review.status.status import Status
     from argilla_admap.tables import RecordStream
 
-__all__ = ["Selected", "compare", "queues", "select", "selftest"]
+__all__ = ["Selected", "compare", "queues", "select", "selftest", "status"]
 
 
 def _opened(data_map: DataMap | str | os.PathLike[str]) -> DataMap:
@@ -227,3 +228,20 @@ def queues(
 
     wanted = (sort,) if isinstance(sort, str) else sort
     return find_queues(connect(client), dataset, where=where, sort=wanted, similar_to=similar_to, by=by)[1]
+
+
+def status(dataset: str, client: rg.Argilla | None = None, **options: Any) -> Status:
+    """How the review of a data set on Argilla stands: counts, label errors left, the judge against people, worse slices.
+
+    Args:
+        dataset: ``[WORKSPACE/]NAME``.
+        client: of the server; None: as for `push`.
+        options: ``resolve``, ``workspace`` and ``rating_question`` of `argilla_admap.review.pull.pull_options.PullOptions`.
+    Raises:
+        InputError: a data set that asks nothing about the label.
+        ArgillaError: there is no server or no such data set.
+    """
+    from argilla_admap.review.pull.pull_options import PullOptions
+    from argilla_admap.review.status.status import review_status
+
+    return review_status(dataset, connect(client), PullOptions(**options))

@@ -27,6 +27,7 @@ COMMANDS = {
     "selftest": "Plant known label errors in a copy and measure how many are found.",
     "push": "Create the Argilla data set, or enrich the existing one.",
     "queues": "List the review queues with counts and links.",
+    "status": "How the review stands: label errors left, with an interval, and whether to go on.",
     "pull": "Bring corrected labels back, or take corrections back.",
     "watch": "Take answers in as they are made, until stopped.",
     "reviewers": "Make accounts for reviewers: add, list.",
@@ -42,7 +43,7 @@ COMMANDS = {
 _ROOMS = {
     **dict.fromkeys(("run", "score"), "scoring"),
     **dict.fromkeys(("map", "selftest", "select", "report", "compare"), "mapping"),
-    **dict.fromkeys(("push", "queues", "pull", "reviewers", "watch"), "review"),
+    **dict.fromkeys(("push", "queues", "status", "pull", "reviewers", "watch"), "review"),
     **dict.fromkeys(("demo", "server", "doctor"), "machine"),
 }
 

@@ -16,7 +16,7 @@ import orjson
 from argilla_admap.errors import InputError
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
 from argilla_admap.review.argilla.cipher import key_of
-from argilla_admap.review.argilla.properties import BY_COLUMN
+from argilla_admap.review.argilla.properties import BY_COLUMN, ORIGINS
 from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Managed, adapter_for
 from argilla_admap.review.dataset.answers import (
     BETTER,
@@ -43,8 +43,11 @@ __all__ = ["PullResult", "RecordFacts", "ReviewedRecord", "mark_outcomes", "pull
 
 _ASKED = BY_COLUMN["adjudicate"].name
 _REVIEW, _JUDGED = BY_COLUMN["review"], BY_COLUMN["judged"]
-_P_WRONG, _SAMPLE, _FLAGS = (BY_COLUMN[column].name for column in ("p_wrong", "sample", "flags"))
+_P_WRONG, _FLAGS = (BY_COLUMN[column].name for column in ("p_wrong", "flags"))
 _P_WRONG_UNREAD = BY_COLUMN["p_wrong_unread"].name
+_TERMS = ("sample", "audit", "region", *ORIGINS)
+#: Characters of the prompt that are kept of every record where it is asked for.
+_PROMPT = 300
 _BATCH = 100
 
 
@@ -53,15 +56,26 @@ class RecordFacts(NamedTuple):
 
     Attributes:
         p_wrong: without the record's own answer, where the map learned from it; None where it has none.
-        sample: the part that it plays in the mixed sample of a blind review; None outside of it.
         flags: joined by a space.
         labelled: its label has two ratings or more.
+        sample: the part that it plays in the mixed sample of a blind review; None outside of it.
+        audit: its random number, if it is in the random sample.
+        region, source, annotator, models: as terms; None where it has none.
+        length: characters of all completions; 0 where it was not asked for.
+        prompt: its beginning; empty where it was not asked for.
     """
 
     p_wrong: float | None
-    sample: str | None
     flags: str
     labelled: bool
+    sample: str | None
+    audit: float | None
+    region: str | None
+    source: str | None
+    annotator: str | None
+    models: str | None
+    length: int = 0
+    prompt: str = ""
 
 
 @dataclass(slots=True)
@@ -183,13 +197,20 @@ class PullResult:
         }
 
 
-def pull(dataset: str, client: rg.Argilla, options: PullOptions = PullOptions()) -> PullResult:  # noqa: B008  # frozen
+def pull(
+    dataset: str,
+    client: rg.Argilla,
+    options: PullOptions = PullOptions(),  # noqa: B008  # frozen
+    *,
+    describe: bool = False,
+) -> PullResult:
     """The submitted answers, settled among several reviewers, as ratings in each record's own order.
 
     Args:
         dataset: ``[WORKSPACE/]NAME``, managed or external.
         client: of the server; its user must be allowed to read all answers (owner, or admin of the workspace).
         options: how to take them in; nothing is written.
+        describe: keep length and the prompt's beginning of every record.
 
     Raises:
         InputError: a data set that asks nothing about the label.
@@ -205,12 +226,12 @@ def pull(dataset: str, client: rg.Argilla, options: PullOptions = PullOptions())
             f"{target.full_name}: none of its questions ({asked}) says which completion is better",
             hint="name one with `rating_question`",
         )
-    collected = _collect(api, target, adapter)
+    collected = _collect(api, target, adapter, describe=describe)
     usernames = api.usernames(target.workspace_id) if collected.reviewed else {}
     return _settle(target, adapter, collected, options, usernames)
 
 
-def _collect(api: Api, target: RemoteDataset, adapter: DatasetAdapter) -> _Collected:
+def _collect(api: Api, target: RemoteDataset, adapter: DatasetAdapter, *, describe: bool = False) -> _Collected:
     found = _Collected()
     include = ("responses", "suggestions") if isinstance(adapter, External) else ("responses",)
     blind = isinstance(adapter, Managed) and adapter.layout.blind
@@ -224,19 +245,22 @@ def _collect(api: Api, target: RemoteDataset, adapter: DatasetAdapter) -> _Colle
             found.see(record.label or ())
             found.stale += record.stale
             if record.id is not None:
-                found.facts.setdefault(record.id, _facts(record))
+                found.facts.setdefault(record.id, _facts(record, describe=describe))
             _add(found, record, key)
     return found
 
 
-def _facts(record: ServerRecord) -> RecordFacts:
+def _facts(record: ServerRecord, *, describe: bool) -> RecordFacts:
     p_wrong = record.metadata.get(_P_WRONG_UNREAD, record.metadata.get(_P_WRONG))
     flags = record.metadata.get(_FLAGS) or ()
+    noted: dict[str, Any] = {column: record.metadata.get(BY_COLUMN[column].name) for column in _TERMS}
+    if describe and record.texts is not None:
+        noted |= {"length": sum(map(len, record.texts.completions)), "prompt": record.texts.prompt[:_PROMPT]}
     return RecordFacts(
         float(p_wrong) if p_wrong is not None else None,
-        record.metadata.get(_SAMPLE),
         " ".join(sorted([flags] if isinstance(flags, str) else map(str, flags))),
         sum(rating is not None for rating in record.label or ()) >= 2,
+        **noted,
     )
 
 

@@ -11,6 +11,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address, terms_filter
 from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset.layout import managed_layout
+from argilla_admap.review.queues.conditions import Order
 from argilla_admap.review.queues.guidelines import merge_guidelines, render_guidelines, room_beside
 from argilla_admap.review.queues.places import refresh_places
 from argilla_admap.review.queues.queues import (

@@ -1,0 +1,64 @@
+"""`admap status`: how a review stands, and when it is time to stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from argilla_admap.cli.printing import emit, json_option, note, table
+
+__all__ = ["command"]
+
+
+@click.command("status")
+@click.argument("dataset", metavar="[WORKSPACE/]DATASET")
+@click.option(
+    "--resolve",
+    type=click.Choice(["majority", "unanimous", "latest", "dawid-skene"]),
+    default="majority",
+    show_default=True,
+    help="How to combine several reviewers' answers.",
+)
+@click.option(
+    "--rating-question", metavar="NAME", help="The question about the label, in a data set that admap did not create."
+)
+@json_option
+def command(dataset: str, resolve: str, rating_question: str | None, as_json: bool) -> None:
+    """Say how the review of a data set stands, how many label errors are left, and whether to go on.
+
+    The numbers of errors come from records drawn at random (`admap push --audit N`, or a blind review) and have a 95%
+    interval; without such records only bounds are known. Reads only.
+
+    Example: admap status default/uf
+    """
+    from argilla_admap.commands import status
+
+    found = status(dataset, resolve=resolve, rating_question=rating_question)
+    answer = found.json()
+    for words in answer["notes"]:
+        note(words)
+    emit(answer, as_json, lambda: _show(answer))
+
+
+def _show(answer: dict[str, Any]) -> None:
+    from argilla_admap.report.review_words import review_figures
+
+    click.echo(f"{answer['dataset']}: {answer['advice']}\n")
+    table(None, ["", "", ""], [[figure.label, figure.value, figure.note] for figure in review_figures(answer)])
+    if answer["queues"]:
+        names = ["title", "count", "reviewed", "corrected", "confirmed", "conflicts"]
+        click.echo()
+        table(None, ["queue", "records", *names[2:]], [[queue[name] for name in names] for queue in answer["queues"]])
+    if answer["reviewers"]:
+        rows = [[r["name"], r["answered"], r["corrected"], _accuracy(r)] for r in answer["reviewers"]]
+        click.echo()
+        table(None, ["reviewer", "answers", "corrections", "right, estimated"], rows)
+    for found in answer["slices"]:
+        click.echo(f"\n{found['words']}.")
+        if found["url"]:
+            click.echo(f"  {found['url']}")
+
+
+def _accuracy(reviewer: dict[str, Any]) -> str:
+    return f"{reviewer['accuracy']:.0%} ({reviewer['accuracy_low']:.0%} to {reviewer['accuracy_high']:.0%})"

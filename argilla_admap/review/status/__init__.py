@@ -1,0 +1,1 @@
+"""How a review stands, and when it is time to stop."""

@@ -1,0 +1,268 @@
+"""How a review stands: counts, the judge against people, label errors left with an interval, slices that are worse, advice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from argilla_admap.mapping.analysis.errors_left import (
+    LEAST_RANDOM,
+    ErrorEstimate,
+    estimate_errors,
+    random_part,
+    reviewer_accuracy,
+)
+from argilla_admap.mapping.analysis.judged import agreed_pairs, judge_against_people
+from argilla_admap.mapping.analysis.slices import Slice, prompt_clusters, worse_slices
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.data.text_features import LANGUAGES, languages_of
+from argilla_admap.review.argilla.argilla_api import Api
+from argilla_admap.review.argilla.properties import BY_COLUMN, ORIGINS, decode_term, encode_term
+from argilla_admap.review.pull.pull import pull
+from argilla_admap.review.pull.pull_options import PullOptions
+from argilla_admap.review.pull.reviews import Review, Reviews, reviews_of
+from argilla_admap.review.push.payload import random_number
+from argilla_admap.review.queues.conditions import Condition
+from argilla_admap.review.queues.overview import count_queues, never_pushed
+from argilla_admap.review.queues.queues import QUEUES, Queue, QueueCount
+
+if TYPE_CHECKING:
+    import argilla as rg
+
+__all__ = ["Status", "review_status"]
+
+#: Reading on is worth it while the next hundred records of the best queue hold this many wrong labels.
+WORTH_READING = 3.0
+#: Few enough: this share of the labels, at the upper end of the interval.
+FEW = 0.01
+#: Fields of slices that the page can filter by.
+_LINKED = (*ORIGINS, "region")
+_COUNTS = {"corrected": "corrected", "confirmed": "confirmed", "conflict": "conflicts"}
+_LENGTHS = ("the shortest third", "the middle third", "the longest third")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a review stands.
+
+    Attributes:
+        answer: the JSON answer of `admap status`.
+        reviews: every reviewed record with each person's answer.
+        estimate: how many labels are wrong.
+    """
+
+    answer: dict[str, Any]
+    reviews: Reviews
+    estimate: ErrorEstimate
+
+    def json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return self.answer
+
+
+def review_status(dataset: str, client: rg.Argilla, options: PullOptions = PullOptions()) -> Status:  # noqa: B008  # frozen
+    """How the review of a data set stands; reads only.
+
+    Args:
+        dataset: ``[WORKSPACE/]NAME``, managed or external.
+        client: of the server; its user must be allowed to read all answers.
+        options: how to settle several reviewers' answers.
+
+    Raises:
+        InputError: a data set that asks nothing about the label.
+        ArgillaError: the server refused.
+    """
+    reviews = reviews_of(pull(dataset, client, options, describe=True))
+    result = reviews.result
+    api = Api(client)
+    queues = [] if never_pushed(result.target) else count_queues(api, result.target)
+    frame = reviews.frame[reviews.frame["labelled"]].reset_index(drop=True)
+    corrects, answers = _votes(frame, reviews)
+    p_wrong = frame["p_wrong"].to_numpy(float)
+    member, weight = random_part(_numbers(frame, answers > 0), answers > 0, _codes(frame["flags"]), p_wrong)
+    estimate = estimate_errors(p_wrong, corrects, answers, member, weight)
+    fields = _fields(frame)
+    settled = frame["corrected"].to_numpy(float)
+    worse, looked = worse_slices(settled, p_wrong, fields, float(estimate.false_corrections.value or 0.0))
+    judge = _judge(frame, reviews, fields, member)
+    next_errors = estimate.next_errors(answers == 0)
+    answer = {
+        **result.json(),
+        "unclear": list(result.outcomes.values()).count("unclear"),
+        "labels": len(frame),
+        "judge_accuracy": judge["accuracy"],
+        "estimated_errors": estimate.total.json(),
+        "remaining_errors": estimate.left.json(),
+        "random": {"drawn": int(frame["audit"].notna().sum()), "read": estimate.random},
+        "next_100": None if next_errors is None else round(next_errors, 1),
+        "reviewers": _reviewers(frame, reviews, estimate),
+        "queues": [_queue(count, reviews) for count in queues],
+        "slices": [_slice(found, result.target) for found in worse],
+        "slices_looked_at": looked,
+        "judge": judge,
+    }
+    return Status({**answer, "advice": advice(answer, int((answers == 0).sum()))}, reviews, estimate)
+
+
+def _votes(frame: pd.DataFrame, reviews: Reviews) -> tuple[Ints, Ints]:
+    """Of each record, the answers that correct its label, and all answers about it."""
+    corrects, answers = np.zeros(len(frame), np.int64), np.zeros(len(frame), np.int64)
+    for row, name in enumerate(frame["id"]):
+        said = [one.corrects for one in reviews.records[name].answers] if name in reviews.records else []
+        corrects[row], answers[row] = said.count(True), len(said) - said.count(None)
+    return corrects, answers
+
+
+def _codes(values: Any) -> Ints:
+    return np.unique(np.asarray(values, dtype=object), return_inverse=True)[1].astype(np.int64)
+
+
+def _numbers(frame: pd.DataFrame, read: Bools) -> Floats:
+    """The random numbers of the records drawn at random: of the random sample, or of a blind review's mixed sample.
+
+    The mixed sample holds all suspects and controls and, of the other records, as many drawn at random: these stand for the
+    rest while suspects and controls are read as a whole.
+    """
+    audit = frame["audit"].to_numpy(float)
+    unflagged = (frame["sample"] == "unflagged").to_numpy(bool)
+    if (unflagged & read).sum() > (np.isfinite(audit) & read).sum():
+        return np.where(unflagged, 0.0, np.nan)
+    drawn = np.isfinite(audit)
+    if drawn.any():
+        # A record that the sample holds by its number, though no push has marked it yet, is part of it.
+        numbers = np.array([random_number(name) for name in frame["id"]])
+        return np.where(numbers <= audit[drawn].max(), numbers, np.nan)
+    return audit
+
+
+def _fields(frame: pd.DataFrame) -> dict[str, list[str | None]]:
+    """By field the value of each record."""
+    found: dict[str, list[str | None]] = {
+        field: [decode_term(value) if isinstance(value, str) else None for value in frame[field]] for field in _LINKED
+    }
+    if frame.empty:
+        return {}
+    prompts = frame["prompt"].tolist()
+    found["language"] = [LANGUAGES[code] for code in languages_of(pa.array(prompts, pa.string()))]
+    length = frame["length"].to_numpy(float)
+    found["length"] = [_LENGTHS[third] for third in np.searchsorted(np.quantile(length, [1 / 3, 2 / 3]), length)]
+    found["prompts"] = prompt_clusters(prompts)
+    return {field: values for field, values in found.items() if len(set(values)) > 1}
+
+
+def _judge(frame: pd.DataFrame, reviews: Reviews, fields: Mapping[str, Sequence[str | None]], member: Bools) -> dict[str, Any]:
+    rows = np.flatnonzero(frame["outcome"].isin(["corrected", "confirmed"])).tolist()
+    records = [reviews.records[name] for name in frame["id"].iloc[rows]]
+    return judge_against_people(
+        np.array([agreed_pairs(one.after or (), _scores(one, reviews)) for one in records], float),
+        frame["p_wrong"].to_numpy(float)[rows],
+        frame["corrected"].to_numpy(float)[rows],
+        {field: [values[row] for row in rows] for field, values in fields.items() if field != "prompts"},
+        member[rows],
+    )
+
+
+def _scores(record: Review, reviews: Reviews) -> tuple[float | None, ...]:
+    """The judge's scores; of an external data set's pair, which holds none, their order as its agreement tells it."""
+    scores = reviews.result.found[record.id].scores
+    agreement = record.metadata.get(BY_COLUMN["agreement"].name)
+    if all(score is None for score in scores) and len(scores) == 2 and agreement and None not in record.before:
+        return tuple(float(rating or 0) * float(np.sign(agreement)) for rating in record.before)
+    return scores
+
+
+def _reviewers(frame: pd.DataFrame, reviews: Reviews, estimate: ErrorEstimate) -> list[dict[str, Any]]:
+    """Each person's answers, and how often they are right by what P(wrong) and the other people say of the same records."""
+    prior = dict(zip(frame["id"], estimate.chance, strict=True))
+    error = min(0.45, max(0.01, float(estimate.false_corrections.value or 0.0)))
+    weight = np.log((1 - error) / error)
+    said: dict[str, list[tuple[float, bool]]] = {}
+    for record in reviews.records.values():
+        votes = [(one.reviewer, one.corrects) for one in record.answers if one.corrects is not None]
+        chance = float(prior.get(record.id, np.nan))
+        total = sum(1 if corrects else -1 for _, corrects in votes)
+        for reviewer, corrects in votes:
+            others = weight * (total - (1 if corrects else -1))
+            base = 0.0 if np.isnan(chance) else float(np.log(chance / (1 - chance)))
+            said.setdefault(reviewer, []).append((float(1 / (1 + np.exp(-base - others))), bool(corrects)))
+    lines = []
+    for reviewer, given in sorted(said.items(), key=lambda item: (-len(item[1]), item[0])):
+        chances, corrections = (np.array(column) for column in zip(*given, strict=True))
+        right = reviewer_accuracy(chances.astype(float), corrections.astype(bool))
+        lines.append(
+            {
+                "name": reviewer,
+                "answered": len(given),
+                "corrected": int(corrections.sum()),
+                "accuracy": right.value,
+                "accuracy_low": right.low,
+                "accuracy_high": right.high,
+            }
+        )
+    return lines
+
+
+def _queue(count: QueueCount, reviews: Reviews) -> dict[str, Any]:
+    """A queue with the outcomes of its records."""
+    columns = {prop.column: prop.name for prop in BY_COLUMN.values()}
+    rows = [{column: one.metadata.get(name) for column, name in columns.items()} for one in reviews.records.values()]
+    inside = count.queue.mask(pd.DataFrame(rows, columns=list(columns)))
+    outcomes = [one.outcome for one, within in zip(reviews.records.values(), inside, strict=True) if within]
+    return {
+        **{key: value for key, value in count.json().items() if key not in ("why", "bulk_url")},
+        "reviewed": len(outcomes),
+        **{name: outcomes.count(outcome) for outcome, name in _COUNTS.items()},
+    }
+
+
+def _slice(found: Slice, target: Any) -> dict[str, Any]:
+    url = None
+    if found.field in _LINKED:
+        condition = Condition(found.field, values=(encode_term(found.value),))
+        url = Queue("slice", found.value, "", (condition,), QUEUES["all"].order).url(target)
+    names = {"models": "the pair of models", "prompts": "prompts about", "length": "records of"}
+    words = (
+        f"{found.corrected} of the {found.of} corrected labels come from {names.get(found.field, found.field)} {found.value}, "
+        f"which has {found.records:,} records; {found.expected:.0f} would be its share"
+    )
+    return {**{key: getattr(found, key) for key in Slice.__slots__}, "url": url, "words": words}
+
+
+def advice(answer: Mapping[str, Any], unread: int) -> str:
+    """One sentence: go on, or stop, and why.
+
+    Args:
+        answer: of `admap status`.
+        unread: labelled records that nobody has read.
+    """
+    left: Mapping[str, Any] = answer["remaining_errors"]
+    best, random = answer["next_100"], answer["random"]
+    if not answer["labels"]:
+        return "There is nothing to say: no record has a label that could be wrong."
+    if not unread:
+        return "Stop: every record has been read."
+    coming = "" if best is None else f"the next {min(100, unread)} of the best queue are expected to hold {_about(best)}"
+    if left["value"] is None:
+        go_on = f"go on: {coming}" if coming and best >= WORTH_READING else coming or "go on"
+        drawn = "the queue Random sample" if random["drawn"] >= LEAST_RANDOM else "a random sample, which a push can draw,"
+        return (
+            f"{go_on[0].upper()}{go_on[1:]}; how many errors are left cannot be known before {LEAST_RANDOM} records of {drawn} "
+            "have been read."
+        )
+    interval = f"95% interval: {left['low']:,.0f} to {left['high']:,.0f}"
+    rest = f"{_about(left['value'])} are left among {unread:,} unread records ({interval})"
+    if left["high"] <= FEW * answer["labels"]:
+        return f"Stop: {rest}, which is at most 1% of the labels."
+    if best is not None and best < WORTH_READING:
+        return f"Stop: {coming}; {rest}."
+    return f"Go on: {coming + '; ' if coming else ''}{rest}."
+
+
+def _about(number: float) -> str:
+    words = "hardly any" if number < 0.5 else f"about {number:,.0f}"
+    return f"{words} wrong label{'' if round(number) == 1 else 's'}"
