@@ -72,7 +72,7 @@ def test_a_review_by_two_people(api: Api, workspace: str, make_annotator: Any) -
     assert all(line["accuracy_low"] <= line["accuracy"] <= line["accuracy_high"] for line in people.values())
     (worse,) = found["slices"]
     assert (worse["field"], worse["value"], worse["corrected"], worse["of"]) == ("source", "annotator-7", _PLANTED, _PLANTED)
-    assert worse["words"].startswith("9 of the 9 corrected labels come from source annotator-7, which has 11 records")
+    assert worse["words"].startswith("9 of the 9 corrected labels come from source annotator-7, which has 12 records")
     assert "metadata=admap_source.annotator-7" in worse["url"]
     queues = {queue["name"]: queue for queue in found["queues"]}
     assert (queues["likely-wrong"]["reviewed"], queues["likely-wrong"]["corrected"]) == (_PLANTED - 1, _PLANTED - 1)
