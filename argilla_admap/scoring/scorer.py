@@ -119,9 +119,9 @@ def find_scorer(scorer: str | Callable[..., Any]) -> Callable[[ScoreOptions, Ses
         InputError: there is none of that name (the message lists those that there are), or the file holds no function.
     """
     if callable(scorer) or scorer.endswith(".py"):
-        from argilla_admap.scoring.scorers.function import FunctionScorer, load_function
-
-        return partial(FunctionScorer, scorer if callable(scorer) else load_function(scorer))
+        # Like every scorer, it is found by its module's name: the room of scorers lies above this file.
+        room: Any = scorer_module("function")
+        return partial(room.FunctionScorer, scorer if callable(scorer) else room.load_function(scorer))
     name = scorer
     found: type[Scorer] | None = getattr(scorer_module(name), "SCORER", None)
     if found is None:
