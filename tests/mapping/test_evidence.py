@@ -30,6 +30,23 @@ def test_the_judges_part_is_said_in_words_and_as_a_number_that_agree():
     assert seen == every
 
 
+SUM = re.compile(
+    r"The probability adds up, in log-odds: wrong labels are \d+% here, (\S+); the evidence, (\S+); how far such evidence "
+    r"can be trusted here, (\S+); together (\S+), a probability of (above |below |)([\d.]+)\."
+)
+
+
+def test_the_parts_of_p_wrong_add_up_to_the_number_that_is_shown():
+    table = build_map(scored_stream(synthetic(400)[0])).stream().table()
+    sums = 0
+    for sentences, p in zip(table.column("evidence").to_pylist(), table.column("p_wrong").to_pylist(), strict=True):
+        for prior, evidence, trust, total, bound, said in (f.groups() for s in sentences if (f := SUM.fullmatch(s))):
+            assert abs(float(prior) + float(evidence) + float(trust) - float(total)) < 0.051
+            assert bound or abs(float(said) - p) < 0.0051
+            sums += 1
+    assert sums > 300
+
+
 def test_completions_are_called_as_the_review_card_calls_them():
     completions = [{"text": f"answer number {i}", "rating": i % 5} for i in range(28)]
     completions[27]["text"] = " "

@@ -25,7 +25,7 @@ def _identical(given: CheckInput) -> Bools:
 CHECK = Check(
     name="identical_completions",
     title="one text twice, rated differently",
-    sentence="Completion {} is word for word another one, rated differently.",
+    sentence="Completion {} says the same as another one (but for case and spaces), and is rated differently.",
     test=_identical,
     rank=40,
 )

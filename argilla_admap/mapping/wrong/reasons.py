@@ -20,8 +20,8 @@ __all__ = ["Evidence"]
 WORTH_SAYING = 0.1
 #: Below the first "a little", from the second on "strongly": odds of 2 and of 8 to 1.
 LITTLE, STRONG = float(np.log(2.0)), float(np.log(8.0))
-#: Larger log-odds are not given as a number: scores alone cannot prove more, since the judge itself may be wrong.
-MOST_STATED = float(np.log(30.0))
+#: Nearer to 0 or 1 no probability is stated.
+CLOSE = 0.004
 UNPLACED = "It has no place on the map: fewer than two of its completions are scored."
 _KINDS = {
     "model": "The models that wrote them speak",
@@ -67,13 +67,13 @@ class Evidence:
         parts = {name: values[start:stop] for name, values in self.diagnosis.contributions.items()}
         total = np.sum(list(parts.values()), axis=0)
         against = known & (total > 0)
-        odds = _number(np.exp(np.minimum(np.abs(total), MOST_STATED)), 0, at_least=1)
-        more = choose_text(np.abs(total) > MOST_STATED, "more than ", "about ")
-        headline = join_text(
-            "The label has ", down, " above ", up, "; the evidence has ", up, " above ", down, ", ", more, odds, " to 1."
-        )
-        support = join_text("The evidence has ", down, " above ", up, " as the label does, ", more, odds, " to 1.")
-        sentences = [text_where(against, headline), text_where(known & ~against, support)]
+        headline = join_text("The label has ", down, " above ", up, "; the evidence has ", up, " above ", down, ".")
+        support = join_text("The evidence has ", down, " above ", up, " as the label does.")
+        sentences = [
+            text_where(against, headline),
+            text_where(known & ~against, support),
+            text_where(known & np.isfinite(self.diagnosis.p_wrong[start:stop]), self._sum(total, start, stop)),
+        ]
         for name, values in parts.items():
             worth = known & (np.abs(values) >= WORTH_SAYING)
             strength = np.abs(values)
@@ -85,6 +85,26 @@ class Evidence:
             sentences.append(text_where(worth, join_text(subject, how, side, weight, ").")))
         sentences.append(self._noise(above, below, known, start, stop))
         return sentences
+
+    def _sum(self, total: Floats, start: int, stop: int) -> Any:
+        """What P(wrong) is made of, in log-odds to one decimal: it adds up as it is written."""
+        rate = float(np.clip(self.diagnosis.noise_rate or 0.0, CLOSE, 1 - CLOSE))
+        p = np.clip(np.nan_to_num(self.diagnosis.p_wrong[start:stop], nan=0.5), CLOSE, 1 - CLOSE)
+        prior, end, evidence = (np.round(v, 1) for v in (np.log(rate / (1 - rate)), np.log(p / (1 - p)), total))
+        first = np.full(len(total), prior)
+        return join_text(
+            f"The probability adds up, in log-odds: wrong labels are {rate:.0%} here, ",
+            _number(first, 1, signed=True),
+            "; the evidence, ",
+            _number(evidence, 1, signed=True),
+            "; how far such evidence can be trusted here, ",
+            _number(end - prior - evidence, 1, signed=True),
+            "; together ",
+            _number(end, 1, signed=True),
+            ", a probability of ",
+            choose_text(p > 0.994, "above 0.99", choose_text(p < 0.006, "below 0.01", _number(p, 2))),
+            ".",
+        )
 
     def _scores(self, name: str, start: int, stop: int, up: Any, down: Any, above: Ints, below: Ints, known: Bools) -> Any:
         scores = self.seen.scores if name == "judge" else self.seen.other_scores[name.removeprefix("judge ")]
@@ -108,9 +128,8 @@ class Evidence:
         return text_where(unsure, sentence)
 
 
-def _number(values: Floats, digits: int, *, signed: bool = False, at_least: float = 0) -> Any:
-    rounded = np.round(np.nan_to_num(np.asarray(values, np.float64)), digits)
-    rounded = np.where(np.abs(rounded) < at_least, at_least, rounded)
+def _number(values: Floats, digits: int, *, signed: bool = False) -> Any:
+    rounded = np.round(np.nan_to_num(np.asarray(values, np.float64)), digits) + 0.0  # no minus zero
     text: Any = pc.cast(pa.array(rounded if digits else rounded.astype(np.int64)), pa.string())
     # Arrow writes 2.0 as "2" in some versions and as "2.0" in others.
     text = pc.replace_substring_regex(text, r"\.0$", "")
