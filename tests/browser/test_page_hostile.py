@@ -45,6 +45,7 @@ def test_every_record_of_the_corpus_is_shown_as_it_is(person: Person, hostile: R
         page.goto(hostile.url(f"page={at}~10&status=pending&sort=record.inserted_at.asc"))
         frames = card_frames(page, left)
         page.keyboard.press("f")
+        page.keyboard.press("p")
         for frame in frames:
             shown[frame.evaluate("document.querySelector('.name').textContent")] = frame.evaluate(_READ)
     page.wait_for_timeout(300)
