@@ -4,8 +4,13 @@ While working: ``pytest -m 'not server and not browser'``, which ends in under t
 """
 
 import os
+import re
+from functools import cache
+from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = [
     "tests.doubles.argilla_server",
@@ -54,8 +59,27 @@ SLOW = {
 }
 
 
-#: Fixtures that one process holds for all tests: each worker would start its own.
-SHARED = {"argilla_server", "browser"}
+#: Words of a test file that uses the shared Argilla or the browser.
+SHARED = re.compile(r"\b(argilla_(server|url|client|environment)|browser|workspace)\b")
+ROOT = Path(__file__).parents[1]
+
+
+class OneServer(LoadScopeScheduling):
+    """One worker takes all tests that share the Argilla server: each worker would start its own."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, _ = nodeid.partition("::")
+        return "argilla" if _shares_a_server(path) else nodeid
+
+
+@cache
+def _shares_a_server(path: str) -> bool:
+    return SHARED.search((ROOT / path).read_text(encoding="utf-8")) is not None
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneServer:
+    """What a worker takes next."""
+    return OneServer(config, log)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -63,14 +87,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return (os.cpu_count() or 1) if config.args_source is config.ArgsSource.TESTPATHS else 0
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests that need a real server or a browser, or take as long; one worker takes all that share a server."""
+    """Marks the tests that need a real server or a browser, or take as long."""
     for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        for name in fixtures & set(MARKS):
+        for name in set(getattr(item, "fixturenames", ())) & set(MARKS):
             item.add_marker(MARKS[name])
-        if fixtures & SHARED:
-            item.add_marker(pytest.mark.xdist_group("argilla"))
         if {item.path.name, getattr(item, "originalname", None)} & SLOW:
             item.add_marker("server")

@@ -90,7 +90,7 @@ def test_a_slow_judge_of_ones_own_is_asked_no_faster_than_it_answers(tmp_path: P
             stream([record(f"r{i}", f"p{i}", "a", "b") for i in range(10)]), options, progress=lambda now: seen.append(now.done)
         )
     assert (scored.summary["scored"], scored.summary["retried"]) == (20, 0)
-    assert judge.most <= 6
+    assert judge.most <= 12  # all twenty, where it is not told from a fast one
     # The batch is in work until the end, and progress moves all the same.
     assert len({done for done in seen if 0 < done < 20}) >= 3
 
