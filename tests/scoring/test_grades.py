@@ -290,3 +290,15 @@ def test_a_word_with_some_probability_on_grades_is_flagged_by_its_mass_and_not_a
 
 def test_a_byte_order_mark_before_the_json_is_no_fault() -> None:
     assert decode(b'\xef\xbb\xbf{"choices": []}') == {"choices": []}
+
+
+@pytest.mark.parametrize(("text", "known"), [("4\n\n5", True), ("40", False), ("4/10", False), ("4.5", False), ("4/", False)])
+def test_a_model_that_cannot_stop_has_said_its_grade_unless_that_is_another_number(text: str, known: bool) -> None:
+    signs = [{"token": sign, "logprob": -0.1, "top_logprobs": []} for sign in text]
+    signs[0]["top_logprobs"] = [{"token": digit, "logprob": math.log(p)} for digit, p in (("4", 0.9), ("5", 0.1))]
+    made = choice(text, finish_reason="length", logprobs={"content": signs})
+    if known:
+        assert read_choice(made, json=False).score == pytest.approx(4.1)
+    else:
+        with pytest.raises(TooShort):
+            read_choice(made, json=False)
