@@ -65,6 +65,9 @@ _MOST_JSON = 200_000
 #: Of a longer answer in prose the beginning and the end are read.
 _MOST_PROSE, _BEGINNING = 24_000, 6_000
 
+#: An answer that began with a number and is no grade: more tokens make it none. Not "1. The answer", nor what may go on.
+_RAMBLES = re.compile(r"\d(?![.)]\s?[^\W\d])(?!\s?/|\s?out\b|\s?of\b).{3}", re.DOTALL)
+
 #: What most that do not say the digit alone say.
 _USUAL = re.compile(r"\*{0,2}(?:Score|Rating|Grade):\*{0,2} ?\*{0,2}([1-5])\*{0,2}(?:/5)?\.?\Z")
 
@@ -111,7 +114,7 @@ def read_grade(answer: str, *, cut: bool = False) -> Grade:
     except TooShort:
         raise
     except Unreadable as exc:
-        if cut:
+        if cut and not _RAMBLES.match(said.lstrip()):
             raise TooShort(f"{exc} (cut by the limit of its tokens)") from None
         raise
     return grade
