@@ -45,7 +45,15 @@ followQuestion(outer.document.activeElement);
 // Argilla waits 300 ms for the rest of a number that 1 could begin: on a scale to 10 a quick "1 5" is lost, and Enter comes
 // before the 1. Here 1 counts as soon as another key follows; 1 with 0 right after it is ten, and so is 0 alone.
 let waiting = null;
-const give = (element) => { if (element && !element.checked) element.click(); };
+// A rating that is there already, from the label, would be taken away by a click: it stays, and the next question is asked.
+const next = (element) => {
+  const all = [...outer.document.querySelectorAll("input[id^=rating_]")], own = element.id.replace(/\d+(?![^])/, "");
+  const after = all.slice(all.indexOf(element) + 1).filter((item) => !item.id.startsWith(own));
+  const stem = after.length && after[0].id.replace(/\d+(?![^])/, "");
+  const inputs = after.filter((item) => item.id.startsWith(stem));
+  if (inputs.length) (inputs.find((item) => item.checked) || inputs[0]).focus({ preventScroll: true });
+};
+const give = (element) => { if (element) element.checked ? next(element) : element.click(); };
 const settle = (value) => {
   if (!waiting) return;
   clearTimeout(waiting.timer);
@@ -91,6 +99,9 @@ follow(outer.document, "keydown", (event) => {
     } else if (event.key === "0" && has("10") && !has("0")) {
       stop();
       give(has("10"));
+    } else if (/^[0-9](?![^])/.test(event.key) && has(event.key) && has(event.key).checked) {
+      stop();
+      next(has(event.key));
     }
   }
 }, true);
