@@ -64,7 +64,7 @@ SHARED = re.compile(r"\b(argilla_(server|url|client|environment)|browser|workspa
 ROOT = Path(__file__).parents[1]
 
 
-class OneServer(LoadScopeScheduling):
+class OneServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """One worker takes all tests that share the Argilla server: each worker would start its own."""
 
     def _split_scope(self, nodeid: str) -> str:
