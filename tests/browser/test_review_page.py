@@ -376,7 +376,7 @@ def test_a_search_finds_the_words_of_the_texts_and_none_of_ours(pairs: Review) -
 def test_long_texts_unfold_on_a_key(owner: Person, four: Review) -> None:
     page = owner.open()
     frame = opened(page, four, OLDEST)[0]
-    assert frame.locator(".all button.gap").count() > 0
+    frame.locator(".all button.gap").first.wait_for()
     prompt = frame.locator(".prompt").inner_text()
     page.keyboard.press("f")
     assert frame.locator(".all button.gap").count() == 0

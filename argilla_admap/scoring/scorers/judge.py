@@ -469,6 +469,8 @@ class _GradeRequest:
 
     def _used_up(self, reply: Any) -> bool:
         """Whether an answer that holds no grade used all its tokens, though the server says that it ended by itself."""
+        if reply["choices"][0].get("finish_reason") == "length":
+            return False  # that it was cut is known, and that more tokens make it no grade
         sent = self._template.limit(self._answer_tokens)
         used = (reply.get("usage") or {}).get("completion_tokens")
         message = reply["choices"][0].get("message") or {}
