@@ -375,8 +375,9 @@ def test_a_search_finds_the_words_of_the_texts_and_none_of_ours(pairs: Review) -
 
 def test_long_texts_unfold_on_a_key(owner: Person, four: Review) -> None:
     page = owner.open()
-    frame = opened(page, four, OLDEST)[0]
-    frame.locator(".all button.gap").first.wait_for()
+    # How much fits depends on the screen and on the records that other tests left: one with a text that does not fit.
+    pages = (opened(page, four, OLDEST.replace("page=1", f"page={number}"))[0] for number in range(1, 9))
+    frame = next(frame for frame in pages if frame.locator(".all button.gap").count())
     prompt = frame.locator(".prompt").inner_text()
     page.keyboard.press("f")
     assert frame.locator(".all button.gap").count() == 0

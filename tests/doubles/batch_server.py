@@ -80,7 +80,7 @@ class Batches:
     """The endpoint. What may go wrong is set on the object before, or while, a client is at work."""
 
     def __init__(self) -> None:
-        self.seconds = 0.3  # until a batch is done
+        self.seconds = 0.3  # until a batch is done; may be changed while one is under way
         self.most_requests, self.most_bytes = 50_000, 200_000_000
         self.most_under_way = 1_000_000  # requests in batches at once
         self.lists = True  # whether GET /batches is there
@@ -213,7 +213,8 @@ class Batches:
             batch.status, batch.problems = "failed", [{"code": "token_limit_exceeded", "message": message}]
             return
         batch.status, batch.counts = "in_progress", {"total": len(lines), "completed": 0, "failed": 0}
-        await asyncio.sleep(self.seconds)
+        while time.time() < batch.born + self.seconds:
+            await asyncio.sleep(0.01)
         good, bad = [], []
         for line in lines:
             end = next((kind for kind in ("429", "400", "expire", "drop") if self.fail[kind] > 0), None)

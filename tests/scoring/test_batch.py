@@ -371,7 +371,8 @@ def test_what_waits_at_another_endpoint_is_not_submitted_here(batches: Batches, 
 
 @pytest.fixture
 def submitted(batches: Batches, tmp_path: Path) -> Path:
-    """A store whose run was killed when it had submitted a batch of five records, which goes on."""
+    """A store whose run was killed when it had submitted a batch of five records, which is not done."""
+    batches.seconds = 1000
     first = _client(batches, tmp_path / "store", 5)
     batches.hook = lambda event: os.kill(first.pid, signal.SIGKILL) if event == "retrieve" else None
     first.wait(60)
@@ -380,7 +381,6 @@ def submitted(batches: Batches, tmp_path: Path) -> Path:
 
 
 def test_a_run_without_batches_leaves_alone_what_waits_in_one(batches: Batches, submitted: Path) -> None:
-    batches.seconds = 1000
     said: list[str] = []
     scored = score(stream(numbered(7)), _options(batches, submitted, batch=False), warn=said.append)
     assert scored.summary["scored"] == 4
@@ -396,7 +396,8 @@ def test_a_run_without_batches_leaves_alone_what_waits_in_one(batches: Batches, 
 
 
 def test_a_run_without_batches_takes_in_what_an_ended_one_brought(batches: Batches, submitted: Path) -> None:
-    time.sleep(batches.seconds)
+    batches.seconds = 0
+    time.sleep(0.3)
     said: list[str] = []
     scored = score(stream(numbered(7)), _options(batches, submitted, batch=False), warn=said.append)
     assert (scored.summary["scored"], scored.summary["requests"]) == (14, 14)
@@ -409,7 +410,6 @@ def test_a_run_without_batches_takes_in_what_an_ended_one_brought(batches: Batch
 
 
 def test_what_waits_in_a_batch_is_paid_twice_only_by_a_person_who_says_so(batches: Batches, submitted: Path) -> None:
-    batches.seconds = 1000
     said: list[str] = []
     options = _options(batches, submitted, batch=False, ask_waiting=True)
     assert score(stream(numbered(5)), options, warn=said.append).summary["scored"] == 10

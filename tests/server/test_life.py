@@ -138,7 +138,7 @@ def test_the_parts_listen_on_loopback_only(life: Life, two_starts: object) -> No
             if parts[3] == "0A" and f"socket:[{parts[9]}]" in sockets:
                 heard.append(parts[1].rsplit(":", 1)[0])
     # 127.0.0.1, in IPv4's own form and in the form that Java's IPv6 sockets have.
-    assert len(heard) >= 3
+    assert len(heard) >= 2, "the server's port and the engine's; the queue has a socket in a folder"
     assert set(heard) <= {"0100007F", "0000000000000000FFFF00000100007F"}
 
 
