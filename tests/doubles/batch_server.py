@@ -213,7 +213,7 @@ class Batches:
             batch.status, batch.problems = "failed", [{"code": "token_limit_exceeded", "message": message}]
             return
         batch.status, batch.counts = "in_progress", {"total": len(lines), "completed": 0, "failed": 0}
-        while time.time() < batch.born + self.seconds:
+        while time.time() < batch.born + self.seconds:  # noqa: ASYNC110  # `seconds` may change meanwhile, from another thread
             await asyncio.sleep(0.01)
         good, bad = [], []
         for line in lines:

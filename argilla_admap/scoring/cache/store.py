@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -27,6 +28,8 @@ _VERSION = 2
 #: Version 1 has the same tables, with the rows in the order of their keys.
 _READABLE = (1, _VERSION)
 _CHUNK = 2000
+#: So long another program may hold the file while it is opened.
+_OPEN_SECONDS = 30.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS judgements (
     key BLOB PRIMARY KEY, score REAL, variance REAL, mass REAL, text, input INTEGER, output INTEGER, cost REAL
@@ -89,14 +92,26 @@ class Store:
                 # Judgements are private: 0600 before anything is in it; the -wal and -shm files take the mode over.
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             place = ":memory:" if in_memory else self.path
-            self._db = sqlite3.connect(place, timeout=30, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db = sqlite3.connect(place, timeout=_OPEN_SECONDS, isolation_level=None, check_same_thread=False)
+            self._write_ahead()
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA cache_size=-4096")
             # Checkpoints sync the disk: they run in a thread of their own, see `checkpoint`.
             self._db.execute("PRAGMA wal_autocheckpoint=0")
             self._make_tables()
             self._db.execute("PRAGMA busy_timeout=0")
+
+    def _write_ahead(self) -> None:
+        """Sets the journal's mode. Of two programs that make a file, SQLite refuses one at once, whatever its time to wait."""
+        deadline = time.monotonic() + _OPEN_SECONDS
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as exc:
+                if ("locked" not in str(exc) and "busy" not in str(exc)) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def _make_tables(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
