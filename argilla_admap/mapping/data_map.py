@@ -277,6 +277,7 @@ def build_map(
             *([source_warning(column, association)] if association is not None and high and stratify is None else []),
             *worse_sources(noise, column),
             *([] if thresholds is None else _off_scale(split.thresholds, place.mean[mapped])),
+            *_several_judges(kept),
         ],
         "flags": {name: int(masks[name].sum()) for name in FLAGS},
         "issues": {name: int(mask.sum()) for name, mask in findings.records.items() if mask.any()},
@@ -357,6 +358,19 @@ def _who_judged(kept: list[pa.RecordBatch], info: Mapping[str, Any]) -> dict[str
         "judge": ", ".join([name for name in found.to_pylist() if name][:5]) or None,
         "prompt_version": versions[0] if versions else None,
     }
+
+
+def _several_judges(kept: list[pa.RecordBatch]) -> list[str]:
+    """What to know where some records were scored by one judge and some by another."""
+    scored: Any = pa.chunked_array([batch.column("judges") for batch in kept], pa.string())
+    counts = sorted(((row["counts"], row["values"]) for row in pc.value_counts(scored.drop_null()).to_pylist()), reverse=True)
+    if len(counts) < 2:
+        return []
+    shown = "; ".join(f"{judge}: {count:,} records" for count, judge in counts[:5])
+    return [
+        f"the records were scored by {len(counts)} judges, each a part of them ({shown}): their scores are not on one scale, "
+        "and thresholds and P(wrong) mix them; score all with one judge, or map each part by itself"
+    ]
 
 
 def _mean_error(seen: Observations) -> tuple[Floats, bool]:

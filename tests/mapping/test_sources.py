@@ -90,3 +90,12 @@ def test_regions_are_counted_by_source():
         "high_avg": {"a": 1, "b": 0},
         "low_avg": {"a": 0, "b": 1},
     }
+
+
+def test_a_map_of_records_that_several_judges_scored_says_so():
+    rows = [dict(row, judge="gpt-4o" if i % 4 else "llama") for i, row in enumerate(made_up_rows(40))]
+    found = [words for words in build_map(scored_stream(rows)).info["summary"]["warnings"] if "judges" in words]
+    assert len(found) == 1
+    assert "gpt-4o: 30 records; llama: 10 records" in found[0]
+    alone = build_map(scored_stream([dict(row, judge="gpt-4o, llama") for row in rows])).info["summary"]["warnings"]
+    assert not [words for words in alone if "judges" in words]

@@ -86,6 +86,15 @@ def test_the_same_again_sends_nothing(argilla_client: Any, workspace: str) -> No
     assert records(api, remote(api, workspace, "again")) == before
 
 
+def test_a_push_of_another_judges_map_says_whose_values_stay(argilla_client: Any, workspace: str) -> None:
+    first, second = data_map(many(6)), data_map(many(6))
+    first.info["judge"], second.info["judge"] = "gpt-4o", "llama"
+    push(first, "judged", argilla_client, workspace=workspace)
+    assert not [note for note in push(first, "judged", argilla_client, workspace=workspace).notes if "judge" in note]
+    notes = push(second, "judged", argilla_client, workspace=workspace).notes
+    assert [note for note in notes if "judged by llama, the data set was by gpt-4o" in note]
+
+
 def test_a_push_after_answers_loses_none_of_them(argilla_client: Any, workspace: str, annotator: Any) -> None:
     rows = many(24)
     push(data_map(rows), "answered", argilla_client, workspace=workspace, overlap=1)

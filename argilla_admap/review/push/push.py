@@ -144,6 +144,7 @@ def _push_managed(
     if origin or stored.get("home"):
         info["home"] = origin or stored["home"]
     notes = layout.scale.notes(_distinct_ratings(data_map)) if layout.kind == "ratings" else []
+    notes += _other_judge(stored.get("summary"), info["summary"]["judge"])
     if layout.bulk_safe and (without := total - _ordered(data_map)):
         notes.append(
             f"{without:,} records have no label that could be kept or flipped, and this data set asks about nothing else but "
@@ -344,6 +345,17 @@ def _map_info(data_map: DataMap) -> dict[str, Any]:
         scores=pc.list_flatten(scores).to_numpy(),
         scale=_judge_scale(data_map.info),
     )
+
+
+def _other_judge(summary: Mapping[str, Any] | None, judge: object) -> list[str]:
+    """What to say where a data set was judged by somebody else before."""
+    before = (summary or {}).get("judge")
+    if not before or not judge or before == judge:
+        return []
+    return [
+        f"this map is judged by {judge}, the data set was by {before}: records that the map does not hold keep the values of "
+        f"{before}, and two judges' scores and P(wrong) should not be compared"
+    ]
 
 
 def _judge_scale(info: Mapping[str, Any]) -> list[float] | None:
