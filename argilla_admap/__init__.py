@@ -18,6 +18,7 @@ from argilla_admap import mapping
 if TYPE_CHECKING:
     from argilla_admap.commands import compare, queues, select, selftest
     from argilla_admap.errors import AdmapError, ArgillaError, InputError, ScoringError, ServerError
+    from argilla_admap.judge_audit import judge_check
     from argilla_admap.mapping.data_map import DataMap, build_map
     from argilla_admap.pipeline import pull, push, read, read_answers, run, score, undo, watch
     from argilla_admap.review.queues.queues import QUEUES
@@ -35,6 +36,7 @@ _HOMES = {
     "ServerError": "errors",
     "build_map": "mapping.data_map",
     "compare": "commands",
+    "judge_check": "judge_audit",
     "pull": "pipeline",
     "push": "pipeline",
     "queues": "commands",
@@ -59,6 +61,7 @@ __all__ = [
     "ServerError",
     "build_map",
     "compare",
+    "judge_check",
     "pull",
     "push",
     "queues",

@@ -25,7 +25,7 @@ FLOORS = [
     {"scoring"},
     {"mapping"},
     {"review", "report"},
-    {"adaptive"},
+    {"adaptive", "judge_audit"},
     {"pipeline"},
     {"commands", "demo", "doctor"},
     {"cli"},

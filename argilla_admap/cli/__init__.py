@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": "The first three minutes: server, example data, map, push, links.",
     "run": "The whole job in one command: score, map, push.",
     "score": "Score every completion with a judge.",
+    "judge-check": "Measure whether a judge is fit for your records, for less than a dollar.",
     "map": "Place each record on the map and estimate P(label is wrong).",
     "selftest": "Plant known label errors in a copy and measure how many are found.",
     "push": "Create the Argilla data set, or enrich the existing one.",
@@ -41,7 +42,7 @@ COMMANDS = {
 
 # The sub-room of each command's file, ``NAME_command.py``.
 _ROOMS = {
-    **dict.fromkeys(("run", "score"), "scoring"),
+    **dict.fromkeys(("run", "score", "judge-check"), "scoring"),
     **dict.fromkeys(("map", "selftest", "select", "report", "compare"), "mapping"),
     **dict.fromkeys(("push", "queues", "status", "pull", "reviewers", "watch"), "review"),
     **dict.fromkeys(("demo", "server", "doctor"), "machine"),
@@ -57,7 +58,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"argilla_admap.cli.{_ROOMS[cmd_name]}.{cmd_name}_command")
+        module = importlib.import_module(f"argilla_admap.cli.{_ROOMS[cmd_name]}.{cmd_name.replace('-', '_')}_command")
         command: click.Command = module.command
         return command
 
