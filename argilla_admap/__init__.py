@@ -86,7 +86,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _draw(data_map: Any, ax: Any) -> Any:
-    from argilla_admap.report.plots import draw
+    from argilla_admap.reporting.plots import draw
 
     return draw(data_map, ax)
 

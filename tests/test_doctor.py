@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from argilla_admap.checkup import Finding, examine
 from argilla_admap.cli import main
-from argilla_admap.doctor import Finding, examine
 from argilla_admap.errors import ArgillaError
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.scoring.cache.store import CacheEntry, Store

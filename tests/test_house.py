@@ -24,10 +24,10 @@ FLOORS = [
     {"formats", "server", "example_data"},
     {"scoring"},
     {"mapping"},
-    {"review", "report"},
+    {"review", "reporting"},
     {"adaptive", "judge_audit"},
     {"pipeline"},
-    {"commands", "demo", "doctor"},
+    {"commands", "demonstration", "checkup"},
     {"cli"},
 ]
 

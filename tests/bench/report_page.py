@@ -20,7 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 from argilla_admap.mapping.data_map import DataMap
 from argilla_admap.mapping.regions.coordinates import REGIONS, fit_thresholds
 from argilla_admap.records import MAP_SCHEMA
-from argilla_admap.report.page import write_page
+from argilla_admap.reporting.page import write_page
 from argilla_admap.tables import write_parquet
 from tests.doubles.browser import ARGUMENTS, CHROMIUM, PICTURES
 

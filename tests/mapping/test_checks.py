@@ -257,8 +257,8 @@ import sys
 import argilla_admap.mapping.checks as checks
 checks.__path__.append(sys.argv[1])
 import argilla_admap as admap
-from argilla_admap.report.points import gather_points
-from argilla_admap.report.words import map_figures
+from argilla_admap.reporting.points import gather_points
+from argilla_admap.reporting.words import map_figures
 from tests.mapping.plain import scored_stream
 texts = [[("a long answer", 1.0), ("no", 0.0)], [("a long answer", 1.0), ("another answer", 0.0)]]
 completions = [[{"text": text, "rating": rating, "scores": [rating]} for text, rating in pair] for pair in texts]

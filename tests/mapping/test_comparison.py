@@ -15,7 +15,7 @@ from sklearn.metrics import cohen_kappa_score
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.analysis.comparison import MOVED_COLUMNS, cohen_kappa, compare_frames, compare_maps, rank_correlation
 from argilla_admap.mapping.data_map import build_map
-from argilla_admap.report.words import comparison_figures
+from argilla_admap.reporting.words import comparison_figures
 from tests.mapping.plain import scored_stream
 from tests.mapping.test_bias import rows_of
 

@@ -23,8 +23,8 @@ from argilla_admap.mapping.analysis.selection import Rules, map_vectors, quotas,
 from argilla_admap.mapping.analysis.selftest import selftest
 from argilla_admap.mapping.data_map import build_map
 from argilla_admap.mapping.regions.sources import cramers_v
-from argilla_admap.report.points import gather_points
-from argilla_admap.report.words import bias_figures, comparison_figures, headline, map_figures
+from argilla_admap.reporting.points import gather_points
+from argilla_admap.reporting.words import bias_figures, comparison_figures, headline, map_figures
 from tests.mapping.plain import scored_stream
 
 NAN = np.nan

@@ -12,7 +12,7 @@ import pytest
 from argilla_admap.cli import main
 from argilla_admap.mapping.analysis.label_answers import LabelAnswer, match_answers, weigh_answers
 from argilla_admap.mapping.data_map import DataMap, build_map
-from argilla_admap.report.words import learned_sentence
+from argilla_admap.reporting.words import learned_sentence
 from tests.mapping.plain import LLMBAR, load, scored_stream
 from tests.mapping.planting import Rows, found, one_sample, plant
 

@@ -16,7 +16,7 @@ import pytest
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.data_map import DataMap
-from argilla_admap.report.page import BLOCK_ROWS, RecordLink, region_lines, size_bound, write_page
+from argilla_admap.reporting.page import BLOCK_ROWS, RecordLink, region_lines, size_bound, write_page
 from argilla_admap.tables import RecordStream
 from tests.browser.hostile import HOSTILE
 from tests.report.maps import made_up_rows, map_of

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from argilla_admap.mapping.data_map import DataMap
-from argilla_admap.report.page import RecordLink, write_page
+from argilla_admap.reporting.page import RecordLink, write_page
 from tests.browser.hostile import HOSTILE
 from tests.doubles.browser import picture, seen
 from tests.report.maps import made_up_rows, map_of

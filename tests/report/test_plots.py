@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from argilla_admap.errors import AdmapError, InputError
-from argilla_admap.report.plots import draw, write_picture
+from argilla_admap.reporting.plots import draw, write_picture
 from tests.report.maps import made_up_rows, map_of
 
 matplotlib = pytest.importorskip("matplotlib")

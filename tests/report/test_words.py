@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from argilla_admap.mapping.data_map import build_map
-from argilla_admap.report.points import gather_points
-from argilla_admap.report.words import diagnosis_sentences, headline, map_figures, noise_sentence, refusal_sentence
+from argilla_admap.reporting.points import gather_points
+from argilla_admap.reporting.words import diagnosis_sentences, headline, map_figures, noise_sentence, refusal_sentence
 from tests.mapping.plain import scored_stream
 from tests.report.maps import made_up_rows
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from argilla_admap.cli.review.status_command import command
 from argilla_admap.commands import status
-from argilla_admap.report.review_words import review_figures
+from argilla_admap.reporting.review_words import review_figures
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.status.status import advice
 from tests.review.maps import row

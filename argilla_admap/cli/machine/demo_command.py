@@ -15,7 +15,7 @@ from argilla_admap.cli.printing import dry_run_option, emit, json_option, note, 
 from argilla_admap.errors import InputError
 
 if TYPE_CHECKING:
-    from argilla_admap.demo import Demo
+    from argilla_admap.demonstration import Demo
 
 __all__ = ["command"]
 
@@ -55,7 +55,7 @@ def command(
 
     Example: admap demo --no-browser
     """
-    from argilla_admap import demo
+    from argilla_admap import demonstration
     from argilla_admap.cli.progress import ProgressLine
 
     if dry_run:
@@ -70,7 +70,7 @@ def command(
     if stay is None:
         stay = not as_json and sys.stdout.isatty()
     with ProgressLine() as line:
-        done = demo.show(
+        done = demonstration.show(
             output_dir,
             data_dir=data_dir,
             blind=blind,
@@ -91,19 +91,19 @@ def command(
 def _say_what_would_be_done(output_dir: Path, live: bool, as_json: bool) -> None:
     import tempfile
 
-    from argilla_admap import demo
+    from argilla_admap import demonstration
     from argilla_admap.cli.scoring.score_command import show_estimate
 
     with tempfile.TemporaryDirectory() as folder:
-        answer = {**demo.estimate_cost(Path(folder), live=live), "dataset": demo.DATASET}
+        answer = {**demonstration.estimate_cost(Path(folder), live=live), "dataset": demonstration.DATASET}
     emit(answer, as_json, lambda: show_estimate(answer))
-    note(f"Your own server would be started, {output_dir} written, and {demo.DATASET} created on it.")
+    note(f"Your own server would be started, {output_dir} written, and {demonstration.DATASET} created on it.")
 
 
 def _agree_to_the_cost(output_dir: Path) -> None:
-    from argilla_admap import demo
+    from argilla_admap import demonstration
 
-    estimate = demo.estimate_cost(output_dir)
+    estimate = demonstration.estimate_cost(output_dir)
     cost = "an unknown price" if estimate["cost_usd"] is None else f"about ${estimate['cost_usd']:.2f}"
     note(f"{estimate['model']} would be asked {estimate['requests']:,} times for {cost}; {estimate['cached']:,} are known.")
     if not click.confirm("Go on?", err=True):

@@ -33,7 +33,7 @@ def command(model: str, base_url: str | None, store: Path | None, data_dir: str 
 
     Example: admap doctor --model gpt-4o
     """
-    from argilla_admap.doctor import Finding, examine, summary, versions
+    from argilla_admap.checkup import Finding, examine, summary, versions
 
     findings: list[Finding] = []
 

@@ -53,7 +53,7 @@ def command(map_a: str, map_b: str, output: Path | None, dry_run: bool, as_json:
 
 
 def _show(answer: dict[str, Any]) -> None:
-    from argilla_admap.report.words import bias_figures, comparison_figures
+    from argilla_admap.reporting.words import bias_figures, comparison_figures
 
     regions = answer["regions"]
     names = list(regions["transitions"])

@@ -123,7 +123,7 @@ def _thresholds(text: str) -> DataMap | Thresholds:
 
 
 def _show(answer: dict[str, Any], column: str) -> None:
-    from argilla_admap.report.words import diagnosis_sentences
+    from argilla_admap.reporting.words import diagnosis_sentences
 
     rows: list[list[object]] = [["records", answer["records"]], ["on the map", answer["mapped"]]]
     rows += [[f"region {name}", count] for name, count in answer["regions"].items()]

@@ -12,7 +12,7 @@ from argilla_admap.cli.printing import dry_run_option, emit, json_option, note, 
 from argilla_admap.errors import InputError
 
 if TYPE_CHECKING:
-    from argilla_admap.report.page import RecordLink
+    from argilla_admap.reporting.page import RecordLink
 
 __all__ = ["command"]
 
@@ -45,9 +45,9 @@ def command(data_map: str, output: Path, dataset: str | None, title: str | None,
     """
     from argilla_admap.mapping.analysis.bias import measure_bias
     from argilla_admap.mapping.data_map import DataMap
-    from argilla_admap.report.page import write_page
-    from argilla_admap.report.points import gather_points
-    from argilla_admap.report.words import bias_figures, map_figures
+    from argilla_admap.reporting.page import write_page
+    from argilla_admap.reporting.points import gather_points
+    from argilla_admap.reporting.words import bias_figures, map_figures
 
     kind = output.suffix.lower()
     if kind not in _KINDS:
@@ -67,7 +67,7 @@ def command(data_map: str, output: Path, dataset: str | None, title: str | None,
         answer |= {"drawn": written.drawn, "texts": written.texts, "bytes": written.bytes}
         figures = list(written.figures)
     else:
-        from argilla_admap.report.plots import write_picture
+        from argilla_admap.reporting.plots import write_picture
 
         answer["drawn"] = write_picture(opened, output, title=title or "")
         answer["bytes"] = output.stat().st_size
@@ -89,7 +89,7 @@ def _review(dataset: str) -> tuple[RecordLink, Mapping[str, str]]:
         InputError: the data set was never pushed to.
     """
     from argilla_admap import pipeline
-    from argilla_admap.report.page import RecordLink
+    from argilla_admap.reporting.page import RecordLink
     from argilla_admap.review.argilla.argilla_api import Api, parse_address
     from argilla_admap.review.argilla.properties import BY_COLUMN
     from argilla_admap.review.dataset.card import FIELD

@@ -28,7 +28,7 @@ def command(data_map: str, kind: str, rate: float, rounds: int, seed: int, as_js
     """
     from argilla_admap import pipeline
     from argilla_admap.mapping.analysis.selftest import selftest
-    from argilla_admap.report.words import sentence
+    from argilla_admap.reporting.words import sentence
 
     result = selftest(pipeline.open_scored(data_map, say=note), kind=kind, rate=rate, rounds=rounds, seed=seed)
     answer = result.answer

@@ -42,7 +42,7 @@ def command(dataset: str, resolve: str, rating_question: str | None, as_json: bo
 
 
 def _show(answer: dict[str, Any]) -> None:
-    from argilla_admap.report.review_words import review_figures
+    from argilla_admap.reporting.review_words import review_figures
 
     click.echo(f"{answer['dataset']}: {answer['advice']}\n")
     table(None, ["", "", ""], [[figure.label, figure.value, figure.note] for figure in review_figures(answer)])

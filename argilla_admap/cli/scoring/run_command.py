@@ -103,7 +103,7 @@ def _estimate(preferences: Any, options: ScoreOptions, dataset: str, as_json: bo
 
 
 def _show(done: Run) -> None:
-    from argilla_admap.report.words import diagnosis_sentences
+    from argilla_admap.reporting.words import diagnosis_sentences
 
     scored, mapped, pushed = done.scored.summary, done.data_map.summary, done.pushed
     click.echo(

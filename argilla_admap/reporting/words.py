@@ -15,7 +15,7 @@ from argilla_admap.mapping.regions.record_flags import FLAG_TITLES, LIKELY_WRONG
 from argilla_admap.mapping.regions.sources import HIGH_ASSOCIATION, cramers_v
 from argilla_admap.mapping.wrong.learning import LEAST_ANSWERS
 from argilla_admap.records import printable
-from argilla_admap.report.points import REGIONS, Points
+from argilla_admap.reporting.points import REGIONS, Points
 
 __all__ = [
     "OUTCOMES",

@@ -13,9 +13,9 @@ from argilla_admap.errors import AdmapError, InputError
 from argilla_admap.mapping.data_map import DataMap
 from argilla_admap.mapping.regions.coordinates import REGION_TITLES
 from argilla_admap.mapping.regions.record_flags import LIKELY_WRONG
-from argilla_admap.report.page import region_lines
-from argilla_admap.report.points import REGIONS, Points, gather_points
-from argilla_admap.report.words import share
+from argilla_admap.reporting.page import region_lines
+from argilla_admap.reporting.points import REGIONS, Points, gather_points
+from argilla_admap.reporting.words import share
 from argilla_admap.tables import atomic_path
 
 if TYPE_CHECKING:

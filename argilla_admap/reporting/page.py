@@ -28,8 +28,8 @@ from argilla_admap.mapping.data_map import DataMap
 from argilla_admap.mapping.regions.coordinates import REGION_TITLES
 from argilla_admap.mapping.regions.record_flags import FLAG_TITLES
 from argilla_admap.records import printable
-from argilla_admap.report.points import Points, gather_points
-from argilla_admap.report.words import OUTCOMES, Figure, headline, map_figures, next_step, review_figures
+from argilla_admap.reporting.points import Points, gather_points
+from argilla_admap.reporting.words import OUTCOMES, Figure, headline, map_figures, next_step, review_figures
 from argilla_admap.tables import atomic_path
 
 __all__ = ["MOST_POINTS", "DataBlock", "PageReport", "RecordLink", "embed_json", "pack_array", "region_lines", "write_page"]

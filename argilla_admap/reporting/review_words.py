@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from argilla_admap.records import printable
-from argilla_admap.report.words import Figure, share
+from argilla_admap.reporting.words import Figure, share
 
 __all__ = ["review_figures"]
 
