@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from argilla_admap.errors import ArgillaError, InputError
+from argilla_admap.tables import RecordStream
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -82,7 +84,7 @@ def connect(client: rg.Argilla | None = None, *, data_dir: str | os.PathLike[str
 
 
 def read(
-    source: str | os.PathLike[str] | rg.Dataset,
+    source: Any,
     *,
     format: str | None = None,
     fields: FieldNames | None = None,
@@ -91,10 +93,11 @@ def read(
     split: str | None = None,
     client: rg.Argilla | None = None,
 ) -> RecordStream:
-    """The records of a file, a folder, ``hf:ORG/NAME[:SPLIT]``, ``argilla:[WORKSPACE/]DATASET``, or an `rg.Dataset`.
+    """The records of a file, a folder, ``hf:ORG/NAME[:SPLIT]``, ``argilla:[WORKSPACE/]DATASET``, or of an object in memory.
 
     Args:
-        source: where the data are.
+        source: where the data are; or the data: a data frame of pandas or polars, an Arrow table, a `datasets.Dataset` or
+            `DatasetDict`, a list of dicts, an `rg.Dataset`.
         format: its name, where it is not to be recognised; of files.
         fields: names of the fields, where they are to be said by hand.
         on_error: ``stop`` at a bad row, or ``skip`` it and list it in the result's `report`.
@@ -106,22 +109,20 @@ def read(
     Raises:
         InputError: the source is absent, or no known format. A bad row raises it when it is reached.
     """
-    if not isinstance(source, (str, os.PathLike)) or str(source).startswith(_ARGILLA):
+    named = isinstance(source, (str, os.PathLike))
+    if (named and str(source).startswith(_ARGILLA)) or type(source).__module__.partition(".")[0] == "argilla":
         from argilla_admap.review.dataset.as_input import read_dataset
 
         for option, value in (("format", format), ("split", split)):
             if value is not None:
                 raise InputError(f"{value!r}: a data set on Argilla has none", option=option, hint="leave it out")
-        if isinstance(source, (str, os.PathLike)):
+        if named:
             name = str(source).removeprefix(_ARGILLA)
             return read_dataset(name, connect(client), fields=fields, on_error=on_error, limit=limit)
         import argilla as rg
 
         if not isinstance(source, rg.Dataset):
-            raise InputError(
-                f"a {type(source).__name__} cannot be read",
-                hint="give a path, hf:ORG/NAME, argilla:DATASET or an argilla Dataset",
-            )
+            raise InputError(f"a {type(source).__name__} of Argilla cannot be read", hint="give its Dataset")
         # The data set knows its server: no other needs to be known.
         return read_dataset(source, client or source._client, fields=fields, on_error=on_error, limit=limit)
     from argilla_admap.formats import registry
@@ -187,7 +188,7 @@ def check(preferences: RecordStream, say: Callable[[str], None] | None = None) -
 
 
 def score(
-    preferences: RecordStream,
+    preferences: Any,
     *,
     scorer: str | Callable[..., Any] = "judge",
     model: str | Sequence[str] | None = None,
@@ -200,22 +201,27 @@ def score(
     """Scores every completion; what was paid for is in the judgement store and never paid again.
 
     Args:
-        preferences: what `read` gave.
+        preferences: what `read` gave, or what it takes: a path, a data frame, a list of dicts, ...
         scorer: ``judge``, ``reference``, ``reward``, ``existing`` (scores that the data carry), a ``.py`` file with a function
             ``score(prompt, completions)``, or such a function: a number for each completion.
         model: the judge's name, or several for a panel.
         client: an openai client to ask with; None: made from ``OPENAI_API_KEY`` and ``OPENAI_BASE_URL``.
         output: a Parquet file to keep the scores in; None: a temporary one.
         progress: called about twice a second.
-        warn: takes a sentence for the person.
+        warn: takes a sentence for the person; None: Python's own warnings.
         options: of `argilla_admap.scoring.options.ScoreOptions`: samples, max_cost, rubric, ...
     Raises:
         InputError: an option cannot be used; nothing was asked.
         ScoringError: the judge cannot be asked any more; what it answered is kept.
     """
-    return score_with(
-        preferences, _score_options(scorer, model, options), client=client, output=output, progress=progress, warn=warn
+    say = warn or (lambda words: warnings.warn(words, stacklevel=3))
+    stream = preferences if isinstance(preferences, RecordStream) else read(preferences)
+    scored = score_with(
+        stream, _score_options(scorer, model, options), client=client, output=output, progress=progress, warn=say
     )
+    if scorer == "existing" and not scored.summary["scored"]:
+        say("no record carries scores: to have them scored leave `scorer` out and name a judge in `model`")
+    return scored
 
 
 def score_with(

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats import layouts
+from argilla_admap.formats.containers.in_memory import in_memory
 from argilla_admap.formats.containers.inputs import open_source
 from argilla_admap.formats.containers.shard import NumberedRow, Shard, TextShard
 from argilla_admap.formats.format import Chosen, Draft, FieldNames, Format, Row, RowError, RowFormat
@@ -280,7 +281,7 @@ def _nothing(name: str, report: ReadReport) -> str:
 
 
 def read(
-    source: str | os.PathLike[str],
+    source: Any,
     *,
     format: str | None = None,
     fields: FieldNames | None = None,
@@ -292,7 +293,7 @@ def read(
 
     Args:
         source: a file (.jsonl .json .parquet .csv, packed or not), a folder of such files or of a saved data set,
-            ``hf:ORG/NAME[:SPLIT]``, or ``-`` for JSON Lines on standard input.
+            ``hf:ORG/NAME[:SPLIT]``, or ``-`` for JSON Lines on standard input; or rows in memory, see `in_memory`.
         format: the format's name, where it should not be recognised.
         fields: names of fields, where they should not be guessed.
         on_error: what to do with a bad row: ``stop`` raises InputError, ``skip`` counts it in the report and goes on.
@@ -306,9 +307,14 @@ def read(
         raise InputError(f"{on_error!r} is neither 'stop' nor 'skip'", option="on_error")
     if limit is not None and limit < 1:
         raise InputError(f"{limit} is not 1 or more", option="limit")
-    shards = open_source(source, split=split, whole=limit is None)
+    if isinstance(source, (str, os.PathLike)):
+        shards: Sequence[Shard] = open_source(source, split=split, whole=limit is None)
+        name = os.fspath(source)
+    else:
+        shards = in_memory(source, split)
+        name = shards[0].name
     chosen = recognise(shards, format, fields or FieldNames(), on_error)
-    return Preferences(shards, chosen, name=os.fspath(source), on_error=on_error, limit=limit)
+    return Preferences(shards, chosen, name=name, on_error=on_error, limit=limit)
 
 
 def recognise(shards: Sequence[Shard], name: str | None, fields: FieldNames, on_error: str) -> Chosen:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap import mapping
-from argilla_admap.errors import InputError
+from argilla_admap.errors import AdmapError, InputError
 from argilla_admap.mapping.analysis.label_answers import LabelAnswer, match_answers
 from argilla_admap.mapping.checks.check import CheckInput, run_checks
 from argilla_admap.mapping.data.arrays import Floats, Ints, coded_column, codes_of, double_column, names_column
@@ -42,7 +46,7 @@ from argilla_admap.mapping.wrong.diagnosis import Diagnosis, diagnose, labels_an
 from argilla_admap.mapping.wrong.learning import Answers
 from argilla_admap.mapping.wrong.reasons import Evidence
 from argilla_admap.records import MAP_FIELDS, SCORED_SCHEMA
-from argilla_admap.stored import read_stored
+from argilla_admap.stored import holds_scores, read_stored
 from argilla_admap.tables import RecordStream, read_stream, write_parquet
 
 if TYPE_CHECKING:
@@ -129,6 +133,32 @@ class DataMap:
         """Counts, thresholds, noise rate and flags: what `admap map` prints as JSON."""
         return dict(self.info["summary"])
 
+    def __len__(self) -> int:
+        return self.numbers.num_rows
+
+    def __repr__(self) -> str:
+        summary = self.info["summary"]
+        rate = summary.get("noise_rate")
+        wrong = "" if rate is None else f", about {rate:.1%} of the labels wrong"
+        return f"<DataMap of {len(self):,} records, {summary['mapped']:,} on the map{wrong}; judge: {self.info.get('judge')}>"
+
+    def _repr_html_(self) -> str:
+        """The picture, where a notebook shows a map; without matplotlib or a place on the map, its words."""
+        words = f"<p>{html.escape(repr(self))}</p>"
+        try:
+            figure = self.plot().figure
+        except AdmapError as exc:
+            return f"{words}<p>{html.escape(str(exc))}</p>"
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=90, bbox_inches="tight")
+        figure.clear()
+        data = base64.b64encode(picture.getvalue()).decode()
+        return f'{words}<img alt="The map: mean score against variance of scores" src="data:image/png;base64,{data}">'
+
+    def head(self, n: int = 5) -> pd.DataFrame:
+        """The first `n` records with their texts, as a DataFrame."""
+        return next(self.batches()).slice(0, n).to_pandas() if len(self) else self.frame
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All columns, texts too, streamed from the source."""
         added, start = self._added, 0
@@ -183,7 +213,7 @@ class DataMap:
 
 
 def build_map(
-    scored: RecordStream,
+    scored: Any,
     *,
     stratify: str | None = None,
     thresholds: Thresholds | Mapping[str, Any] | DataMap | None = None,
@@ -196,7 +226,7 @@ def build_map(
     without scores what can be found without a judge; what is unknown is null.
 
     Args:
-        scored: a stream of `SCORED_SCHEMA`; of `PREFERENCE_SCHEMA` too.
+        scored: a stream of `SCORED_SCHEMA`; of `PREFERENCE_SCHEMA` too. Or the file that `score` wrote, or what `read` takes.
         stratify: a column; the regions are then split within each of its values.
         thresholds: two values, or a map whose values to use, instead of those of these records.
         between: take the judge's own noise, known where completions have several samples, off the variance and so off the
@@ -205,6 +235,7 @@ def build_map(
     Raises:
         InputError: no such column, or thresholds that are no numbers.
     """
+    scored = _opened(scored)
     if stratify is not None and stratify not in scored.schema.names:
         hint = f"the columns are {', '.join(scored.schema.names)}"
         raise InputError(f"there is no column {stratify!r}", option="stratify", hint=hint)
@@ -321,6 +352,18 @@ def _learned_from(diagnosis: Diagnosis, said: Answers | None) -> dict[str, Any] 
         return None
     answered, taught = int(said.answered.sum()), said.teach and diagnosis.mixture is not None
     return {"answers": answered, "wrong": int((said.answered & said.wrong).sum()), "learned": taught}
+
+
+def _opened(scored: Any) -> RecordStream:
+    if isinstance(scored, RecordStream):
+        return scored
+    if isinstance(scored, (str, os.PathLike)) and Path(scored).suffix == ".parquet" and Path(scored).is_file():
+        opened = read_stream(scored)
+        if holds_scores(opened):
+            return read_stored(scored, opened)
+    from argilla_admap.formats import registry
+
+    return registry.read(scored)
 
 
 def _off_scale(given: Thresholds | None, means: Floats) -> list[str]:

@@ -188,6 +188,15 @@ class Scored(RecordStream):
         if remove is not None:
             self._remove = weakref.finalize(self, remove)
 
+    def __len__(self) -> int:
+        return int(self.summary["records"])
+
+    def __repr__(self) -> str:
+        told = self.summary
+        cost = "unknown" if told["cost_usd"] is None else f"${told['cost_usd']:,.2f}"
+        counts = f"{told['scored']:,} completions scored, {told['unscored']:,} not"
+        return f"<Scored: {told['records']:,} records, {counts}; cost {cost}>"
+
 
 def write_scored(
     batches: Iterable[pa.RecordBatch],
