@@ -24,7 +24,7 @@ OBSERVERS = np.array(
 )
 
 
-@pytest.mark.parametrize(("level", "alpha"), [("nominal", 0.743), ("interval", 0.849)])
+@pytest.mark.parametrize(("level", "alpha"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849)])
 def test_krippendorffs_example_gives_krippendorffs_number(level, alpha):
     assert krippendorff_alpha(OBSERVERS, level) == pytest.approx(alpha, abs=0.0006)
 
@@ -40,7 +40,7 @@ def test_alpha_is_one_in_agreement_and_absent_without_comparison():
     assert krippendorff_alpha(np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])) == 1
     assert krippendorff_alpha(np.array([[0.0, NAN], [NAN, 1.0]])) is None
     assert krippendorff_alpha(np.ones((3, 4))) is None
-    with pytest.raises(ValueError, match="nominal or interval"):
+    with pytest.raises(ValueError, match="nominal, ordinal or interval"):
         krippendorff_alpha(OBSERVERS, "ratio")
 
 

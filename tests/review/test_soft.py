@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from argilla_admap.errors import InputError
+from argilla_admap.mapping.analysis.agreement import krippendorff_alpha
 from argilla_admap.pipeline import push
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.dataset.adapters import adapter_for
@@ -116,3 +117,16 @@ def test_reviewers_are_measured_on_controls_and_on_what_was_adjudicated(
     decided = read_reviews("soft", argilla_client, PullOptions(workspace=workspace, adjudicators=(people[0].username,)))
     second = next(person for person in known_answers(decided) if person.name == people[1].username)
     assert (second.known, second.right) == (12, own[1].count("a"))
+
+
+def test_ratings_are_compared_by_their_order(argilla_client: Any, workspace: str, make_annotator: Any) -> None:
+    api, people = Api(argilla_client), [make_annotator(), make_annotator()]
+    push(data_map([row(f"r{i}", 3) for i in range(4)]), "soft", api.client, workspace=workspace, overlap=2)
+    for name, item in records(api, remote(api, workspace, "soft")).items():
+        for turn, person in enumerate(people):
+            ratings = [1 + (int(name[1:]) + place + turn) % 5 for place in range(3)]
+            answer(person.client, item["id"], {f"rating_{letter}": value for letter, value in zip("abc", ratings, strict=True)})
+    (found,) = agreement(read_reviews("soft", argilla_client, PullOptions(workspace=workspace)))["pairs"]
+    given = np.array([[1 + (i + place + turn) % 5 for i in range(4) for place in range(3)] for turn in range(2)], float)
+    assert (found.level, found.records) == ("ordinal", 4)
+    assert found.alpha == pytest.approx(krippendorff_alpha(given, "ordinal"))

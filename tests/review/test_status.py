@@ -70,6 +70,12 @@ def test_a_review_by_two_people(api: Api, workspace: str, make_annotator: Any) -
     people = {line["name"]: line for line in found["reviewers"]}
     assert {name: line["answered"] for name, line in people.items()} == dict.fromkeys((ann.username, bo.username), len(read))
     assert all(line["accuracy_low"] <= line["accuracy"] <= line["accuracy_high"] for line in people.values())
+    assert all(line["known_answers"]["known"] == 0 for line in people.values())
+    (pair,) = found["agreement"]["pairs"]
+    assert pair["name"] == " and ".join(sorted(people))
+    assert (pair["level"], pair["records"], pair["alpha"] > 0.8) == ("nominal", len(read), True)
+    assert found["agreement"]["all"][0]["alpha"] == pair["alpha"]
+    assert {line["name"]: line["alpha"] for line in found["agreement"]["queues"]}["likely-wrong"] is None
     (worse,) = found["slices"]
     assert (worse["field"], worse["value"], worse["corrected"], worse["of"]) == ("source", "annotator-7", _PLANTED, _PLANTED)
     assert worse["words"].startswith("9 of the 9 corrected labels come from source annotator-7, which has 12 records")

@@ -51,9 +51,18 @@ def _show(answer: dict[str, Any]) -> None:
         click.echo()
         table(None, ["queue", "records", *names[2:]], [[queue[name] for name in names] for queue in answer["queues"]])
     if answer["reviewers"]:
-        rows = [[r["name"], r["answered"], r["corrected"], _accuracy(r)] for r in answer["reviewers"]]
+        rows = [
+            [r["name"], r["answered"], r["corrected"], _accuracy(r), _known(r["known_answers"])] for r in answer["reviewers"]
+        ]
         click.echo()
-        table(None, ["reviewer", "answers", "corrections", "right, estimated"], rows)
+        table(None, ["reviewer", "answers", "corrections", "right, estimated", "right of known answers"], rows)
+    if any(answer["agreement"].values()):
+        titles = {queue["name"]: queue["title"] for queue in answer["queues"]}
+        lines: list[list[Any]] = [["all", *_alpha(found)] for found in answer["agreement"]["all"]]
+        lines += [[found["name"], *_alpha(found)] for found in answer["agreement"]["pairs"]]
+        lines += [[f"queue {titles.get(f['name'], f['name'])}", *_alpha(f)] for f in answer["agreement"]["queues"]]
+        click.echo()
+        table(None, ["agreement of", "Krippendorff's alpha", "records", ""], lines)
     for found in answer["slices"]:
         click.echo(f"\n{found['words']}.")
         if found["url"]:
@@ -62,3 +71,15 @@ def _show(answer: dict[str, Any]) -> None:
 
 def _accuracy(reviewer: dict[str, Any]) -> str:
     return f"{reviewer['accuracy']:.0%} ({reviewer['accuracy_low']:.0%} to {reviewer['accuracy_high']:.0%})"
+
+
+def _known(found: dict[str, Any]) -> str:
+    if not found["known"]:
+        return "none read"
+    return f"{found['right']:,} of {found['known']:,} ({found['low']:.0%} to {found['high']:.0%})"
+
+
+def _alpha(found: dict[str, Any]) -> list[Any]:
+    alpha = found["alpha"]
+    note = "all answers are equal" if alpha is None else f"{found['level']}; 1: perfect, 0: as by chance"
+    return ["none" if alpha is None else f"{alpha:.2f}", found["records"], note]

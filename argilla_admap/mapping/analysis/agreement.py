@@ -16,15 +16,16 @@ def krippendorff_alpha(values: Floats, level: str = "nominal") -> float | None:
 
     Args:
         values: shape (annotators, items), NaN where an annotator did not answer.
-        level: how far two answers differ: ``nominal`` (0 or 1) or ``interval`` (squared difference).
+        level: how far two answers differ: ``nominal`` (0 or 1), ``ordinal`` (squared difference of their middle ranks) or
+            ``interval`` (squared difference).
     Returns:
         None where fewer than two answers can be compared, or where all answers are equal.
     Raises:
         ValueError: an unknown level.
     Source: Krippendorff, Content Analysis (2004), § 11.3: 1 - observed disagreement / expected disagreement.
     """
-    if level not in ("nominal", "interval"):
-        raise ValueError(f"level {level!r}: choose nominal or interval")
+    if level not in ("nominal", "ordinal", "interval"):
+        raise ValueError(f"level {level!r}: choose nominal, ordinal or interval")
     answered = np.isfinite(values).sum(axis=0)
     columns = values[:, answered >= 2]
     present = np.isfinite(columns)
@@ -41,7 +42,8 @@ def krippendorff_alpha(values: Floats, level: str = "nominal") -> float | None:
     coincidence = pairs.sum(axis=0)
     totals = coincidence.sum(axis=1)
     n = totals.sum()
-    distance = 1.0 - np.eye(len(names)) if level == "nominal" else np.square(names[:, None] - names)
+    places = names if level == "interval" else totals.cumsum() - totals / 2
+    distance = 1.0 - np.eye(len(names)) if level == "nominal" else np.square(places[:, None] - places)
     expected = float((np.outer(totals, totals) * distance).sum() / (n - 1))
     observed = float((coincidence * distance).sum())
     return None if expected == 0 or not len(units) else 1 - observed / expected

@@ -29,7 +29,7 @@ class ReviewerAgreement:
         name: the queue, the two reviewers joined by " and ", or ``all``.
         alpha: 1 is perfect agreement, 0 is chance; None where nothing can be compared.
         records: with two answers or more.
-        level: ``nominal`` for choices, ``interval`` for ratings.
+        level: ``nominal`` for choices, ``ordinal`` for ratings.
     """
 
     name: str
@@ -71,7 +71,7 @@ def agreement(reviews: Reviews) -> dict[str, list[ReviewerAgreement]]:
     Returns:
         ``all``, ``pairs`` and ``queues``; groups without a record that two people answered are left out.
     """
-    level = "nominal" if reviews.result.scale is None else "interval"
+    level = "nominal" if reviews.result.scale is None else "ordinal"
     rows = [
         (record.id, answer.reviewer, f"{record.id}\0{question}", value)
         for record in reviews.records.values()
@@ -79,8 +79,10 @@ def agreement(reviews: Reviews) -> dict[str, list[ReviewerAgreement]]:
         for question, value in answer.values.items()
     ]
     votes = pd.DataFrame(rows, columns=["record", "reviewer", "item", "value"])
-    codes = pd.factorize(votes["value"].astype(str), sort=True)[0] if level == "nominal" else votes["value"]
-    votes["value"] = np.asarray(codes, dtype=float)
+    if level == "nominal":
+        votes["value"] = pd.factorize(votes["value"].astype(str), sort=True)[0].astype(float)
+    else:
+        votes["value"] = pd.to_numeric(votes["value"], errors="coerce")
     people = sorted(set(votes["reviewer"]))
     pairs = [(f"{a} and {b}", votes[votes["reviewer"].isin((a, b))]) for a, b in combinations(people, 2)]
     return {

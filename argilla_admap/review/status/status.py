@@ -23,6 +23,7 @@ from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.data.text_features import LANGUAGES, languages_of
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.argilla.properties import BY_COLUMN, ORIGINS, decode_term, encode_term
+from argilla_admap.review.people.reliability import agreement, known_answers
 from argilla_admap.review.pull.pull import pull
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.reviews import Review, Reviews, reviews_of
@@ -101,6 +102,7 @@ def review_status(dataset: str, client: rg.Argilla, options: PullOptions = PullO
         "random": {"drawn": int(frame["audit"].notna().sum()), "read": estimate.random},
         "next_100": None if next_errors is None else round(next_errors, 1),
         "reviewers": _reviewers(frame, reviews, estimate),
+        "agreement": {of: [found.json() for found in groups] for of, groups in agreement(reviews).items()},
         "queues": [_queue(count, reviews) for count in queues],
         "slices": [_slice(found, result.target) for found in worse],
         "slices_looked_at": looked,
@@ -190,6 +192,7 @@ def _reviewers(frame: pd.DataFrame, reviews: Reviews, estimate: ErrorEstimate) -
             others = weight * (total - (1 if corrects else -1))
             base = 0.0 if np.isnan(chance) else float(np.log(chance / (1 - chance)))
             said.setdefault(reviewer, []).append((float(1 / (1 + np.exp(-base - others))), bool(corrects)))
+    known = {person.name: person.json() for person in known_answers(reviews)}
     lines = []
     for reviewer, given in sorted(said.items(), key=lambda item: (-len(item[1]), item[0])):
         chances, corrections = (np.array(column) for column in zip(*given, strict=True))
@@ -202,6 +205,7 @@ def _reviewers(frame: pd.DataFrame, reviews: Reviews, estimate: ErrorEstimate) -
                 "accuracy": right.value,
                 "accuracy_low": right.low,
                 "accuracy_high": right.high,
+                "known_answers": {key: value for key, value in known[reviewer].items() if key != "name"},
             }
         )
     return lines
