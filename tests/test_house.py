@@ -37,7 +37,7 @@ SUBROOMS = {
     "formats": ["containers", "rows", "layouts", "writeback"],
     "scoring": ["cache", "client", "batch", "judging", "scorers"],
     "mapping": ["data", "regions", "wrong", "checks", "analysis"],
-    "review": ["argilla", "dataset", "queues", "push", "pull", "status", "people", "watch"],
+    "review": ["argilla", "dataset", "queues", "push", "pull", "people", "status", "watch"],
     "cli": ["review", "scoring", "mapping", "machine"],
 }
 
