@@ -29,7 +29,8 @@ from argilla_admap.mapping.regions.coordinates import REGION_TITLES
 from argilla_admap.mapping.regions.record_flags import FLAG_TITLES
 from argilla_admap.records import printable
 from argilla_admap.reporting.points import Points, gather_points
-from argilla_admap.reporting.words import OUTCOMES, Figure, headline, map_figures, next_step, review_figures
+from argilla_admap.reporting.review_words import review_panel
+from argilla_admap.reporting.words import OUTCOMES, Figure, headline, map_figures, next_step, outcome_figures
 from argilla_admap.tables import atomic_path
 
 __all__ = ["MOST_POINTS", "DataBlock", "PageReport", "RecordLink", "embed_json", "pack_array", "region_lines", "write_page"]
@@ -46,7 +47,7 @@ _REASON_CHARS = 240
 _MOST_REASONS = 4
 _MOST_SOURCES = 400
 _LEVEL = 6
-_SCRIPTS = ("decode.js", "places.js", "scene.js", "axes.js", "record.js", "panels.js", "selection.js", "start.js")
+_SCRIPTS = ("decode.js", "places.js", "scene.js", "axes.js", "record.js", "panels.js", "review.js", "selection.js", "start.js")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def write_page(
     figures: Sequence[Figure] = (),
     name: str = "the map",
     outcomes: Mapping[str, str] | None = None,
+    status: Mapping[str, Any] | None = None,
 ) -> PageReport:
     """Writes the page.
 
@@ -98,6 +100,7 @@ def write_page(
         figures: more lines beside the map's own (of the judge's bias).
         name: what an error calls the map.
         outcomes: record id -> how its review ended: confirmed, corrected, conflict or unclear.
+        status: the JSON answer of `admap status`; with it the page gets a panel of the review.
     Raises:
         InputError: no record has a place on the map, or `output` cannot be written.
     """
@@ -107,7 +110,7 @@ def write_page(
     if not drawn:
         raise InputError(f"{name}: no record has two scored completions, so none has a place on the map", hint="score the data")
     reviews = _review_codes(points, outcomes or {})
-    words = (*map_figures(points), *review_figures(points, reviews), *figures)
+    words = (*map_figures(points), *outcome_figures(points, reviews), *figures)
     blocks, columns = _number_blocks(points, order, reviews)
     blocks += _id_blocks(points, order)
     room = size_bound(drawn) - sum(map(len, blocks)) - 120_000
@@ -136,6 +139,7 @@ def write_page(
         "thresholds": region_lines(points.info),
         "figures": [asdict(figure) for figure in words],
         "link": asdict(link) if link else None,
+        "review": review_panel(status) if status else None,
     }
     with atomic_path(output) as temporary:
         temporary.write_bytes(_assemble(manifest, blocks))

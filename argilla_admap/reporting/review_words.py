@@ -1,21 +1,107 @@
-"""How a review stands, in words: for the report page and the command line."""
+"""How a review stands, in words and as the parts of the page's own panel: for the report page and the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from argilla_admap.errors import InputError
 from argilla_admap.records import printable
 from argilla_admap.reporting.words import Figure, share
 
-__all__ = ["review_figures"]
+__all__ = ["read_status", "review_figures", "review_panel"]
 
 _NAME = 60
 _TOTALS = {"label errors in the whole set": "estimated_errors", "label errors left unread": "remaining_errors"}
 
 
+def read_status(path: Path) -> dict[str, Any]:
+    """The JSON answer of `admap status` from a file.
+
+    Raises:
+        InputError: absent, or something else.
+    """
+    try:
+        answer = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(review_panel(answer), allow_nan=False)
+    except OSError as exc:
+        raise InputError(f"{path}: cannot be read ({exc.strerror})", option="status") from exc
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        hint = "write it with `admap status DATASET --json > FILE`"
+        raise InputError(f"{path}: this is not what `admap status` answers", option="status", hint=hint) from exc
+    found: dict[str, Any] = answer
+    return found
+
+
+def review_panel(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page's panel of the review shows, as JSON values.
+
+    Returns:
+        ``advice``; ``figures``; ``reliability``: points with ``said``, ``corrected``, ``low``, ``high`` (0..1) and ``records``,
+        where anything was read; ``judge``: a line for all records and for each group, with its share, interval and the four
+        counts of the confusion; ``slices``: ``words`` and a link or None.
+    """
+    judge = answer["judge"]
+    points = [
+        {**{key: _fraction(line[key]) for key in ("said", "corrected", "low", "high")}, "records": int(line["records"])}
+        for line in judge["reliability"]
+        if line["records"]
+    ]
+    return {
+        "advice": printable(str(answer["advice"])),
+        "figures": [asdict(figure) for figure in _standing(answer)],
+        "reliability": points,
+        "judge": [_judge_line(*line) for line in _judged(judge)],
+        "slices": [{"words": printable(str(found["words"])), "url": _web(found["url"])} for found in answer["slices"]],
+    }
+
+
+def _fraction(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return min(1.0, max(0.0, number))
+
+
+def _web(url: Any) -> str | None:
+    """A link of the web; a file may name anything."""
+    return url if isinstance(url, str) and url.startswith(("http://", "https://")) else None
+
+
+def _judged(judge: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if judge["accuracy"] is not None:
+        yield "all that was read", judge
+    for field, lines in judge["by"].items():
+        for line in lines:
+            yield f"{field} {printable(str(line['value']))[:_NAME]}", line
+
+
+def _judge_line(label: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    counts = found["confusion"]
+    return {
+        "label": label,
+        "accuracy": f"{found['accuracy']:.0%}",
+        "interval": f"{found['low']:.0%} to {found['high']:.0%}, {found['records']:,} records",
+        "counts": [
+            int(counts[sort][end]) for sort in ("against_the_label", "with_the_label") for end in ("corrected", "confirmed")
+        ],
+    }
+
+
 def review_figures(answer: Mapping[str, Any]) -> list[Figure]:
-    """How a review stands, from the JSON answer of `admap status`: for the page and the command line."""
+    """How a review stands, from the JSON answer of `admap status`: for the command line."""
+    return [
+        *_standing(answer),
+        *(_agreement(label, found, "") for label, found in _judged(answer["judge"]) if found is not answer["judge"]),
+        *(Figure(f"worse than the rest: {found['field']}", found["value"], found["words"]) for found in answer["slices"]),
+    ]
+
+
+def _standing(answer: Mapping[str, Any]) -> list[Figure]:
     judge, random = answer["judge"], answer["random"]
     figures = [
         Figure("records", f"{answer['records']:,}"),
@@ -42,9 +128,6 @@ def review_figures(answer: Mapping[str, Any]) -> list[Figure]:
         figures.append(_agreement("judge agrees with people", judge, "of what was read"))
         if judge["random"]["accuracy"] is not None:
             figures.append(_agreement("of random records", judge["random"], "what holds for the whole set"))
-    for field, lines in judge["by"].items():
-        figures += [_agreement(f"{field} {printable(line['value'])[:_NAME]}", line, "") for line in lines]
-    figures += [Figure(f"worse than the rest: {found['field']}", found["value"], found["words"]) for found in answer["slices"]]
     return figures
 
 

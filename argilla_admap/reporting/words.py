@@ -26,7 +26,7 @@ __all__ = [
     "headline",
     "map_figures",
     "next_step",
-    "review_figures",
+    "outcome_figures",
     "share",
 ]
 
@@ -246,7 +246,7 @@ def next_step(points: Points, reviews: npt.NDArray[np.uint8], *, pushed: bool) -
     return {"text": text, "show": {"from": lowest, "reviews": 1}}
 
 
-def review_figures(points: Points, reviews: npt.NDArray[np.uint8]) -> list[Figure]:
+def outcome_figures(points: Points, reviews: npt.NDArray[np.uint8]) -> list[Figure]:
     """How far the review is, of a map whose answers were read; nothing without answers."""
     done = int((reviews > 0).sum())
     if not done:

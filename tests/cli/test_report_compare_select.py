@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import pytest
 from argilla_admap.cli import main
 from argilla_admap.mapping.data_map import DataMap
 from tests.report.maps import made_up_rows, map_of
+from tests.report.standing import STANDING
 
 Admap = Callable[..., Any]
 Answer = Callable[..., dict[str, Any]]
@@ -69,6 +71,23 @@ def test_a_report_is_written_and_said(admap: Admap, answer: Answer, map_file: Pa
     table = admap("report", map_file, "-o", output).stdout
     assert "high average" in table
     assert "judge and label agree" in table
+
+
+def test_a_report_shows_the_review_of_a_status_file(admap: Admap, answer: Answer, map_file: Path, tmp_path: Path) -> None:
+    found, output = tmp_path / "status.json", tmp_path / "map.html"
+    found.write_text(json.dumps(STANDING))
+    said = answer("report", map_file, "-o", output, "--status", found)
+    assert said["judge"] == STANDING["judge"]
+    assert said["figures"]["judge agrees with people"] == "80% (70% to 88%, 60 records; of what was read)"
+    shown = json.loads(re.findall(r'id="manifest">(.*?)</script>', output.read_text())[0])["review"]
+    assert shown["advice"] == STANDING["advice"]
+    assert [line["counts"] for line in shown["judge"]] == [[9, 3, 1, 47], [8, 0, 0, 12]]
+    assert [point["records"] for point in shown["reliability"]] == [48, 12]
+    assert [line["url"] for line in shown["slices"]] == ["https://argilla.example/x", None]
+    found.write_text('{"judge": 1}')
+    failed = admap("report", map_file, "-o", tmp_path / "none.html", "--status", found, code=2)
+    assert "is not what `admap status` answers" in failed.stderr
+    assert not (tmp_path / "none.html").exists()
 
 
 def test_a_dry_run_writes_nothing(answer: Answer, map_file: Path, tmp_path: Path) -> None:

@@ -52,7 +52,12 @@ def test_accuracy_confusion_reliability_and_groups() -> None:
     assert (first["records"], first["said"], first["corrected"]) == (6, pytest.approx(0.05), pytest.approx(1 / 6))
     assert (last["records"], last["corrected"]) == (4, 0.75)
     assert found["reliability"][5]["corrected"] is None
-    assert [(line["value"], line["records"]) for line in found["by"]["source"]] == [("x", 6)]  # y has four that count
+    (line,) = found["by"]["source"]  # y has four that count
+    assert (line["value"], line["records"]) == ("x", 6)
+    assert line["confusion"] == {
+        "against_the_label": {"corrected": 0, "confirmed": 0},
+        "with_the_label": {"corrected": 1, "confirmed": 5},
+    }
 
 
 def test_the_interval_of_a_share() -> None:

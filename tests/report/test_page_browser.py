@@ -17,6 +17,7 @@ from argilla_admap.reporting.page import RecordLink, write_page
 from tests.browser.hostile import HOSTILE
 from tests.doubles.browser import picture, seen
 from tests.report.maps import made_up_rows, map_of
+from tests.report.standing import STANDING
 
 Open = Callable[..., Page]
 
@@ -31,10 +32,11 @@ def open_map(new_page: Open, tmp_path: Path) -> Open:
         link: RecordLink | None = None,
         title: str = "A map",
         outcomes: dict[str, str] | None = None,
+        status: dict[str, Any] | None = None,
         **options: Any,
     ) -> Page:
         path = tmp_path / "map.html"
-        write_page(data_map, path, title=title, link=link, outcomes=outcomes)
+        write_page(data_map, path, title=title, link=link, outcomes=outcomes, status=status)
         page = new_page(**{"width": 1280, "height": 720, **options})
         page.goto(path.as_uri())
         # By selector: a polled expression would be evaluated as a string, which the page's policy forbids.
@@ -364,3 +366,26 @@ def test_the_manifest_is_plain_json(open_map: Open) -> None:
     assert (
         json.loads(page.inner_text("#manifest") or page.evaluate("document.getElementById('manifest').textContent"))["n"] == 50
     )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_review_has_a_panel_with_the_judge_against_people(open_map: Open, scheme: str) -> None:
+    data_map = map_of(made_up_rows(200))
+    assert not open_map(data_map).is_visible("#tab-review")
+    page = open_map(data_map, status=STANDING, color_scheme=scheme)
+    page.focus("#tab-records")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    panel = page.locator("#panel-review")
+    expect(panel).to_be_visible()
+    expect(panel).to_contain_text(STANDING["advice"])
+    assert panel.locator(".reliability circle").count() == panel.locator(".reliability .span").count() == 2
+    assert "P(wrong) 0.95: 75% of 12 corrected" in str(panel.locator(".reliability").get_attribute("aria-label"))
+    assert panel.locator(".judge tbody tr").nth(1).inner_text().split() == ["source", "<b>alpha", "60%", "8", "0", "0", "12"]
+    assert panel.locator("b").count() == 0
+    assert [link.get_attribute("href") for link in panel.locator("a").all()] == ["https://argilla.example/x"]
+    assert page.evaluate("document.querySelector('#side').scrollWidth <= document.querySelector('#side').clientWidth")
+    unhurt(page)
+    panel.locator("h2").first.scroll_into_view_if_needed()
+    page.set_viewport_size({"width": 1280, "height": 1100})
+    picture(page, f"report-review-{scheme}")

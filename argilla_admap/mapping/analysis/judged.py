@@ -57,7 +57,7 @@ def judge_against_people(
     Returns:
         ``accuracy``, with ``low``, ``high`` and ``records``, of all that was read; ``random``, the same of the records drawn
         at random, which holds for the whole set; ``confusion``, where P(wrong) of 0.5 is against the label; ``reliability``,
-        a line for each tenth of P(wrong); ``by``, a line for each larger group of each field.
+        a line for each tenth of P(wrong); ``by``, a line for each larger group of each field, with its own ``confusion``.
     """
     compared, settled = np.isfinite(agreed), np.isfinite(corrected) & np.isfinite(p_wrong)
     against, changed = settled & (p_wrong >= _AGAINST), corrected == 1
@@ -80,15 +80,16 @@ def judge_against_people(
     return {
         **_accuracy(agreed, compared),
         "random": _accuracy(agreed, compared & random),
-        "confusion": {
-            "against_the_label": {"corrected": int((against & changed).sum()), "confirmed": int((against & ~changed).sum())},
-            "with_the_label": {
-                "corrected": int((settled & ~against & changed).sum()),
-                "confirmed": int((settled & ~against & ~changed).sum()),
-            },
-        },
+        "confusion": _confusion(settled, against, changed),
         "reliability": reliability,
-        "by": {field: _lines(agreed, compared, values) for field, values in groups.items()},
+        "by": {field: _lines(agreed, compared, values, (settled, against, changed)) for field, values in groups.items()},
+    }
+
+
+def _confusion(settled: Bools, against: Bools, changed: Bools) -> dict[str, dict[str, int]]:
+    return {
+        name: {"corrected": int((rows & changed).sum()), "confirmed": int((rows & ~changed).sum())}
+        for name, rows in (("against_the_label", settled & against), ("with_the_label", settled & ~against))
     }
 
 
@@ -96,7 +97,15 @@ def _accuracy(agreed: Floats, rows: Bools) -> dict[str, Any]:
     return share_interval(float(agreed[rows].sum()), float(rows.sum()))
 
 
-def _lines(agreed: Floats, compared: Bools, values: Sequence[str | None]) -> list[dict[str, Any]]:
+def _lines(
+    agreed: Floats, compared: Bools, values: Sequence[str | None], sorts: tuple[Bools, Bools, Bools]
+) -> list[dict[str, Any]]:
     names = np.array([value or "" for value in values], object)
-    lines = [{"value": name, **_accuracy(agreed, compared & (names == name))} for name in dict.fromkeys(values) if name]
+    lines = []
+    for name in dict.fromkeys(value for value in values if value):
+        inside = names == name
+        settled, against, changed = (sort & inside for sort in sorts)
+        lines.append(
+            {"value": name, **_accuracy(agreed, compared & inside), "confusion": _confusion(settled, against, changed)}
+        )
     return sorted((line for line in lines if line["records"] >= _FEWEST), key=lambda line: -line["records"])[:_MOST]

@@ -255,8 +255,10 @@ async function copyText(text, button) {
   button.textContent = "Copied";
 }
 
+const tabs = () => ["records", "figures", "review"].filter((name) => !byId(`tab-${name}`).hidden);
+
 function selectTab(name) {
-  for (const other of ["records", "figures"]) {
+  for (const other of tabs()) {
     const chosen = other === name;
     byId(`tab-${other}`).setAttribute("aria-selected", String(chosen));
     byId(`tab-${other}`).tabIndex = chosen ? 0 : -1;
@@ -265,22 +267,25 @@ function selectTab(name) {
 }
 
 function buildTabs() {
-  const names = ["records", "figures"];
+  const names = tabs();
   names.forEach((name, at) => {
     byId(`tab-${name}`).addEventListener("click", () => selectTab(name));
     byId(`tab-${name}`).addEventListener("keydown", (event) => {
       if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-      const other = names[1 - at];
+      const other = names[(at + (event.key === "ArrowLeft" ? names.length - 1 : 1)) % names.length];
       selectTab(other);
       byId(`tab-${other}`).focus();
     });
   });
-  const figures = byId("figures");
-  for (const figure of manifest.figures) {
+  showFigures(byId("figures"), manifest.figures);
+}
+
+function showFigures(list, figures) {
+  for (const figure of figures) {
     const row = make("div");
     const value = make("dd", "", figure.value);
     row.append(make("dt", "", figure.label), value);
     if (figure.note) row.append(make("dd", "note", figure.note));
-    figures.append(row);
+    list.append(row);
   }
 }

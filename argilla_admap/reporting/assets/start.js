@@ -198,6 +198,7 @@ async function start() {
   measure();
   locate(true);
   buildFilters();
+  buildReview();
   buildTabs();
   bindTools();
   bindPointer();
