@@ -31,7 +31,7 @@ def read_status(path: Path) -> dict[str, Any]:
     except OSError as exc:
         raise InputError(f"{path}: cannot be read ({exc.strerror})", option="status") from exc
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        hint = "write it with `admap status DATASET --json > FILE`"
+        hint = "give the JSON answer of `admap status`, as it was printed"
         raise InputError(f"{path}: this is not what `admap status` answers", option="status", hint=hint) from exc
     found: dict[str, Any] = answer
     return found
