@@ -22,7 +22,8 @@ class CardFacts:
         by: reviewer -> how many records each answered.
         changed: labels that people changed.
         conflicts: records whose reviewers contradict each other; their labels stay.
-        errors_left: estimated wrong labels left, with the ends of an interval where they are known.
+        errors_left: estimated wrong labels among those nobody checked, with the ends of a 95% interval where they are known;
+            of None, only these ends are known.
         sentences: what else to say, such as how the records were selected.
     """
 
@@ -32,7 +33,7 @@ class CardFacts:
     by: Mapping[str, int] = field(default_factory=dict)
     changed: int = 0
     conflicts: int = 0
-    errors_left: tuple[float, float | None, float | None] | None = None
+    errors_left: tuple[float | None, float | None, float | None] | None = None
     sentences: tuple[str, ...] = ()
 
 
@@ -60,8 +61,11 @@ def data_card(facts: CardFacts, rows: int, format: str) -> str:
             lines.append(f"- Reviewers contradict each other: {facts.conflicts:,}; these labels are as they were.")
     if facts.errors_left is not None:
         value, low, high = facts.errors_left
-        interval = f", 95% interval {low:,.0f} to {high:,.0f}" if low is not None and high is not None else ""
-        lines.append(f"- Wrong labels left, estimated: {value:,.0f}{interval}.")
+        interval = f"{low:,.0f} to {high:,.0f}" if low is not None and high is not None else ""
+        if value is None:
+            lines.append(f"- Wrong labels left: {interval}; too few records drawn at random were checked to know more.")
+        else:
+            lines.append(f"- Wrong labels left, estimated: {value:,.0f}{interval and f', 95% interval {interval}'}.")
     else:
         lines.append("- How many labels are still wrong is not known.")
     return "\n".join([*head, *lines, *(f"- {_plain(sentence)}" for sentence in facts.sentences), ""])

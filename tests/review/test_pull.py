@@ -287,6 +287,7 @@ def test_corrected_labels_go_to_the_hub_with_a_card_that_says_who_checked_them(
     card = hub.files["acme/data"]["README.md"].decode()
     assert "2 of 3 labels (67%)" in card
     assert f"{annotator.username}: 2" in card
+    assert "Wrong labels left: 0 to 1; too few" in card
     original = str(tmp_path / "o.jsonl")
     with pytest.raises(InputError, match="written again as a file of its own kind"):
         pull_to_file("review", api.client, PullOptions(output="hf:acme/data", workspace=workspace, original=original))

@@ -236,7 +236,7 @@ def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled
         options.output,
         name,
         extra=soft_columns(result) if options.soft else None,
-        card=lambda rows, shape: data_card(_card_facts(pulled), rows, shape),
+        card=lambda rows, shape: data_card(_card_facts(pulled, whole=not options.reviewed_only), rows, shape),
     )
     notes = [*pulled.notes, *report.notes]
     not_written = dict(pulled.not_written)
@@ -251,11 +251,14 @@ def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled
     return replace(pulled, not_written=not_written, written=written, notes=tuple(notes))
 
 
-def _card_facts(pulled: Pulled) -> CardFacts:
-    """What a data card says of the review."""
+def _card_facts(pulled: Pulled, *, whole: bool) -> CardFacts:
+    """What a data card says of the review; what is wrong among the unread records is said where the data holds these."""
     from argilla_admap.formats.data_card import CardFacts
+    from argilla_admap.review.pull.label_errors import label_errors
+    from argilla_admap.review.pull.reviews import reviews_of
 
     result = pulled.result
+    left = label_errors(reviews_of(result)).estimate.left if whole else None
     answered = Counter(
         result.usernames.get(answer.reviewer, "a former user")
         for record in result.found.values()
@@ -268,6 +271,7 @@ def _card_facts(pulled: Pulled) -> CardFacts:
         by=answered,
         changed=pulled.written,
         conflicts=result.conflicts + len(pulled.conflicts),
+        errors_left=None if left is None else (left.value, left.low, left.high),
         sentences=("The labels were reviewed on Argilla with an Alignment Data Map.",),
     )
 

@@ -10,24 +10,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from argilla_admap.mapping.analysis.errors_left import (
-    LEAST_RANDOM,
-    ErrorEstimate,
-    estimate_errors,
-    random_part,
-    reviewer_accuracy,
-)
+from argilla_admap.mapping.analysis.errors_left import LEAST_RANDOM, ErrorEstimate, reviewer_accuracy
 from argilla_admap.mapping.analysis.judged import agreed_pairs, judge_against_people
 from argilla_admap.mapping.analysis.slices import Slice, prompt_clusters, worse_slices
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.data.arrays import Bools
 from argilla_admap.mapping.data.text_features import LANGUAGES, languages_of
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.argilla.properties import BY_COLUMN, ORIGINS, decode_term, encode_term
 from argilla_admap.review.people.reliability import agreement, known_answers
+from argilla_admap.review.pull.label_errors import label_errors
 from argilla_admap.review.pull.pull import pull
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.reviews import Review, Reviews, reviews_of
-from argilla_admap.review.push.payload import random_number
 from argilla_admap.review.queues.conditions import Condition
 from argilla_admap.review.queues.overview import count_queues, never_pushed
 from argilla_admap.review.queues.queues import QUEUES, Queue, QueueCount
@@ -82,16 +76,13 @@ def review_status(dataset: str, client: rg.Argilla, options: PullOptions = PullO
     result = reviews.result
     api = Api(client)
     queues = [] if never_pushed(result.target) else count_queues(api, result.target)
-    frame = reviews.frame[reviews.frame["labelled"]].reset_index(drop=True)
-    corrects, answers = _votes(frame, reviews)
-    p_wrong = frame["p_wrong"].to_numpy(float)
-    member, weight = random_part(_numbers(frame, answers > 0), answers > 0, _codes(frame["flags"]), p_wrong)
-    estimate = estimate_errors(p_wrong, corrects, answers, member, weight)
+    errors = label_errors(reviews)
+    frame, estimate, unread = errors.frame, errors.estimate, errors.answers == 0
     fields = _fields(frame)
-    settled = frame["corrected"].to_numpy(float)
+    settled, p_wrong = frame["corrected"].to_numpy(float), frame["p_wrong"].to_numpy(float)
     worse, looked = worse_slices(settled, p_wrong, fields, float(estimate.false_corrections.value or 0.0))
-    judge = _judge(frame, reviews, fields, member)
-    next_errors = estimate.next_errors(answers == 0)
+    judge = _judge(frame, reviews, fields, errors.random)
+    next_errors = estimate.next_errors(unread)
     answer = {
         **result.json(),
         "unclear": list(result.outcomes.values()).count("unclear"),
@@ -108,38 +99,7 @@ def review_status(dataset: str, client: rg.Argilla, options: PullOptions = PullO
         "slices_looked_at": looked,
         "judge": judge,
     }
-    return Status({**answer, "advice": advice(answer, int((answers == 0).sum()))}, reviews, estimate)
-
-
-def _votes(frame: pd.DataFrame, reviews: Reviews) -> tuple[Ints, Ints]:
-    """Of each record, the answers that correct its label, and all answers about it."""
-    corrects, answers = np.zeros(len(frame), np.int64), np.zeros(len(frame), np.int64)
-    for row, name in enumerate(frame["id"]):
-        said = [one.corrects for one in reviews.records[name].answers] if name in reviews.records else []
-        corrects[row], answers[row] = said.count(True), len(said) - said.count(None)
-    return corrects, answers
-
-
-def _codes(values: Any) -> Ints:
-    return np.unique(np.asarray(values, dtype=object), return_inverse=True)[1].astype(np.int64)
-
-
-def _numbers(frame: pd.DataFrame, read: Bools) -> Floats:
-    """The random numbers of the records drawn at random: of the random sample, or of a blind review's mixed sample.
-
-    The mixed sample holds all suspects and controls and, of the other records, as many drawn at random: these stand for the
-    rest while suspects and controls are read as a whole.
-    """
-    audit = frame["audit"].to_numpy(float)
-    unflagged = (frame["sample"] == "unflagged").to_numpy(bool)
-    if (unflagged & read).sum() > (np.isfinite(audit) & read).sum():
-        return np.where(unflagged, 0.0, np.nan)
-    drawn = np.isfinite(audit)
-    if drawn.any():
-        # A record that the sample holds by its number, though no push has marked it yet, is part of it.
-        numbers = np.array([random_number(name) for name in frame["id"]])
-        return np.where(numbers <= audit[drawn].max(), numbers, np.nan)
-    return audit
+    return Status({**answer, "advice": advice(answer, int(unread.sum()))}, reviews, estimate)
 
 
 def _fields(frame: pd.DataFrame) -> dict[str, list[str | None]]:

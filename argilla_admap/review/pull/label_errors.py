@@ -1,0 +1,74 @@
+"""How many labels of a data set are wrong, from what people answered: the estimate of `errors_left` on a review."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from argilla_admap.mapping.analysis.errors_left import ErrorEstimate, estimate_errors, random_part
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.review.pull.reviews import Reviews
+from argilla_admap.review.push.payload import random_number
+
+__all__ = ["LabelErrors", "label_errors"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelErrors:
+    """The labelled records of a review, and how many of their labels are wrong.
+
+    Attributes:
+        frame: of `Reviews.frame`, the n labelled records.
+        corrects, answers: shape (n,), the answers that correct the label, and all answers about it.
+        random: shape (n,), the read records that are a random sample of all.
+        estimate: how many labels are wrong.
+    """
+
+    frame: pd.DataFrame
+    corrects: Ints
+    answers: Ints
+    random: Bools
+    estimate: ErrorEstimate
+
+
+def label_errors(reviews: Reviews) -> LabelErrors:
+    """How many labels are wrong, of those that were read and of the others."""
+    frame = reviews.frame[reviews.frame["labelled"]].reset_index(drop=True)
+    corrects, answers = _votes(frame, reviews)
+    p_wrong = frame["p_wrong"].to_numpy(float)
+    random, weight = random_part(_numbers(frame, answers > 0), answers > 0, _codes(frame["flags"]), p_wrong)
+    return LabelErrors(frame, corrects, answers, random, estimate_errors(p_wrong, corrects, answers, random, weight))
+
+
+def _votes(frame: pd.DataFrame, reviews: Reviews) -> tuple[Ints, Ints]:
+    """Of each record, the answers that correct its label, and all answers about it."""
+    corrects, answers = np.zeros(len(frame), np.int64), np.zeros(len(frame), np.int64)
+    for row, name in enumerate(frame["id"]):
+        said = [one.corrects for one in reviews.records[name].answers] if name in reviews.records else []
+        corrects[row], answers[row] = said.count(True), len(said) - said.count(None)
+    return corrects, answers
+
+
+def _codes(values: Any) -> Ints:
+    return np.unique(np.asarray(values, dtype=object), return_inverse=True)[1].astype(np.int64)
+
+
+def _numbers(frame: pd.DataFrame, read: Bools) -> Floats:
+    """The random numbers of the records drawn at random: of the random sample, or of a blind review's mixed sample.
+
+    The mixed sample holds all suspects and controls and, of the other records, as many drawn at random: these stand for the
+    rest while suspects and controls are read as a whole.
+    """
+    audit = frame["audit"].to_numpy(float)
+    unflagged = (frame["sample"] == "unflagged").to_numpy(bool)
+    if (unflagged & read).sum() > (np.isfinite(audit) & read).sum():
+        return np.where(unflagged, 0.0, np.nan)
+    drawn = np.isfinite(audit)
+    if drawn.any():
+        # A record that the sample holds by its number, though no push has marked it yet, is part of it.
+        numbers = np.array([random_number(name) for name in frame["id"]])
+        return np.where(numbers <= audit[drawn].max(), numbers, np.nan)
+    return audit
