@@ -15,6 +15,7 @@ from argilla_admap.errors import InputError
 
 __all__ = [
     "ParquetFile",
+    "adjudicators_option",
     "dry_run_option",
     "emit",
     "fail_partly",
@@ -22,6 +23,8 @@ __all__ = [
     "keep_the_input",
     "note",
     "plain",
+    "rating_question_option",
+    "resolve_option",
     "show_queues",
     "table",
     "written_format_option",
@@ -29,6 +32,20 @@ __all__ = [
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would happen; spend and write nothing.")
+#: Of the commands that read reviewers' answers.
+resolve_option = click.option(
+    "--resolve",
+    type=click.Choice(["majority", "unanimous", "latest", "dawid-skene"]),
+    default="majority",
+    show_default=True,
+    help="How to combine several reviewers' answers.",
+)
+adjudicators_option = click.option(
+    "--adjudicator", "adjudicators", metavar="NAME", multiple=True, help="Their answers outweigh all others; can be repeated."
+)
+rating_question_option = click.option(
+    "--rating-question", metavar="NAME", help="The question about the label, in a data set that admap did not create."
+)
 
 #: Done, but some records stayed unscored or unmatched.
 PARTLY = 3

@@ -134,6 +134,7 @@ def write_page(
         "flagTitles": FLAG_TITLES,
         "regionNames": ["no region", *REGION_TITLES.values()],
         "regionTerms": ["", *REGION_TITLES],
+        "reviewNames": ["not reviewed", *OUTCOMES.values()],
         "next": next_step(points, reviews, pushed=link is not None),
         "sources": _source_names(points),
         "thresholds": region_lines(points.info),
@@ -164,7 +165,8 @@ def _fractions(values: npt.NDArray[np.float64], steps: int) -> npt.NDArray[Any]:
 def _review_codes(points: Points, outcomes: Mapping[str, str]) -> npt.NDArray[np.uint8]:
     """Shape (n,): 0 where there is no answer, else 1 + the place of the outcome in `OUTCOMES`."""
     ids = pa.array(list(outcomes), pa.string())
-    codes = np.array([0, *(1 + OUTCOMES.index(outcome) for outcome in outcomes.values())], np.uint8)
+    places = {outcome: code for code, outcome in enumerate(OUTCOMES, 1)}
+    codes = np.array([0, *map(places.__getitem__, outcomes.values())], np.uint8)
     at: Any = pc.index_in(points.ids, ids)
     found: npt.NDArray[np.uint8] = codes[pc.fill_null(at, -1).to_numpy() + 1]
     return found

@@ -31,7 +31,12 @@ __all__ = [
 ]
 
 #: How the review of a record ends.
-OUTCOMES = ("confirmed", "corrected", "conflict", "unclear")
+OUTCOMES = {
+    "confirmed": "label confirmed",
+    "corrected": "label corrected",
+    "conflict": "reviewers disagree",
+    "unclear": "answer unclear",
+}
 
 #: This many of the sources get a line of their own.
 _MOST_SOURCES = 8

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from argilla_admap.cli.printing import (
+    adjudicators_option,
     dry_run_option,
     emit,
     fail_partly,
     json_option,
     note,
     plain,
+    rating_question_option,
+    resolve_option,
     table,
     written_format_option,
 )
@@ -32,16 +35,8 @@ __all__ = ["command"]
 @click.option("--original-format", metavar="NAME", help="The original's format.  [default: detected]")
 @written_format_option("Write another format, not the original's.  [default without --original: plain]  Formats:")
 @click.option("--changes", metavar="CHANGES.jsonl", help="Write one JSON line per reviewed record: the audit trail.")
-@click.option(
-    "--resolve",
-    type=click.Choice(["majority", "unanimous", "latest", "dawid-skene"]),
-    default="majority",
-    show_default=True,
-    help="How to combine several reviewers' answers.",
-)
-@click.option(
-    "--adjudicator", "adjudicators", metavar="NAME", multiple=True, help="Their answers outweigh all others; can be repeated."
-)
+@resolve_option
+@adjudicators_option
 @click.option(
     "--include-unreviewed/--reviewed-only",
     default=True,
@@ -58,9 +53,7 @@ __all__ = ["command"]
 )
 @click.option("--soft", is_flag=True, help="Add vote shares and a chosen_probability, for cDPO or IPO; with --format.")
 @click.option("--home", is_flag=True, help="For a review copy: add its answers to the data set that was copied.")
-@click.option(
-    "--rating-question", metavar="NAME", help="The question about the label, in a data set that admap did not create."
-)
+@rating_question_option
 @field_options
 @split_option
 @on_error_option

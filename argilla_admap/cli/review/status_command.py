@@ -6,23 +6,15 @@ from typing import Any
 
 import click
 
-from argilla_admap.cli.printing import emit, json_option, note, table
+from argilla_admap.cli.printing import emit, json_option, note, rating_question_option, resolve_option, table
 
 __all__ = ["command"]
 
 
 @click.command("status")
 @click.argument("dataset", metavar="[WORKSPACE/]DATASET")
-@click.option(
-    "--resolve",
-    type=click.Choice(["majority", "unanimous", "latest", "dawid-skene"]),
-    default="majority",
-    show_default=True,
-    help="How to combine several reviewers' answers.",
-)
-@click.option(
-    "--rating-question", metavar="NAME", help="The question about the label, in a data set that admap did not create."
-)
+@resolve_option
+@rating_question_option
 @json_option
 def command(dataset: str, resolve: str, rating_question: str | None, as_json: bool) -> None:
     """Say how the review of a data set stands, how many label errors are left, and whether to go on.

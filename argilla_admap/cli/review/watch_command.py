@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from argilla_admap.cli.printing import emit, json_option, note, plain
+from argilla_admap.cli.printing import adjudicators_option, emit, json_option, note, plain, resolve_option
 
 if TYPE_CHECKING:
     from argilla_admap.review.watch.watch import Seen
@@ -26,16 +26,8 @@ _PAUSE = 60.0
 @click.argument("dataset", metavar="[WORKSPACE/]DATASET")
 @click.option("--map", "data_map", metavar="MAP", help="The map that was pushed: it learns and is pushed anew.")
 @click.option("--every", type=click.IntRange(min=1), default=50, show_default=True, help="Answers after which MAP learns.")
-@click.option(
-    "--resolve",
-    type=click.Choice(["majority", "unanimous", "latest", "dawid-skene"]),
-    default="majority",
-    show_default=True,
-    help="How to combine several reviewers' answers.",
-)
-@click.option(
-    "--adjudicator", "adjudicators", metavar="NAME", multiple=True, help="Their answers outweigh all others; can be repeated."
-)
+@resolve_option
+@adjudicators_option
 @click.option("--listen", metavar="HOST:PORT", help="Where an Argilla on another machine is to call.  [default: ask it]")
 @click.option("--once", is_flag=True, help="Take in what is there, and end.")
 @click.option("--json-lines", is_flag=True, help="Print one JSON object per reading on stdout.")

@@ -1,5 +1,5 @@
 // What is selected, by filters, window and an area drawn round records; and the link that opens just that in Argilla.
-const REVIEWS = ["not reviewed", "label confirmed", "label corrected", "reviewers disagree", "answer unclear"];
+const REVIEWS = manifest.reviewNames;
 const SEARCHED = 100; // so many ids at most go into a link
 const lasso = { drawing: false, spots: null };
 

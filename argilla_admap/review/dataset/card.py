@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from argilla_admap.mapping.regions.coordinates import REGION_TITLES
+from argilla_admap.mapping.regions.record_flags import FLAG_TITLES
 from argilla_admap.records import Record, Turn, letter
 from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset.answers import alike
@@ -134,7 +136,7 @@ def card_value(
         "_t": [_encoded(record.reasons[i]) for i in order],
         "_x": [_encoded(_at(row.get("errors"), i), opaque=True) for i in order],
         "_d": {short: _number(row.get(name)) for short, name in _NUMBERS.items()},
-        "_g": _REGIONS.get(row.get("region") or ""),
+        "_g": _encoded(row.get("region"), opaque=True),
         "_f": [encode(str(flag), opaque=True) for flag in _listed(row.get("flags"))],
         "_e": [encode(_as_shown(str(sentence), order), opaque=True) for sentence in _listed(row.get("evidence"))],
         "_j": _encoded(row.get("judges") or row.get("judge"), opaque=True),
@@ -175,7 +177,8 @@ _NUMBERS = {
     "_e": "agreement",
     "_f": "region_confidence",
 }
-_REGIONS = {"high_avg": 1, "low_avg": 2, "high_var": 3}
+#: Flags that the card does not print: its first line says the same.
+_SAID = ("likely_wrong", "unscored")
 
 
 def map_info(
@@ -266,6 +269,8 @@ def template(info: Mapping[str, Any] | None = None, *, blind: bool = False) -> s
         "scale": info.get("scale") if info else None,
         "blind": blind,
         "names": {column: BY_COLUMN[column].name for column in ("mean", "variance", "p_wrong")},
+        "regions": REGION_TITLES,
+        "flags": {name: title for name, title in FLAG_TITLES.items() if name not in _SAID},
     }
     return _source().replace("/*FACTS*/null", script_json(facts))
 

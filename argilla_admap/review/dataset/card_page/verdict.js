@@ -82,16 +82,17 @@ const ordered = () => {
   }
   return pairs ? [alike, pairs] : null;
 };
-const FLAGS = { contested: "contested", low_mean: "low mean", high_variance: "high variance", boundary: "near a region's edge" };
-const REGIONS = { 1: "high average", 2: "low average", 3: "high variance" };
-
 const factLine = () => {
   const line = make("div", { class: "facts" });
   const add = (name, value, title) => line.append(make("span", { title }, name, value ? make("b", {}, value) : null));
   if (known(mean)) add("mean ", fixed(mean, 2), "The mean of the judge's scores");
   if (known(variance)) add("spread ", fixed(Math.sqrt(variance), 2), "The standard deviation between the completions' scores");
-  if (given._g) add("region ", REGIONS[given._g]);
-  for (const flag of flags) if (FLAGS[flag] && FLAGS[flag] !== REGIONS[given._g]) add("", FLAGS[flag]);
+  const region = facts && facts.regions[decode(given._g)];
+  if (region) add("region ", region);
+  for (const flag of flags) {
+    const title = facts && facts.flags[flag];
+    if (title && title !== region) add("", title);
+  }
   const samples = Math.max(0, ...counts.filter(known));
   const who = judge && (judge === "existing" ? "scores from the data set" : "scored by " + judge) + (samples > 1 ? ", " + samples + " samples" : "");
   if (who) line.append(make("span", { class: "judge", title: who, dir: "auto" }, who));
