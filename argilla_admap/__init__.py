@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from argilla_admap import mapping
 
 if TYPE_CHECKING:
-    from argilla_admap.commands import compare, queues, select, selftest
+    from argilla_admap import reviewers, server
+    from argilla_admap.commands import compare, demo, doctor, judge_check, map, queues, report, select, selftest, status
     from argilla_admap.errors import AdmapError, ArgillaError, InputError, ScoringError, ServerError
-    from argilla_admap.judge_audit import judge_check
     from argilla_admap.mapping.data_map import DataMap, build_map
     from argilla_admap.pipeline import pull, push, read, read_answers, run, score, undo, watch
     from argilla_admap.review.queues.queues import QUEUES
@@ -27,28 +27,15 @@ __version__ = "0.1.0"
 
 # Nothing is imported before it is asked for: a help text appears at once.
 _HOMES = {
-    "AdmapError": "errors",
-    "ArgillaError": "errors",
-    "DataMap": "mapping.data_map",
-    "InputError": "errors",
+    **dict.fromkeys(("AdmapError", "ArgillaError", "InputError", "ScoringError", "ServerError"), "errors"),
+    **dict.fromkeys(("DataMap", "build_map"), "mapping.data_map"),
     "QUEUES": "review.queues.queues",
-    "ScoringError": "errors",
-    "ServerError": "errors",
-    "build_map": "mapping.data_map",
-    "compare": "commands",
-    "judge_check": "judge_audit",
-    "pull": "pipeline",
-    "push": "pipeline",
-    "queues": "commands",
-    "read": "pipeline",
-    "read_answers": "pipeline",
-    "run": "pipeline",
-    "score": "pipeline",
-    "select": "commands",
-    "selftest": "commands",
-    "status": "commands",
-    "undo": "pipeline",
-    "watch": "pipeline",
+    **dict.fromkeys(("pull", "push", "read", "read_answers", "run", "score", "undo", "watch"), "pipeline"),
+    **dict.fromkeys(("compare", "demo", "doctor", "judge_check", "map", "queues", "report"), "commands"),
+    **dict.fromkeys(("select", "selftest", "status"), "commands"),
+    # Commands with commands below them: `argilla_admap.server.start()`.
+    "reviewers": "",
+    "server": "",
 }
 
 __all__ = [
@@ -61,16 +48,22 @@ __all__ = [
     "ServerError",
     "build_map",
     "compare",
+    "demo",
+    "doctor",
     "judge_check",
+    "map",
     "pull",
     "push",
     "queues",
     "read",
     "read_answers",
+    "report",
+    "reviewers",
     "run",
     "score",
     "select",
     "selftest",
+    "server",
     "status",
     "undo",
     "watch",
@@ -80,7 +73,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = importlib.import_module(f"{__name__}.{_HOMES[name] or name}")
+    value = getattr(home, name) if _HOMES[name] else home
     globals()[name] = value
     return value
 

@@ -1,28 +1,52 @@
-"""The commands that look at a map or at a data set, as functions with the same names and options."""
+"""The commands that look at a map, a data set, a judge or this machine, as functions of the same names and options."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from argilla_admap.errors import InputError
-from argilla_admap.pipeline import connect, open_scored
+from argilla_admap.keywords import READING, reading_of, scoring_of, takes
+from argilla_admap.pipeline import SCORING, SETTLING, check, connect, open_records, open_scored, read_answers
+from argilla_admap.scoring.options import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     import argilla as rg
 
+    from argilla_admap.checkup import Finding
+    from argilla_admap.demonstration import Demo
+    from argilla_admap.judge_audit import JudgeAudit
     from argilla_admap.mapping.analysis.comparison import Comparison
+    from argilla_admap.mapping.analysis.label_answers import LabelAnswer
     from argilla_admap.mapping.analysis.selection import Rules, Selection
     from argilla_admap.mapping.analysis.selftest import SelfTest
     from argilla_admap.mapping.data_map import DataMap
+    from argilla_admap.reporting.page import RecordLink
     from argilla_admap.review.queues.queues import QueueCount
     from argilla_admap.review.status.status import Status
+    from argilla_admap.scoring.client.transport import Client
+    from argilla_admap.scoring.run import Progress
     from argilla_admap.tables import RecordStream
 
-__all__ = ["Selected", "compare", "queues", "select", "selftest", "status"]
+__all__ = [
+    "Report",
+    "Selected",
+    "compare",
+    "demo",
+    "doctor",
+    "judge_check",
+    "map",
+    "queues",
+    "report",
+    "select",
+    "selftest",
+    "status",
+]
+
+_PICTURES = (".png", ".svg", ".pdf")
 
 
 def _opened(data_map: DataMap | str | os.PathLike[str]) -> DataMap:
@@ -73,6 +97,7 @@ def select(
     embeddings: str | os.PathLike[str] | None = None,
     seed: int = 0,
     format: str | None = None,
+    dry_run: bool = False,
 ) -> Selected:
     """Chooses the records to train on.
 
@@ -87,6 +112,7 @@ def select(
         stratify: a column whose mix is kept.
         embeddings: for a diverse subset: a .npy or .parquet of vectors, or ``position``, the map's own.
         seed: of the order of equal records.
+        dry_run: choose, and write nothing.
         format: of the output; None: what TRL reads, but that a .parquet keeps the map's columns.
     Raises:
         InputError: an option cannot be used, or no record is left; nothing was written.
@@ -110,7 +136,7 @@ def select(
         hint = "score the data and map them again, or leave `region` out" if unplaced else "ask for less"
         place = "" if opened is data_map else f"{data_map}: "
         raise InputError(f"{place}no record is left ({reasons}); nothing was written", hint=hint)
-    if output is None:
+    if output is None or dry_run:
         return Selected(selection, 0, None)
     stream = chosen_stream(opened.stream(), selection)
     words = os.fspath(output)
@@ -161,15 +187,31 @@ def _vectors(embeddings: str | os.PathLike[str] | None, data_map: DataMap) -> An
     return read_vectors(Path(embeddings), data_map.frame["id"].tolist())
 
 
-def compare(map_a: DataMap | str | os.PathLike[str], map_b: DataMap | str | os.PathLike[str]) -> Comparison:
+def compare(
+    map_a: DataMap | str | os.PathLike[str],
+    map_b: DataMap | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    dry_run: bool = False,
+) -> Comparison:
     """Two maps of the same records, joined by id: what moved, how far the judges agree, how each is biased.
 
+    Args:
+        map_a, map_b: maps, or their files.
+        output: a file for the records that changed region, as JSON lines, farthest first.
+        dry_run: compare, and write nothing.
     Raises:
         InputError: a file is no map, or they share no record.
     """
     from argilla_admap.mapping.analysis.comparison import compare_maps
 
-    return compare_maps(_opened(map_a), _opened(map_b))
+    found = compare_maps(_opened(map_a), _opened(map_b))
+    if output is not None and not dry_run:
+        from argilla_admap.tables import atomic_path
+
+        with atomic_path(Path(output)) as temporary:
+            found.moved.to_json(temporary, orient="records", lines=True, force_ascii=False)
+    return found
 
 
 def selftest(
@@ -230,6 +272,7 @@ def queues(
     return find_queues(connect(client), dataset, where=where, sort=wanted, similar_to=similar_to, by=by)[1]
 
 
+@takes(SETTLING)
 def status(dataset: str, client: rg.Argilla | None = None, **options: Any) -> Status:
     """How the review of a data set on Argilla stands: counts, label errors left, the judge against people, worse slices.
 
@@ -245,3 +288,335 @@ def status(dataset: str, client: rg.Argilla | None = None, **options: Any) -> St
     from argilla_admap.review.status.status import review_status
 
     return review_status(dataset, connect(client), PullOptions(**options))
+
+
+@takes(READING)
+def map(
+    scored: RecordStream | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    stratify: str | None = None,
+    thresholds: Any = None,
+    between: bool = False,
+    length_control: str | None = None,
+    answers: Mapping[str, LabelAnswer] | str | None = None,
+    client: rg.Argilla | None = None,
+    warn: Callable[[str], None] | None = None,
+    dry_run: bool = False,
+    **options: Any,
+) -> DataMap:
+    """Places each record on the map and says how probably its label is wrong: `build_map`, from a file to a file.
+
+    Args:
+        scored: what `score` gave or wrote; or data that are not scored yet, with the options of `read`.
+        output: the .parquet to write; None: nothing is written.
+        stratify: split the regions within each value of this column.
+        thresholds: those of an earlier map (or of its file), or two numbers: variance, mean.
+        between: take the judge's own noise off the variance.
+        length_control: take the judge's taste for length off the scores: ``all`` of it, or the ``excess`` over the labels'.
+        answers: what `read_answers` gave, or what it takes: P(wrong) learns from them.
+        client: of the Argilla server, for answers that are there.
+        warn: takes a sentence for the person.
+        dry_run: make the map, and write nothing.
+    Raises:
+        InputError: an option that cannot be used, or records that cannot be read.
+    """
+    from argilla_admap.mapping.data_map import build_map
+
+    reading = reading_of(options)
+    if options:
+        raise TypeError(f"map() got an unexpected keyword argument {next(iter(options))!r}")
+    if length_control not in (None, "all", "excess"):
+        raise InputError(f"{length_control!r} is neither all nor excess", option="length_control")
+    if isinstance(scored, (str, os.PathLike)):
+        stream = open_scored(os.fspath(scored), say=warn, **reading)
+    else:
+        stream = open_records(scored, reading)
+    limits = _thresholds(thresholds)
+    if length_control:
+        from argilla_admap.mapping.analysis.bias import control_length
+
+        stream = control_length(stream, excess_only=length_control == "excess")
+        slope = stream.info["length_control"]["scores"]["per_doubling"]
+        if warn is not None:
+            warn(f"Scores are taken at equal length: {slope:+.3g} points per doubling of length were removed.")
+    said = read_answers(answers, client) if isinstance(answers, str) else answers
+    data_map = build_map(stream, stratify=stratify, thresholds=limits, between=between, answers=said)
+    if output is not None and not dry_run:
+        data_map.write(Path(output))
+    return data_map
+
+
+def _thresholds(given: Any) -> Any:
+    """What `build_map` takes: an earlier map's thresholds, or two numbers, also as words.
+
+    Raises:
+        InputError: neither a map nor two numbers.
+    """
+    from argilla_admap.mapping.regions.coordinates import Thresholds
+
+    if isinstance(given, (str, os.PathLike)):
+        words = os.fspath(given)
+        if Path(words).is_file() or words.endswith(".parquet"):
+            return _opened(words)
+        given = words.split(",")
+    if not isinstance(given, (list, tuple)):
+        return given
+    try:
+        variance, mean = (float(part) for part in given)
+    except ValueError as exc:
+        words = ",".join(str(part) for part in given)
+        hint = "give a map's file, or two numbers such as 0.5,4"
+        raise InputError(f"{words}: not the thresholds of a map", option="thresholds", hint=hint) from exc
+    return Thresholds.from_json({"variance": variance, "mean": mean})
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A map that was drawn.
+
+    Attributes:
+        answer: the JSON answer: records, output, bias; and what was drawn.
+        figures: label, value and note of each figure beside the map.
+    """
+
+    answer: dict[str, Any]
+    figures: tuple[Any, ...] = ()
+
+    def json(self) -> dict[str, Any]:
+        """As JSON values."""
+        shown = {one.label: f"{one.value} ({one.note})" if one.note else one.value for one in self.figures}
+        return {**self.answer, **({"figures": shown} if self.figures else {})}
+
+
+def report(
+    data_map: DataMap | str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    dataset: str | None = None,
+    title: str | None = None,
+    status: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    client: rg.Argilla | None = None,
+    warn: Callable[[str], None] | None = None,
+    dry_run: bool = False,
+) -> Report:
+    """Draws a map and explains its figures: an .html page that opens offline, or a picture.
+
+    Args:
+        data_map: a map, or its file.
+        output: the .html, .png, .svg or .pdf to write.
+        dataset: the data set the map was pushed to: a click on a point opens its record, what was reviewed is marked, and a
+            panel shows how the review stands.
+        status: takes the review from here, without a server: what `status(...).json()` gave, or the file of it.
+        title: of the page or picture; None: the map's file name, and none on a picture.
+        client: of the Argilla server; None: as for `push`.
+        warn: takes a sentence for the person.
+        dry_run: write nothing.
+    Raises:
+        InputError: another kind of file, no map, or a data set that was never pushed to.
+        ArgillaError: no server, or no such data set.
+    """
+    from argilla_admap.mapping.analysis.bias import measure_bias
+    from argilla_admap.reporting.page import write_page
+    from argilla_admap.reporting.points import gather_points
+    from argilla_admap.reporting.review_words import read_status, review_figures
+    from argilla_admap.reporting.words import bias_figures, map_figures
+
+    path = Path(output)
+    kind = path.suffix.lower()
+    if kind not in (".html", *_PICTURES):
+        raise InputError(f"{path}: give a file that ends in {', '.join(('.html', *_PICTURES))}")
+    opened = _opened(data_map)
+    link, outcomes, review = _review(dataset, client, warn) if dataset else (None, {}, None)
+    if status is not None:
+        review = read_status(Path(status)) if isinstance(status, (str, os.PathLike)) else dict(status)
+    records = opened.numbers.num_rows
+    if dry_run:
+        return Report({"records": records, "output": None})
+    bias = measure_bias(opened.stream()).as_json()
+    answer: dict[str, Any] = {"records": records, "output": str(path), "bias": bias}
+    judged = bias_figures(bias)
+    if kind == ".html":
+        name = None if opened is data_map else os.fspath(data_map)  # type: ignore[arg-type]  # a map is the map opened
+        title = title or (Path(name).stem if name else path.stem)
+        shown: dict[str, Any] = {"outcomes": outcomes, "status": review}
+        written = write_page(opened, path, title=title, link=link, figures=judged, name=name or title, **shown)
+        answer |= {
+            "reviewed": len(outcomes),
+            "drawn": written.drawn,
+            "texts": written.texts,
+            "bytes": written.bytes,
+        }
+        figures = list(written.figures)
+    else:
+        from argilla_admap.reporting.plots import write_picture
+
+        answer["drawn"] = write_picture(opened, path, title=title or "")
+        answer["bytes"] = path.stat().st_size
+        figures = [*map_figures(gather_points(opened)), *judged]
+    if review is not None:
+        figures += review_figures(review)
+        answer |= {name: review[name] for name in ("judge", "slices")}
+    return Report(answer, tuple(figures))
+
+
+def _review(
+    dataset: str, client: rg.Argilla | None, warn: Callable[[str], None] | None
+) -> tuple[RecordLink, Mapping[str, str], dict[str, Any] | None]:
+    """How the page finds a record in the data set, how the review of each record ended that has answers, and how it stands."""
+    from argilla_admap.reporting.page import RecordLink
+    from argilla_admap.review.argilla.argilla_api import Api, parse_address
+    from argilla_admap.review.argilla.properties import BY_COLUMN
+    from argilla_admap.review.dataset.card import FIELD
+    from argilla_admap.review.dataset.layout import managed_layout
+
+    argilla = connect(client)
+    target = Api(argilla).dataset(parse_address(dataset))
+    if not {BY_COLUMN[column].name for column in ("mean", "variance")} <= set(target.properties):
+        raise InputError(f"{target.full_name} was never pushed to; do it with `admap push MAP` and this data set")
+    layout = managed_layout(target)
+    # The blind card holds no id, and a foreign data set no card: there the record's numbers alone must do.
+    search = FIELD if layout is not None and not layout.blind else None
+    link = RecordLink(page=target.page, dataset=target.full_name, search=search)
+    try:
+        found = status(target.full_name, argilla)
+        return link, found.reviews.result.outcomes, found.answer
+    except InputError as error:
+        # Its questions ask nothing about the label.
+        if warn is not None:
+            warn(f"no answers were read: {error}")
+        return link, {}, None
+
+
+@overload
+def judge_check(preferences: Any, *, dry_run: Literal[False] = False, **options: Any) -> JudgeAudit: ...
+@overload
+def judge_check(preferences: Any, *, dry_run: Literal[True], **options: Any) -> dict[str, Any]: ...
+@takes(SCORING, READING)
+def judge_check(
+    preferences: Any,
+    *,
+    records: int = 100,
+    seed: int = 0,
+    client: Client | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+    dry_run: bool = False,
+    **options: Any,
+) -> JudgeAudit | dict[str, Any]:
+    """Measures a judge on a sample of one's own records, for less than a dollar unless `max_cost` allows more.
+
+    Args:
+        preferences: what `read` gave; or what it takes, with its options.
+        records: how many are looked at, drawn at random; fewer where they would cost more than `max_cost`.
+        seed: of the draw, and of what is shuffled.
+        client: an openai client to ask with.
+        progress: called about twice a second.
+        warn: takes a sentence for the person.
+        dry_run: ask nobody, and return the calls, tokens and dollars that it would take.
+        options: those of `score`.
+    Raises:
+        InputError: no record has two completions with words, or an option cannot be used; nothing was asked.
+        ScoringError: the judge cannot be asked any more; what it answered is kept.
+    """
+    from argilla_admap import judge_audit
+
+    reading = reading_of(options)
+    asked = scoring_of(options)
+    stream = open_records(preferences, reading, asked.limit)
+    if dry_run:
+        check(stream, warn)
+        return judge_audit.estimate_audit(stream, asked, records=records, seed=seed, client=client)
+    return judge_audit.judge_check(
+        stream, records=records, seed=seed, options=asked, client=client, progress=progress, warn=warn
+    )
+
+
+def doctor(
+    *,
+    model: str = DEFAULT_MODEL,
+    base_url: str | None = None,
+    store: str | os.PathLike[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> list[Finding]:
+    """What answers, in which versions, what is wrong and how to mend it; spends nothing and changes nothing.
+
+    Args:
+        model: the judge that will be asked for.
+        base_url: the judge's server; None: OPENAI_BASE_URL, else OpenAI.
+        store: the judgement store; None: this user's.
+        data_dir: the folder of the server of one's own; None: this user's.
+    """
+    from argilla_admap.checkup import examine
+
+    return list(examine(model=model, base_url=base_url, store=None if store is None else Path(store), data_dir=data_dir))
+
+
+def _say_nothing(_line: str) -> None:
+    """Where nobody listens."""
+
+
+@overload
+def demo(
+    output_dir: str | os.PathLike[str] = ...,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    blind: bool = False,
+    live: bool = False,
+    say: Callable[[str], None] = ...,
+    score_progress: Callable[[Progress], None] | None = None,
+    push_progress: Callable[[int, int], None] | None = None,
+    dry_run: Literal[False] = False,
+) -> Demo: ...
+@overload
+def demo(
+    output_dir: str | os.PathLike[str] = ...,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    blind: bool = False,
+    live: bool = False,
+    say: Callable[[str], None] = ...,
+    score_progress: Callable[[Progress], None] | None = None,
+    push_progress: Callable[[int, int], None] | None = None,
+    dry_run: Literal[True],
+) -> dict[str, Any]: ...
+def demo(
+    output_dir: str | os.PathLike[str] = "admap-demo",
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    blind: bool = False,
+    live: bool = False,
+    say: Callable[[str], None] = _say_nothing,
+    score_progress: Callable[[Progress], None] | None = None,
+    push_progress: Callable[[int, int], None] | None = None,
+    dry_run: bool = False,
+) -> Demo | dict[str, Any]:
+    """A server of one's own, real pairs with planted label errors, their map and their queues. The server goes on running.
+
+    Args:
+        output_dir: where the example and its map go; made when absent.
+        data_dir: the server's folder; None: one of this user.
+        blind: with the blind layout.
+        live: ask the judge, which is paid; else the recorded scores are used.
+        say: takes a line for the person.
+        score_progress, push_progress: called about twice a second.
+        dry_run: start and write nothing, and return what the judge would cost.
+    Raises:
+        ServerError: a program is missing or the server does not start.
+    """
+    import tempfile
+
+    from argilla_admap import demonstration
+
+    if dry_run:
+        with tempfile.TemporaryDirectory() as folder:
+            return {**demonstration.estimate_cost(Path(folder), live=live), "dataset": demonstration.DATASET}
+    return demonstration.show(
+        Path(output_dir),
+        data_dir=data_dir,
+        blind=blind,
+        live=live,
+        say=say,
+        score_progress=score_progress,
+        push_progress=push_progress,
+    )

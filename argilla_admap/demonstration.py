@@ -61,7 +61,7 @@ def show(
     preferences, planted = write_example(folder)
     say(f"Example: 201 real pairs of LLMBar; the labels of {len(planted)} were flipped on purpose.")
     server = launcher.start(data_dir, None, say)
-    run = pipeline.run(
+    run = pipeline.run_with(
         pipeline.read(preferences),
         DATASET + ("-blind" if blind else ""),
         options=_options(live),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from argilla_admap.errors import ArgillaError, InputError
+from argilla_admap.keywords import FIELDS, READING, listed, reading_of, scoring_of, takes
+from argilla_admap.review.pull.pull_options import PullOptions
+from argilla_admap.review.push.push_options import PushOptions, PushProgress, PushResult
+from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.tables import RecordStream
 
 if TYPE_CHECKING:
@@ -23,20 +28,24 @@ if TYPE_CHECKING:
     from argilla_admap.formats.writeback.undo import Undone
     from argilla_admap.mapping.analysis.label_answers import LabelAnswer
     from argilla_admap.mapping.data_map import DataMap
+    from argilla_admap.review.pull.copy_back import CopiedBack
     from argilla_admap.review.pull.pull import PullResult
-    from argilla_admap.review.push.push_options import PushProgress, PushResult
+    from argilla_admap.review.pull.to_file import Pulled
     from argilla_admap.review.watch.watch import Seen
     from argilla_admap.scoring.client.transport import Client
-    from argilla_admap.scoring.options import ScoreOptions
     from argilla_admap.scoring.run import Progress as ScoreProgress
     from argilla_admap.scoring.run import Scored
     from argilla_admap.tables import RecordStream
 
 __all__ = [
     *(
+        "SCORING",
+        "SETTLING",
+        "open_records",
         "Run",
         "check",
         "connect",
+        "estimate",
         "map_path",
         "open_scored",
         "pull",
@@ -45,6 +54,7 @@ __all__ = [
         "read_answers",
         "run",
         "score",
+        "run_with",
         "score_with",
         "undo",
         "watch",
@@ -52,6 +62,14 @@ __all__ = [
 ]
 
 _ARGILLA = "argilla:"
+#: The options of scoring by the command line's names.
+SCORING = {"scorer": "judge", "model": None, **{one.name: one.default for one in dataclasses.fields(ScoreOptions)}}
+for _name in ("models", "model_named", "plan", "extra"):
+    del SCORING[_name]
+#: The options of a push to a data set of ours: fields of another one are told by `push` itself.
+_PUSHED = {one.name: one.default for one in dataclasses.fields(PushOptions) if one.name not in ("reviewers", "dry_run")}
+#: How several reviewers' answers are settled, where nothing is written.
+SETTLING = {"workspace": None, "resolve": "majority", "adjudicators": (), "rating_question": None}
 
 
 def connect(client: rg.Argilla | None = None, *, data_dir: str | os.PathLike[str] | None = None) -> rg.Argilla:
@@ -83,6 +101,7 @@ def connect(client: rg.Argilla | None = None, *, data_dir: str | os.PathLike[str
     return argilla_api.connect(found.url, found.api_key)
 
 
+@takes(dict.fromkeys(FIELDS))
 def read(
     source: Any,
     *,
@@ -92,6 +111,7 @@ def read(
     limit: int | None = None,
     split: str | None = None,
     client: rg.Argilla | None = None,
+    **named: Any,
 ) -> RecordStream:
     """The records of a file, a folder, ``hf:ORG/NAME[:SPLIT]``, ``argilla:[WORKSPACE/]DATASET``, or of an object in memory.
 
@@ -99,7 +119,8 @@ def read(
         source: where the data are; or the data: a data frame of pandas or polars, an Arrow table, a `datasets.Dataset` or
             `DatasetDict`, a list of dicts, an `rg.Dataset`.
         format: its name, where it is not to be recognised; of files.
-        fields: names of the fields, where they are to be said by hand.
+        fields: names of the fields, where they are to be said by hand, as one value.
+        named: names of single fields: ``prompt_field="question"``, ``rating_field=["a", "b"]``, ...
         on_error: ``stop`` at a bad row, or ``skip`` it and list it in the result's `report`.
         limit: records to read at most.
         split: of a data set with several splits, one of them or ``all``.
@@ -109,14 +130,17 @@ def read(
     Raises:
         InputError: the source is absent, or no known format. A bad row raises it when it is reached.
     """
-    named = isinstance(source, (str, os.PathLike))
-    if (named and str(source).startswith(_ARGILLA)) or type(source).__module__.partition(".")[0] == "argilla":
+    fields = reading_of({"fields": fields, **named} if fields is not None else named).get("fields")
+    if named:
+        raise TypeError(f"read() got an unexpected keyword argument {next(iter(named))!r}")
+    place = isinstance(source, (str, os.PathLike))
+    if (place and str(source).startswith(_ARGILLA)) or type(source).__module__.partition(".")[0] == "argilla":
         from argilla_admap.review.dataset.as_input import read_dataset
 
         for option, value in (("format", format), ("split", split)):
             if value is not None:
                 raise InputError(f"{value!r}: a data set on Argilla has none", option=option, hint="leave it out")
-        if named:
+        if place:
             name = str(source).removeprefix(_ARGILLA)
             return read_dataset(name, connect(client), fields=fields, on_error=on_error, limit=limit)
         import argilla as rg
@@ -187,41 +211,67 @@ def check(preferences: RecordStream, say: Callable[[str], None] | None = None) -
     return {"labelled": report.labelled}
 
 
+@overload
+def score(
+    preferences: Any, *, dry_run: Literal[False] = False, output: str | os.PathLike[str] | None = None, **options: Any
+) -> Scored: ...
+@overload
+def score(preferences: Any, *, dry_run: Literal[True], **options: Any) -> dict[str, Any]: ...
+@takes(SCORING, READING)
 def score(
     preferences: Any,
     *,
-    scorer: str | Callable[..., Any] = "judge",
-    model: str | Sequence[str] | None = None,
     client: Client | None = None,
     output: str | os.PathLike[str] | None = None,
     progress: Callable[[ScoreProgress], None] | None = None,
     warn: Callable[[str], None] | None = None,
+    dry_run: bool = False,
     **options: Any,
-) -> Scored:
+) -> Scored | dict[str, Any]:
     """Scores every completion; what was paid for is in the judgement store and never paid again.
 
     Args:
-        preferences: what `read` gave, or what it takes: a path, a data frame, a list of dicts, ...
-        scorer: ``judge``, ``reference``, ``reward``, ``existing`` (scores that the data carry), a ``.py`` file with a function
-            ``score(prompt, completions)``, or such a function: a number for each completion.
-        model: the judge's name, or several for a panel.
+        preferences: what `read` gave; or what it takes (a path, a data frame, a list of dicts, ...), with its options.
         client: an openai client to ask with; None: made from ``OPENAI_API_KEY`` and ``OPENAI_BASE_URL``.
         output: a Parquet file to keep the scores in; None: a temporary one.
         progress: called about twice a second.
         warn: takes a sentence for the person; None: Python's own warnings.
-        options: of `argilla_admap.scoring.options.ScoreOptions`: samples, max_cost, rubric, ...
+        dry_run: ask nobody, and return the calls, tokens and dollars that it would take.
+        options: of `argilla_admap.scoring.options.ScoreOptions`: scorer (a name, a ``.py`` file or a function that gives a
+            number for each completion), model (a name, or several for a panel), samples, max_cost, rubric, ...
     Raises:
         InputError: an option cannot be used; nothing was asked.
         ScoringError: the judge cannot be asked any more; what it answered is kept.
     """
+    reading = reading_of(options)
+    asked = scoring_of(options)
+    stream = open_records(preferences, reading, asked.limit)
+    if dry_run:
+        check(stream, warn)
+        return estimate(stream, asked)
     say = warn or (lambda words: warnings.warn(words, stacklevel=3))
-    stream = preferences if isinstance(preferences, RecordStream) else read(preferences)
-    scored = score_with(
-        stream, _score_options(scorer, model, options), client=client, output=output, progress=progress, warn=say
-    )
-    if scorer == "existing" and not scored.summary["scored"]:
+    scored = score_with(stream, asked, client=client, output=output, progress=progress, warn=say)
+    if asked.scorer == "existing" and not scored.summary["scored"]:
         say("no record carries scores: to have them scored leave `scorer` out and name a judge in `model`")
     return scored
+
+
+def open_records(preferences: Any, reading: dict[str, Any], limit: int | None = None) -> RecordStream:
+    """The stream itself, or what is read of a place."""
+    if not isinstance(preferences, RecordStream):
+        return read(preferences, limit=limit, **reading)
+    if reading:
+        raise InputError("the records are read already", option=next(iter(reading)), hint="give it to `read`, or give the path")
+    return preferences
+
+
+def estimate(preferences: RecordStream, options: ScoreOptions) -> dict[str, Any]:
+    """What scoring would ask and cost; asks nobody."""
+    if options.adaptive or options.screen is not None:
+        from argilla_admap.adaptive import estimate as how
+    else:
+        from argilla_admap.scoring.run import estimate as how
+    return how(preferences, options)
 
 
 def score_with(
@@ -242,51 +292,125 @@ def score_with(
     return how(preferences, options, client=client, output=place, progress=progress, warn=warn)
 
 
-def _score_options(
-    scorer: str | Callable[..., Any], model: str | Sequence[str] | None, options: dict[str, Any]
-) -> ScoreOptions:
-    from argilla_admap.scoring.options import ScoreOptions
-
-    models = (model,) if isinstance(model, str) else tuple(model or ())
-    return ScoreOptions(scorer=scorer, models=models, **options)
-
-
+@takes(PushOptions)
 def push(
-    data_map: DataMap,
+    data_map: DataMap | str | os.PathLike[str] | None,
     dataset: str,
     client: rg.Argilla | None = None,
     *,
+    reviewers: str | Sequence[str] = (),
+    completion_field: str | Sequence[str] = (),
+    adjudicate: bool = False,
+    adjudicator: str | None = None,
     progress: PushProgress | None = None,
     **options: Any,
 ) -> PushResult:
     """Makes the Argilla data set with its review page, or enriches the one that is there.
 
     Args:
+        data_map: a map, or its file; None with `adjudicate`: the conflicts alone.
+        dataset: ``[WORKSPACE/]NAME``.
+        client: of the server; None: ``ARGILLA_API_URL``, else the embedded server.
+        reviewers: usernames to assign the records to.
+        completion_field: the completions' fields of a data set that is not ours, where they are not recognised.
+        adjudicate: put the conflicts into a third person's queue.
+        adjudicator: that person; None: the client's own user.
         options: of `argilla_admap.review.push.push_options.PushOptions`.
 
     Raises:
         InputError: a value that Argilla would lose; nothing was sent.
         ArgillaError: there is no server, or it said no.
     """
+    from argilla_admap.mapping.data_map import DataMap
+    from argilla_admap.review.people.adjudication import ask_adjudicator
     from argilla_admap.review.push import push as room
-    from argilla_admap.review.push.push_options import PushOptions
 
-    return room.push(data_map, dataset, connect(client), PushOptions(**options), progress=progress)
+    if completion_field:
+        options["completion_fields"] = listed(completion_field)
+    asked = PushOptions(reviewers=listed(reviewers), **options)
+    if data_map is None and not adjudicate:
+        raise InputError("no map is given", option="data_map", hint="only `adjudicate` does without")
+    opened = DataMap.read(data_map) if isinstance(data_map, (str, os.PathLike)) else data_map
+    argilla = connect(client)
+    pushed = PushResult(dataset, created=False, records=0, added=0, updated=0)
+    if opened is not None:
+        pushed = room.push(opened, dataset, argilla, asked, progress=progress)
+    if not adjudicate or (asked.dry_run and pushed.created):
+        return pushed
+    conflicts = ask_adjudicator(dataset, argilla, adjudicator=adjudicator, dry_run=asked.dry_run)
+    return replace(pushed, dataset=conflicts.dataset, adjudicate=conflicts.json())
 
 
-def pull(dataset: str, client: rg.Argilla | None = None, **options: Any) -> PullResult:
+@overload
+def pull(dataset: str, client: rg.Argilla | None = None, *, output: None = None, **options: Any) -> PullResult: ...
+@overload
+def pull(
+    dataset: str,
+    client: rg.Argilla | None = None,
+    *,
+    output: str | os.PathLike[str],
+    home: Literal[False] = False,
+    undo: None = None,
+    **options: Any,
+) -> Pulled: ...
+@overload
+def pull(dataset: str, client: rg.Argilla | None = None, *, home: Literal[True], **options: Any) -> CopiedBack: ...
+@overload
+def pull(
+    dataset: str,
+    client: rg.Argilla | None = None,
+    *,
+    undo: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    **options: Any,
+) -> Undone: ...
+@takes(PullOptions, READING)
+def pull(
+    dataset: str,
+    client: rg.Argilla | None = None,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    home: bool = False,
+    undo: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> PullResult | Pulled | CopiedBack | Undone:
     """The reviewers' answers as corrected labels.
 
     Args:
-        options: of `argilla_admap.review.pull.pull_options.PullOptions`.
+        dataset: ``[WORKSPACE/]NAME``; with `undo`, the file that holds the corrections.
+        client: of the server; None: as for `push`.
+        output: the file or new folder to write; None: nothing is written, the answers are returned.
+        home: of a review copy: adds its answers to the data set that was copied.
+        undo: the file of changes of an earlier pull: they are taken back, as `argilla_admap.undo` does.
+        options: of `argilla_admap.review.pull.pull_options.PullOptions`, and names of fields as for `read`.
 
     Raises:
+        InputError: an option that cannot be used.
         ArgillaError: there is no server or no such data set.
     """
-    from argilla_admap.review.pull import pull as room
-    from argilla_admap.review.pull.pull_options import PullOptions
+    if home:
+        from argilla_admap.review.pull.copy_back import copy_back
 
-    return room.pull(dataset, connect(client), PullOptions(**options))
+        return copy_back(dataset, connect(client), **options)
+    for name in ("original", "changes"):
+        if options.get(name) is not None:
+            options[name] = os.fspath(options[name])
+    kept = {name: options.pop(name) for name in ("format", "split", "on_error") if name in options}
+    options |= kept | reading_of(options)
+    if undo is not None:
+        if output is None:
+            raise InputError(
+                "no file to write is named", option="output", hint="the file that holds the corrections stays as it is"
+            )
+        return _take_back(undo, dataset, output, **options)
+    asked = PullOptions(output=None if output is None else os.fspath(output), **options)
+    if output is None and asked.changes is None and asked.original is None:
+        from argilla_admap.review.pull import pull as room
+
+        return room.pull(dataset, connect(client), asked)
+    from argilla_admap.review.pull.to_file import pull_to_file
+
+    return pull_to_file(dataset, connect(client), asked)
 
 
 def read_answers(place: str, client: rg.Argilla | None = None) -> dict[str, LabelAnswer]:
@@ -378,6 +502,10 @@ def undo(
     )
 
 
+_take_back = undo
+
+
+@takes(SETTLING)
 def watch(
     dataset: str,
     client: rg.Argilla | None = None,
@@ -404,7 +532,6 @@ def watch(
         InputError: a data set that asks nothing about the label, or a map that cannot be read.
         ArgillaError: there is no server or no such data set.
     """
-    from argilla_admap.review.pull.pull_options import PullOptions
     from argilla_admap.review.watch.watch import WatchOptions
     from argilla_admap.review.watch.watch import watch as begin
 
@@ -443,7 +570,65 @@ class Run:
         }
 
 
+@overload
+def run(preferences: Any, dataset: str, *, dry_run: Literal[False] = False, **options: Any) -> Run: ...
+@overload
+def run(preferences: Any, dataset: str, *, dry_run: Literal[True], **options: Any) -> dict[str, Any]: ...
+@takes(SCORING, READING, _PUSHED)
 def run(
+    preferences: Any,
+    dataset: str,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    stratify: str | None = None,
+    reviewers: str | Sequence[str] = (),
+    client: rg.Argilla | None = None,
+    judge: Client | None = None,
+    score_progress: Callable[[ScoreProgress], None] | None = None,
+    push_progress: PushProgress | None = None,
+    warn: Callable[[str], None] | None = None,
+    dry_run: bool = False,
+    **options: Any,
+) -> Run | dict[str, Any]:
+    """The main job: score, map, push. Stopped anywhere, the same call goes on where it was.
+
+    Args:
+        preferences: what `read` gave; or what it takes, with its options.
+        dataset: ``[WORKSPACE/]NAME`` on Argilla.
+        output: the map's file, ``NAME.map.parquet`` by default; the scores are kept beside it as ``NAME.scored.parquet``.
+        stratify: split the regions within each value of this column.
+        reviewers: usernames to assign the records to.
+        client: of the Argilla server; None: as for `push`.
+        judge: an openai client.
+        dry_run: ask nobody, and return the calls, tokens and dollars that it would take.
+        options: those of `score` and of `push`.
+    Raises:
+        InputError: an option cannot be used; nothing was asked.
+    """
+    reading = reading_of(options)
+    pushed = {name: options.pop(name) for name in _PUSHED if name in options}
+    asked = scoring_of(options)
+    stream = open_records(preferences, reading, asked.limit)
+    if dry_run:
+        check(stream, warn)
+        return {**estimate(stream, asked), "dataset": dataset}
+    return run_with(
+        stream,
+        dataset,
+        options=asked,
+        output=map_path(dataset) if output is None else Path(output),
+        client=client,
+        judge=judge,
+        stratify=stratify,
+        score_progress=score_progress,
+        push_progress=push_progress,
+        warn=warn,
+        reviewers=listed(reviewers),
+        **pushed,
+    )
+
+
+def run_with(
     preferences: RecordStream,
     dataset: str,
     *,
@@ -457,18 +642,7 @@ def run(
     warn: Callable[[str], None] | None = None,
     **push_options: Any,
 ) -> Run:
-    """The main job: score, map, push. Stopped anywhere, the same call goes on where it was.
-
-    Args:
-        preferences: what `read` gave.
-        dataset: ``[WORKSPACE/]NAME`` on Argilla.
-        options: how to score.
-        output: the map's file; the scores are kept beside it as ``NAME.scored.parquet``.
-        client: of the Argilla server; asked for before the first judgement is paid.
-        judge: an openai client.
-        stratify: split the regions within each value of this column.
-        push_options: of `argilla_admap.review.push.push_options.PushOptions`.
-    """
+    """`run`, with the options of scoring as one value; `push_options` are those of `PushOptions`."""
     from argilla_admap.mapping.data_map import build_map
     from argilla_admap.review.argilla.argilla_api import Api, parse_address
     from argilla_admap.review.dataset.settings import choose_workspace

@@ -25,9 +25,10 @@ FLOORS = [
     {"scoring"},
     {"mapping"},
     {"review", "reporting"},
-    {"adaptive", "judge_audit"},
+    {"adaptive", "judge_audit", "keywords"},
     {"pipeline"},
-    {"commands", "demonstration", "checkup"},
+    {"demonstration", "checkup", "reviewers"},
+    {"commands"},
     {"cli"},
 ]
 
@@ -177,7 +178,9 @@ def test_a_folder_with_many_files_has_sub_rooms() -> None:
     assert crowded == {}
 
 
-@pytest.mark.parametrize(("library", "rooms"), [("openai", {"scoring"}), ("argilla", {"review", "pipeline", "commands"})])
+@pytest.mark.parametrize(
+    ("library", "rooms"), [("openai", {"scoring"}), ("argilla", {"review", "reviewers", "pipeline", "commands"})]
+)
 def test_only_one_room_speaks_to_each_service(library: str, rooms: set[str]) -> None:
     speakers = {_room(m) for m in MODULES if any(name.split(".")[0] == library for name in _imports(m))}
     assert speakers <= rooms

@@ -131,7 +131,7 @@ def test_the_test_command_is_the_one_that_ci_runs() -> None:
 def test_every_command_that_the_readme_names_is_there() -> None:
     from argilla_admap.cli import COMMANDS
 
-    named = set(re.findall(r"\badmap ([a-z]+)\b", README)) - {"python"}
+    named = set(re.findall(r"\badmap ([a-z-]+)\b", README)) - {"python"}
     assert named <= set(COMMANDS)
     assert set(COMMANDS) <= named, "the README tells of each command"
 

@@ -15,12 +15,9 @@ from argilla_admap.cli.flags import with_flags
 
 if TYPE_CHECKING:
     from argilla_admap.formats.format import FieldNames
-    from argilla_admap.scoring.options import ScoreOptions
-    from argilla_admap.tables import RecordStream
 
 __all__ = [
     "ScoringCommand",
-    "estimated",
     "field_options",
     "input_options",
     "on_error_option",
@@ -213,15 +210,6 @@ def input_options(command: Command) -> Command:
         on_error_option,
     ]
     return _apply(options, collected)
-
-
-def estimated(preferences: RecordStream, options: ScoreOptions) -> dict[str, Any]:
-    """What ``--dry-run`` answers."""
-    if options.adaptive or options.screen is not None:
-        from argilla_admap.adaptive import estimate
-    else:
-        from argilla_admap.scoring.run import estimate
-    return estimate(preferences, options)
 
 
 def scoring_options(command: Command) -> Command:

@@ -81,7 +81,7 @@ def test_run_tells_the_noise_rate_with_its_interval_and_what_to_mind(tmp_path, c
         )
         return pipeline.Run(scored, build_map(preferences), pushed, output)
 
-    monkeypatch.setattr(pipeline, "run", run)
+    monkeypatch.setattr(pipeline, "run_with", run)
     with pytest.raises(SystemExit) as stopped:
         main(["run", str(source), "--dataset", "rows", "--scorer", "existing", "-o", str(tmp_path / "map.parquet")])
     told = capsys.readouterr()

@@ -40,7 +40,7 @@ def rows(tmp_path: Path) -> Path:
 def test_each_record_has_the_functions_scores_or_the_reason_why_not(rows: Path) -> None:
     space: dict[str, object] = {}
     exec(BY_LENGTH, space)
-    table = admap.score(admap.read(rows), scorer=space["score"]).table().to_pylist()  # type: ignore[arg-type]
+    table = admap.score(admap.read(rows), scorer=space["score"]).table().to_pylist()
     assert [row["scores"] for row in table] == [[11.0, 2.0], [None, None], [None, None], [None, None]]
     assert "no such prompt" in table[1]["errors"][0]
     assert "1 scores for 2 completions" in table[2]["errors"][1]

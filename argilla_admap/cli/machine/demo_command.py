@@ -55,8 +55,8 @@ def command(
 
     Example: admap demo --no-browser
     """
-    from argilla_admap import demonstration
     from argilla_admap.cli.progress import ProgressLine
+    from argilla_admap.commands import demo
 
     if dry_run:
         _say_what_would_be_done(output_dir, live, as_json)
@@ -70,7 +70,7 @@ def command(
     if stay is None:
         stay = not as_json and sys.stdout.isatty()
     with ProgressLine() as line:
-        done = demonstration.show(
+        done = demo(
             output_dir,
             data_dir=data_dir,
             blind=blind,
@@ -89,21 +89,18 @@ def command(
 
 
 def _say_what_would_be_done(output_dir: Path, live: bool, as_json: bool) -> None:
-    import tempfile
-
-    from argilla_admap import demonstration
     from argilla_admap.cli.scoring.score_command import show_estimate
+    from argilla_admap.commands import demo
 
-    with tempfile.TemporaryDirectory() as folder:
-        answer = {**demonstration.estimate_cost(Path(folder), live=live), "dataset": demonstration.DATASET}
+    answer = demo(live=live, dry_run=True)
     emit(answer, as_json, lambda: show_estimate(answer))
-    note(f"Your own server would be started, {output_dir} written, and {demonstration.DATASET} created on it.")
+    note(f"Your own server would be started, {output_dir} written, and {answer['dataset']} created on it.")
 
 
 def _agree_to_the_cost(output_dir: Path) -> None:
-    from argilla_admap import demonstration
+    from argilla_admap.commands import demo
 
-    estimate = demonstration.estimate_cost(output_dir)
+    estimate = demo(output_dir, live=True, dry_run=True)
     cost = "an unknown price" if estimate["cost_usd"] is None else f"about ${estimate['cost_usd']:.2f}"
     note(f"{estimate['model']} would be asked {estimate['requests']:,} times for {cost}; {estimate['cached']:,} are known.")
     if not click.confirm("Go on?", err=True):

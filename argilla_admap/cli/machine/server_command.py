@@ -89,18 +89,9 @@ def env(data_dir: str | None, as_json: bool) -> None:
 
     Example: eval "$(admap server env)"
     """
-    from argilla_admap.errors import ServerError
-    from argilla_admap.server import launcher
+    from argilla_admap import server
 
-    found = launcher.find(data_dir)
-    if found is None:
-        raise ServerError(f"no server runs in {launcher.status(data_dir).data_dir}", hint="start it with `admap server start`")
-    values = {
-        "ARGILLA_API_URL": found.url,
-        "ARGILLA_API_KEY": found.api_key,
-        "ARGILLA_USERNAME": found.username,
-        "ARGILLA_PASSWORD": found.password,
-    }
+    values = server.env(data_dir)
 
     def show() -> None:
         for name, value in values.items():

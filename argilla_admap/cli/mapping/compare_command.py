@@ -39,15 +39,10 @@ def command(map_a: str, map_b: str, output: Path | None, dry_run: bool, as_json:
 
     for source in (map_a, map_b):
         keep_the_input(source, output)
-    found = compare(map_a, map_b)
+    found = compare(map_a, map_b, output, dry_run=dry_run)
     farthest = found.moved.head(20).to_json(orient="records")
-    answer: dict[str, Any] = {"map_a": map_a, "map_b": map_b, **found.answer, "output": None}
-    if output is not None and not dry_run:
-        from argilla_admap.tables import atomic_path
-
-        with atomic_path(output) as temporary:
-            found.moved.to_json(temporary, orient="records", lines=True, force_ascii=False)
-        answer["output"] = str(output)
+    written = None if output is None or dry_run else str(output)
+    answer: dict[str, Any] = {"map_a": map_a, "map_b": map_b, **found.answer, "output": written}
     answer["farthest"] = json.loads(farthest)
     emit(answer, as_json, lambda: _show(answer))
 

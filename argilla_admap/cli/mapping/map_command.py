@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -18,10 +18,6 @@ from argilla_admap.cli.printing import (
     table,
 )
 from argilla_admap.cli.scoring_options import input_options
-
-if TYPE_CHECKING:
-    from argilla_admap.mapping.data_map import DataMap
-    from argilla_admap.mapping.regions.coordinates import Thresholds
 
 __all__ = ["command"]
 
@@ -75,51 +71,30 @@ def command(
 
     Example: admap map scored.parquet -o map.parquet
     """
-    from argilla_admap import pipeline
-    from argilla_admap.mapping.data_map import build_map
+    from argilla_admap import commands
 
     if output is None and not dry_run:
         raise click.UsageError("Say where the map goes with -o MAP.parquet (or look first with --dry-run).")
     keep_the_input(scored, output)
-    given = _thresholds(thresholds) if thresholds else None
-    stream = pipeline.open_scored(scored, say=note, **reading)
-    if length_control:
-        from argilla_admap.mapping.analysis.bias import control_length
-
-        stream = control_length(stream, excess_only=length_control == "excess")
-        slope = stream.info["length_control"]["scores"]["per_doubling"]
-        note(f"Scores are taken at equal length: {slope:+.3g} points per doubling of length were removed.")
-    said = pipeline.read_answers(answers) if answers else None
-    data_map = build_map(stream, stratify=stratify, thresholds=given, between=between, answers=said)
-    answer: dict[str, Any] = {**data_map.summary, "output": None}
-    if output is not None and not dry_run:
-        data_map.write(output)
-        answer["output"] = str(output)
+    data_map = commands.map(
+        scored,
+        output,
+        stratify=stratify,
+        thresholds=thresholds,
+        between=between,
+        length_control=length_control,
+        answers=answers,
+        warn=note,
+        dry_run=dry_run,
+        **reading,
+    )
+    answer: dict[str, Any] = {**data_map.summary, "output": None if dry_run or output is None else str(output)}
     emit(answer, as_json, lambda: _show(answer, stratify or "source"))
     if 0 < answer["mapped"] < answer["records"]:
         # Where nothing is scored at all nobody asked for scores: what is seen without a judge is the whole answer.
         missing = answer["records"] - answer["mapped"]
         note(f"{missing:,} records have no place: fewer than two of their completions are scored. Score them and map again.")
         fail_partly()
-
-
-def _thresholds(text: str) -> DataMap | Thresholds:
-    """An earlier map's thresholds, or two numbers.
-
-    Raises:
-        InputError: neither a map nor two numbers.
-    """
-    from argilla_admap.errors import InputError
-    from argilla_admap.mapping.data_map import DataMap
-    from argilla_admap.mapping.regions.coordinates import Thresholds
-
-    if Path(text).is_file() or text.endswith(".parquet"):
-        return DataMap.read(text)
-    try:
-        variance, mean = (float(part) for part in text.split(","))
-    except ValueError as exc:
-        raise InputError(f"--thresholds {text}: give a map's file, or two numbers such as 0.5,4") from exc
-    return Thresholds.from_json({"variance": variance, "mean": mean})
 
 
 def _show(answer: dict[str, Any], column: str) -> None:

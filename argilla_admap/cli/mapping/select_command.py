@@ -74,7 +74,7 @@ def command(
     keep_the_input(data_map, output)
     selected = select(
         data_map,
-        None if dry_run else output,
+        output,
         region=region,
         max_p_wrong=max_p_wrong,
         without_flag=without_flag,
@@ -84,6 +84,7 @@ def command(
         embeddings=embeddings,
         seed=seed,
         format=format_name,
+        dry_run=dry_run,
     )
     answer = selected.json()
     emit(answer, as_json, lambda: _show(answer, selected.selection))

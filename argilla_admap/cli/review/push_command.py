@@ -8,7 +8,7 @@ import click
 
 from argilla_admap.cli.printing import dry_run_option, emit, fail_partly, json_option, note, show_queues
 
-__all__ = ["command", "push_options", "reviewer_names"]
+__all__ = ["command", "push_options"]
 
 
 def push_options(command: Any) -> Any:
@@ -71,31 +71,35 @@ def command(
     """
     from argilla_admap import pipeline
     from argilla_admap.cli.progress import ProgressLine
-    from argilla_admap.mapping.data_map import DataMap
 
-    if data_map is None:
-        if not adjudicate:
-            raise click.UsageError("Name the MAP to push; only --adjudicate does without.")
-        _ask(dataset, adjudicator, dry_run=dry_run, as_json=as_json)
-        return
-    opened = DataMap.read(data_map)
+    if data_map is None and not adjudicate:
+        raise click.UsageError("Name the MAP to push; only --adjudicate does without.")
     with ProgressLine() as line:
         result = pipeline.push(
-            opened,
+            data_map,
             dataset,
             blind=blind,
-            reviewers=reviewer_names(reviewers),
+            reviewers=reviewers or (),
             overlap=overlap,
             audit=audit,
             copy_to=copy_to,
             prompt_field=prompt_field,
-            completion_fields=completion_field,
+            completion_field=completion_field,
             similarity=similarity,
+            adjudicate=adjudicate,
+            adjudicator=adjudicator,
             dry_run=dry_run,
             progress=line.pushing,
         )
     for remark in result.notes:
         note(remark)
+    if (asked := result.adjudicate) is not None:
+        person = asked["adjudicator"]
+        own = f", {asked['own']:,} are {asked['adjudicator']}'s own" if asked["own"] else ""
+        note(f"{asked['conflicts']:,} conflicts: {person} is asked to decide {asked['asked']:,}{own}. {asked['url']}")
+    if data_map is None:
+        emit({"dataset": result.dataset, "created": False, "adjudicate": asked}, as_json, lambda: None)
+        return
 
     def show() -> None:
         verb = "would be made" if dry_run and result.created else "made" if result.created else "updated"
@@ -105,31 +109,6 @@ def command(
         )
         show_queues(result.queues)
 
-    answer = result.json()
-    if adjudicate and not (dry_run and result.created):
-        answer["adjudicate"] = _asked(dataset, adjudicator, dry_run=dry_run)
-    emit(answer, as_json, show)
+    emit(result.json(), as_json, show)
     if result.unmatched:
         fail_partly()
-
-
-def _asked(dataset: str, adjudicator: str | None, *, dry_run: bool) -> dict[str, Any]:
-    """The conflicts into a third person's queue; what was done, told to the person too."""
-    from argilla_admap import pipeline
-    from argilla_admap.review.people.adjudication import ask_adjudicator
-
-    found = ask_adjudicator(dataset, pipeline.connect(), adjudicator=adjudicator, dry_run=dry_run)
-    own = f", {found.own:,} are {found.adjudicator}'s own" if found.own else ""
-    note(f"{found.conflicts:,} conflicts: {found.adjudicator} is asked to decide {found.asked:,}{own}. {found.url}")
-    return found.json()
-
-
-def _ask(dataset: str, adjudicator: str | None, *, dry_run: bool, as_json: bool) -> None:
-    """No map: the conflicts alone."""
-    asked = _asked(dataset, adjudicator, dry_run=dry_run)
-    emit({"dataset": asked["dataset"], "created": False, "adjudicate": asked}, as_json, lambda: None)
-
-
-def reviewer_names(text: str | None) -> tuple[str, ...]:
-    """The names in ``a,b``, each once."""
-    return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))

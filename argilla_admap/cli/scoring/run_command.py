@@ -17,9 +17,9 @@ from argilla_admap.cli.printing import (
     note,
     show_queues,
 )
-from argilla_admap.cli.review.push_command import push_options, reviewer_names
+from argilla_admap.cli.review.push_command import push_options
 from argilla_admap.cli.scoring.score_command import dollars, explain_unscored, show_estimate
-from argilla_admap.cli.scoring_options import ScoringCommand, estimated, input_options, scoring_options
+from argilla_admap.cli.scoring_options import ScoringCommand, input_options, scoring_options
 
 if TYPE_CHECKING:
     from argilla_admap.pipeline import Run
@@ -66,6 +66,7 @@ def command(
     """
     from argilla_admap import pipeline
     from argilla_admap.cli.progress import ProgressLine
+    from argilla_admap.keywords import listed
 
     output = output or pipeline.map_path(dataset)
     keep_the_input(source, output, pipeline.scored_path(output))
@@ -74,7 +75,7 @@ def command(
         _estimate(preferences, options, dataset, as_json)
         return
     with ProgressLine() as line:
-        done = pipeline.run(
+        done = pipeline.run_with(
             preferences,
             dataset,
             options=options,
@@ -83,7 +84,7 @@ def command(
             score_progress=line.scoring,
             push_progress=line.pushing,
             warn=note,
-            reviewers=reviewer_names(reviewers),
+            reviewers=listed(reviewers),
             **push,
         )
     for remark in done.pushed.notes:
@@ -98,7 +99,7 @@ def _estimate(preferences: Any, options: ScoreOptions, dataset: str, as_json: bo
     from argilla_admap import pipeline
 
     pipeline.check(preferences, note)
-    answer = {**estimated(preferences, options), "dataset": dataset}
+    answer = {**pipeline.estimate(preferences, options), "dataset": dataset}
     emit(answer, as_json, lambda: show_estimate(answer))
 
 

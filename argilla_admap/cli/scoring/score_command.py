@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from argilla_admap.cli.printing import ParquetFile, dry_run_option, emit, fail_partly, json_option, keep_the_input, note, table
-from argilla_admap.cli.scoring_options import ScoringCommand, estimated, input_options, scoring_options
+from argilla_admap.cli.scoring_options import ScoringCommand, input_options, scoring_options
 
 if TYPE_CHECKING:
     from argilla_admap.scoring.options import ScoreOptions
@@ -43,7 +43,7 @@ def command(
     # Before the first call: bad input never costs one.
     found = pipeline.check(preferences, note)
     if dry_run:
-        answer = {**estimated(preferences, options), **found}
+        answer = {**pipeline.estimate(preferences, options), **found}
         emit(answer, as_json, lambda: show_estimate(answer))
         return
     with ProgressLine() as line:

@@ -72,6 +72,7 @@ class PushResult:
         queues: name, title, why, count, pending, url and bulk_url of each, as they stand now.
         notes: what the user should know.
         seconds: spent on reading what is there and sending.
+        adjudicate: of the conflicts given to a third person, what `Adjudication.json` says; None: not asked for.
     """
 
     dataset: str
@@ -83,6 +84,7 @@ class PushResult:
     queues: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    adjudicate: dict[str, Any] | None = None
 
     def json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -95,4 +97,5 @@ class PushResult:
             "unmatched": self.unmatched,
             "queues": list(self.queues),
             "notes": list(self.notes),
+            **({"adjudicate": self.adjudicate} if self.adjudicate is not None else {}),
         }
