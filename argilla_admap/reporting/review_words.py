@@ -122,6 +122,12 @@ def _standing(answer: Mapping[str, Any]) -> list[Figure]:
                 f"95% interval: {interval}" if known else "bounds only: too few random records were read to know more",
             )
         )
+    single = answer["single_reads"]
+    if single["corrected"]:
+        false = single["expected_false"]
+        span = f"{false['low']:,.0f} to {false['high']:,.0f}"
+        note = f"about {false['value']:,.0f} of them expected to change a right label ({span})"
+        figures.append(Figure("corrections on one answer each", f"{single['corrected']:,} of {single['of']:,}", note))
     if answer["next_100"] is not None:
         figures.append(Figure("errors expected in the next 100", f"{answer['next_100']:,.0f}", "of the best queue"))
     if judge["accuracy"] is not None:

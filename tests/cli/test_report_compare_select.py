@@ -79,6 +79,8 @@ def test_a_report_shows_the_review_of_a_status_file(admap: Admap, answer: Answer
     said = answer("report", map_file, "-o", output, "--status", found)
     assert said["judge"] == STANDING["judge"]
     assert said["figures"]["judge agrees with people"] == "80% (70% to 88%, 60 records; of what was read)"
+    words = "4 of 10 (about 1 of them expected to change a right label (0 to 2))"
+    assert said["figures"]["corrections on one answer each"] == words
     shown = json.loads(re.findall(r'id="manifest">(.*?)</script>', output.read_text())[0])["review"]
     assert shown["advice"] == STANDING["advice"]
     assert [line["counts"] for line in shown["judge"]] == [[9, 3, 1, 47], [8, 0, 0, 12]]

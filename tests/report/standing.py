@@ -33,6 +33,7 @@ STANDING: dict[str, Any] = {
     "estimated_errors": {"value": 62.0, "low": 41.0, "high": 90.0},
     "remaining_errors": {"value": 52.0, "low": 31.0, "high": 80.0},
     "next_100": 30.0,
+    "single_reads": {"corrected": 4, "of": 10, "expected_false": {"value": 1.2, "low": 0.4, "high": 2.5}},
     "judge": {
         "accuracy": 0.8,
         "low": 0.7,

@@ -73,6 +73,8 @@ def test_a_review_by_two_people(api: Api, workspace: str, make_annotator: Any) -
     assert all(line["known_answers"]["known"] == 0 for line in people.values())
     (pair,) = found["agreement"]["pairs"]
     assert pair["name"] == " and ".join(sorted(people))
+    # Each correction has two answers.
+    assert found["single_reads"] == {"corrected": 0, "of": _PLANTED, "expected_false": {"value": 0, "low": 0, "high": 0}}
     assert (pair["level"], pair["records"], pair["alpha"] > 0.8) == ("nominal", len(read), True)
     assert found["agreement"]["all"][0]["alpha"] == pair["alpha"]
     assert {line["name"]: line["alpha"] for line in found["agreement"]["queues"]}["likely-wrong"] is None
@@ -89,14 +91,25 @@ def test_a_review_by_two_people(api: Api, workspace: str, make_annotator: Any) -
 
 def test_without_random_records_it_says_that_it_cannot_know(api: Api, workspace: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, ids = review(api, workspace, rows_with_errors())
-    for i in range(6):
+    for i in (0, 1, 3, 30, 31):  # P(wrong) is high of the first two
         answer(api.client, ids[f"r{i}"], {"better": "b"})
+    answer(api.client, ids["r2"], {"better": "a"})
     monkeypatch.setattr("argilla_admap.commands.connect", lambda client: api.client)
     run = CliRunner().invoke(command, [f"{workspace}/review", "--json"])
     found = json.loads(run.stdout)
     assert found["estimated_errors"]["value"] is found["remaining_errors"]["value"] is None
     assert (found["remaining_errors"]["low"], found["remaining_errors"]["high"]) == (0, 54)
-    assert found["next_100"] == pytest.approx(3 * 0.9 + 51 * 0.04, abs=0.06)
+    assert found["next_100"] == pytest.approx(5 * 0.9 + 49 * 0.04, abs=0.06)
+    right = {name: found["reviewers"][0][f"accuracy{name}"] for name in ("", "_low", "_high")}
+    false = {
+        name: sum((1 - p) * (1 - a) / ((1 - p) * (1 - a) + p * a) for p in (0.9, 0.9, 0.04, 0.04, 0.04))
+        for name, a in right.items()
+    }
+    single = found["single_reads"]
+    assert (single["corrected"], single["of"]) == (5, 5)
+    expected = {"value": false[""], "low": false["_high"], "high": false["_low"]}
+    assert single["expected_false"] == pytest.approx(expected, abs=0.051)
+    assert any(words.startswith("5 of the 5 corrections rest on one answer each; about 2") for words in found["notes"])
     assert "cannot be known before 20 records of a random sample" in found["advice"]
     shown = CliRunner().invoke(command, [f"{workspace}/review"])
     assert shown.exit_code == 0

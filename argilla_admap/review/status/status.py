@@ -18,7 +18,7 @@ from argilla_admap.mapping.data.text_features import LANGUAGES, languages_of
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.argilla.properties import BY_COLUMN, ORIGINS, decode_term, encode_term
 from argilla_admap.review.people.reliability import agreement, known_answers
-from argilla_admap.review.pull.label_errors import label_errors
+from argilla_admap.review.pull.label_errors import LabelErrors, label_errors
 from argilla_admap.review.pull.pull import pull
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.reviews import Review, Reviews, reviews_of
@@ -83,8 +83,11 @@ def review_status(dataset: str, client: rg.Argilla, options: PullOptions = PullO
     worse, looked = worse_slices(settled, p_wrong, fields, float(estimate.false_corrections.value or 0.0))
     judge = _judge(frame, reviews, fields, errors.random)
     next_errors = estimate.next_errors(unread)
+    people = _reviewers(frame, reviews, estimate)
+    single = _single_reads(errors, reviews, {line["name"]: line for line in people})
     answer = {
         **result.json(),
+        "notes": [*result.notes, *_single_warning(single)],
         "unclear": list(result.outcomes.values()).count("unclear"),
         "labels": len(frame),
         "judge_accuracy": judge["accuracy"],
@@ -92,7 +95,8 @@ def review_status(dataset: str, client: rg.Argilla, options: PullOptions = PullO
         "remaining_errors": estimate.left.json(),
         "random": {"drawn": int(frame["audit"].notna().sum()), "read": estimate.random},
         "next_100": None if next_errors is None else round(next_errors, 1),
-        "reviewers": _reviewers(frame, reviews, estimate),
+        "reviewers": people,
+        "single_reads": single,
         "agreement": {of: [found.json() for found in groups] for of, groups in agreement(reviews).items()},
         "queues": [_queue(count, reviews) for count in queues],
         "slices": [_slice(found, result.target) for found in worse],
@@ -169,6 +173,43 @@ def _reviewers(frame: pd.DataFrame, reviews: Reviews, estimate: ErrorEstimate) -
             }
         )
     return lines
+
+
+def _single_reads(errors: LabelErrors, reviews: Reviews, people: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The corrections that rest on one answer each, and how many of them are expected to change a right label.
+
+    By Bayes' theorem from the label's chance to be wrong before the answer and the reviewer's accuracy; `low` and `high` at the
+    ends of the accuracy's interval.
+    """
+    corrected = (errors.frame["outcome"] == "corrected").to_numpy(bool)
+    rows = np.flatnonzero(corrected & (errors.answers == 1))
+    read = errors.answers > 0
+    # Without P(wrong): as often as labels were corrected at all.
+    usual = float(corrected.sum() / max(1, read.sum()))
+    chance = np.clip(np.nan_to_num(errors.estimate.chance[rows], nan=usual), 0.001, 0.999)
+    by = [
+        people[next(one.reviewer for one in reviews.records[name].answers if one.corrects is not None)]
+        for name in errors.frame["id"].iloc[rows]
+    ]
+
+    def false(end: str) -> float:
+        right = np.array([person[end] for person in by], float)
+        return round(float(((1 - chance) * (1 - right) / ((1 - chance) * (1 - right) + chance * right)).sum()), 1)
+
+    expected = {"value": false("accuracy"), "low": false("accuracy_high"), "high": false("accuracy_low")}
+    return {"corrected": len(rows), "of": int(corrected.sum()), "expected_false": expected}
+
+
+def _single_warning(single: Mapping[str, Any]) -> list[str]:
+    """A warning where corrections of one answer each are expected to change a right label."""
+    false = single["expected_false"]
+    if round(false["value"]) < 1:
+        return []
+    return [
+        f"{single['corrected']:,} of the {single['of']:,} corrections rest on one answer each; about {false['value']:,.0f} of "
+        f"them ({false['low']:,.0f} to {false['high']:,.0f}, by how often their reviewers are right) change a right label: "
+        "have them read by a second person: push again with more `reviewers` and an `overlap` of 2"
+    ]
 
 
 def _queue(count: QueueCount, reviews: Reviews) -> dict[str, Any]:
