@@ -5,6 +5,7 @@ While working: ``pytest -m 'not server and not browser'``, which ends in under t
 
 import os
 import re
+import signal
 from functools import cache
 from pathlib import Path
 
@@ -75,6 +76,12 @@ class OneServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type
 @cache
 def _shares_a_server(path: str) -> bool:
     return SHARED.search((ROOT / path).read_text(encoding="utf-8")) is not None
+
+
+# A shell that starts the tests in the background lets them, and all that they start, ignore these.
+for _signal, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, _handler)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneServer:

@@ -28,7 +28,8 @@ def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _options(url: str, store: Path, **more: Any) -> ScoreOptions:
-    return ScoreOptions(models=("gemma",), base_url=url, store=store, timeout=600, **more)
+    # A base model goes on and on: it needs a grade's tokens and those of a short reason.
+    return ScoreOptions(models=("gemma",), base_url=url, store=store, timeout=600, max_answer_tokens=200, **more)
 
 
 def _column(scored: Scored, name: str) -> list[Any]:
@@ -106,7 +107,7 @@ def test_the_readmes_command_for_open_models_runs(
     rows = [{"id": one.id, "prompt": one.prompt, "completions": [{"text": text} for text in one.completions]} for one in DATA]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     words = ["score", str(file), "-o", str(tmp_path / "scored.parquet"), "--model", "gemma", "--base-url", llama_url]
-    words += ["--timeout", "600"]
+    words += ["--timeout", "600", "--max-answer-tokens", "200"]
     with pytest.raises(SystemExit) as ended:
         main([*words, "--store", str(store), "--json"])
     told = json.loads(capsys.readouterr().out)
