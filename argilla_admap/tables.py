@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ __all__ = [
     "RecordStream",
     "atomic_path",
     "check_writable",
+    "new_folder",
     "output_errors",
     "read_stream",
     "write_error",
@@ -153,16 +155,21 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         with output_errors(path):
             yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
         try:
-            temporary.chmod(0o666 & ~mask)
+            temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         except OSError as exc:
             raise write_error(path, exc) from exc
     finally:
         temporary.unlink(missing_ok=True)
         os.close(lock)
+
+
+def _umask() -> int:
+    """The rights that this process takes from its files."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -174,6 +181,28 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     temporary, lock = _create_temporary(Path(path))
     temporary.unlink()
     os.close(lock)
+
+
+@contextmanager
+def new_folder(output: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `output` when the block ends without an error, and is removed otherwise.
+
+    Raises:
+        InputError: `output` is there already, or its folder cannot be written to.
+    """
+    if output.exists():
+        raise InputError(f"{output}: is there already", hint="name a new folder", option="output")
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent))
+    except OSError as exc:
+        raise write_error(output, exc) from exc
+    try:
+        with output_errors(output):
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            temporary.replace(output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from argilla_admap.formats.containers.csv_text import GUARDED, guarded
 from argilla_admap.formats.hub import HUB, HubPlace, publish, quiet
 from argilla_admap.formats.written_rows import WRITABLE, ExtraColumns, Row, Writer, default_format
 from argilla_admap.records import Record, batch_to_records
-from argilla_admap.tables import RecordStream, atomic_path, output_errors, write_error, write_parquet
+from argilla_admap.tables import RecordStream, atomic_path, new_folder, write_parquet
 
 __all__ = ["WRITABLE", "Card", "ExtraColumns", "WriteReport", "can_hold", "write"]
 
@@ -143,22 +142,13 @@ def _write_folder(stream: RecordStream, output: Path, writer: Writer, report: Wr
         import datasets
     except ImportError as exc:
         raise InputError(f"{output}: needs the `datasets` library", hint="install it with `pip install datasets`") from exc
-    if output.exists():
-        raise InputError(f"{output}: is there already", hint="name a new folder", option="output")
-    try:
-        work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent))
-    except OSError as exc:
-        raise write_error(output, exc) from exc
-    try:
-        with output_errors(output), quiet(datasets.utils):
-            write_parquet(work / "part.parquet", _batches(stream, writer, report), writer.schema)
-            made = datasets.Dataset.from_parquet(str(work / "part.parquet"), cache_dir=str(work / "cache"))
-            made.save_to_disk(str(work / "saved"))
-            if card is not None:
-                (work / "saved" / "README.md").write_text(card(report.rows, report.format), encoding="utf-8")
-            (work / "saved").replace(output)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with new_folder(output) as folder, quiet(datasets.utils):
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            write_parquet(Path(work, "part.parquet"), _batches(stream, writer, report), writer.schema)
+            made = datasets.Dataset.from_parquet(str(Path(work, "part.parquet")), cache_dir=str(Path(work, "cache")))
+            made.save_to_disk(str(folder))
+        if card is not None:
+            (folder / "README.md").write_text(card(report.rows, report.format), encoding="utf-8")
 
 
 def _rows(stream: RecordStream, make: _Make, lacks: Sequence[str], report: WriteReport) -> Iterator[Row]:

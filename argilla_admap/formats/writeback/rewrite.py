@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +24,7 @@ from argilla_admap.formats.containers.table_files import ArrowShard, ParquetShar
 from argilla_admap.formats.format import Edit, places_of
 from argilla_admap.formats.writeback.edits import PlaceError, edit_cells, edit_json, edit_value
 from argilla_admap.formats.writeback.patches import Patch, row_patch, text_patch
-from argilla_admap.tables import atomic_path, output_errors, write_error
+from argilla_admap.tables import atomic_path, new_folder
 
 __all__ = ["ShardEdits", "rewrite"]
 
@@ -65,7 +64,7 @@ def rewrite(original: Path, shards: Sequence[Shard], output: Path, edits_of: dic
         raise InputError(f"{output}: this is the original, which must not be lost", hint="name another file", option="output")
     files = [shard for shard in shards if isinstance(shard, (TextShard, ParquetShard))]
     if original.is_dir() and output.suffix.lower() != ".parquet" and len(files) == len(shards):
-        with _folder(output) as folder:
+        with new_folder(output) as folder:
             for shard in files:
                 target = folder / shard.path.relative_to(original)
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -107,23 +106,6 @@ def _check_kind(original: Path, output: Path) -> None:
             hint="give the output its extension, or write another format with `format` and without `original`",
             option="output",
         )
-
-
-@contextmanager
-def _folder(output: Path) -> Iterator[Path]:
-    if output.exists():
-        raise InputError(f"{output}: is there already", hint="name a new folder", option="output")
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent))
-    except OSError as exc:
-        raise write_error(output, exc) from exc
-    try:
-        with output_errors(output):
-            yield temporary
-        temporary.chmod(0o755)
-        temporary.replace(output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write(shard: Shard, target: Path, edits: ShardEdits, *, named: Path | None = None) -> None:
@@ -214,7 +196,7 @@ def _write_saved(original: Path, shards: Sequence[ArrowShard], output: Path, edi
         # The library's caches are of the data as they were.
         return [name for name in names if name.startswith("cache-") or Path(folder, name) in ours]
 
-    with _folder(output) as folder:
+    with new_folder(output) as folder:
         shutil.copytree(original, folder, dirs_exist_ok=True, ignore=not_copied)
         for shard in shards:
             target = folder / shard.path.relative_to(original)
