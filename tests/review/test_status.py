@@ -101,15 +101,14 @@ def test_without_random_records_it_says_that_it_cannot_know(api: Api, workspace:
     assert (found["remaining_errors"]["low"], found["remaining_errors"]["high"]) == (0, 54)
     assert found["next_100"] == pytest.approx(5 * 0.9 + 49 * 0.04, abs=0.06)
     right = {name: found["reviewers"][0][f"accuracy{name}"] for name in ("", "_low", "_high")}
-    false = {
-        name: sum((1 - p) * (1 - a) / ((1 - p) * (1 - a) + p * a) for p in (0.9, 0.9, 0.04, 0.04, 0.04))
-        for name, a in right.items()
-    }
+    odds = [p / (1 - p) for p in (0.9, 0.9, 0.04, 0.04, 0.04)]
+    false = {name: sum(1 / (1 + odd * a / (1 - a)) for odd in odds) for name, a in right.items()}
     single = found["single_reads"]
     assert (single["corrected"], single["of"]) == (5, 5)
     expected = {"value": false[""], "low": false["_high"], "high": false["_low"]}
     assert single["expected_false"] == pytest.approx(expected, abs=0.051)
-    assert any(words.startswith("5 of the 5 corrections rest on one answer each; about 2") for words in found["notes"])
+    warning = f"5 of the 5 corrections rest on one answer each; about {single['expected_false']['value']:.0f} of them"
+    assert any(words.startswith(warning) for words in found["notes"])
     assert "cannot be known before 20 records of a random sample" in found["advice"]
     shown = CliRunner().invoke(command, [f"{workspace}/review"])
     assert shown.exit_code == 0
