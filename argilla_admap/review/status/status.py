@@ -37,6 +37,10 @@ WORTH_READING = 3.0
 FEW = 0.01
 #: Fields of slices that the page can filter by.
 _LINKED = (*ORIGINS, "region")
+#: The others, by the words for them.
+_UNLINKED = {"language": "language", "length": "length", "prompts": "what prompts are about"}
+#: Unread records that are named of a slice.
+_NEXT = 10
 _COUNTS = {"corrected": "corrected", "confirmed": "confirmed", "conflict": "conflicts"}
 _LENGTHS = ("the shortest third", "the middle third", "the longest third")
 
@@ -99,7 +103,7 @@ def review_status(dataset: str, client: rg.Argilla, options: PullOptions = PullO
         "single_reads": single,
         "agreement": {of: [found.json() for found in groups] for of, groups in agreement(reviews).items()},
         "queues": [_queue(count, reviews) for count in queues],
-        "slices": [_slice(found, result.target) for found in worse],
+        "slices": [_slice(found, result.target, _likeliest(errors, fields[found.field], found.value)) for found in worse],
         "slices_looked_at": looked,
         "judge": judge,
     }
@@ -225,17 +229,33 @@ def _queue(count: QueueCount, reviews: Reviews) -> dict[str, Any]:
     }
 
 
-def _slice(found: Slice, target: Any) -> dict[str, Any]:
-    url = None
+def _likeliest(errors: LabelErrors, values: Sequence[str | None], value: str) -> list[str]:
+    """Of a slice, the unread records that are the likeliest to be wrong."""
+    unread = np.array([one == value for one in values]) & (errors.answers == 0)
+    order = np.argsort(-np.nan_to_num(errors.estimate.chance, nan=-1.0), kind="stable")
+    return [str(errors.frame["id"][row]) for row in order[unread[order]][:_NEXT]]
+
+
+def _slice(found: Slice, target: Any, unread: list[str]) -> dict[str, Any]:
+    """A slice with the link of its queue, or why it has none; and the unread records to start with."""
+    url = no_link = None
     if found.field in _LINKED:
         condition = Condition(found.field, values=(encode_term(found.value),))
         url = Queue("slice", found.value, "", (condition,), QUEUES["all"].order).url(target)
+    else:
+        no_link = f"Argilla's page cannot filter by {_UNLINKED[found.field]}, so this slice has no queue"
     names = {"models": "the pair of models", "prompts": "prompts about", "length": "records of"}
     words = (
         f"{found.corrected} of the {found.of} corrected labels come from {names.get(found.field, found.field)} {found.value}, "
         f"which has {found.records:,} records; {found.expected:.0f} would be its share"
     )
-    return {**{key: getattr(found, key) for key in Slice.__slots__}, "url": url, "words": words}
+    return {
+        **{key: getattr(found, key) for key in Slice.__slots__},
+        "url": url,
+        "no_link": no_link,
+        "unread": unread,
+        "words": words,
+    }
 
 
 def advice(answer: Mapping[str, Any], unread: int) -> str:
