@@ -13,7 +13,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.records import printable
 from argilla_admap.reporting.words import Figure, share
 
-__all__ = ["read_status", "review_figures", "review_panel"]
+__all__ = ["no_queue", "read_status", "review_figures", "review_panel"]
 
 _NAME = 60
 _TOTALS = {"label errors in the whole set": "estimated_errors", "label errors left unread": "remaining_errors"}
@@ -43,7 +43,7 @@ def review_panel(answer: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         ``advice``; ``figures``; ``reliability``: points with ``said``, ``corrected``, ``low``, ``high`` (0..1) and ``records``,
         where anything was read; ``judge``: a line for all records and for each group, with its share, interval and the four
-        counts of the confusion; ``slices``: ``words`` and a link or None.
+        counts of the confusion; ``slices``: ``words``, a link or None, and in its place a ``note``.
     """
     judge = answer["judge"]
     points = [
@@ -56,8 +56,19 @@ def review_panel(answer: Mapping[str, Any]) -> dict[str, Any]:
         "figures": [asdict(figure) for figure in _standing(answer)],
         "reliability": points,
         "judge": [_judge_line(*line) for line in _judged(judge)],
-        "slices": [{"words": printable(str(found["words"])), "url": _web(found["url"])} for found in answer["slices"]],
+        "slices": [
+            {"words": printable(str(found["words"])), "url": _web(found["url"]), "note": no_queue(found)}
+            for found in answer["slices"]
+        ],
     }
+
+
+def no_queue(found: Mapping[str, Any]) -> str:
+    """Of a worse slice, why it has no queue, and the unread records to look up instead; empty where it has one."""
+    if found["no_link"] is None:
+        return ""
+    unread = ", ".join(printable(str(one))[:_NAME] for one in found["unread"])
+    return f"{found['no_link']}." + (f" Its unread records that are the likeliest to be wrong: {unread}." if unread else "")
 
 
 def _fraction(value: Any) -> float:

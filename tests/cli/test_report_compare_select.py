@@ -86,6 +86,7 @@ def test_a_report_shows_the_review_of_a_status_file(admap: Admap, answer: Answer
     assert [line["counts"] for line in shown["judge"]] == [[9, 3, 1, 47], [8, 0, 0, 12]]
     assert [point["records"] for point in shown["reliability"]] == [48, 12]
     assert [line["url"] for line in shown["slices"]] == ["https://argilla.example/x", None]
+    assert [line["note"].endswith("likeliest to be wrong: record-1, record-7.") for line in shown["slices"]] == [False, True]
     found.write_text('{"judge": 1}')
     failed = admap("report", map_file, "-o", tmp_path / "none.html", "--status", found, code=2)
     assert "is not what `admap status` answers" in failed.stderr

@@ -56,7 +56,21 @@ STANDING: dict[str, Any] = {
         },
     },
     "slices": [
-        {"field": "source", "value": "<b>alpha", "words": "8 of the 10 come from <b>alpha", "url": "https://argilla.example/x"},
-        {"field": "prompts", "value": "sum", "words": "9 of the 10 come from prompts about sum", "url": "javascript:alert(1)"},
+        {
+            "field": "source",
+            "value": "<b>alpha",
+            "words": "8 of the 10 come from <b>alpha",
+            "url": "https://argilla.example/x",
+            "no_link": None,
+            "unread": ["record-3"],
+        },
+        {
+            "field": "prompts",
+            "value": "sum",
+            "words": "9 of the 10 come from prompts about sum",
+            "url": "javascript:alert(1)",
+            "no_link": "Argilla's page cannot filter by what prompts are about, so this slice has no queue",
+            "unread": ["record-1", "record-7"],
+        },
     ],
 }

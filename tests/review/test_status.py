@@ -82,6 +82,8 @@ def test_a_review_by_two_people(api: Api, workspace: str, make_annotator: Any) -
     assert (worse["field"], worse["value"], worse["corrected"], worse["of"]) == ("source", "annotator-7", _PLANTED, _PLANTED)
     assert worse["words"].startswith("9 of the 9 corrected labels come from source annotator-7, which has 12 records")
     assert "metadata=admap_source.annotator-7" in worse["url"]
+    assert worse["no_link"] is None
+    assert set(worse["unread"]) == {f"r{i}" for i in (19, 39, 59)} - set(read)
     queues = {queue["name"]: queue for queue in found["queues"]}
     assert (queues["likely-wrong"]["reviewed"], queues["likely-wrong"]["corrected"]) == (_PLANTED - 1, _PLANTED - 1)
     assert (queues["audit"]["count"], queues["audit"]["reviewed"]) == (30, 30)
@@ -114,6 +116,25 @@ def test_without_random_records_it_says_that_it_cannot_know(api: Api, workspace:
     assert shown.exit_code == 0
     assert "0 to 54" in shown.stdout
     assert "bounds only" in shown.stdout
+
+
+def test_a_slice_that_the_page_cannot_filter_by_names_records_in_place_of_a_link(
+    api: Api, workspace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_with_errors()
+    for i, r in enumerate(rows):
+        r |= {"source": "one", "p_wrong": 0.3} | ({"prompt": "法国的首都是哪里?"} if i < 2 * _PLANTED else {})
+    _, ids = review(api, workspace, rows)
+    for i in {*range(60)} - {*range(_PLANTED, 2 * _PLANTED + 3)}:
+        answer(api.client, ids[f"r{i}"], {"better": "b" if i < _PLANTED else "a"})
+    found = status("review", api.client, workspace=workspace).json()
+    worse = next(line for line in found["slices"] if line["field"] == "language")
+    assert (worse["value"], worse["url"]) == ("Chinese", None)
+    assert "cannot filter by language" in worse["no_link"]
+    assert set(worse["unread"]) == {f"r{i}" for i in range(_PLANTED, 2 * _PLANTED)}
+    monkeypatch.setattr("argilla_admap.commands.connect", lambda client: api.client)
+    shown = CliRunner().invoke(command, [f"{workspace}/review"]).stdout
+    assert "so this slice has no queue. Its unread records that are the likeliest to be wrong: r" in shown
 
 
 def standing(**changed: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from argilla_admap.cli.printing import emit, json_option, note, rating_question_option, resolve_option, table
+from argilla_admap.cli.printing import emit, json_option, note, plain, rating_question_option, resolve_option, table
 
 __all__ = ["command"]
 
@@ -34,7 +34,7 @@ def command(dataset: str, resolve: str, rating_question: str | None, as_json: bo
 
 
 def _show(answer: dict[str, Any]) -> None:
-    from argilla_admap.reporting.review_words import review_figures
+    from argilla_admap.reporting.review_words import no_queue, review_figures
 
     click.echo(f"{answer['dataset']}: {answer['advice']}\n")
     table(None, ["", "", ""], [[figure.label, figure.value, figure.note] for figure in review_figures(answer)])
@@ -59,6 +59,8 @@ def _show(answer: dict[str, Any]) -> None:
         click.echo(f"\n{found['words']}.")
         if found["url"]:
             click.echo(f"  {found['url']}")
+        else:
+            click.echo(plain(f"  {no_queue(found)}"))
 
 
 def _accuracy(reviewer: dict[str, Any]) -> str:

@@ -68,6 +68,8 @@ function buildReview() {
         anchor.target = "_blank";
         anchor.rel = "noopener noreferrer";
         item.append(anchor);
+      } else {
+        item.append(make("span", "quiet", slice.note));
       }
       list.append(item);
     }
