@@ -1,0 +1,95 @@
+"""Each script in examples/ runs as its first lines say, on real parts."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from argilla_admap.example_data import write_example
+from tests.doubles.judge_server import Judge
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+FOUR = ROOT / "tests" / "data" / "preferences" / "prometheus_k4_gpt4_3samples.jsonl.gz"
+
+
+def run(script: str, *words: object, cwd: Path) -> str:
+    """What the script prints."""
+    line = [sys.executable, str(EXAMPLES / script), *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"{line}\nstdout: {done.stdout}\nstderr: {done.stderr}"
+    return done.stdout
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def asked(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> Judge:
+    """The judge that scripts ask."""
+    monkeypatch.setenv("OPENAI_BASE_URL", judge.url)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-example-0123456789")
+    return judge
+
+
+def test_every_script_is_tested_and_says_how_it_is_run() -> None:
+    tested = set(re.findall(r'run\(\s*"(\w+\.py)"', Path(__file__).read_text(encoding="utf-8")))
+    assert {path.name for path in EXAMPLES.glob("*.py")} == tested
+    for name in tested:
+        done = subprocess.run([sys.executable, str(EXAMPLES / name)], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1
+        assert f"{name} " in done.stderr
+
+
+def test_a_scorer_of_one_s_own_is_tried_on_planted_errors(tmp_path: Path) -> None:
+    pairs, _ = write_example(tmp_path)
+    said = run("own_scorer.py", pairs, cwd=tmp_path)
+    found = re.search(r"AUROC +([\d.]+)", said)
+    assert found is not None
+    assert float(found[1]) > 0.6
+    assert "records    201" in said
+
+
+def test_a_panel_pays_each_judge_once_and_keeps_what_all_agree_on(tmp_path: Path, asked: Judge) -> None:
+    pairs, _ = write_example(tmp_path)
+    said = run("judge_panel.py", pairs, "gpt-4o", "gpt-4o-mini", cwd=tmp_path)
+    counts = asked.counts()
+    assert counts["twice"] == 0
+    kept = lines(tmp_path / "panel.train.jsonl")
+    assert f"{len(kept)} of 201 records" in said
+    assert 0 < len(kept) < 201
+    assert set(kept[0]) >= {"prompt", "chosen", "rejected"}
+    assert re.search(r"gpt-4o and gpt-4o-mini: \d+ of 201", said)
+    run("judge_panel.py", pairs, "gpt-4o", "gpt-4o-mini", cwd=tmp_path)
+    assert asked.counts()["paid"] == counts["paid"] > 0
+
+
+def test_a_distilabel_data_set_is_scored_drawn_and_made_into_pairs(tmp_path: Path, asked: Judge) -> None:
+    with gzip.open(FOUR, "rt", encoding="utf-8") as packed:
+        rows = [json.loads(line) for line, _ in zip(packed, range(60), strict=False)]
+    made = tmp_path / "distilabel.jsonl"
+    with made.open("w", encoding="utf-8") as out:
+        for row in rows:
+            texts, ratings = zip(*((one["text"], one["rating"]) for one in row["completions"]), strict=True)
+            names = [f"model-{number}" for number in range(len(texts))]
+            row = {"instruction": row["prompt"], "generations": texts, "generation_models": names, "ratings": ratings}
+            out.write(json.dumps(row) + "\n")
+    said = run("distilabel_data.py", made, tmp_path / "out", cwd=tmp_path)
+    assert asked.counts()["paid"] >= 200
+    kept = lines(tmp_path / "out" / "train.jsonl")
+    assert f"{len(kept)} of 60 records" in said
+    by_prompt = {row["prompt"]: row for row in rows}
+    for pair in kept:
+        better = {one["text"]: one["rating"] for one in by_prompt[pair["prompt"]]["completions"]}
+        assert better[pair["chosen"]] > better[pair["rejected"]]
+    assert (tmp_path / "out" / "map.html").stat().st_size > 10_000
