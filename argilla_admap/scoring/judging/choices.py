@@ -14,16 +14,14 @@ from typing import Any, NamedTuple
 
 from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.client.request import ParsedAnswer
-from argilla_admap.scoring.judging.grades import Grade, TooShort, quoted, read_grade, same_length
+from argilla_admap.scoring.judging.grades import Grade, TooShort, begins_with_grade, quoted, read_grade, same_length
 from argilla_admap.scoring.judging.rubric import SCALE
-from argilla_admap.scoring.judging.statements import NO_FIGURE, NUMBER, figure_value
 from argilla_admap.scoring.judging.thoughts import Content, content_of, without_thoughts
 
 __all__ = ["BELIEVABLE_MASS", "Logprobs", "read_choice", "read_choices"]
 
 #: Less probability than this on the grades, and the distribution is not believed.
 BELIEVABLE_MASS = 0.8
-_NUMBER = re.compile(NUMBER, re.IGNORECASE)
 #: What rounding may add to a probability of 1.
 _ROUNDED = 0.05
 #: So many candidates are a list that was not cut.
@@ -206,14 +204,8 @@ def _first_token(tokens: Sequence[Mapping[str, Any]], content: Content) -> Logpr
     first = next((token for token in tokens if _plain(token.get("token"))), None)
     if first is None or not content.text.lstrip().startswith(_spelled(first).strip()):
         return None
-    if _plain(first.get("token"))[:1].isdigit():
-        # Of a number that is no grade ("40", "4/10") the first digit says nothing; a model that cannot stop says one, and more.
-        plain = same_length(content.text.lstrip())
-        number = _NUMBER.match(plain)
-        if number is None or figure_value(number)[0] is None or NO_FIGURE.match(plain, number.end()):
-            return None
-        if not any(sign.isalnum() for sign in plain[number.end() :]):
-            return None  # "4/" goes on
+    if _plain(first.get("token"))[:1].isdigit() and not begins_with_grade(content.text):
+        return None
     return _distribution(first)
 
 

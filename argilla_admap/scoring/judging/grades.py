@@ -33,7 +33,7 @@ from argilla_admap.scoring.judging.statements import (
 )
 from argilla_admap.scoring.judging.thoughts import without_thoughts
 
-__all__ = ["Grade", "TooShort", "quoted", "read_grade", "same_length"]
+__all__ = ["Grade", "TooShort", "begins_with_grade", "may_go_on", "quoted", "read_grade", "same_length"]
 
 
 class TooShort(Unreadable):
@@ -65,7 +65,8 @@ _MOST_JSON = 200_000
 #: Of a longer answer in prose the beginning and the end are read.
 _MOST_PROSE, _BEGINNING = 24_000, 6_000
 
-#: An answer that began with a number and is no grade: more tokens make it none. Not "1. The answer", nor what may go on.
+_NUMBER = re.compile(NUMBER, re.IGNORECASE)
+#: A number at the beginning and more after it. Not "1. The answer", nor what may go on, as "4 out of".
 _RAMBLES = re.compile(r"\d(?![.)]\s?[^\W\d])(?!\s?/|\s?out\b|\s?of\b).{3}", re.DOTALL)
 
 #: What most that do not say the digit alone say.
@@ -114,10 +115,31 @@ def read_grade(answer: str, *, cut: bool = False) -> Grade:
     except TooShort:
         raise
     except Unreadable as exc:
-        if cut and not _RAMBLES.match(said.lstrip()):
+        if cut and may_go_on(answer):
             raise TooShort(f"{exc} (cut by the limit of its tokens)") from None
         raise
     return grade
+
+
+def may_go_on(answer: str) -> bool:
+    """Whether more tokens could make a grade of an answer that says none: not once it began with a number and rambles on."""
+    said, unclosed = without_thoughts(answer)
+    return unclosed or _RAMBLES.match(same_length(said.lstrip())) is None
+
+
+def begins_with_grade(said: str) -> bool:
+    """Whether an answer that says no grade begins with one and goes on, as of a model that cannot stop: its first token counts.
+
+    Of a number that is no grade ("40", "4/10", "4/") the first digit says nothing.
+    """
+    plain = same_length(said.lstrip())
+    number = _NUMBER.match(plain)
+    return (
+        number is not None
+        and figure_value(number)[0] is not None
+        and NO_FIGURE.match(plain, number.end()) is None
+        and any(sign.isalnum() for sign in plain[number.end() :])
+    )
 
 
 def quoted(text: Any) -> str:

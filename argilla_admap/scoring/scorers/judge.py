@@ -21,7 +21,7 @@ from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.client.request import ParsedAnswer
 from argilla_admap.scoring.judging.capabilities import MOST_ANSWER_TOKENS, Capabilities, filled
 from argilla_admap.scoring.judging.choices import BELIEVABLE_MASS, read_choices
-from argilla_admap.scoring.judging.grades import TooShort
+from argilla_admap.scoring.judging.grades import TooShort, may_go_on
 from argilla_admap.scoring.judging.items import BatchItems
 from argilla_admap.scoring.judging.models import announced_ending, look_for_model
 from argilla_admap.scoring.judging.prompt import PROMPT_VERSION, Instructions, question_text
@@ -468,14 +468,13 @@ class _GradeRequest:
         return answers
 
     def _used_up(self, reply: Any) -> bool:
-        """Whether an answer that holds no grade used all its tokens, though the server says that it ended by itself."""
-        if reply["choices"][0].get("finish_reason") == "length":
-            return False  # that it was cut is known, and that more tokens make it no grade
+        """Whether an answer without a grade used all its tokens, though the server says that it ended, and more may help."""
         sent = self._template.limit(self._answer_tokens)
         used = (reply.get("usage") or {}).get("completion_tokens")
-        message = reply["choices"][0].get("message") or {}
-        words = estimate_tokens(content_of(message).text) if sent <= _SHORT else 0
-        return max(words, used / len(reply["choices"]) if isinstance(used, (int, float)) else 0) >= sent
+        text = content_of(reply["choices"][0].get("message") or {}).text
+        words = estimate_tokens(text) if sent <= _SHORT else 0
+        most = max(words, used / len(reply["choices"]) if isinstance(used, (int, float)) else 0)
+        return most >= sent and may_go_on(text)
 
     def _ask_for_more(self, cut: Unreadable) -> list[ParsedAnswer]:
         """The answer was cut before its grade: the next try may be longer, be it that all are, or this one.
