@@ -97,7 +97,8 @@ def _serve(folder: Path, kind: str) -> None:
         parameters.model.path = str(assemble(folder / "gemma.gguf"))
     parameters.n_ctx, parameters.n_parallel = 16384, 4
     parameters.hostnames, parameters.port = ["127.0.0.1"], port
-    parameters.n_gpu_layers, parameters.cpuparams.n_threads = 0, 2
+    # One thread: two that wait for each other crawl where the other core is busy.
+    parameters.n_gpu_layers, parameters.cpuparams.n_threads, parameters.cpuparams_batch.n_threads = 0, 1, 1
     parameters.chat_template = _TEMPLATE
     if kind == "embeddings":
         parameters.embedding = True
