@@ -203,6 +203,28 @@ def test_the_original_gets_exactly_the_corrections(api: Api, workspace: str, tmp
     assert (tmp_path / "back.jsonl").read_bytes() == original.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"ties": "drop"}, "of 1 records found equally good or bad"), ({"reviewed_only": True}, "of all records that nobody had")],
+)
+def test_a_pull_that_left_rows_out_is_not_undone(
+    api: Api, workspace: str, tmp_path: Path, options: dict[str, Any], words: str
+) -> None:
+    rows = [row(f"r{i}") for i in range(3)]
+    original, output, changes = tmp_path / "in.jsonl", tmp_path / "out.jsonl", tmp_path / "changes.jsonl"
+    lines = [{key: r[key] for key in ("id", "prompt")} | dict(zip(("chosen", "rejected"), r["completions"])) for r in rows]  # noqa: B905
+    original.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    _, ids = review(api, workspace, rows)
+    answer(api.client, ids["r0"], {"better": "b"})
+    answer(api.client, ids["r1"], {"better": "tie"})
+    places: dict[str, Any] = {"output": str(output), "original": str(original), "changes": str(changes)}
+    pull_to_file("review", api.client, PullOptions(workspace=workspace, **places, **options))
+    assert len(output.read_text().splitlines()) == 2
+    with pytest.raises(InputError, match=words):
+        undo(changes, output, tmp_path / "back.jsonl")
+    assert not (tmp_path / "back.jsonl").exists()
+
+
 def test_a_dry_run_writes_nothing_anywhere(api: Api, workspace: str, tmp_path: Path) -> None:
     target, ids = review(api, workspace, [row("r0")])
     answer(api.client, ids["r0"], {"better": "b"})

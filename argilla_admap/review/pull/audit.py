@@ -34,6 +34,8 @@ def audit_trail(
     not_written: Mapping[str, str] | None = None,
     conflicts: Sequence[str] = (),
     patches: Mapping[str, Sequence[Patch]] | None = None,
+    ties_dropped: Sequence[str] = (),
+    reviewed_only: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """A line for each reviewed record, in the order of the data set.
 
@@ -41,7 +43,8 @@ def audit_trail(
     (the reviewers contradict each other, or the original was changed since), ``unclear`` (no answer about the label) or
     ``not_written`` (with the reason under that name); ``votes``, each with what that answer alone would make of the label;
     ``notes`` by reviewer; ``judge``: scores and what the map said; ``map``: which one, pushed when (None in a data set of
-    somebody else's); ``prints`` of the completions; ``rows``, where a label was written into a file: how to take it back.
+    somebody else's); ``prints`` of the completions; ``rows``, where a label was written into a file: how to take it back;
+    ``left_out``: ``ties`` where the record's own row was, ``unreviewed`` in every line where the unreviewed ones were.
     Labels stand in the record's own order.
 
     Args:
@@ -49,15 +52,20 @@ def audit_trail(
         not_written: record id -> why its correction is not in the output.
         conflicts: ids of records that were changed in the original since they were pushed.
         patches: record id -> the rows that were written.
+        ties_dropped: ids of records whose rows were left out.
+        reviewed_only: the rows of all records that nobody reviewed were left out.
     """
+    dropped = set(ties_dropped)
     reasons, beside, rows = not_written or {}, set(conflicts), patches or {}
     for review in reviews_of(result).records.values():
         reason = reasons.get(review.id)
+        left_out = [*(["ties"] if review.id in dropped else []), *(["unreviewed"] if reviewed_only else [])]
         outcome = "conflict" if review.id in beside else "not_written" if reason is not None else review.outcome
         yield {
             **_line(result, review, outcome),
             "written": outcome == "corrected",
             **({"not_written": reason} if reason is not None else {}),
+            **({"left_out": left_out} if left_out else {}),
             "prints": [text_print(text) for text in review.completions],
             **({"rows": [patch.json() for patch in rows[review.id]]} if review.id in rows else {}),
         }
@@ -112,9 +120,10 @@ def read_changes(path: str | os.PathLike[str]) -> tuple[list[WrittenChange], int
     """The corrections of a file of changes, and how many of its lines are none: confirmations, conflicts, what was not written.
 
     Raises:
-        InputError: absent, or a line that is no change.
+        InputError: absent, or a line that is no change; or the pull left rows out, which nothing can put back.
     """
     name, found, others = os.fspath(path), [], 0
+    ties, reviewed_only = 0, False
     try:
         lines = Path(path).read_bytes().splitlines()
     except OSError as exc:
@@ -125,13 +134,23 @@ def read_changes(path: str | os.PathLike[str]) -> tuple[list[WrittenChange], int
             rows = tuple(map(Patch.from_json, given.get("rows") or ()))
             before, after = (tuple(None if x is None else float(x) for x in given[key]) for key in ("before", "after"))
             change = WrittenChange(str(given["id"]), before, after, tuple(map(str, given.get("prints") or ())), rows)
+            left_out = tuple(given.get("left_out") or ())
         except (ValueError, TypeError, KeyError, AttributeError, InputError) as exc:
             raise InputError(f"{name}:{number}: no line of a file of changes ({exc})", option="undo") from exc
+        ties, reviewed_only = ties + ("ties" in left_out), reviewed_only or "unreviewed" in left_out
         written = bool(given.get("written", given.get("outcome", "corrected") == "corrected")) and before != after
         if written or rows:
             found.append(change)
         else:
             others += 1
+    if ties or reviewed_only:
+        gone = [f"{ties:,} records found equally good or bad"] if ties else []
+        gone += ["all records that nobody had reviewed"] if reviewed_only else []
+        raise InputError(
+            f"{name}: this pull left out the rows of {' and '.join(gone)}; they are not in its file, and cannot be put back",
+            option="undo",
+            hint="go back to the original, which the pull did not change, and pull again without the changes you do not want",
+        )
     if len({change.id for change in found}) < len(found):
         raise InputError(f"{name}: holds two changes of one record; give the file of one pull", option="undo")
     return found, others

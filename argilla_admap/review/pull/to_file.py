@@ -118,19 +118,27 @@ def pull_to_file(dataset: str, client: rg.Argilla, options: PullOptions) -> Pull
         return written
     if options.changes is not None:
         with atomic_path(options.changes) as temporary, temporary.open("wb") as file:
-            file.writelines(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in _lines(written))
+            lines = _lines(written, reviewed_only=options.reviewed_only)
+            file.writelines(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
     notes = (*written.notes, *_note_on_argilla(result, api))
     return replace(written, output=options.output, changes=options.changes, notes=notes)
 
 
-def _lines(pulled: Pulled) -> Iterator[dict[str, Any]]:
+def _lines(pulled: Pulled, *, reviewed_only: bool) -> Iterator[dict[str, Any]]:
     """The lines of CHANGES.jsonl."""
     reasons = {
         **dict.fromkeys(pulled.ties_dropped, "its row was left out, as asked"),
         **dict.fromkeys(pulled.already, ALREADY),
         **pulled.not_written,
     }
-    return audit_trail(pulled.result, not_written=reasons, conflicts=pulled.conflicts, patches=pulled.patches)
+    return audit_trail(
+        pulled.result,
+        not_written=reasons,
+        conflicts=pulled.conflicts,
+        patches=pulled.patches,
+        ties_dropped=pulled.ties_dropped,
+        reviewed_only=reviewed_only,
+    )
 
 
 def _write_original(result: PullResult, options: PullOptions) -> Pulled:
