@@ -6,6 +6,7 @@ import functools
 import os
 import re
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,8 +196,6 @@ def input_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def collected(*args: Any, fields: FieldNames, **given: Any) -> Any:
-        from dataclasses import replace
-
         fields = replace(fields, source=given.pop("source_field"))
         reading = {name: given.pop(name) for name in ("on_error", "split")}
         reading |= {"format": given.pop("format_name"), "fields": fields}
@@ -226,7 +225,7 @@ def scoring_options(command: Command) -> Command:
             samples=None if samples == "auto" else samples,
             adaptive=samples == "auto",
             extra=extra,
-            **{name: given.pop(name) for name in _PASSED},
+            **{one.name: given.pop(one.name) for one in fields(ScoreOptions) if one.name in given},
         )
         return command(*args, options=options, **given)
 
@@ -293,26 +292,3 @@ def scoring_options(command: Command) -> Command:
         ),
     ]
     return _apply(options, collected)
-
-
-_PASSED = (
-    "scorer",
-    "base_url",
-    "screen",
-    "method",
-    "reasons",
-    "rubric",
-    "guide",
-    "max_answer_tokens",
-    "max_cost",
-    "price",
-    "concurrency",
-    "rpm",
-    "tpm",
-    "limit",
-    "store",
-    "batch",
-    "ask_waiting",
-    "service_tier",
-    "timeout",
-)

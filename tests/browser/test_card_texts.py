@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Frame, Page
 
+from argilla_admap.mapping.regions.coordinates import REGION_TITLES
+from argilla_admap.mapping.regions.record_flags import FLAG_TITLES
 from argilla_admap.records import Turn, letter
 from argilla_admap.review.dataset import card, layout
 from tests.browser.card_page import page_of_cards
@@ -155,6 +157,16 @@ def test_the_verdict_says_in_words_what_the_numbers_say(
 @pytest.mark.parametrize(("p", "words"), [(0.83, "0.83"), (0.9999, "above 0.99"), (0.0001, "below 0.01")])
 def test_a_probability_is_never_said_to_be_certain(draw: Callable[..., Frame], p: float, words: str) -> None:
     assert f"wrong with probability {words}." in draw("x", "y", row={"p_wrong": p}).inner_text(".verdict")
+
+
+def test_the_region_and_the_flags_are_named_as_everywhere(draw: Callable[..., Frame]) -> None:
+    row = {"region": "high_var", "flags": ["likely_wrong", "low_mean", "high_variance", "boundary"]}
+    facts = draw("x", "y", row=row).inner_text(".facts")
+    assert f"region {REGION_TITLES['high_var']}" in facts
+    assert FLAG_TITLES["low_mean"] in facts
+    assert FLAG_TITLES["boundary"] in facts
+    assert facts.count("high variance") == 1
+    assert "likely" not in facts
 
 
 def test_reasons_of_the_diagnosis_and_of_the_judge_are_shown(draw: Callable[..., Frame]) -> None:

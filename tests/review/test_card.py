@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argilla_admap.mapping.regions.coordinates import REGION_TITLES
+from argilla_admap.mapping.regions.record_flags import FLAG_TITLES
 from argilla_admap.records import Record, Turn
 from argilla_admap.review.dataset import card
 from tests.browser.hostile import HOSTILE
@@ -75,6 +77,14 @@ def test_an_open_value_follows_the_order_shown() -> None:
     assert value["_t"] == [None, "why one"]
     assert [card.decode(flag) for flag in value["_f"]] == ["likely_wrong"]
     json.dumps(value, allow_nan=False)
+
+
+def test_the_card_is_told_the_names_of_regions_and_flags() -> None:
+    value = card.card_value(PAIR, ROW, (0, 1), revealed=True)
+    assert card.decode(value["_g"]) in REGION_TITLES
+    page = card.template()
+    assert all(card.script_json(FLAG_TITLES[name]) in page for name in ("contested", "low_mean", "high_variance", "boundary"))
+    assert all(card.script_json(title) in page for title in REGION_TITLES.values())
 
 
 def test_reasons_name_the_completions_as_they_are_shown() -> None:

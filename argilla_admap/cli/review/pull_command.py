@@ -92,22 +92,19 @@ def command(
     from argilla_admap.review.pull.pull_options import PullOptions
     from argilla_admap.review.pull.to_file import pull_to_file
 
+    reading: dict[str, Any] = {"original_format": original_format, "fields": fields, "split": split, "on_error": on_error}
     if home:
         _send_home(dataset, rating_question, dry_run=dry_run, as_json=as_json)
         return
     if undo is not None and output is not None:
-        _take_back(undo, dataset, output, original_format, fields, split, on_error, dry_run=dry_run, as_json=as_json)
+        _take_back(undo, dataset, output, reading, dry_run=dry_run, as_json=as_json)
         return
     if output is None and (not dry_run or undo is not None):
         raise click.UsageError("Name the output with -o OUT, or look first with --dry-run.")
     options = PullOptions(
         output=output,
         original=original,
-        original_format=original_format,
         format=format_name,
-        fields=fields,
-        split=split,
-        on_error=on_error,
         rating_question=rating_question,
         resolve=resolve,
         adjudicators=adjudicators,
@@ -116,6 +113,7 @@ def command(
         ties=ties,
         soft=soft,
         dry_run=dry_run,
+        **reading,
     )
     pulled = pull_to_file(dataset, pipeline.connect(), options)
     for words in pulled.notes:
@@ -133,31 +131,11 @@ def command(
         fail_partly()
 
 
-def _take_back(
-    changes: str,
-    source: str,
-    output: str,
-    original_format: str | None,
-    fields: FieldNames,
-    split: str | None,
-    on_error: str,
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+def _take_back(changes: str, source: str, output: str, reading: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
     """The corrections of one pull out of a file again; no server is asked."""
     from argilla_admap import pipeline
 
-    done = pipeline.undo(
-        changes,
-        source,
-        output,
-        original_format=original_format,
-        fields=fields,
-        split=split,
-        on_error=on_error,
-        dry_run=dry_run,
-    )
+    done = pipeline.undo(changes, source, output, dry_run=dry_run, **reading)
     for record_id, why in list(done.conflicts.items())[:5]:
         note(plain(f"not taken back: {record_id}: {why}"))
     emit(
