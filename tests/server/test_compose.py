@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-COMPOSE = yaml.safe_load((Path(__file__).parents[2] / "docker" / "compose.yaml").read_text(encoding="utf-8"))
+import argilla_admap
+
+FOLDER = Path(__file__).parents[2] / "docker"
+COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
@@ -37,3 +40,17 @@ def test_no_secret_has_a_default() -> None:
     text = json.dumps(SERVICES)
     for name in re.findall(r"\$\{(\w*(?:PASSWORD|KEY)\w*)", text):
         assert f"${{{name}:?make docker/.env first}}" in text
+
+
+def test_the_image_of_our_own_is_this_version_and_nobody_in_it_is_root() -> None:
+    own = SERVICES["admap"]
+    assert own["image"] == f"argilla-admap:{argilla_admap.__version__}"
+    lines = (FOLDER / own["build"]["dockerfile"].removeprefix("docker/")).read_text(encoding="utf-8").splitlines()
+    last = [line for line in lines if line.startswith(("FROM", "USER", "ENTRYPOINT"))][-3:]
+    assert last == ["FROM python:3.12-slim", "USER admap", 'ENTRYPOINT ["admap"]']
+    assert own["cap_drop"] == ["ALL"]
+    # Nothing but what the package is made of goes to the engine: no .env, no data.
+    kept = (FOLDER / "Dockerfile.dockerignore").read_text(encoding="utf-8").split()
+    assert kept[:1] == ["*"]
+    copied = {word for line in lines if line.startswith("COPY") and "--from" not in line for word in line.split()[1:-1]}
+    assert {word.removeprefix("!") for word in kept if word.startswith("!")} == copied
