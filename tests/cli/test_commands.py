@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from argilla_admap.cli import COMMANDS
+from argilla_admap.cli import COMMANDS, cli
 from argilla_admap.cli.printing import table
 from argilla_admap.errors import InputError
 
@@ -232,3 +232,16 @@ def test_a_table_holds_nothing_that_speaks_to_the_terminal(capsys: pytest.Captur
     assert "\u202e" not in shown
     assert "ordinary: é 漢" in shown
     assert len(shown.splitlines()) == 3
+
+
+def test_a_shell_completes_commands_and_options(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, place, expected in (
+        ("admap pu", "1", {"push", "pull"}),
+        ("admap push --adj", "2", {"--adjudicate", "--adjudicator"}),
+    ):
+        monkeypatch.setenv("_ADMAP_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", place)
+        with pytest.raises(SystemExit):
+            cli(prog_name="admap")
+        assert {line.partition(",")[2] for line in capsys.readouterr().out.split()} == expected
