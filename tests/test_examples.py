@@ -14,7 +14,12 @@ from typing import Any
 import pytest
 
 from argilla_admap.example_data import write_example
+from argilla_admap.review.argilla.argilla_api import Api
+from argilla_admap.review.argilla.cipher import key_of
+from argilla_admap.review.dataset.layout import shown_order
+from tests.doubles.argilla_server import Annotator, TestServer
 from tests.doubles.judge_server import Judge
+from tests.review.test_push import answer, remote
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -93,3 +98,66 @@ def test_a_distilabel_data_set_is_scored_drawn_and_made_into_pairs(tmp_path: Pat
         better = {one["text"]: one["rating"] for one in by_prompt[pair["prompt"]]["completions"]}
         assert better[pair["chosen"]] > better[pair["rejected"]]
     assert (tmp_path / "out" / "map.html").stat().st_size > 10_000
+
+
+def test_a_blind_study_of_two_people_ends_in_corrected_labels(
+    tmp_path: Path,
+    argilla_environment: TestServer,
+    argilla_client: Any,
+    workspace: str,
+    annotator: Annotator,
+    second_annotator: Annotator,
+) -> None:
+    pairs, planted = write_example(tmp_path)
+    dataset, people = f"{workspace}/study", (annotator, second_annotator)
+    said = run("blind_study.py", "start", pairs, dataset, *(person.username for person in people), cwd=tmp_path)
+    assert said.count("has a login already") == 2
+    assert "http" in said
+    records = _records(argilla_client, workspace, "study")
+    key = key_of(remote(Api(argilla_client), workspace, "study"))
+    for name in planted[:6]:
+        value = "ab"[shown_order(name, 2, blind=True, key=key).index(_better(pairs, name))]
+        for person in people:
+            answer(person.client, records[name]["id"], {"better": value})
+    disputed = next(name for name in records if name not in planted)
+    for person, value in zip(people, "ab", strict=True):
+        answer(person.client, records[disputed]["id"], {"better": value})
+    said = run("blind_study.py", "results", pairs, dataset, cwd=tmp_path)
+    assert "7 of 201 records reviewed" in said
+    assert f"{annotator.username}: 7 answers" in said
+    old, new = lines(pairs), lines(tmp_path / "study.corrected.jsonl")
+    changed = {a["id"] for a, b in zip(old, new, strict=True) if a != b}
+    assert set(planted[:6]) <= changed <= {*planted[:6], disputed}
+    assert len(lines(tmp_path / "study.changes.jsonl")) == 7
+
+
+def test_a_nightly_job_runs_again_and_loses_no_answer(
+    tmp_path: Path, argilla_environment: TestServer, argilla_client: Any, workspace: str, annotator: Annotator
+) -> None:
+    pairs, planted = write_example(tmp_path)
+    dataset = f"{workspace}/night"
+    assert "201 records added" in run("nightly.py", pairs, dataset, "existing", cwd=tmp_path)
+    records = _records(argilla_client, workspace, "night")
+    # A day of work: more than 30 records, the planted errors among them.
+    read = [*planted, *[name for name in records if name not in planted][:15]]
+    for name in read:
+        answer(annotator.client, records[name]["id"], {"better": "flip" if name in planted else "keep"})
+    said = run("nightly.py", pairs, dataset, "existing", cwd=tmp_path)
+    assert "0 records added" in said
+    assert f"{len(planted)} labels corrected, 15 confirmed, 0 in dispute" in said
+    old, new = lines(pairs), lines(tmp_path / "night.corrected.jsonl")
+    assert {a["id"] for a, b in zip(old, new, strict=True) if a != b} == set(planted)
+    assert (tmp_path / "night.html").stat().st_size > 10_000
+
+
+def _records(client: Any, workspace: str, name: str) -> dict[str, dict[str, Any]]:
+    found = client.datasets(name=name, workspace=workspace)
+    page = client.http_client.get(f"/api/v1/datasets/{found.id}/records", params={"limit": 500}).json()
+    return {item["external_id"]: item for item in page["items"]}
+
+
+def _better(pairs: Path, record_id: str) -> int:
+    """The place of the completion that a flipped label calls the worse one."""
+    (row,) = (row for row in lines(pairs) if row["id"] == record_id)
+    ratings = [one["rating"] for one in row["completions"]]
+    return ratings.index(min(ratings))
