@@ -386,6 +386,6 @@ def test_the_review_has_a_panel_with_the_judge_against_people(open_map: Open, sc
     assert [link.get_attribute("href") for link in panel.locator("a").all()] == ["https://argilla.example/x"]
     assert page.evaluate("document.querySelector('#side').scrollWidth <= document.querySelector('#side').clientWidth")
     unhurt(page)
-    panel.locator("h2").first.scroll_into_view_if_needed()
+    panel.locator(".slices").scroll_into_view_if_needed()
     page.set_viewport_size({"width": 1280, "height": 1100})
     picture(page, f"report-review-{scheme}")
