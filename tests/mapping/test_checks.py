@@ -283,15 +283,7 @@ def test_a_new_check_is_one_file_and_all_else_follows(tmp_path):
 
 def test_each_check_has_words_a_name_of_its_own_and_a_queue():
     checks = all_checks()
-    assert [check.name for check in checks] == [
-        "impossible_value",
-        "opposite_duplicate",
-        "contradiction",
-        "identical_completions",
-        "empty",
-        "truncated",
-        "wrong_language",
-    ]
+    assert len({check.name for check in checks}) == len(checks) >= 7
     assert all(check.title and check.sentence.endswith(".") and check.sentence.count("{}") <= 1 for check in checks)
     queued = [name for _, names in check_queues() for name in names]
     assert sorted(queued) == sorted(check.name for check in checks)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["MapView", "Payload", "mixed_sample", "pushed_map", "random_number"]
 
 _UNREAD = BY_COLUMN["p_wrong_unread"]
-_FLOATS = ("mean", "variance", "p_wrong", "agreement")
+#: Columns of the map that go along as they are.
+_FLOATS = tuple(prop.column for prop in PROPERTIES if prop.always and prop.kind == "float")
+_TERMS = tuple(prop.column for prop in PROPERTIES if prop.always and prop.kind == "terms" and prop.column != "label")
 _LONGEST_ID = 2000
 _LONGEST_TERM = 200
 
@@ -95,8 +97,7 @@ class Payload:
         self.ids: list[str] = [str(record_id) for record_id in table.column("id").to_pylist()]
         self._check_ids()
         self._floats = {name: self._float(table, BY_COLUMN[name]) for name in _FLOATS}
-        self._regions: list[str | None] = table.column("region").to_pylist()
-        self._flags: list[list[str] | None] = table.column("flags").to_pylist()
+        self._terms: dict[str, list[Any]] = {name: table.column(name).to_pylist() for name in _TERMS}
         self._ratings = table.column("ratings")
         mean, variance = self._floats["mean"], self._floats["variance"]
         self.view = MapView.stored(view, MapView.of(mean, variance))
@@ -104,7 +105,7 @@ class Payload:
         self._points = np.column_stack([variance - self.view.x, mean - self.view.y, np.full(len(mean), self.view.depth)])
         self._lists: dict[str, list[Any]] = {}
         if mixed:
-            self._lists["sample"] = mixed_sample(self.ids, self._flags, self._floats["p_wrong"])
+            self._lists["sample"] = mixed_sample(self.ids, self._terms["flags"], self._floats["p_wrong"])
             self._lists["queue"] = [part and MIXED for part in self._lists["sample"]]
         self._lists |= _origins(table, [name for name in ORIGINS if name != "models" or not mixed])
         if audit or drawn:
@@ -166,10 +167,9 @@ class Payload:
             value = float(values[row])
             if value == value:
                 found[BY_COLUMN[name].name] = value
-        if self._regions[row]:
-            found[BY_COLUMN["region"].name] = self._regions[row]
-        if self._flags[row]:
-            found[BY_COLUMN["flags"].name] = self._flags[row]
+        for name, terms in self._terms.items():
+            if terms[row]:
+                found[BY_COLUMN[name].name] = terms[row]
         ratings = self._ratings[row].as_py()
         if ratings is not None and any(rating is not None for rating in ratings):
             found[BY_COLUMN["label"].name] = orjson.dumps(ratings).decode()

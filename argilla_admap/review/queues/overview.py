@@ -126,9 +126,7 @@ def refresh_overview(
     layout = managed_layout(dataset)
     if layout is None:
         return False
-    # In a blind review a queue's name says what its records are suspected of; "all" opens with the likeliest errors.
-    neutral = ("audit", "mixed", "reviewer-", "adjudicate-")
-    shown = [c for c in counts if not layout.blind or c.queue.name.startswith(neutral)]
+    shown = [c for c in counts if not layout.blind or c.queue.neutral]
     room = room_beside(dataset.guidelines)
     ours = render_guidelines(layout, shown, map_info=map_info, summary=summary, at=datetime.now(timezone.utc), room=room)
     text = merge_guidelines(dataset.guidelines, ours)

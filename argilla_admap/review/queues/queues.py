@@ -59,6 +59,14 @@ class Queue:
         """The columns that the conditions and the order need."""
         return (frozenset(c.column for c in self.conditions) | frozenset(o.column for o in self.order)) - {AGE}
 
+    @property
+    def neutral(self) -> bool:
+        """Whether a blind review may show it: its conditions do not tell what its records are suspected of.
+
+        The queue of all records opens with the likeliest errors.
+        """
+        return bool(self.conditions) and all(condition.prop.neutral for condition in self.conditions)
+
     def mask(self, frame: pd.DataFrame) -> pd.Series[bool]:
         """True for each row of `frame` that is in the queue; `frame` is a map's, or has some of its columns."""
         import numpy as np
