@@ -69,7 +69,7 @@ def whole(shown: str) -> str:
     return shown.replace("\n", "").replace("|", "").replace("-", "").replace(" ", "")
 
 
-@pytest.mark.parametrize("mode", ["folded", "full", "differences"])
+@pytest.mark.parametrize("mode", ["folded", "rendered", "full", "differences"])
 def test_hostile_text_is_shown_as_it_is_everywhere(new_page: Callable[..., Page], tmp_path: Path, mode: str) -> None:
     fields = []
     for text in HOSTILE.values():
@@ -90,6 +90,8 @@ def test_hostile_text_is_shown_as_it_is_everywhere(new_page: Callable[..., Page]
     if mode != "folded":
         page.keyboard.press("f")
         page.keyboard.press("p")
+    if mode in ("full", "differences"):
+        page.keyboard.press("s")
     if mode == "differences":
         page.keyboard.press("d")
     shown = [frame.evaluate(_READ) for frame in frames]
@@ -107,7 +109,7 @@ def test_hostile_text_is_shown_as_it_is_everywhere(new_page: Callable[..., Page]
         assert card_shown["models"] == [m for m in (text[:300], "m2") if m], name
         assert card_shown["why"] == [text[:300] or "Why."], name
         assert (text[:300] or "judge") in card_shown["judge"], name
-        if mode != "folded":
+        if mode in ("full", "differences"):
             expected = whole(text) if text.strip() else "(empty)"
             assert whole(card_shown["body"][0]) == expected, name
             assert whole(card_shown["turns"][0]) == expected, name
@@ -128,7 +130,7 @@ def test_the_template_itself_holds_nothing_that_argilla_would_replace() -> None:
     assert "$" not in template
     assert "#RECORD_OBJECT#" not in template
     assert "#TEMPLATE#" not in template
-    assert "http" not in template.replace("http://www.w3.org/2000/svg", "")
+    assert "http" not in template.replace("http://www.w3.org/2000/svg", "").replace("http://www.w3.org/1998/Math/MathML", "")
     assert len(template) < 100_000
 
 

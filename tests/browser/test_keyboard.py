@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from argilla_admap.pipeline import pull
 from argilla_admap.records import letter
@@ -81,6 +82,39 @@ def test_a_digit_goes_on_by_itself_another_one_corrects_it_and_a_note_is_not_an_
     third = shown_record(wait_for_next(page, second))["id"]
     assert given_answers(review) == {first: {"better": "keep"}, second: {"better": "tie", "note": "1 2 fdn"}}
     assert third not in (first, second)
+
+
+def test_only_answers_that_mean_something_are_offered_and_an_answer_is_said_on_its_card(
+    owner: Person, make_review: Callable[..., Review]
+) -> None:
+    labels = {"tie": [0.5, 0.5], "ordered": [1.0, 0.0], "without": [None, None]}
+    review = make_review("offered", data_map([row(name, ratings=given) for name, given in labels.items()]))
+    offered = {"tie": "keep tie both_bad a b", "ordered": "keep flip tie both_bad", "without": "tie both_bad a b"}
+    page = owner.open(width=1280, height=720)
+    frame = opened(page, review, OLDEST)[0]
+    for place in range(3):
+        record = shown_record(frame)
+        name = record["external_id"]
+        page.wait_for_function(_OFFERED, arg=offered[name].split())
+        if name != "ordered":
+            page.keyboard.press("2")
+            expect(frame.locator(".note")).to_contain_text("no label to keep" if name == "without" else "The label is a tie")
+        page.keyboard.press("2" if name == "ordered" else "6")
+        page.keyboard.press("Enter")
+        frame = wait_for_next(page, record["id"]) if place < 2 else frame
+    expect(page.locator("[data-admap=end], .wrapper--empty").first).to_be_visible(timeout=20_000)
+    assert sorted(answer["better"] for answer in given_answers(review).values()) == ["b", "b", "flip"]
+    said = {}
+    for place in (1, 2, 3):
+        frame = opened(page, review, OLDEST.replace("pending", "submitted").replace("page=1", f"page={place}"))[0]
+        said[shown_record(frame)["external_id"]] = frame.inner_text(".verdict")
+    assert said["ordered"].startswith("You flipped the label.")
+    assert said["tie"].startswith("Your answer, B, contradicts the label.")
+
+
+_OFFERED = """names => [...document.querySelectorAll("input[id^=better_]")]
+  .filter(item => document.querySelector(`label[for=${item.id}]`).offsetParent).map(item => item.id.slice(7)).sort().join()
+  === [...names].sort().join()"""
 
 
 def test_the_order_is_fine_is_one_key_and_not_one_of_the_record_before(

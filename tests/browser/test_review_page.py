@@ -307,7 +307,7 @@ def test_a_completed_blind_record_shows_its_label_after_the_next_pull(
     assert "is complete" in frame.inner_text("#admap")
     # The answer that was given without the label, against it.
     agrees = after["fields"]["admap"]["_r"][0] > after["fields"]["admap"]["_r"][1]
-    said = f"Your answer, A, {'agrees with' if agrees else 'contradicts'} the label."
+    said = f"Your answer, A, {'agrees with the label: you kept it' if agrees else 'contradicts the label: you flipped it'}."
     expect(frame.locator(".verdict")).to_contain_text(said)
     assert frame.locator(".tag").count() == 2
     # On the judge's own scale, though no map stands on a blind card.

@@ -295,7 +295,20 @@ def place_in(template: str) -> str:
 
 
 #: The script's parts in the order in which they run, in one scope.
-_SCRIPTS = ("frame", "given", "verdict", "texts", "differences", "completions", "small_map", "assemble", "answer", "keys")
+_SCRIPTS = (
+    "frame",
+    "given",
+    "verdict",
+    "mathematics",
+    "markdown",
+    "texts",
+    "differences",
+    "completions",
+    "small_map",
+    "assemble",
+    "answer",
+    "keys",
+)
 
 
 @cache

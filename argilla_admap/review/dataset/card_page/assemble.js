@@ -6,6 +6,7 @@ if (shown) headline.append(make("h2", { class: "verdict" }, ...[verdict()].flat(
 else headline.append(make("h2", { class: "verdict" }, k === 2 ? "Read both, then say which is better." : "Read all " + k + ", then rate each."));
 headline.append(make("div", { class: "views", role: "group", "aria-label": "View" }, ...viewButtons));
 main.append(headline);
+if (shown && labelNow) main.append(make("p", { class: "changed", role: "note" }, relabelled()));
 if (shown && facts && facts.blind) main.append(make("p", { class: "quiet" }, "The review of this record is complete, so its label and scores are shown."));
 main.append(prompt, make("div", { class: "bar" }, pick, note));
 if (shown && k > BESIDE) {

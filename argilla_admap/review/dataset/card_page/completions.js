@@ -98,7 +98,7 @@ const fill = () => {
 };
 
 const viewButton = (name, key, words) => make("button", { type: "button", "aria-pressed": "false", "aria-keyshortcuts": key, onclick: () => toggle(name) }, words, make("kbd", { "aria-hidden": "true" }, key.toUpperCase()));
-const views = { differences: viewButton("differences", "d", "Differences"), open: viewButton("open", "f", "Full texts") };
+const views = { differences: viewButton("differences", "d", "Differences"), open: viewButton("open", "f", "Full texts"), source: viewButton("source", "s", "Source") };
 const viewButtons = Object.values(views);
 const picks = k > 2 ? texts.map((text, i) => make("button", {
   type: "button", "aria-pressed": i === 0 ? "true" : "false", "aria-label": "Compare with " + letter(i),
@@ -119,6 +119,7 @@ const toggle = (name) => {
   state[name] = !state[name];
   showView();
   fill();
+  if (name === "source") fillPrompt();
   try {
     const { differences, open, source } = state;
     (outer || window).sessionStorage.setItem("admap-view", JSON.stringify({ differences, open, source }));
@@ -235,11 +236,11 @@ const drawCompletion = (text, i) => {
   if (reason) {
     const into = make("div", { class: "text" });
     const all = [{ kind: "p", from: 0, to: reason.length }];
-    const whole = () => { into.replaceChildren(); render(into, reason, 0, reason.length, all); };
+    const whole = () => { into.replaceChildren(); render(into, reason, 0, reason.length, all, []); };
     const end = reach(reason, 0, 320);
     if (reach(reason, 0, 420) >= reason.length) whole();
     else {
-      render(into, reason, 0, end, all);
+      render(into, reason, 0, end, all, []);
       into.append(gap("\u22ef " + characters(reason.length - end) + " more", whole));
     }
     box.append(make("div", { class: "reason" }, make("span", { class: "eyebrow" }, reasons[i] ? "The judge's reason" : "Why it is not scored"), into));

@@ -12,6 +12,8 @@ const turns = given._p.map(([role, content]) => ({ role: decode(role), content: 
 const column = (key) => (Array.isArray(given[key]) ? given[key] : texts.map(() => null));
 const labels = column("_r"), scores = column("_s"), variances = column("_w"), counts = column("_n");
 const models = column("_m").map(decode), reasons = column("_t").map(decode), errors = column("_x").map(decode);
+// The label of now, where it is another one than the label that stood here when somebody answered.
+const labelNow = Array.isArray(given._l) ? given._l : null;
 const numbers = given._d || {};
 const mean = numbers._a, variance = numbers._b, wrong = numbers._c;
 const flags = (given._f || []).map(decode), evidence = (given._e || []).map(decode), judge = decode(given._j);

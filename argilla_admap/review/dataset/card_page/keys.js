@@ -7,7 +7,7 @@ const writeNote = () => {
 };
 const ownKey = (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || (event.repeat && !event.key.startsWith("Page"))) return false;
-  const name = { d: "differences", f: "open" }[String(event.key).toLowerCase()];
+  const name = { d: "differences", f: "open", s: "source" }[String(event.key).toLowerCase()];
   const other = { p: openPrompt, n: writeNote }[String(event.key).toLowerCase()];
   const pages = { PageDown: 0.85, PageUp: -0.85 }[event.key], scroller = pages && !typing(event.target) && alone() && scrollerOf();
   if (scroller) {

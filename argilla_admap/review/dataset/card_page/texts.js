@@ -2,6 +2,7 @@
 
 const FENCE = /^ {0,3}(`{3,}|~{3,})[^\n]*/;
 const RULE = /^ *\|?( *:?-+:? *\|)+ *:?-* *:? *\|? *(?:\n|(?![^]))/;
+const PARAGRAPH = 10000; // characters
 const cells = (line) => line.trim().replace(/^\|/, "").replace(/\|(?![^])/, "").split("|").map((cell) => cell.trim());
 
 // The blocks of a text, each with its place in it: code between fences, tables with a rule below their head, and the rest.
@@ -42,9 +43,11 @@ const blocks = (text) => {
   return found;
 };
 
-// Draws text[from..to) in its blocks; `marked` are ranges to underline, in order.
+// Draws text[from..to) in its blocks, as Markdown but where the source is asked for; `marked` are ranges to underline, in order,
+// and then the text is shown as it is written.
 const render = (into, text, from, to, all, marked) => {
   let next = 0;
+  const formatted = !marked && !state.source && to - from <= FORMATTED;
   const runs = (element, start, end) => {
     if (!marked) {
       element.append(text.slice(start, end));
@@ -80,14 +83,14 @@ const render = (into, text, from, to, all, marked) => {
       runs(pre, start, closes ? last : end);
       if (closes) pre.append(make("span", { class: "fence" }, text.slice(last + 1, end)));
       into.append(pre);
-    } else if (block.kind === "table" && start === block.from && !marked) {
+    } else if (block.kind === "table" && start === block.from && formatted) {
       const rows = text.slice(start, end).replace(/\n+(?![^])/, "").split("\n");
       const width = cells(rows[0]).length;
       const sides = cells(rows[1]).map((rule) => (/:(?![^])/.test(rule) ? (rule.startsWith(":") ? "center" : "end") : null));
       const row = (line, name) => {
         const values = cells(line);
         const last = values.slice(width - 1).join(" | ");
-        return make("tr", {}, ...[...values.slice(0, width - 1), last].map((cell, i) => make(name, { dir: "auto", class: sides[i] }, cell)));
+        return make("tr", {}, ...[...values.slice(0, width - 1), last].map((cell, i) => inline(make(name, { dir: "auto", class: sides[i] }), cell)));
       };
       const table = make("table", {}, make("thead", {}, row(rows[0], "th")), make("tbody", {}, ...rows.slice(2).map((line) => row(line, "td"))));
       into.append(make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table" }, table));
@@ -97,7 +100,13 @@ const render = (into, text, from, to, all, marked) => {
       // The line's end beside a code block or a gap is drawn by the block itself.
       while (end > start && text[end - 1] === "\n") end--;
       while (start < end && text[start] === "\n") start++;
-      if (end > start) into.append(runs(make("p", { dir: "auto" }), start, end));
+      if (end > start && formatted) markdown(into, text.slice(start, end));
+      // A browser takes seconds for a single paragraph of a megabyte.
+      for (let at = start; at < end && !formatted;) {
+        const to = end - at > 2 * PARAGRAPH ? cutBefore(text, at + PARAGRAPH) : end;
+        into.append(runs(make("p", { dir: "auto" }), at, to));
+        at = to;
+      }
     }
   }
 };

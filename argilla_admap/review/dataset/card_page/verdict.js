@@ -16,7 +16,7 @@ const points = (gap) => {
   return words + (words === "1" ? " point" : " points");
 };
 
-const verdict = () => {
+const judged = () => {
   if (!scored) return ["Not scored: ", make("bdi", {}, errors.find(Boolean) || "the judge has not seen this record"), "."];
   const first = best(scores), chosen = labelled ? best(labels) : [];
   const allEqual = (tops, values = scores) => tops.length === values.filter(known).length;
@@ -55,21 +55,32 @@ const verdict = () => {
     const order = ordered();
     if (order && !level) words += "; they order " + order[0] + " of " + order[1] + " pairs alike";
   }
-  return against() + (known(wrong) ? words + "; the label is wrong with probability " + chance(wrong) + "." : words + ".");
+  return (known(wrong) ? words + "; the label is wrong with probability " + chance(wrong) + "." : words + ".");
 };
-// After a blind review: the reader's own answer, which was given without the label, beside it.
-const against = () => {
-  const mine = facts && facts.blind && labelled && (record.responses || []).find((one) => one.status === "submitted");
+// The reader's own answer, and what it means for the label.
+const ownAnswer = () => {
+  const mine = shown && labelled && (record.responses || []).find((one) => one.status === "submitted");
   if (!mine) return "";
   const said = (name) => mine.values && mine.values[name] ? mine.values[name].value : null;
-  const own = k === 2 ? { a: [1, 0], b: [0, 1], tie: [1, 1], both_bad: [1, 1] }[said("better")] : texts.map((_, i) => said("rating_" + letter(i).toLowerCase()));
+  const better = said("better"), about = { keep: "You kept the label. ", flip: "You flipped the label. " }[better];
+  if (about) return about;
+  const own = k === 2 ? { a: [1, 0], b: [0, 1], tie: [1, 1], both_bad: [1, 1] }[better] : texts.map((_, i) => said("rating_" + letter(i).toLowerCase()));
   if (!own || !own.every(known)) return "";
-  const words = k > 2 ? "Your ratings " + own.join(", ") : said("better") === "both_bad" ? "Your answer, both bad," : said("better") === "tie" ? "Your answer, a tie," : "Your answer, " + letter(best(own)[0]) + ",";
-  let apart = 0;
-  own.forEach((one, i) => own.slice(0, i).forEach((other, j) => { apart += Math.sign(one - other) !== Math.sign(labels[i] - labels[j]); }));
+  const words = k > 2 ? "Your ratings " + own.join(", ") : better === "both_bad" ? "Your answer, both bad," : better === "tie" ? "Your answer, a tie," : "Your answer, " + letter(best(own)[0]) + ",";
+  const apart = !sameOrder(own, labels), side = (better === "a" || better === "b") && best(labels).length === 1;
   const verb = k > 2 ? [" agree with", " order them otherwise than"] : [" agrees with", " contradicts"];
-  return words + verb[apart ? 1 : 0] + " the label. ";
+  return words + verb[apart ? 1 : 0] + " the label" + (side ? (apart ? ": you flipped it. " : ": you kept it. ") : ". ");
 };
+const sameOrder = (own, other) => own.every((one, i) => own.slice(0, i).every((two, j) => Math.sign(one - two) === Math.sign(other[i] - other[j])));
+const labelInWords = (values) => {
+  const there = values.filter(known);
+  if (there.length < 2) return "no label";
+  const tops = best(values);
+  if (k > 2) return values.map((value, i) => letter(i) + " " + (known(value) ? rating(value) : "none")).join(", ");
+  return tops.length > 1 ? "a tie" : letter(tops[0]) + " chosen";
+};
+const relabelled = () => labelNow ? "The label changed after this record was answered: the answer was about \"" + labelInWords(labels) +
+  "\", which is shown here; the data set now says \"" + labelInWords(labelNow) + "\"." : "";
 const chance = (p) => (p > 0.994 ? "above 0.99" : p < 0.006 ? "below 0.01" : fixed(p, 2));
 const ordered = () => {
   let alike = 0, pairs = 0;
@@ -82,6 +93,8 @@ const ordered = () => {
   }
   return pairs ? [alike, pairs] : null;
 };
+const verdict = () => [ownAnswer(), ...[judged()].flat()];
+
 const factLine = () => {
   const line = make("div", { class: "facts" });
   const add = (name, value, title) => line.append(make("span", { title }, name, value ? make("b", {}, value) : null));
