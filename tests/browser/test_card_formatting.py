@@ -9,6 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Frame, Page, expect
 
 from argilla_admap.review.dataset import layout
+from argilla_admap.review.dataset.card import with_label_asked
 from tests.browser.hostile import SIGNAL
 from tests.browser.test_card_hostile import PLAIN, ROW, open_cards
 from tests.browser.test_card_texts import draw
@@ -151,3 +152,12 @@ def test_the_choice_of_view_stays_for_the_next_record(draw: Callable[..., Frame]
     for key in "dfs":
         expect(card.locator(f".views [aria-keyshortcuts={key}]")).to_have_attribute("aria-pressed", "true")
     assert card.locator("mark").count() > 0
+
+
+def test_a_label_that_changed_after_the_answer_is_said(new_page: Callable[..., Page], tmp_path: Path) -> None:
+    fields = layout.record_fields(PLAIN, ROW, blind=False)
+    moved = {**fields, "admap": with_label_asked(fields["admap"], (0.0, 1.0))}
+    before, after = open_cards(new_page(), tmp_path, [fields, moved])
+    assert before.locator(".changed").count() == 0
+    assert 'was about "B chosen", which is shown here; the data set now says "A chosen"' in after.inner_text(".changed")
+    assert after.locator(".one").nth(1).locator(".tag").inner_text() == "label: chosen"
