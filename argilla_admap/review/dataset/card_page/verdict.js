@@ -93,7 +93,7 @@ const ordered = () => {
   }
   return pairs ? [alike, pairs] : null;
 };
-const verdict = () => [ownAnswer(), ...[judged()].flat()];
+const verdict = () => [ownAnswer() || null, ...[judged()].flat()];
 
 const factLine = () => {
   const line = make("div", { class: "facts" });
