@@ -46,8 +46,13 @@ def test_every_record_of_the_corpus_is_shown_as_it_is(person: Person, hostile: R
         frames = card_frames(page, left)
         page.keyboard.press("f")
         page.keyboard.press("p")
+        # Drawn as Markdown it must be safe, and as its source every character must be there.
+        drawn = [frame.evaluate(_READ) for frame in frames]
+        assert [one["strange"] for one in drawn] == [0] * left
+        page.keyboard.press("s")
         for frame in frames:
             shown[frame.evaluate("document.querySelector('.name').textContent")] = frame.evaluate(_READ)
+        page.keyboard.press("s")  # the choice stays for the next page
     page.wait_for_timeout(300)
 
     did = seen(page)
