@@ -312,7 +312,7 @@ def test_a_data_set_of_the_sdk_is_read_without_another_server_being_known(
     assert [r.id for r in batch_to_records(batch)] == [r["id"] for r in rows]
 
 
-@pytest.mark.parametrize("value", [[{"prompt": "p"}], {"prompt": "p"}, None])
+@pytest.mark.parametrize("value", [7, {"prompt": "p"}, None])
 def test_what_is_neither_a_path_nor_a_data_set_says_what_to_give(value: Any) -> None:
     with pytest.raises(InputError, match=r"argilla Dataset"):
         admap.read(value)

@@ -15,7 +15,10 @@ from argilla_admap.formats.values import seen
 __all__ = ["in_memory"]
 
 _ROWS = 256
-_TAKEN = "a path, hf:ORG/NAME, argilla:DATASET, a data frame, an Arrow table, a data set of `datasets`, or a list of dicts"
+_TAKEN = (
+    "a path, hf:ORG/NAME, argilla:DATASET, an argilla Dataset, a data frame, an Arrow table, a data set of `datasets`, or a list of "
+    "dicts"
+)
 
 
 class _Rows(Shard):
