@@ -16,8 +16,8 @@ __all__ = ["in_memory"]
 
 _ROWS = 256
 _TAKEN = (
-    "a path, hf:ORG/NAME, argilla:DATASET, an argilla Dataset, a data frame, an Arrow table, a data set of `datasets`, or a list of "
-    "dicts"
+    "a path, hf:ORG/NAME, argilla:DATASET, an argilla Dataset, a data frame, an Arrow table, a data set of `datasets`, "
+    "or a list of dicts"
 )
 
 
