@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from argilla_admap.errors import InputError
-from argilla_admap.keywords import READING, reading_of, scoring_of, takes
+from argilla_admap.keywords import READING, listed, reading_of, scoring_of, takes
 from argilla_admap.pipeline import SCORING, SETTLING, check, connect, open_records, open_scored, read_answers
 from argilla_admap.scoring.options import DEFAULT_MODEL
 
@@ -120,9 +120,9 @@ def select(
     from argilla_admap.mapping.analysis.selection import Rules, chosen_stream, select_records
 
     rules = Rules(
-        regions=_listed(region),
+        regions=listed(region),
         max_p_wrong=max_p_wrong,
-        without_flags=_listed(without_flag),
+        without_flags=listed(without_flag),
         agreed_by=agreed_by,
         fraction=fraction,
         stratify=stratify,
@@ -168,11 +168,6 @@ def _in_words(rules: Rules) -> str:
     parts += [f"at most {rules.fraction:.0%} of the records, the best by mean score"] if rules.fraction is not None else []
     parts += [f"with the mix of {rules.stratify} kept"] if rules.stratify else []
     return ", ".join(parts) or "all records"
-
-
-def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
-    every = (names,) if isinstance(names, str) else names
-    return tuple(name.strip() for one in every for name in one.split(","))
 
 
 def _vectors(embeddings: str | os.PathLike[str] | None, data_map: DataMap) -> Any:
@@ -519,17 +514,15 @@ def judge_check(
         InputError: no record has two completions with words, or an option cannot be used; nothing was asked.
         ScoringError: the judge cannot be asked any more; what it answered is kept.
     """
-    from argilla_admap import judge_audit
+    from argilla_admap.judge_audit import plan_audit, run_audit
 
     reading = reading_of(options)
     asked = scoring_of(options)
     stream = open_records(preferences, reading, asked.limit)
     if dry_run:
         check(stream, warn)
-        return judge_audit.estimate_audit(stream, asked, records=records, seed=seed, client=client)
-    return judge_audit.judge_check(
-        stream, records=records, seed=seed, options=asked, client=client, progress=progress, warn=warn
-    )
+    plan = plan_audit(stream, asked, records=records, seed=seed, client=client)
+    return plan.estimate if dry_run else run_audit(plan, client=client, progress=progress, warn=warn)
 
 
 def doctor(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from argilla_admap.errors import InputError
 from argilla_admap.records import Record, batch_to_records, records_to_batch
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from argilla_admap.scoring.client.transport import Client
     from argilla_admap.scoring.run import Progress
 
-__all__ = ["MOST_COST", "RECORDS", "JudgeAudit", "estimate_audit", "judge_check"]
+__all__ = ["MOST_COST", "RECORDS", "AuditPlan", "JudgeAudit", "plan_audit", "run_audit"]
 
 #: Records that are looked at, unless the caller says otherwise.
 RECORDS = 100
@@ -61,87 +62,84 @@ class JudgeAudit:
         return bool(self.answer["fit"])
 
 
-def estimate_audit(
-    preferences: RecordStream, options: ScoreOptions, *, records: int = RECORDS, seed: int = 0, client: Client | None = None
-) -> dict[str, Any]:
-    """What `judge_check` would ask and cost, as `run.estimate`; `records` is how many are looked at.
+@dataclass(frozen=True)
+class AuditPlan:
+    """What a check asks.
 
-    Raises:
-        InputError: no record can be used, or an option cannot.
+    Attributes:
+        drawn: the records that are looked at, each as a pair.
+        estimate: what asking them takes, as `run.estimate`; `records` is how many are looked at, `records_asked` how many there
+            would be if money were no matter.
+        options: how they are asked.
     """
-    return _within(preferences, options, records, seed, client)[1]
+
+    drawn: Sequence[Record]
+    estimate: dict[str, Any]
+    options: ScoreOptions
+    _stream: RecordStream
 
 
-def judge_check(
-    preferences: RecordStream,
-    *,
-    records: int = RECORDS,
-    seed: int = 0,
-    options: ScoreOptions | None = None,
-    client: Client | None = None,
-    progress: Callable[[Progress], None] | None = None,
-    warn: Callable[[str], None] | None = None,
-    **scoring: Any,
-) -> JudgeAudit:
-    """Measures a judge on a sample of one's own records, for less than a dollar unless `max_cost` allows more.
+def plan_audit(
+    preferences: RecordStream, options: ScoreOptions, *, records: int = RECORDS, seed: int = 0, client: Client | None = None
+) -> AuditPlan:
+    """The questions of a check, as many records as the budget allows; asks nobody.
 
     Args:
         preferences: what `read` gave; labels are used where there are some.
-        records: how many are looked at, drawn at random; fewer where they would cost more than `max_cost`.
+        options: how to score; without `max_cost` a judge with a price costs `MOST_COST` at most.
+        records: how many are looked at, drawn at random.
         seed: of the draw, and of what is shuffled.
-        options: how to score, as one value.
         client: an openai client to ask with.
-        progress: called about twice a second.
-        warn: takes a sentence for the person.
-        scoring: of `ScoreOptions`, where `options` is not given: model, base_url, method, guide, max_cost, ...
     Raises:
-        InputError: no record has two completions with words, or an option cannot be used; nothing was asked.
-        ScoringError: the judge cannot be asked any more; what it answered is kept.
+        InputError: too few records have two completions with words, or an option cannot be used.
     """
-    if options is None:
-        model = scoring.pop("model", None)
-        options = ScoreOptions(models=(model,) if isinstance(model, str) else tuple(model or ()), **scoring)
-    probes, estimate, options = _within(preferences, options, records, seed, client)
-    if warn is not None and estimate["records_asked"] > estimate["records"]:
-        warn(
-            f"{estimate['records']} records are looked at, not {estimate['records_asked']}: more would cost over "
-            f"${options.max_cost:g} (`max_cost`)"
-        )
-    scored = run.score(_stream(probes), options, client=client, progress=progress, warn=warn)
-    rows = {row["id"]: row for batch in scored.batches() for row in batch.to_pylist()}
-    drawn = [one.record for one in probes if one.kind == "as it is"]
-    return JudgeAudit(_judged(drawn, rows, scored.summary, options))
-
-
-# --- what is asked ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Probe:
-    kind: str
-    record: Record
-
-
-def _within(
-    preferences: RecordStream, options: ScoreOptions, records: int, seed: int, client: Client | None
-) -> tuple[list[_Probe], dict[str, Any], ScoreOptions]:
-    """The questions, what they cost, and the options to ask them with: as many records as the budget allows."""
     if records < _FEWEST:
         raise InputError(f"{records}: too few to say anything", option="records", hint=f"give {_FEWEST} or more")
+    options = replace(options, adaptive=False, screen=None, limit=None)
     limit = MOST_COST if options.max_cost is None else options.max_cost
-    options = replace(options, adaptive=False, screen=None, limit=None, max_cost=limit)
     drawn = _drawn(preferences, records, seed)
     asked = len(drawn)
     while True:
-        probes = _probes(drawn, seed)
-        repeated = [one.record for one in probes if one.kind == "as it is"][: max(_FEWEST, int(_REPEATED * len(drawn)))]
+        repeated = drawn[: max(_FEWEST, int(_REPEATED * len(drawn)))]
         samples = 2 * (options.samples or 1)
         planned = replace(options, plan={record.id: [samples] * len(record.completions) for record in repeated})
-        estimate = run.estimate(_stream(probes), planned, client=client)
+        batch = records_to_batch([*drawn, *_changed(drawn, seed)])
+        stream = RecordStream.from_table(pa.Table.from_batches([batch]))
+        estimate = run.estimate(stream, planned, client=client)
         cost = estimate["cost_usd"]
         if cost is None or cost <= limit or len(drawn) <= _FEWEST:
-            return probes, {**estimate, "records": len(drawn), "records_asked": asked}, planned
+            break
         drawn = drawn[: max(_FEWEST, min(len(drawn) - 1, int(len(drawn) * 0.95 * limit / cost)))]
+    if cost is not None:
+        # Without a known price nothing can be kept below an amount, and a server of one's own asks for none.
+        planned = replace(planned, max_cost=limit)
+        estimate["max_cost_usd"] = limit
+    return AuditPlan(drawn, {**estimate, "records": len(drawn), "records_asked": asked}, planned, stream)
+
+
+def run_audit(
+    plan: AuditPlan,
+    *,
+    client: Client | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> JudgeAudit:
+    """Asks what was planned, and says what it shows.
+
+    Raises:
+        ScoringError: the judge cannot be asked any more; what it answered is kept.
+    """
+    if warn is not None and plan.estimate["records_asked"] > len(plan.drawn):
+        warn(
+            f"{len(plan.drawn)} records are looked at, not {plan.estimate['records_asked']}: more would cost over "
+            f"${plan.options.max_cost:g} (`max_cost`)"
+        )
+    scored = run.score(plan._stream, plan.options, client=client, progress=progress, warn=warn)
+    rows = {row["id"]: row for batch in scored.batches() for row in batch.to_pylist()}
+    return JudgeAudit(_judged(plan.drawn, rows, scored.summary, plan.options))
+
+
+# --- what is asked ---------------------------------------------------------------------------------------------------
 
 
 def _drawn(preferences: RecordStream, count: int, seed: int) -> list[Record]:
@@ -191,16 +189,20 @@ def _with(record: Record, name: str, texts: Sequence[str], ratings: Sequence[flo
     )
 
 
-def _probes(drawn: Sequence[Record], seed: int) -> list[_Probe]:
-    """Each record as it is; of a part of them the better completion changed in three ways, and the worse one with an order."""
-    found = [_Probe("as it is", record) for record in drawn]
+def _changed(drawn: Sequence[Record], seed: int) -> list[Record]:
+    """Of a part of the records the better completion changed in three ways, and the worse one with an order, as `_PROBES`."""
+    found = []
     for record in drawn[: max(_FEWEST, int(_CHANGED * len(drawn)))]:
-        best, worst = _best(record), 1 - _best(record)
+        best = _best(record)
         rng = np.random.default_rng([seed, int(record.id)])
-        good, bad = record.completions[best], record.completions[worst]
-        changed = [good + _RESTATED + good, bad + _INJECTED, _shuffled(good, rng), good[: max(1, len(good) // 3)]]
-        found.append(_Probe("changed", _with(record, f"{record.id}/changed", changed)))
+        good, bad = record.completions[best], record.completions[1 - best]
+        texts = [good + _RESTATED + good, bad + _INJECTED, _shuffled(good, rng), good[: max(1, len(good) // 3)]]
+        found.append(_with(record, _changed_id(record), texts))
     return found
+
+
+def _changed_id(record: Record) -> str:
+    return f"{record.id}/changed"
 
 
 def _best(record: Record) -> int:
@@ -216,11 +218,6 @@ def _shuffled(text: str, rng: np.random.Generator) -> str:
     if len(parts) < 4:
         parts = list(text)
     return " ".join(parts[i] for i in rng.permutation(len(parts)))
-
-
-def _stream(probes: Sequence[_Probe]) -> RecordStream:
-    batch = records_to_batch([probe.record for probe in probes])
-    return RecordStream(lambda: iter([batch]), batch.schema)
 
 
 # --- what it says ----------------------------------------------------------------------------------------------------
@@ -258,7 +255,7 @@ def _changes(drawn: Sequence[Record], rows: dict[str, dict[str, Any]]) -> dict[s
     """By probe: scores of the texts as they are and changed, shape (n, 2), of those where the judge gave both."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in _PROBES}
     for record in drawn:
-        changed = rows.get(f"{record.id}/changed")
+        changed = rows.get(_changed_id(record))
         if changed is None:
             continue
         best = _best(record)

@@ -173,18 +173,15 @@ def open_scored(
         InputError: the source is absent or cannot be used.
     """
     from argilla_admap.formats.format import FieldNames
-    from argilla_admap.stored import holds_scores, read_stored
-    from argilla_admap.tables import read_stream
+    from argilla_admap.stored import stored_scores
 
-    if source.endswith(".parquet") and Path(source).is_file():
-        opened = read_stream(source)
-        if holds_scores(opened):
-            if format is not None or on_error != "stop" or (fields or FieldNames()) != FieldNames():
-                raise InputError(
-                    f"{source}: this file holds scores, in columns of our own",
-                    hint="leave out `format`, `on_error` and the names of fields, which are for data that are not scored yet",
-                )
-            return read_stored(source, opened)
+    if (scored := stored_scores(source)) is not None:
+        if format is not None or on_error != "stop" or (fields or FieldNames()) != FieldNames():
+            raise InputError(
+                f"{source}: this file holds scores, in columns of our own",
+                hint="leave out `format`, `on_error` and the names of fields, which are for data that are not scored yet",
+            )
+        return scored
     preferences = read(source, format=format, fields=fields, on_error=on_error, split=split)
     check(preferences, say)
     return preferences

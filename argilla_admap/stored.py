@@ -30,6 +30,14 @@ def holds_scores(stream: RecordStream) -> bool:
     return {*_ALWAYS, "scores"} <= set(types) and all(kind is not None and _is_list(kind) for kind in lists)
 
 
+def stored_scores(source: Any) -> RecordStream | None:
+    """The stream of SCORED or MAP, where `source` is the path of such a file."""
+    if not isinstance(source, (str, os.PathLike)) or Path(source).suffix != ".parquet" or not Path(source).is_file():
+        return None
+    opened = read_stream(source)
+    return read_stored(source, opened) if holds_scores(opened) else None
+
+
 def read_stored(path: str | os.PathLike[str], stream: RecordStream | None = None) -> RecordStream:
     """The stream of a file that we wrote, perhaps changed by others since: pandas' column types are turned into ours.
 

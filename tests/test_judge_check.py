@@ -16,7 +16,7 @@ from aiohttp import web
 from argilla_admap import judge_check, read
 from argilla_admap.cli import main
 from argilla_admap.errors import InputError
-from argilla_admap.judge_audit import MOST_COST, estimate_audit
+from argilla_admap.judge_audit import MOST_COST, plan_audit
 from argilla_admap.scoring.options import ScoreOptions
 from tests.doubles.served import served
 
@@ -137,7 +137,7 @@ def test_the_cost_is_known_before_and_kept_below_a_dollar(
 ) -> None:
     judge, options = served_judge(_careful)
     scoring = ScoreOptions(models=("gpt-4o",), **{k: v for k, v in options.items() if k != "model"})
-    told = estimate_audit(read(pairs), scoring, records=60)
+    told = plan_audit(read(pairs), scoring, records=60).estimate
     assert (told["requests"], told["output_tokens"]) == (60 * 2 + 30 * 4, 60 * 2 + 15 * 2 + 30 * 4)
     assert 0 < told["cost_usd"] <= MOST_COST
     assert not judge.asked
@@ -146,6 +146,14 @@ def test_the_cost_is_known_before_and_kept_below_a_dollar(
     assert 8 <= answer["records"] < 30
     assert answer["cost_usd"] <= told["cost_usd"] / 3
     assert [words for words in dear if "`max_cost`" in words]
+
+
+def test_a_judge_of_ones_own_needs_no_price(served_judge: Callable[..., tuple[Judge, dict[str, Any]]], pairs: Path) -> None:
+    _, options = served_judge(_careful)
+    audit = judge_check(read(pairs), records=20, **{**options, "model": "a-model-of-our-own"})
+    assert audit.fit
+    assert audit.answer["cost_usd"] is None
+    assert "at an unknown price" in audit.answer["sentence"]
 
 
 def test_data_that_cannot_tell_are_refused_before_anything_is_asked(

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap import mapping
-from argilla_admap.errors import AdmapError, InputError
+from argilla_admap.errors import InputError
 from argilla_admap.mapping.analysis.label_answers import LabelAnswer, match_answers
 from argilla_admap.mapping.checks.check import CheckInput, run_checks
 from argilla_admap.mapping.data.arrays import Floats, Ints, coded_column, codes_of, double_column, names_column
@@ -46,7 +45,7 @@ from argilla_admap.mapping.wrong.diagnosis import Diagnosis, diagnose, labels_an
 from argilla_admap.mapping.wrong.learning import Answers
 from argilla_admap.mapping.wrong.reasons import Evidence
 from argilla_admap.records import MAP_FIELDS, SCORED_SCHEMA
-from argilla_admap.stored import holds_scores, read_stored
+from argilla_admap.stored import read_stored, stored_scores
 from argilla_admap.tables import RecordStream, read_stream, write_parquet
 
 if TYPE_CHECKING:
@@ -146,12 +145,17 @@ class DataMap:
         """The picture, where a notebook shows a map; without matplotlib or a place on the map, its words."""
         words = f"<p>{html.escape(repr(self))}</p>"
         try:
-            figure = self.plot().figure
-        except AdmapError as exc:
+            from matplotlib.figure import Figure
+        except ImportError:
+            return words
+        # Not pyplot's: a notebook would show that figure a second time, and keep it.
+        figure = Figure(figsize=(7, 5))
+        try:
+            self.plot(figure.subplots())
+        except InputError as exc:
             return f"{words}<p>{html.escape(str(exc))}</p>"
         picture = io.BytesIO()
         figure.savefig(picture, format="png", dpi=90, bbox_inches="tight")
-        figure.clear()
         data = base64.b64encode(picture.getvalue()).decode()
         return f'{words}<img alt="The map: mean score against variance of scores" src="data:image/png;base64,{data}">'
 
@@ -357,13 +361,9 @@ def _learned_from(diagnosis: Diagnosis, said: Answers | None) -> dict[str, Any] 
 def _opened(scored: Any) -> RecordStream:
     if isinstance(scored, RecordStream):
         return scored
-    if isinstance(scored, (str, os.PathLike)) and Path(scored).suffix == ".parquet" and Path(scored).is_file():
-        opened = read_stream(scored)
-        if holds_scores(opened):
-            return read_stored(scored, opened)
     from argilla_admap.formats import registry
 
-    return registry.read(scored)
+    return stored_scores(scored) or registry.read(scored)
 
 
 def _off_scale(given: Thresholds | None, means: Floats) -> list[str]:

@@ -37,17 +37,17 @@ def command(
     from argilla_admap import pipeline
     from argilla_admap.cli.printing import fail_partly
     from argilla_admap.cli.progress import ProgressLine
-    from argilla_admap.judge_audit import estimate_audit, judge_check
+    from argilla_admap.judge_audit import plan_audit, run_audit
 
     preferences = pipeline.read(source, limit=options.limit, **reading)
     pipeline.check(preferences, note)
-    estimate = estimate_audit(preferences, options, records=records, seed=seed)
+    plan = plan_audit(preferences, options, records=records, seed=seed)
     if dry_run:
-        emit(estimate, as_json, lambda: show_estimate(estimate))
+        emit(plan.estimate, as_json, lambda: show_estimate(plan.estimate))
         return
-    note(f"{estimate['requests']:,} requests about {estimate['records']} records, {dollars(estimate['cost_usd'])}")
+    note(f"{plan.estimate['requests']:,} requests about {len(plan.drawn)} records, {dollars(plan.estimate['cost_usd'])}")
     with ProgressLine() as line:
-        audit = judge_check(preferences, records=records, seed=seed, options=options, progress=line.scoring, warn=note)
+        audit = run_audit(plan, progress=line.scoring, warn=note)
     emit(audit.answer, as_json, lambda: _show(audit.answer))
     if not audit.fit:
         fail_partly()

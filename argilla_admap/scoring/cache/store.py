@@ -109,7 +109,7 @@ class Store:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 return
             except sqlite3.OperationalError as exc:
-                if ("locked" not in str(exc) and "busy" not in str(exc)) or time.monotonic() > deadline:
+                if not _is_busy(exc) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
 
@@ -144,7 +144,7 @@ class Store:
             if "full" in words or "disk I/O" in words:
                 hint = "make room on that disk and run the same command again: what was stored is kept"
                 raise ScoringError(f"{self.path}: {words}", hint=hint) from exc
-            if "locked" in words or "busy" in words:
+            if _is_busy(exc):
                 raise ScoringError(
                     f"{self.path}: held by another program ({words})", hint="end it, or name another `store`"
                 ) from exc
@@ -193,7 +193,7 @@ class Store:
                 try:
                     self._db.execute("BEGIN IMMEDIATE")
                 except sqlite3.OperationalError as exc:
-                    if "locked" not in str(exc) and "busy" not in str(exc):
+                    if not _is_busy(exc):
                         raise
                     self._waiting = batch + self._waiting
                     return False
@@ -272,6 +272,11 @@ class Store:
             self.flush()
         finally:
             self._db.close()
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether another program holds the file."""
+    return "locked" in str(error) or "busy" in str(error)
 
 
 def _unusable(path: Path, reason: str) -> InputError:
