@@ -95,7 +95,8 @@ def _serve(folder: Path, kind: str) -> None:
         parameters.model.path = str(write_reranker(folder / "reranker.gguf"))
     else:
         parameters.model.path = str(assemble(folder / "gemma.gguf"))
-    parameters.n_ctx, parameters.n_parallel = 16384, 4
+    # One question after the other: batched together, a tiny model's near ties fall as the machine's load has it.
+    parameters.n_ctx, parameters.n_parallel = 4096, 1
     parameters.hostnames, parameters.port = ["127.0.0.1"], port
     # One thread: two that wait for each other crawl where the other core is busy.
     parameters.n_gpu_layers, parameters.cpuparams.n_threads, parameters.cpuparams_batch.n_threads = 0, 1, 1

@@ -20,6 +20,12 @@ DATA = [
     record("capital", "What is the capital of France?", ["The capital of France is Paris.", "Bananas are yellow."]),
     record("arabic", "ما هي عاصمة مصر؟", ["عاصمة مصر هي القاهرة.", "لا أعرف."]),
 ]
+#: Questions that the model grades by a digit's probability, several of them: near ties fall either way.
+GRADED = [
+    *DATA,
+    record("sum", "What is 2 + 2?", ["4", "5"]),
+    record("list", "Name three colours.", ["Red, green and blue.", "One."]),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +49,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_grades_are_expected_values_of_real_token_probabilities(llama_url: str, store: Path) -> None:
-    scored = score(stream(DATA), _options(llama_url, store, method="logprobs"))
+    scored = score(stream(GRADED), _options(llama_url, store, method="logprobs"))
     grades = [grade for grade in _column(scored, "scores") if grade is not None]
     assert all(1 <= grade <= 5 for grade in grades)
     # Where the model leaves the digits too little probability it is sampled: one sample alone is a distribution.
@@ -53,11 +59,10 @@ def test_grades_are_expected_values_of_real_token_probabilities(llama_url: str, 
         for grade, variance, count in zip(_column(scored, "scores"), variances, counts, strict=True)
         if count == 1 and variance is not None
     ]
-    # How much it leaves them is the model's luck, which changes with the machine's load; that something was graded is not.
-    assert grades
+    assert expected
     assert all(grade != round(grade) and 0 < variance <= 4 for grade, variance in expected)
     if scored.summary["unscored"] == 0:
-        again = score(stream(DATA), _options(llama_url, store, method="logprobs"))
+        again = score(stream(GRADED), _options(llama_url, store, method="logprobs"))
         assert (again.summary["requests"], _column(again, "scores")) == (0, grades)
 
 
@@ -66,8 +71,7 @@ def test_the_way_of_asking_is_found_out(llama_url: str, store: Path) -> None:
     grades = [grade for grade in _column(scored, "scores") if grade is not None]
     assert grades
     assert all(1 <= grade <= 5 for grade in grades)
-    # A base model that leaves the digits little probability is sampled, and that is found out too.
-    assert scored.info["score"]["judges"][0]["method"] in ("logprobs", "sample")
+    assert scored.info["score"]["judges"][0]["method"] == "logprobs"
 
 
 def test_a_reason_comes_as_structured_output(llama_url: str, store: Path) -> None:
