@@ -173,6 +173,8 @@
       if (answer || /\/records\/search\?/.test(url)) {
         requests++;
         const queue = desk.here(), about = current;
+        // A quick hand answers before the address is looked at.
+        if (answer && !desk.pages.has(about)) keepPage(about);
         if (answer && !(flying && flying.sent)) {
           fly(8000);
           flying.sent = true;
@@ -231,13 +233,18 @@
     const route = () => (window["\u0024nuxt"] || {})["\u0024route"] || null;
     const page = () => Number((route() ? route().query.page : query().get("page")) || 1);
     // Records that were answered have left the list: a reload of page 5 would skip four that nobody read.
-    const keepUrl = (id) => {
-      if (current !== id || !["pending", "draft"].includes(query().get("status") || "pending")) return;
+    const keepPage = (id) => {
       const at = page();
-      if (!Number.isInteger(at)) return;
+      if (!id || !Number.isInteger(at)) return null;
       const other = [...desk.pages].find(([known, place]) => place === at && known !== id);
       if (other && !desk.done.has(other[0])) desk.pages.clear(), desk.done.clear();
       desk.pages.set(id, at);
+      return at;
+    };
+    const keepUrl = (id) => {
+      if (current !== id || !["pending", "draft"].includes(query().get("status") || "pending")) return;
+      const at = keepPage(id);
+      if (at === null) return;
       const before = [...desk.pages].filter(([known, place]) => place < at && desk.done.has(known)).length;
       if (desk.skipped !== at - 1 - before) {
         desk.skipped = at - 1 - before;

@@ -7,6 +7,7 @@ remembers it; they are questions that have to be asked anyway, so finding out co
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Sequence
 from itertools import islice
@@ -248,15 +249,17 @@ class JudgeScorer:
         return answered
 
     def answer_was_cut(self, limit: int) -> None:
-        """An answer ended before its grade: all are given more tokens, unless hardly any other ended so.
+        """An answer ended before its grade: all get more tokens, where none ended otherwise or surely over a tenth did.
 
         Args:
-            limit: that it was asked with; what was asked with less than all have now says nothing of that.
+            limit: that it was asked with; what was asked with less or more than all have now says nothing of that.
         """
-        if limit < self.capabilities.answer_tokens:
+        if limit != self.capabilities.answer_tokens:
             return
         self._cut += 1
-        if self._cut > 0.1 * self.answers and self.capabilities.longer(self.most_answer_tokens, self._form):
+        # Two standard deviations of a Poisson count: the first few answers may hold one or two such by chance.
+        many = not self.answers or self._cut - 2 * math.sqrt(self._cut) > 0.1 * self.answers
+        if many and self.capabilities.longer(self.most_answer_tokens, self._form):
             self.capabilities.revision += 1
             self._cut = self.answers = 0
             self.remember()
