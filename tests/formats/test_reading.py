@@ -170,7 +170,7 @@ def test_standard_input_is_read_as_json_lines(monkeypatch) -> None:
     assert preferences.check().duplicates == 1
 
 
-CUT = gzip.compress(GOOD.encode() * 5000)[:60]
+CUT = gzip.compress(GOOD.encode() * 5000, mtime=0)[:60]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ CUT = gzip.compress(GOOD.encode() * 5000)[:60]
         ("x.jsonl.gz", CUT, "cannot be unpacked"),
         ("x.jsonl.gz", GOOD.encode(), "cannot be unpacked"),
         ("x.jsonl.zst", zstandard.ZstdCompressor().compress(GOOD.encode() * 99)[:-4], "cannot be unpacked"),
-        ("x.jsonl", gzip.compress(GOOD.encode()), "add .gz"),
+        ("x.jsonl", gzip.compress(GOOD.encode(), mtime=0), "add .gz"),
         ("x.parquet", b"PAR1 and no more", "cannot be read as Parquet"),
         ("x.parquet", b"", "cannot be read as Parquet"),
         ("x.jsonl", GOOD.encode("utf-16"), "UTF-16"),
