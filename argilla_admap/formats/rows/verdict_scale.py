@@ -86,7 +86,8 @@ class VerdictScale:
         taken |= {value: o for value, o in self.given.items() if o in self.written}
         said = [f"{shorten(value)[1:-1]} is taken as: {_outcome_words(o, self.k)}" for value, o in taken.items()]
         said += ["0 is taken as: no preference"] if self.strength else []
-        return f"the verdict is `{self.name}`: {', '.join(said)}" if said else f"the verdict is `{self.name}`"
+        guess = "; if not so, say what they mean with `verdict_values`" if self.ends is not None and not self.given else ""
+        return f"the verdict is `{self.name}`: {', '.join(said)}{guess}" if said else f"the verdict is `{self.name}`"
 
     def ratings(self, value: object, models: Sequence[str | None] = (), texts: Sequence[str] = ()) -> tuple[float | None, ...]:
         """The ratings that a value gives the completions: 1 for the better, 0 for the others, 0.5 each for a tie.
@@ -465,8 +466,8 @@ def _ends(name: str, names: Sequence[str], numbers: set[float]) -> tuple[float, 
         if 0.0 in numbers or fractions:
             raise _ask(name, numbers, names)
         return 1.0, 2.0
-    if base in _FIRST_IS_BETTER:
-        # SHP's says whether the first is preferred.
+    if base in _FIRST_IS_BETTER and counted != 0:
+        # SHP's says whether the first is preferred; fields that are counted from 0 say that it is a number of theirs.
         return 1.0, 0.0
     if fractions or (numbers == {1.0} and counted is None):
         raise _ask(name, numbers, names)
