@@ -79,7 +79,7 @@ const formula = (source, display) => {
   const fenced = (left, inside, right) => math("mrow", {}, ...(left ? [fence(left)] : []), ...inside, ...(right ? [fence(right)] : []));
   const grid = (depth) => {
     const name = raw(), ends = (text) => text === "&" || text === "\\\\" || text === "\\end";
-    if (!GRIDS[name]) fail();
+    if (!Object.hasOwn(GRIDS, name)) fail();
     const rows = [[]];
     for (;;) {
       rows[rows.length - 1].push(math("mtd", {}, ...row(depth, ends)));
