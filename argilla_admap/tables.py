@@ -6,12 +6,13 @@ import errno
 import fcntl
 import json
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,20 +21,62 @@ from argilla_admap.errors import AdmapError, InputError, OutputError
 
 __all__ = [
     "RecordStream",
+    "Spool",
     "atomic_path",
     "check_writable",
     "new_folder",
     "output_errors",
     "read_stream",
+    "row_groups",
     "write_error",
     "write_parquet",
 ]
 
 BATCH_ROWS = 1024
+#: Row groups of a file.
+_GROUP_ROWS, _GROUP_BYTES = 4096, 4 << 20
 #: The key of our own facts in a file's Parquet metadata.
 METADATA_KEY = "admap"
 # A full disk, a spent quota, a limit on the size of files, a disk that broke or was mounted again without the right to write.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+
+
+Item = TypeVar("Item")
+
+
+class Spool(Generic[Item]):
+    """Objects that wait in the order in which they were added: in memory while they are few, beyond in a temporary file."""
+
+    #: Bytes that stay in memory.
+    IN_MEMORY = 64 << 20
+
+    def __init__(self, in_memory: int | None = None) -> None:
+        """
+        Args:
+            in_memory: bytes that stay in memory; None: `IN_MEMORY`.
+        """
+        size = self.IN_MEMORY if in_memory is None else in_memory
+        self._file = tempfile.SpooledTemporaryFile(max_size=size)  # noqa: SIM115  # goes with the spool
+        self._places: list[int] = []
+
+    def add(self, item: Item) -> None:
+        """Adds one at the end.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        with output_errors(tempfile.gettempdir(), "name a folder with room in TMPDIR"):
+            self._file.seek(0, os.SEEK_END)
+            self._places.append(self._file.tell())
+            pickle.dump(item, self._file, protocol=5)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[Item]:
+        for place in self._places:
+            self._file.seek(place)
+            yield pickle.load(self._file)  # noqa: S301  # a file without a name, of our own
 
 
 class RecordStream:
@@ -99,6 +142,22 @@ def read_stream(path: str | os.PathLike[str]) -> RecordStream:
             raise InputError(f"{path}: cannot be read to its end ({exc})", hint="make it again") from exc
 
     return RecordStream(batches, schema.remove_metadata(), _info_of(path, stored))
+
+
+def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in larger batches: each becomes a row group of a file, and many small ones fill memory with metadata."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(b.num_rows for b in held) >= _GROUP_ROWS or sum(b.nbytes for b in held) >= _GROUP_BYTES:
+            yield from _in_one(held)
+            held.clear()
+            pa.default_memory_pool().release_unused()
+    yield from _in_one(held)
+
+
+def _in_one(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    return pa.Table.from_batches(batches).combine_chunks().to_batches() if batches else []
 
 
 def write_parquet(

@@ -6,7 +6,7 @@ import base64
 import html
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,20 +17,24 @@ import pyarrow.compute as pc
 
 from argilla_admap import mapping
 from argilla_admap.errors import InputError
+from argilla_admap.mapping.added_columns import EXTRA_FIELDS, UNREAD, AddedColumns
 from argilla_admap.mapping.analysis.label_answers import LabelAnswer, match_answers
-from argilla_admap.mapping.checks.check import CheckInput, run_checks
-from argilla_admap.mapping.data.arrays import Floats, Ints, coded_column, codes_of, double_column, names_column
-from argilla_admap.mapping.data.observations import Observations, observe, scores_of_samples
+from argilla_admap.mapping.checks.check import CheckInput, check_prompts, prompt_checks, run_checks
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, codes_of, items_of
+from argilla_admap.mapping.data.observations import Observations, scores_of_samples
+from argilla_admap.mapping.data.observed import Observed, in_order, observe_pieces
 from argilla_admap.mapping.regions.coordinates import (
-    ASSUMED_NOISE,
     REGIONS,
+    Coordinates,
     GivenThresholds,
+    RecordThresholds,
     Thresholds,
     compute_coordinates,
     region_confidence,
     split_regions,
     with_noise,
 )
+from argilla_admap.mapping.regions.judge_error import fit_error
 from argilla_admap.mapping.regions.record_flags import FLAGS, flag_records
 from argilla_admap.mapping.regions.sources import (
     HIGH_ASSOCIATION,
@@ -40,13 +44,14 @@ from argilla_admap.mapping.regions.sources import (
     sources_by_region,
     worse_sources,
 )
-from argilla_admap.mapping.wrong.contested import agreement, contested
-from argilla_admap.mapping.wrong.diagnosis import Diagnosis, diagnose, labels_and_strengths
-from argilla_admap.mapping.wrong.learning import Answers
+from argilla_admap.mapping.wrong.contested import agreement, are_votes, contested, usual_margins
+from argilla_admap.mapping.wrong.diagnosis import Diagnosis, fit_wrong, strengths_elsewhere, with_answers
+from argilla_admap.mapping.wrong.labels import Labels, fit_labels
+from argilla_admap.mapping.wrong.learning import Answers, model_pairs
 from argilla_admap.mapping.wrong.reasons import Evidence
 from argilla_admap.records import MAP_FIELDS, SCORED_SCHEMA
 from argilla_admap.stored import read_stored, stored_scores
-from argilla_admap.tables import RecordStream, read_stream, write_parquet
+from argilla_admap.tables import RecordStream, Spool, read_stream, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,21 +70,8 @@ MAP_INFO = frozenset(
     | {"prompt_version", "sources_by_region"}
 )
 
-#: P(wrong) without the record's own answer, in maps that learned from answers: what estimates of the errors left rest on.
-UNREAD = pa.field("p_wrong_unread", pa.float64())
-
-#: What a map adds beside `MAP_FIELDS`.
-EXTRA_FIELDS: list[pa.Field[Any]] = [
-    pa.field("variance_total", pa.float64()),  # population variance of the scores: the paper's, judge's noise and all
-    pa.field("variance_judge", pa.float64()),  # what the judge's noise adds to it; 0 where it is not known
-    pa.field("variance_between", pa.float64()),  # the first less the second, never below 0
-    pa.field("cosine", pa.float64()),  # the paper's agreement
-    pa.field("issues", pa.list_(pa.string())),  # what the label-free checks found
-    pa.field("evidence", pa.list_(pa.string())),  # the reasons for P(wrong), in words
-]
-
-
 _TOTAL = "the population variance of the scores"
+_ASSUMED = "assumed, a share of the scale: no completion has several samples"
 _BETWEEN = (
     "between completions: the population variance of the scores (variance_total) less the judge's own (variance_judge), which "
     "is known where completions have several samples"
@@ -90,7 +82,6 @@ class DataMap:
     """Records on the map.
 
     Attributes:
-        numbers: every column of the map but its long texts, as one Arrow table; a row a record.
         info: thresholds, judge, counts and fitted constants, as JSON values (the file's metadata).
         schema: of `batches()`.
     """
@@ -98,23 +89,30 @@ class DataMap:
     def __init__(
         self,
         source: RecordStream,
-        numbers: pa.Table,
-        added: pa.Table | None,
         info: Mapping[str, Any],
-        evidence: Callable[[int, int], pa.Array[Any]] | None = None,
+        *,
+        columns: AddedColumns | None = None,
+        numbers: pa.Table | None = None,
     ) -> None:
         """
         Args:
             source: the records with their texts.
-            numbers: as above.
-            added: the map's columns, which `source` does not have; None when it has.
-            evidence: renders the column of that name for the records start..stop; None when `source` has it.
+            info: as above.
+            columns: the map's own, which `source` does not have; None when it has.
+            numbers: as the attribute, where they are read already.
         """
-        self._source, self._added, self._evidence = source, added, evidence
-        self.numbers = numbers
+        self._source, self._columns = source, columns
         self.info: dict[str, Any] = dict(info)
-        ours = [] if added is None else [*added.schema, EXTRA_FIELDS[-1]]
-        self.schema = pa.schema([*source.schema, *ours])
+        self.schema = pa.schema([*source.schema, *(columns.schema if columns is not None else ())])
+        if numbers is not None:
+            self.numbers = numbers
+
+    @cached_property
+    def numbers(self) -> pa.Table:
+        """Every column of the map but its long texts, as one Arrow table, a row a record; the source is read again for it."""
+        light = [field.name for field in self.schema if field.name not in TEXT_COLUMNS]
+        kept = [batch.select(light) for batch in self._rows(texts=False)]
+        return pa.Table.from_batches(kept, schema=pa.schema([self.schema.field(name) for name in light]))
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -133,7 +131,7 @@ class DataMap:
         return dict(self.info["summary"])
 
     def __len__(self) -> int:
-        return self.numbers.num_rows
+        return int(self.info["summary"]["records"]) if self._columns is not None else self.numbers.num_rows
 
     def __repr__(self) -> str:
         summary = self.info["summary"]
@@ -165,17 +163,12 @@ class DataMap:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All columns, texts too, streamed from the source."""
-        added, start = self._added, 0
-        for batch in self._source.batches():
-            if added is None or self._evidence is None:
-                yield batch
-                continue
-            stop = start + batch.num_rows
-            ours = added.slice(start, batch.num_rows).combine_chunks().to_batches(max_chunksize=max(batch.num_rows, 1))
-            columns = [*batch.columns, *(ours[0].columns if ours else [])]
-            if ours:
-                yield pa.RecordBatch.from_arrays([*columns, self._evidence(start, stop)], schema=self.schema)
-            start = stop
+        return self._rows(texts=True)
+
+    def _rows(self, *, texts: bool) -> Iterator[pa.RecordBatch]:
+        if self._columns is None:
+            return self._source.batches()
+        return self._columns.beside(self._source.batches(), self.schema, texts=texts)
 
     def stream(self) -> RecordStream:
         """The map as a stream of record batches."""
@@ -213,7 +206,7 @@ class DataMap:
         source = read_stored(path, opened)
         light = [field for field in source.schema if field.name not in TEXT_COLUMNS]
         kept = [batch.select([field.name for field in light]) for batch in source.batches()]
-        return cls(source, pa.Table.from_batches(kept, schema=pa.schema(light)), None, source.info)
+        return cls(source, source.info, numbers=pa.Table.from_batches(kept, schema=pa.schema(light)))
 
 
 def build_map(
@@ -247,59 +240,97 @@ def build_map(
         hint = "name a column with one value a record"
         raise InputError(f"the values of {stratify!r} are lists", option="stratify", hint=hint)
     source = as_scored(scored)
-    tapped, kept = _tapped(source)
-    seen = observe(tapped, stratify)
-    denoised = compute_coordinates(seen.offsets, seen.scores, seen.error_variances())
+    tap = _Tap(source, keep=answers is not None)
+    places: list[Coordinates] = []
+    book = observe_pieces(
+        tap.stream, stratify, lambda one: places.append(compute_coordinates(one.offsets, one.scores, one.error_variances()))
+    )
+    denoised = Coordinates.joined(places)
     place = denoised if between else with_noise(denoised)
     mapped = np.isfinite(place.variance)
-    split = split_regions(place, seen.sources, seen.source_names, stratify, thresholds_of(thresholds))
-    error, assumed = _mean_error(seen)
-    confidence = region_confidence(place, split.region, error, split.cuts)
-    labels, strength, known = labels_and_strengths(seen)
-    said = None
+    split = split_regions(place, book.sources, book.source_names, stratify, thresholds_of(thresholds))
+    sample = book.sample
+    scale = fit_labels(sample.offsets, sample.ratings, sample.scores)
+    error = fit_error(sample)
+    said, alike = None, {}
     if answers is not None:
-        ids = [str(value) for batch in kept for value in batch.column("id").to_pylist()]
-        said = match_answers(answers, ids, seen.offsets, seen.ratings)
-    diagnosis = diagnose(seen, labels, strength, known, said, _groups(kept, seen) if said is not None else None)
-    findings = run_checks(CheckInput(seen, labels, seen.owner, strength, known))
-    taste = contested(seen, error)
-    correlation, cosine = agreement(seen.offsets, seen.ratings, seen.scores)
+        said, alike = match_answers(answers, tap.ids(), book.offsets, book.ratings()), _groups(tap.kept, book)
+
+    def labels_of(part: Observations) -> Labels:
+        return scale.labels(part.offsets, part.ratings)
+
+    strength, known = strengths_elsewhere(book, labels_of, lambda _, part: labels_of(part).rating, None)
+    of_prompts = {name: np.zeros(book.n, bool) for name in prompt_checks()}
+    for rows, part in book.repeated():
+        flat = items_of(book.offsets, rows)
+        for name, mask in check_prompts(CheckInput(part, labels_of(part), part.owner, strength[flat], known[flat])).items():
+            of_prompts[name][rows] = mask
+    model = fit_wrong(book, labels_of, (strength, known), said)
+    usual, votes = usual_margins(sample.offsets, sample.ratings, sample.scores), are_votes(sample.offsets, sample.ratings)
+
+    def finish(one: tuple[slice, Observations]) -> tuple[slice, dict[str, Any], dict[str, Bools], Evidence]:
+        at, piece = one
+        flat, labels = slice(int(book.offsets[at.start]), int(book.offsets[at.stop])), labels_of(piece)
+        diagnosis = model.diagnose(piece, labels, flat)
+        given = CheckInput(piece, labels, piece.owner, strength[flat], known[flat])
+        findings = run_checks(given, {name: mask[at] for name, mask in of_prompts.items()})
+        errors = error.of(piece)
+        correlation, cosine = agreement(piece.offsets, piece.ratings, piece.scores, usual)
+        cuts = RecordThresholds(split.cuts.variance[at], split.cuts.mean[at])
+        numbers = {
+            "p_wrong": diagnosis.p_wrong,
+            "constant": diagnosis.constant,
+            "spoilt": diagnosis.spoilt,
+            "contested": contested(piece, errors, votes),
+            "agreement": correlation,
+            "cosine": cosine,
+            "confidence": region_confidence(place.part(at), split.region[at], errors, cuts),
+        }
+        if said is not None:
+            numbers["models"] = model_pairs(piece)
+        return at, numbers, findings.records, Evidence.of(piece, diagnosis, findings, mapped[at])
+
+    numbers: dict[str, Any] = {}
+    issues: dict[str, Bools] = {}
+    spool: Spool[Evidence] = Spool()
+    for at, found, issue, reasons in in_order(finish, book.pieces()):
+        for whole, values in ((numbers, found), (issues, issue)):
+            for name, own in values.items():
+                whole.setdefault(name, np.empty(book.n, own.dtype))[at] = own
+        spool.add(reasons)
+    diagnosis = model.over(numbers["p_wrong"], numbers["constant"], numbers["spoilt"])
+    if said is not None:
+        diagnosis = with_answers(diagnosis, said, {"model pair": numbers["models"], **alike}, book.folds)
     masks, rules = flag_records(
         p_wrong=diagnosis.p_wrong,
-        contested=taste,
+        contested=numbers["contested"],
         mean=place.mean,
         variance=place.variance,
-        confidence=confidence,
-        unscored=place.scored < seen.sizes,
+        confidence=numbers["confidence"],
+        unscored=place.scored < np.diff(book.offsets),
     )
-    added = pa.table(
-        {
-            "k": pa.array(seen.sizes.astype(np.int32)),
-            "mean": double_column(place.mean),
-            "variance": double_column(place.variance),
-            "region": coded_column(split.region, REGIONS),
-            "region_confidence": double_column(confidence),
-            "agreement": double_column(correlation),
-            "p_wrong": double_column(diagnosis.p_wrong),
-            "contested": double_column(taste),
-            "flags": names_column(masks, seen.n),
-            "variance_total": double_column(denoised.total),
-            "variance_judge": double_column(np.where(mapped, denoised.noise, np.nan)),
-            "variance_between": double_column(denoised.variance),
-            "cosine": double_column(cosine),
-            "issues": names_column(findings.records, seen.n),
-        },
-        schema=pa.schema([*MAP_FIELDS, *EXTRA_FIELDS[:-1]]),
-    )
+    doubles = {
+        "mean": place.mean,
+        "variance": place.variance,
+        "region_confidence": numbers["confidence"],
+        "agreement": numbers["agreement"],
+        "p_wrong": diagnosis.p_wrong,
+        "contested": numbers["contested"],
+        "variance_total": denoised.total,
+        "variance_judge": np.where(mapped, denoised.noise, np.nan),
+        "variance_between": denoised.variance,
+        "cosine": numbers["cosine"],
+    }
     if said is not None:
-        added = added.append_column(UNREAD, double_column(diagnosis.p_unread if len(diagnosis.p_unread) else diagnosis.p_wrong))
-    association = cramers_v(split.region[mapped & (seen.sources >= 0)], seen.sources[mapped & (seen.sources >= 0)])
+        doubles["p_wrong_unread"] = diagnosis.p_unread if len(diagnosis.p_unread) else diagnosis.p_wrong
+    columns = AddedColumns(np.diff(book.offsets), split.region, doubles, masks, issues, spool, diagnosis.noise_rate)
+    association = cramers_v(split.region[mapped & (book.sources >= 0)], book.sources[mapped & (book.sources >= 0)])
     high = association is not None and association >= HIGH_ASSOCIATION
     column = stratify or "source"
     rate = diagnosis.mixture.noise_rate if diagnosis.mixture else None
-    noise = noise_by_source(diagnosis.p_wrong, ~labels.constant, seen.sources, seen.source_names, rate)
+    noise = noise_by_source(diagnosis.p_wrong, ~diagnosis.constant, book.sources, book.source_names, rate)
     summary = {
-        "records": seen.n,
+        "records": book.n,
         "mapped": int(mapped.sum()),
         "regions": {name: int((split.region == code).sum()) for code, name in enumerate(REGIONS)},
         "thresholds": split.thresholds.as_json() if split.thresholds else None,
@@ -312,17 +343,17 @@ def build_map(
             *([source_warning(column, association)] if association is not None and high and stratify is None else []),
             *worse_sources(noise, column),
             *([] if thresholds is None else _off_scale(split.thresholds, place.mean[mapped])),
-            *_several_judges(kept),
+            *_several_judges(tap.judges),
         ],
         "flags": {name: int(masks[name].sum()) for name in FLAGS},
-        "issues": {name: int(mask.sum()) for name, mask in findings.records.items() if mask.any()},
+        "issues": {name: int(mask.sum()) for name, mask in issues.items() if mask.any()},
         "boundary_ties": int(split.tied.sum()),
         "association": association,
         "learned_from": _learned_from(diagnosis, said),
     }
     info = {
         **source.info,
-        **_who_judged(kept, source.info),
+        **_who_judged(tap.judges, source.info),
         "thresholds": summary["thresholds"],
         "strata": split.strata,
         "stratify": stratify,
@@ -330,22 +361,21 @@ def build_map(
         "flag_rules": rules,
         "fit": diagnosis.facts,
         "variance": _BETWEEN if between else _TOTAL,
-        "judge_noise": "assumed, a share of the scale: no completion has several samples" if assumed else "from the samples",
-        "sources_by_region": sources_by_region(split.region, seen.sources, seen.source_names),
+        "judge_noise": _ASSUMED if error.assumed else "from the samples",
+        "sources_by_region": sources_by_region(split.region, book.sources, book.source_names),
     }
-    evidence = Evidence(seen, diagnosis, lambda start, stop: findings.sentences(seen.offsets, start, stop), mapped)
-    return DataMap(source, _numbers(source.schema, kept, added), added, info, evidence.column)
+    return DataMap(source, info, columns=columns)
 
 
-def _groups(kept: list[pa.RecordBatch], seen: Observations) -> dict[str, Ints]:
+def _groups(kept: list[pa.RecordBatch], book: Observed) -> dict[str, Ints]:
     """In what respects records may be alike: source, and every column of words or numbers that repeat, e.g. an annotator's."""
-    found = {"source": seen.sources}
+    found = {"source": book.sources}
     table = pa.Table.from_batches(kept)
     for field in table.schema:
         repeats = pa.types.is_string(field.type) or pa.types.is_integer(field.type)
         if repeats and field.name not in SCORED_SCHEMA.names:
             codes, names = codes_of([table.column(field.name).cast(pa.string())])
-            if 2 <= len(names) <= seen.n / 3:
+            if 2 <= len(names) <= book.n / 3:
                 found[field.name] = codes
     return found
 
@@ -392,21 +422,19 @@ def thresholds_of(value: Thresholds | Mapping[str, Any] | DataMap | None) -> Giv
     return GivenThresholds(value if isinstance(value, Thresholds) else Thresholds.from_json(value))
 
 
-def _who_judged(kept: list[pa.RecordBatch], info: Mapping[str, Any]) -> dict[str, Any]:
+def _who_judged(judges: Mapping[str, int], info: Mapping[str, Any]) -> dict[str, Any]:
     """The judges' names (the first five), and the version of the words that they were asked in."""
-    found: Any = pc.unique(pa.chunked_array([batch.column("judges") for batch in kept], pa.string()))
     asked = (info.get("score") or {}).get("judges") or ()
     versions = [facts["prompt_version"] for facts in asked if facts.get("prompt_version")]
     return {
-        "judge": ", ".join([name for name in found.to_pylist() if name][:5]) or None,
+        "judge": ", ".join([name for name in judges if name][:5]) or None,
         "prompt_version": versions[0] if versions else None,
     }
 
 
-def _several_judges(kept: list[pa.RecordBatch]) -> list[str]:
+def _several_judges(judges: Mapping[str, int]) -> list[str]:
     """What to know where some records were scored by one judge and some by another."""
-    scored: Any = pa.chunked_array([batch.column("judges") for batch in kept], pa.string())
-    counts = sorted(((row["counts"], row["values"]) for row in pc.value_counts(scored.drop_null()).to_pylist()), reverse=True)
+    counts = sorted(((count, judge) for judge, count in judges.items()), reverse=True)
     if len(counts) < 2:
         return []
     shown = "; ".join(f"{judge}: {count:,} records" for count, judge in counts[:5])
@@ -414,25 +442,6 @@ def _several_judges(kept: list[pa.RecordBatch]) -> list[str]:
         f"the records were scored by {len(counts)} judges, each a part of them ({shown}): their scores are not on one scale, "
         "and thresholds and P(wrong) mix them; score all with one judge, or map each part by itself"
     ]
-
-
-def _mean_error(seen: Observations) -> tuple[Floats, bool]:
-    """Mean error variance of each record's scores, shape (n,), and whether it is assumed, since there are no repeated samples.
-
-    Each completion's own is shrunk towards the pooled one: it may be unknown, or 0 by the chance of few samples.
-    """
-    errors = seen.error_variances()
-    scored = np.isfinite(seen.scores)
-    known = scored & np.isfinite(errors)
-    scale = float(np.ptp(seen.scores[scored])) if scored.any() else 0.0
-    pooled = float(np.sort(errors[known]).mean()) if known.any() else (ASSUMED_NOISE * scale) ** 2
-    # Each completion's own estimate has count - 1 degrees of freedom; the pooled one counts as two more.
-    freedom = np.where(known, np.maximum(seen.sample_counts - 1, 0), 0)
-    shrunk = (freedom * np.where(known, errors, 0.0) + 2 * pooled) / (freedom + 2)
-    owner = seen.owner
-    count = np.bincount(owner[scored], minlength=seen.n)
-    total = np.bincount(owner[scored], shrunk[scored], minlength=seen.n)
-    return np.asarray(total / np.maximum(count, 1)), not known.any()
 
 
 def as_scored(stream: RecordStream) -> RecordStream:
@@ -459,25 +468,34 @@ def as_scored(stream: RecordStream) -> RecordStream:
     return RecordStream(batches, schema, {k: v for k, v in stream.info.items() if k not in MAP_INFO})
 
 
-def _tapped(stream: RecordStream) -> tuple[RecordStream, list[pa.RecordBatch]]:
-    """The stream, and its columns without long text, which collect in the list as the stream is read."""
-    light = [name for name in stream.schema.names if name not in TEXT_COLUMNS]
-    kept: list[pa.RecordBatch] = []
+class _Tap:
+    """A stream that is read on, and what is kept of it.
 
-    def batches() -> Iterator[pa.RecordBatch]:
+    Attributes:
+        judges: how many records each judged, in the order of their first.
+        kept: the columns without long text, where they are wanted.
+    """
+
+    def __init__(self, stream: RecordStream, *, keep: bool) -> None:
+        self._source, self._keep = stream, keep
+        self._light = [name for name in stream.schema.names if name not in TEXT_COLUMNS]
+        self.judges: dict[str, int] = {}
+        self.kept: list[pa.RecordBatch] = []
+        self.stream = RecordStream(self._batches, stream.schema, stream.info)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
         # A second pass starts afresh.
-        kept.clear()
-        for batch in stream.batches():
-            kept.append(batch.select(light))
+        self.judges.clear()
+        self.kept.clear()
+        for batch in self._source.batches():
+            named: Any = batch.column("judges")
+            for one in pc.value_counts(named.drop_null()):
+                judge = one["values"].as_py()
+                self.judges[judge] = self.judges.get(judge, 0) + one["counts"].as_py()
+            if self._keep:
+                self.kept.append(batch.select(self._light))
             yield batch
 
-    return RecordStream(batches, stream.schema, stream.info), kept
-
-
-def _numbers(schema: pa.Schema, kept: list[pa.RecordBatch], added: pa.Table) -> pa.Table:
-    """The columns that were kept with the map's own."""
-    light = pa.schema([f for f in schema if f.name not in TEXT_COLUMNS])
-    table = pa.Table.from_batches(kept, schema=light)
-    for field in added.schema:
-        table = table.append_column(field, added.column(field.name))
-    return table
+    def ids(self) -> list[str]:
+        """Of all records."""
+        return [str(value) for batch in self.kept for value in batch.column("id").to_pylist()]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import tempfile
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,8 @@ from argilla_admap.scoring.scorer import ScoredCompletion
 from argilla_admap.scoring.scorers.existing import ExistingScorer
 from argilla_admap.tables import RecordStream, read_stream, write_parquet
 
-__all__ = ["RunCounts", "Scored", "completions_of", "row_groups", "scored_batch", "scored_schema", "write_scored"]
+__all__ = ["RunCounts", "Scored", "completions_of", "scored_batch", "scored_schema", "write_scored"]
 
-#: Row groups of the file.
-_GROUP_ROWS = 4096
-_GROUP_BYTES = 4 << 20
 #: What each judge of a panel has beside the combined columns, as ``scores.NAME``; and where a scored completion holds it.
 _JUDGE_COLUMNS = {
     "scores": "score",
@@ -159,22 +155,6 @@ def _panel_mean(judges: Sequence[str], row: Sequence[Sequence[ScoredCompletion]]
         samples = tuple(s for v in voices for s in v.samples)
         combined.append(ScoredCompletion(sum(scores) / len(scores), None, variance, count, samples, "\n".join(reasons) or None))
     return combined
-
-
-def row_groups(first: pa.RecordBatch | None, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same rows in larger batches: each becomes a row group of the file, and many small ones fill memory with metadata."""
-    held: list[pa.RecordBatch] = []
-    for batch in rest if first is None else chain([first], rest):
-        held.append(batch)
-        if sum(b.num_rows for b in held) >= _GROUP_ROWS or sum(b.nbytes for b in held) >= _GROUP_BYTES:
-            yield from _joined(held)
-            held.clear()
-            pa.default_memory_pool().release_unused()
-    yield from _joined(held)
-
-
-def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    return pa.Table.from_batches(batches).combine_chunks().to_batches() if batches else []
 
 
 class Scored(RecordStream):

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,10 +24,10 @@ import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
 from argilla_admap.scoring.options import ScoreOptions
-from argilla_admap.scoring.output import RunCounts, Scored, row_groups, scored_batch, scored_schema, write_scored
+from argilla_admap.scoring.output import RunCounts, Scored, scored_batch, scored_schema, write_scored
 from argilla_admap.scoring.scorer import Scorer, Work, find_scorer
 from argilla_admap.scoring.session import Session
-from argilla_admap.tables import RecordStream, check_writable
+from argilla_admap.tables import RecordStream, check_writable, row_groups
 
 if TYPE_CHECKING:
     from argilla_admap.scoring.client.transport import Client
@@ -95,7 +96,7 @@ def score(
         # The schema depends on the scorers' names, which the first batch brings.
         first = next(batches, None)
         schema = first.schema if first is not None else scored_schema(())
-        path, remove = write_scored(row_groups(first, batches), schema, run.info, output)
+        path, remove = write_scored(row_groups(batches if first is None else chain([first], batches)), schema, run.info, output)
     finally:
         batches.close()
     return Scored(path, run.summary(str(path) if output is not None else None), remove)

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
-from argilla_admap.mapping.data.observations import Observations, observe
+from argilla_admap.mapping.data.observations import Observations
+from argilla_admap.mapping.data.observed import observe
 from argilla_admap.mapping.data_map import as_scored, build_map
 from argilla_admap.mapping.wrong.diagnosis import labelled_items
 from argilla_admap.mapping.wrong.features import feature_groups
@@ -85,7 +86,7 @@ def regressed(clean: Rows) -> Floats:
     seen, labels, _ = looked_at(clean)
     elsewhere = leave_one_out_strengths(seen.offsets, seen.prompt_keys, seen.completion_keys, labels.rating, labels.used)
     items = labelled_items(seen, labels)
-    return predict(feature_groups(seen, labels, items, *elsewhere), items).total()
+    return predict(feature_groups(seen, labels, items, *elsewhere), items)
 
 
 def boosted(rows: Rows, regressors: list[Any]) -> Floats:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argilla_admap.mapping.data.observations import observe
+from argilla_admap.mapping.data.observed import observe
 from argilla_admap.mapping.data_map import as_scored, build_map
 from argilla_admap.mapping.wrong.diagnosis import diagnose
 from argilla_admap.mapping.wrong.labels import prepare_labels

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from argilla_admap.mapping.data.observations import observe
+from argilla_admap.mapping.data.observed import observe
 from argilla_admap.mapping.regions.coordinates import Coordinates, GivenThresholds, Thresholds, split_regions
 from argilla_admap.mapping.regions.record_flags import FLAGS, flag_records
-from argilla_admap.mapping.wrong.contested import contested, vote_shares
+from argilla_admap.mapping.wrong.contested import are_votes, contested
 from argilla_admap.mapping.wrong.features import BOUND, feature_groups
 from argilla_admap.mapping.wrong.labels import POWER, prepare_labels
 from argilla_admap.mapping.wrong.prediction import LabelledItems
@@ -109,12 +109,11 @@ def test_shares_of_votes_tell_how_people_split():
     ],
 )
 def test_ratings_are_votes_where_they_sum_to_one_and_some_are_split(ratings, voted):
-    assert vote_shares(np.array([0, 2, 4]), np.array(ratings)).any() == voted
+    assert are_votes(np.array([0, 2, 4]), np.array(ratings)) == voted
 
 
-def test_votes_are_those_of_pairs_with_both_known():
-    found = vote_shares(np.array([0, 2, 5, 7]), np.array([0.75, 0.25, 1.0, 0.0, 0.5, NAN, 0.4]))
-    assert found.tolist() == [True, False, False]
+def test_only_pairs_with_both_known_tell_whether_ratings_are_votes():
+    assert are_votes(np.array([0, 2, 5, 7]), np.array([0.75, 0.25, 1.0, 0.0, 0.5, NAN, 0.4]))
 
 
 def flags_of(**columns):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from argilla_admap.mapping.data import near_duplicates
-from argilla_admap.mapping.data.observations import observe
+from argilla_admap.mapping.data.observed import observe
 from argilla_admap.mapping.data.same_text import CompareBudget, Words, same_answer, same_question
 from argilla_admap.mapping.data_map import build_map
 from tests.mapping.plain import scored_stream

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from argilla_admap.mapping.data_map import EXTRA_FIELDS, UNREAD, DataMap
+from argilla_admap.mapping.added_columns import EXTRA_FIELDS, UNREAD
+from argilla_admap.mapping.data_map import DataMap
 from argilla_admap.records import MAP_SCHEMA
 from argilla_admap.tables import RecordStream
 
@@ -33,7 +34,7 @@ _LIGHT = (
 def data_map(rows: Sequence[dict[str, Any]]) -> DataMap:
     """A map of these rows; a column that a row leaves out is null."""
     table = pa.Table.from_pylist([{**_EMPTY, **row} for row in rows], schema=_SCHEMA)
-    return DataMap(RecordStream.from_table(table), table.select(list(_LIGHT)), None, {"judge": "tests", "summary": {}})
+    return DataMap(RecordStream.from_table(table), {"judge": "tests", "summary": {}}, numbers=table.select(list(_LIGHT)))
 
 
 _SCHEMA = pa.schema([*MAP_SCHEMA, *(field for field in EXTRA_FIELDS if field.name == "issues"), UNREAD])

@@ -10,7 +10,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
-from argilla_admap.mapping.data.observations import Observations, observe
+from argilla_admap.mapping.data.observations import Observations
+from argilla_admap.mapping.data.observed import observe
 from argilla_admap.mapping.data_map import as_scored
 from argilla_admap.mapping.wrong.diagnosis import Diagnosis, diagnose, labels_and_strengths
 from argilla_admap.mapping.wrong.labels import prepare_labels

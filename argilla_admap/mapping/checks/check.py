@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -19,7 +19,18 @@ from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, join_text, le
 from argilla_admap.mapping.data.observations import Observations
 from argilla_admap.mapping.wrong.labels import Labels
 
-__all__ = ["OBVIOUS", "Check", "CheckInput", "CheckQueue", "Findings", "all_checks", "check_queues", "run_checks"]
+__all__ = [
+    "OBVIOUS",
+    "Check",
+    "CheckInput",
+    "CheckQueue",
+    "Findings",
+    "all_checks",
+    "check_prompts",
+    "check_queues",
+    "prompt_checks",
+    "run_checks",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,7 @@ class Check:
         queue: where the records are reviewed.
         unless: checks whose records this one leaves alone, since they say the same more precisely; each of a lower rank.
         rank: lower ones come first in a record's list.
+        of_prompts: looks at all records of a prompt together, and marks records.
     """
 
     name: str
@@ -81,6 +93,7 @@ class Check:
     queue: CheckQueue = OBVIOUS
     unless: tuple[str, ...] = ()
     rank: int = 100
+    of_prompts: bool = False
 
     @property
     def of_completions(self) -> bool:
@@ -117,13 +130,13 @@ class Findings:
 
     Attributes:
         records: by check, shape (n,).
-        completions: by check, flat; only of checks that mark completions.
+        first: by check, shape (n,), the first completion that is marked; only of checks that mark completions.
     """
 
     records: dict[str, Bools]
-    completions: dict[str, Bools]
+    first: dict[str, Ints]
 
-    def sentences(self, offsets: Ints, start: int, stop: int) -> list[Any]:
+    def sentences(self, start: int, stop: int) -> list[Any]:
         """An Arrow array for each check: its sentence for records start..stop, null where it found nothing."""
         said = []
         for check in all_checks():
@@ -131,25 +144,37 @@ class Findings:
             if not check.of_completions:
                 said.append(text_where(mask, check.sentence))
                 continue
-            first = np.zeros(stop - start, np.int64)
-            marked = offsets[start] + np.flatnonzero(self.completions[check.name][offsets[start] : offsets[stop]])[::-1]
-            row = np.searchsorted(offsets, marked, "right") - 1
-            first[row - start] = marked - offsets[row]
             before, after = check.sentence.split("{}")
-            said.append(text_where(mask, join_text(before, letters(first), after)))
+            said.append(text_where(mask, join_text(before, letters(self.first[check.name][start:stop]), after)))
         return said
 
 
-def run_checks(given: CheckInput) -> Findings:
-    """Runs every check."""
+def run_checks(given: CheckInput, of_prompts: Mapping[str, Bools] | None = None) -> Findings:
+    """Runs every check.
+
+    Args:
+        of_prompts: what `check_prompts` found of these records; None where they hold all records of their prompts.
+    """
     records: dict[str, Bools] = {}
-    completions: dict[str, Bools] = {}
+    first: dict[str, Ints] = {}
     for check in all_checks():
-        mask = check.test(given)
+        mask = check.test(given) if of_prompts is None or not check.of_prompts else of_prompts[check.name]
         if check.of_completions:
-            completions[check.name] = mask
+            marked = np.flatnonzero(mask)[::-1]
+            first[check.name] = np.zeros(given.seen.n, np.int64)
+            first[check.name][given.owner[marked]] = marked - given.seen.offsets[given.owner[marked]]
             mask = given.records(mask)
         for other in check.unless:
             mask = mask & ~records[other]
         records[check.name] = mask
-    return Findings(records, completions)
+    return Findings(records, first)
+
+
+def prompt_checks() -> list[str]:
+    """The names of the checks that look at whole prompts."""
+    return [check.name for check in all_checks() if check.of_prompts]
+
+
+def check_prompts(given: CheckInput) -> dict[str, Bools]:
+    """What the checks that look at whole prompts find among all records of some prompts; shape (n,) each."""
+    return {check.name: check.test(given) for check in all_checks() if check.of_prompts}

@@ -40,4 +40,5 @@ CHECK = Check(
         "The same prompt and completions occur elsewhere with the opposite label: one of the two is wrong.",
     ),
     rank=20,
+    of_prompts=True,
 )

@@ -26,6 +26,7 @@ __all__ = [
     "flat_numbers",
     "flat_strings",
     "groups_by_size",
+    "items_of",
     "join_text",
     "letters",
     "list_sizes",
@@ -68,6 +69,12 @@ def offsets_of(sizes: Ints) -> Ints:
 def owners_of(offsets: Ints) -> Ints:
     """The record of each item; flat."""
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+
+
+def items_of(offsets: Ints, rows: Ints) -> Ints:
+    """The positions of the items of some records in the flat arrays, record by record."""
+    sizes = offsets[rows + 1] - offsets[rows]
+    return np.asarray(np.repeat(offsets[rows] - (np.cumsum(sizes) - sizes), sizes) + np.arange(int(sizes.sum())))
 
 
 def groups_by_size(offsets: Ints, keep: Bools | None = None) -> Iterator[SizeGroup]:

@@ -6,10 +6,10 @@ different completions. They are few; their texts are read once more and compared
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from argilla_admap.mapping.data.arrays import Bools, Ints, UInts
+from argilla_admap.mapping.data.arrays import Bools, Ints, UInts, items_of, owners_of
 from argilla_admap.mapping.data.same_text import CompareBudget, Words, same_answer, same_question
 from argilla_admap.mapping.data.text_features import TEXTS_AT_ONCE, TextFacts, fingerprints
 from argilla_admap.tables import RecordStream
 
-__all__ = ["Prompts", "join_near_duplicates", "sketches", "word_keys"]
+__all__ = ["Prompts", "answer_keys", "join_near_duplicates", "repeats", "sketches", "word_keys"]
 
 #: MinHash: rows (hashes of pairs of words) a band, and bands. Prompts that share nine pairs of words in ten share a band with
 #: probability .97, four in five .80, half .12, three in ten .01.
@@ -72,11 +72,33 @@ class Prompts:
         keys: equal for equal prompts; 0 where one is empty.
         words: as `word_keys` gives; 0 where there is none.
         lengths: in bytes.
+        answers: a number of each record's completions, whatever their order.
+        answer_lengths: of a record's completions together, in bytes.
     """
 
     keys: UInts
     words: UInts
     lengths: Ints
+    answers: UInts
+    answer_lengths: Ints
+
+
+class ComparedTexts(Protocol):
+    """What is looked at of the completions of some records; `offsets` of shape (n + 1,), the others flat."""
+
+    @property
+    def offsets(self) -> Ints: ...
+    @property
+    def completion_keys(self) -> UInts: ...
+    @property
+    def texts(self) -> TextFacts: ...
+
+
+def answer_keys(offsets: Ints, completion_keys: UInts) -> UInts:
+    """A number of each record's completions, whatever their order; shape (n,)."""
+    with np.errstate(over="ignore"):
+        sums = np.concatenate([[np.uint64(0)], np.cumsum(_mixed(completion_keys))])
+        return np.asarray(sums[offsets[1:]] - sums[offsets[:-1]])
 
 
 def word_keys(texts: Any) -> UInts:
@@ -176,8 +198,12 @@ def _mixed(values: UInts) -> UInts:
 
 
 def join_near_duplicates(
-    stream: RecordStream, prompts: Prompts, offsets: Ints, completion_keys: UInts, texts: TextFacts
-) -> tuple[UInts, UInts]:
+    stream: RecordStream,
+    prompts: Prompts,
+    offsets: Ints,
+    repeated: Callable[[UInts], Iterable[tuple[Ints, ComparedTexts]]],
+    take: Callable[[Ints], ComparedTexts],
+) -> tuple[UInts, Ints, UInts]:
     """The keys of prompts and of completions, made equal for near duplicates.
 
     Prompts of the same words get one key; so do those of nearly the same words where their records hold the same completions.
@@ -185,25 +211,28 @@ def join_near_duplicates(
 
     Args:
         stream: read once more where there is something to compare.
-        completion_keys: flat, equal for equal texts.
-        texts: facts of each completion, flat.
+        offsets: shape (n + 1,), of all completions.
+        repeated: gives the records whose key (shape (n,)) others have too, whole groups at a time, and their positions.
+        take: gives the records at some positions.
     Returns:
-        prompt_keys and completion_keys; near duplicates share the smallest of their keys.
+        prompt_keys; the flat positions of completions whose keys change, and their new keys. Near duplicates share the smallest
+        of their keys.
     """
     prompt_keys = prompts.keys
-    if not len(completion_keys):
-        return prompt_keys, completion_keys
+    none = np.zeros(0, np.int64), np.zeros(0, np.uint64)
     # A prompt of punctuation alone has no words to compare.
     filled = np.flatnonzero((prompt_keys != 0) & (prompts.words != 0))
     order = filled[np.lexsort((prompt_keys[filled], prompts.words[filled]))]
     same = prompts.words[order[1:]] == prompts.words[order[:-1]]
     prompt_keys = _joined(prompt_keys, prompt_keys[order[1:][same]], prompt_keys[order[:-1][same]])
-    owner = np.repeat(np.arange(len(prompt_keys)), np.diff(offsets))
-    rows, held, little = _same_completions(prompt_keys, prompts.keys, offsets, completion_keys, texts.length, prompts.lengths)
-    pairs = _close_completions(prompt_keys, owner, completion_keys, texts)
+    rows, held, little = _same_completions(prompt_keys, prompts)
+    close = [_close_completions(prompt_keys[at], items_of(offsets, at), part) for at, part in repeated(prompt_keys)]
+    pairs = np.concatenate([np.zeros((0, 2), np.int64), *(one[0] for one in close)])[:MOST_PAIRS]
+    lengths = np.concatenate([np.zeros((0, 2), np.int64), *(one[1] for one in close)])[:MOST_PAIRS]
+    pairs, lengths = (some[np.cumsum(lengths.sum(axis=1)) <= MOST_BYTES] for some in (pairs, lengths))
     items = np.unique(pairs)
     if not len(rows) and not len(items):
-        return prompt_keys, completion_keys
+        return prompt_keys, *none
     prompt_texts, completion_texts = _read_again(stream, rows, items)
     budget = CompareBudget()
     prompt_words = cache(lambda place: Words.of(prompt_texts[place]))
@@ -215,12 +244,20 @@ def join_near_duplicates(
     found = rows[places[np.array(same_prompt, bool)]]
     prompt_keys = _joined(prompt_keys, prompt_keys[found[:, 0]], prompt_keys[found[:, 1]])
     completion_words = cache(lambda place: Words.of(completion_texts[place], fillers=True))
-    short = np.minimum(texts.length[pairs[:, 0]], texts.length[pairs[:, 1]]) < LONG_TEXT
+    short = lengths.min(axis=1) < LONG_TEXT
     same_completion = [
         same_answer(completion_words(int(a)), completion_words(int(b)), strictly=bool(x), budget=budget)
         for (a, b), x in zip(np.searchsorted(items, pairs), short, strict=True)
     ]
-    return prompt_keys, _joined_completions(completion_keys, pairs[np.array(same_completion, bool)], prompt_keys, owner)
+    pairs = pairs[np.array(same_completion, bool)]
+    if not len(pairs):
+        return prompt_keys, *none
+    of_pairs = prompt_keys[np.searchsorted(offsets, pairs[:, 0], "right") - 1]
+    at = np.flatnonzero(np.isin(prompt_keys, of_pairs))
+    part, flat = take(at), items_of(offsets, at)
+    new = _joined_completions(part.completion_keys, np.searchsorted(flat, pairs), prompt_keys[at], owners_of(part.offsets))
+    changed = new != part.completion_keys
+    return prompt_keys, flat[changed], new[changed]
 
 
 def _joined(keys: UInts, left: UInts, right: UInts) -> UInts:
@@ -241,32 +278,41 @@ def _components(left: Ints, right: Ints, n: int) -> Ints:
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
-def _same_completions(
-    prompt_keys: UInts, exact_keys: UInts, offsets: Ints, completion_keys: UInts, lengths: Ints, prompt_lengths: Ints
-) -> tuple[Ints, Ints, Bools]:
+def _same_completions(prompt_keys: UInts, prompts: Prompts) -> tuple[Ints, Ints, Bools]:
     """One row of each prompt that shares all completions with another prompt; its group; and whether the completions are so
     short that they may be equal by chance."""
-    with np.errstate(over="ignore"):
-        # A sum: the order of the completions does not count.
-        sums = np.concatenate([[np.uint64(0)], np.cumsum(_mixed(completion_keys))])
-        held = sums[offsets[1:]] - sums[offsets[:-1]]
+    held = prompts.answers
     rows = np.flatnonzero(prompt_keys != 0)
+    rows = rows[repeats(held[rows])]
     # Which wording of a prompt is read depends on the text, not on the order of the rows.
-    rows = rows[np.lexsort((rows, exact_keys[rows], prompt_keys[rows], held[rows]))]
+    rows = rows[np.lexsort((rows, prompts.keys[rows], prompt_keys[rows], held[rows]))]
     rows = rows[_changes(held[rows], prompt_keys[rows])]
     _, group, count = np.unique(held[rows], return_inverse=True, return_counts=True)
     several = count[group] >= 2
     rows, group = rows[several], group[several]
-    read = np.cumsum(prompt_lengths[rows]) <= MOST_BYTES
+    read = np.cumsum(prompts.lengths[rows]) <= MOST_BYTES
     rows, group = rows[read], group[read]
-    sizes = np.concatenate([[0], np.cumsum(lengths)])
-    return rows, group, sizes[offsets[rows + 1]] - sizes[offsets[rows]] < LEAST_TEXT
+    return rows, group, prompts.answer_lengths[rows] < LEAST_TEXT
 
 
-def _close_completions(prompt_keys: UInts, owner: Ints, completion_keys: UInts, texts: TextFacts) -> Ints:
-    """Pairs of flat positions, shape (p, 2): completions of one prompt, in different records, with similar counts."""
-    _, group, repeats = np.unique(prompt_keys, return_inverse=True, return_counts=True)
-    items = np.flatnonzero(((repeats[group] >= 2) & (prompt_keys != 0))[owner] & ~texts.empty & ~texts.partial)
+def repeats(keys: UInts) -> Bools:
+    """The keys that occur more than once; shape (n,)."""
+    ordered = np.sort(keys)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    return np.isin(keys, twice) if len(twice) else np.zeros(len(keys), bool)
+
+
+def _close_completions(prompt_keys: UInts, flat: Ints, part: ComparedTexts) -> tuple[Ints, Ints]:
+    """Pairs of completions of one prompt, in different records, with similar counts: flat positions, and lengths in bytes;
+    shape (p, 2) each.
+
+    Args:
+        prompt_keys: of the records of `part`.
+        flat: the positions of its completions.
+    """
+    owner, completion_keys, texts = owners_of(part.offsets), part.completion_keys, part.texts
+    group = np.unique(prompt_keys, return_inverse=True)[1]
+    items = np.flatnonzero(~texts.empty & ~texts.partial)
     items = items[np.lexsort((items, completion_keys[items], group[owner[items]]))]
     items = items[_changes(group[owner[items]], completion_keys[items])]
 
@@ -280,7 +326,7 @@ def _close_completions(prompt_keys: UInts, owner: Ints, completion_keys: UInts, 
         return fits
 
     found: Ints = items[_pairs(group[owner[items]], [(texts.length[items], False)], near)][:MOST_PAIRS]
-    return found[np.cumsum(texts.length[found].sum(axis=1)) <= MOST_BYTES]
+    return flat[found], texts.length[found]
 
 
 def _changes(first: Any, second: Any) -> Bools:

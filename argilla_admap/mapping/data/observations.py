@@ -1,10 +1,9 @@
-"""Pass one over a stream: the numbers that the map needs, in compact arrays. No text is kept."""
+"""The numbers of records that the map needs, in compact arrays. No text is kept."""
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -22,22 +21,18 @@ from argilla_admap.mapping.data.arrays import (
     double_column,
     flat_numbers,
     flat_strings,
+    items_of,
     list_sizes,
     offsets_of,
     owners_of,
 )
-from argilla_admap.mapping.data.near_duplicates import Prompts, join_near_duplicates, word_keys
-from argilla_admap.mapping.data.text_features import TextFacts, facts_of, fingerprints, hashed_words, join_facts, prompt_facts
-from argilla_admap.tables import RecordStream
+from argilla_admap.mapping.data.near_duplicates import word_keys
+from argilla_admap.mapping.data.text_features import TextFacts, facts_of, fingerprints, join_facts, prompt_facts
 
-__all__ = ["OTHER_JUDGE", "Numbers", "NumbersReader", "Observations", "observe", "scores_of_samples"]
+__all__ = ["OTHER_JUDGE", "Numbers", "NumbersReader", "Observations", "read_texts", "scores_of_samples"]
 
 #: With several judges the columns of judge NAME stand beside the first judge's as `scores.NAME`.
 OTHER_JUDGE = "scores."
-#: Hashed words are used up to this many records, without scores and with; beyond, they add too little for the time.
-WORDS_RECORDS = {False: 12_000, True: 4_000}
-#: Threads that read texts.
-WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +143,8 @@ class Observations(Numbers):
         translations: shape (n,), whether the prompt mentions a translation or a language.
         completion_keys: flat, equal for equal texts, and for near duplicates in different records of a prompt.
         texts: facts of each completion, flat.
-        words: hashed words of each completion, sparse; None beyond `WORDS_RECORDS`.
+        folds: shape (n,), 0..FOLDS - 1: records of one prompt share one.
+        words: hashed words of each completion, sparse; None where they are not used.
     """
 
     sample_variances: Floats
@@ -160,23 +156,56 @@ class Observations(Numbers):
     translations: Bools
     completion_keys: UInts
     texts: TextFacts
+    folds: Ints
     words: Any
 
-    def error_variances(self, items: Ints | slice = slice(None)) -> Floats:
+    def error_variances(self) -> Floats:
         """The variance of a score's own error: that of one sample over the number of samples; flat, NaN where unknown.
 
         One sample shows none: the variance beside an expected score is the spread of the judge's grades, of which the score is
         the mean and not a draw.
-
-        Args:
-            items: flat positions; all when left out.
         """
-        counts = self.sample_counts[items]
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(counts > 1, self.sample_variances[items] / counts, np.nan)
+            return np.where(self.sample_counts > 1, self.sample_variances / self.sample_counts, np.nan)
+
+    def take(self, rows: Ints) -> Observations:
+        """The records at these positions."""
+        flat = items_of(self.offsets, rows)
+        made: dict[str, Any] = {name: getattr(self, name)[rows] for name in _OF_RECORDS}
+        made |= {name: getattr(self, name)[flat] for name in _OF_COMPLETIONS}
+        return replace(
+            self,
+            **made,
+            offsets=offsets_of(self.sizes[rows]),
+            other_scores={name: values[flat] for name, values in self.other_scores.items()},
+            texts=TextFacts(*(getattr(self.texts, one.name)[flat] for one in fields(TextFacts))),
+            words=None if self.words is None else self.words[flat],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Observations]) -> Observations:
+        """The records of one or more parts of the same columns and names, one part after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        names = (*_OF_RECORDS, *_OF_COMPLETIONS)
+        made: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        others = {name: np.concatenate([part.other_scores[name] for part in parts]) for name in parts[0].other_scores}
+        return replace(
+            parts[0],
+            **made,
+            offsets=offsets_of(np.concatenate([part.sizes for part in parts])),
+            other_scores=others,
+            texts=join_facts([part.texts for part in parts]),
+            words=None if parts[0].words is None else sparse.vstack([part.words for part in parts], format="csr"),
+        )
 
 
-def _read_texts(batch: pa.RecordBatch) -> dict[str, Any]:
+#: The arrays of `Observations` with an entry for each record; and for each completion.
+_OF_RECORDS = ("sources", "keys", "prompt_keys", "prompt_scripts", "prompt_foreign", "translations", "folds")
+_OF_COMPLETIONS = ("ratings", "scores", "models", "sample_variances", "sample_counts", "completion_keys")
+
+
+def read_texts(batch: pa.RecordBatch) -> dict[str, Any]:
     """What the texts of one batch say: arrays by name, and under "facts" the facts of the completions."""
     texts: Any = batch.column("completions")
     flat = texts.flatten()
@@ -206,57 +235,6 @@ def _read_texts(batch: pa.RecordBatch) -> dict[str, Any]:
         "prompt_foreign": asked.foreign,
         "translations": asked.translation,
     }
-
-
-def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
-    """Goes through a scored stream once and keeps its numbers.
-
-    Args:
-        stratum: the column that becomes `sources`; ``source`` when None.
-    """
-    reader = NumbersReader(stream.schema, ("score_variances", "score_counts"), stratum or "source")
-    ids: list[pa.Array[Any]] = []
-    texts: list[dict[str, Any]] = []
-    rows = 0
-    waiting: deque[Future[dict[str, Any]]] = deque()
-    # The texts are most of the work, and most of that happens outside Python's lock.
-    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        for batch in stream.batches():
-            if not batch.num_rows:
-                continue
-            rows += batch.num_rows
-            ids.append(batch.column("id"))
-            reader.add(batch)
-            waiting.append(pool.submit(_read_texts, batch))
-            while len(waiting) > 2 * WORKERS:
-                texts.append(waiting.popleft().result())
-        texts.extend(future.result() for future in waiting)
-    if not texts:
-        texts = [_read_texts(pa.RecordBatch.from_pylist([], schema=stream.schema))]
-    numbers = reader.numbers()
-    counts = np.nan_to_num(reader.column("score_counts"), nan=0.0).astype(np.int64)
-    all_ids: Any = pa.chunked_array(ids, pa.string())
-    facts = join_facts([text.pop("facts") for text in texts])
-    joined: dict[str, Any] = {name: np.concatenate([text[name] for text in texts]) for name in texts[0]}
-    prompts = Prompts(joined.pop("prompt_keys"), joined.pop("prompt_words"), joined.pop("prompt_lengths"))
-    keys = join_near_duplicates(stream, prompts, numbers["offsets"], joined.pop("completion_keys"), facts)
-    return Observations(
-        **numbers,
-        **joined,
-        sample_variances=reader.column("score_variances"),
-        sample_counts=np.where(np.isfinite(numbers["scores"]), counts, 0),
-        keys=fingerprints(all_ids.combine_chunks()),
-        prompt_keys=keys[0],
-        completion_keys=keys[1],
-        texts=facts,
-        words=_all_words(stream) if 0 < rows <= WORDS_RECORDS[reader.judged] else None,
-    )
-
-
-def _all_words(stream: RecordStream) -> Any:
-    """The hashed words of every completion; read in a pass of their own, since only small data have them."""
-    columns: list[Any] = [batch.column("completions") for batch in stream.batches()]
-    return sparse.vstack([hashed_words(column.flatten()) for column in columns], format="csr")
 
 
 def _joined(pieces: list[Any], kind: Any) -> Any:

@@ -5,8 +5,8 @@ The thresholds are those of the whole data set, of each stratum, or of an earlie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,6 @@ REGION_TITLES = {"high_var": "high variance", "high_avg": "high average", "low_a
 #: Region codes index this tuple; `NO_REGION` is the code of a record with fewer than two scores.
 REGIONS = tuple(REGION_TITLES)
 HIGH_VAR, HIGH_AVG, LOW_AVG, NO_REGION = 0, 1, 2, -1
-
-#: The judge's standard deviation where no repeated samples show it, as a share of the scale's range: GPT-4's over three repeats
-#: on a scale of 1 to 5 (.44 of 4).
-ASSUMED_NOISE = 0.11
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +41,15 @@ class Coordinates:
     total: Floats
     noise: Floats
     variance: Floats
+
+    @classmethod
+    def joined(cls, parts: Sequence[Coordinates]) -> Coordinates:
+        """Of several parts of the records, one after the other."""
+        return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
+
+    def part(self, rows: slice) -> Coordinates:
+        """Of some records."""
+        return Coordinates(*(getattr(self, one.name)[rows] for one in fields(self)))
 
 
 def with_noise(place: Coordinates) -> Coordinates:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
+from argilla_admap.mapping.data.arrays import Floats, Ints, groups_by_size
 from argilla_admap.mapping.data.observations import Observations
 
-__all__ = ["agreement", "contested"]
+__all__ = ["agreement", "are_votes", "contested", "usual_margins"]
 
 
-def contested(seen: Observations, error_variance: Floats) -> Floats:
+def contested(seen: Observations, error_variance: Floats, votes: bool | None = None) -> Floats:
     """How evenly opinions on a record are split; shape (n,), 0 (all agree) to 1 (even); NaN where there is no opinion.
 
     It is about two completions: the best and the worst by the label, or by the judge where there is no label. The highest of
@@ -25,6 +25,7 @@ def contested(seen: Observations, error_variance: Floats) -> Floats:
 
     Args:
         error_variance: shape (n,), squared score points: mean variance of the error of the record's scores.
+        votes: whether the ratings of two completions are shares of votes; as `are_votes` says when left out.
     """
     result = np.full(seen.n, np.nan)
     first, second = _rivals(seen)
@@ -38,27 +39,22 @@ def contested(seen: Observations, error_variance: Floats) -> Floats:
         judges = np.isfinite(signs).sum(axis=0)
         split = 1 - np.abs(np.nansum(signs, axis=0)) / np.maximum(judges, 1)
         measures.append(np.where(judges >= 2, split, np.nan))
-    voted = vote_shares(seen.offsets, seen.ratings)
-    if voted.any():
-        measures.append(np.where(voted[rows], 1 - np.abs(seen.ratings[a] - seen.ratings[b]), np.nan))
+    if are_votes(seen.offsets, seen.ratings) if votes is None else votes:
+        measures.append(np.where(seen.sizes[rows] == 2, 1 - np.abs(seen.ratings[a] - seen.ratings[b]), np.nan))
     stacked = np.stack(measures)
     some = np.isfinite(stacked).any(axis=0)
     result[rows[some]] = np.clip(np.nanmax(stacked[:, some], axis=0), 0.0, 1.0)
     return result
 
 
-def vote_shares(offsets: Ints, ratings: Floats) -> Bools:
-    """Records whose ratings are shares of votes; shape (n,): pairs that sum to one, where some are neither 0, 1/2 nor 1."""
-    voted = np.zeros(len(offsets) - 1, bool)
-    pairs = np.flatnonzero(np.diff(offsets) == 2)
-    r = np.stack([ratings[offsets[pairs]], ratings[offsets[pairs] + 1]], axis=1)
-    known = np.isfinite(r).all(axis=1)
-    if not known.any() or (r[known] < 0).any() or (np.abs(r[known].sum(axis=1) - 1) > 0.01).any():
-        return voted
-    shares = r[known]
-    if (np.abs(shares * 2 - np.round(shares * 2)) > 0.01).any():
-        voted[pairs[known]] = True
-    return voted
+def are_votes(offsets: Ints, ratings: Floats) -> bool:
+    """Whether the ratings of two completions are shares of votes: all sum to one, and some are neither 0, 1/2 nor 1."""
+    pairs = offsets[:-1][np.diff(offsets) == 2]
+    r = np.stack([ratings[pairs], ratings[pairs + 1]], axis=1)
+    shares = r[np.isfinite(r).all(axis=1)]
+    if not len(shares) or (shares < 0).any() or (np.abs(shares.sum(axis=1) - 1) > 0.01).any():
+        return False
+    return bool((np.abs(shares * 2 - np.round(shares * 2)) > 0.01).any())
 
 
 def _rivals(seen: Observations) -> tuple[Ints, Ints]:
@@ -80,7 +76,25 @@ def _rivals(seen: Observations) -> tuple[Ints, Ints]:
     return first, second
 
 
-def agreement(offsets: Ints, ratings: Floats, scores: Floats) -> tuple[Floats, Floats]:
+def usual_margins(offsets: Ints, ratings: Floats, scores: Floats) -> tuple[float, float]:
+    """Root mean squares of the differences of ratings and of scores, of pairs whose ratings differ.
+
+    Args:
+        ratings, scores: flat; NaN where absent.
+    """
+    for group in groups_by_size(offsets, np.isfinite(ratings) & np.isfinite(scores)):
+        if group.k == 2:
+            margins = [np.diff(x[group.items], axis=1)[:, 0] for x in (ratings, scores)]
+            varied = margins[0] != 0
+            if varied.any():
+                r, s = (float(np.sqrt(np.square(m[varied]).mean())) or 1.0 for m in margins)
+                return r, s
+    return 1.0, 1.0
+
+
+def agreement(
+    offsets: Ints, ratings: Floats, scores: Floats, usual: tuple[float, float] | None = None
+) -> tuple[Floats, Floats]:
     """Agreement of each record's ratings with its scores, and the paper's S_corr; shape (n,) each, -1..1, NaN where undefined.
 
     Three or more completions: Pearson's correlation over those that have both. With two, every correlation is +1 or -1 however
@@ -91,8 +105,10 @@ def agreement(offsets: Ints, ratings: Floats, scores: Floats) -> tuple[Floats, F
 
     Args:
         ratings, scores: flat; NaN where absent.
+        usual: as `usual_margins` gives; of these records when left out.
     Source: S_corr: Lee et al., arXiv 2505.23114.
     """
+    usual = usual or usual_margins(offsets, ratings, scores)
     correlation, cosine = np.full(len(offsets) - 1, np.nan), np.full(len(offsets) - 1, np.nan)
     for group in groups_by_size(offsets, np.isfinite(ratings) & np.isfinite(scores)):
         if group.k < 2:
@@ -105,7 +121,6 @@ def agreement(offsets: Ints, ratings: Floats, scores: Floats) -> tuple[Floats, F
             continue
         if group.k == 2:
             margins = [np.diff(x, axis=1)[:, 0] for x in (r, s)]
-            usual = [float(np.sqrt(np.square(m[varied]).mean())) or 1.0 for m in margins]
             value = np.tanh(margins[0] / usual[0] * margins[1] / usual[1])
         else:
             order = np.lexsort((s, r), axis=1)

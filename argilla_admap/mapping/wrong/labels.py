@@ -7,15 +7,23 @@ agree more closely.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, owners_of
 
-__all__ = ["Labels", "normal_scores", "prepare_labels", "ranks_fit_better", "shared_variance"]
+__all__ = [
+    "LabelScale",
+    "Labels",
+    "Ranks",
+    "fit_labels",
+    "normal_scores",
+    "prepare_labels",
+    "ranks_fit_better",
+    "shared_variance",
+]
 
 #: A rating scale has few values; what has more (votes, likes) has a long tail, and none of its values is impossible.
 MAX_LEVELS = 60
@@ -57,8 +65,8 @@ class Labels:
     two_valued: bool = False
 
 
-def outside_scale(ratings: Floats) -> Bools:
-    """Which ratings lie far outside the scale that nearly all others are on; flat.
+def limits_of(ratings: Floats) -> tuple[float, float]:
+    """The limits of the scale that nearly all ratings are on; infinite where nothing lies far outside.
 
     The limits lie one width of the central nine tenths beyond it: on a scale of 1 to 5 or 1 to 10 a rating that was multiplied
     by ten lies outside. Where ratings have many levels, or more than a twentieth lie outside, nothing is impossible.
@@ -66,7 +74,7 @@ def outside_scale(ratings: Floats) -> Bools:
     Args:
         ratings: flat; NaN where absent.
     """
-    none = np.zeros(len(ratings), bool)
+    none = -np.inf, np.inf
     known = ratings[np.isfinite(ratings)]
     if len(known) < 8:
         return none
@@ -75,12 +83,96 @@ def outside_scale(ratings: Floats) -> Bools:
     if width <= 0:
         return none
     lower, upper = low - width, high + width
-    with np.errstate(invalid="ignore"):
-        outside = (ratings < lower) | (ratings > upper)
     inside = known[(known >= lower) & (known <= upper)]
-    if outside.sum() > MAX_OUTSIDE * len(known) or len(np.unique(inside)) > MAX_LEVELS:
+    if len(known) - len(inside) > MAX_OUTSIDE * len(known) or len(np.unique(inside)) > MAX_LEVELS:
         return none
-    return np.asarray(outside)
+    return float(lower), float(upper)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """The normal scores of some values' ranks; a value between two of them has a score in between.
+
+    Attributes:
+        largest: absolute value, by which all are divided.
+        values: those that occur, over the largest, ascending.
+        scores: of each, from the mean rank of equal ones.
+    Source: van der Waerden 1952, with ranks less one half (Hazen 1914).
+    """
+
+    largest: float
+    values: Floats
+    scores: Floats
+
+    @classmethod
+    def among(cls, values: Floats) -> Ranks:
+        """From the values, shape (m,)."""
+        largest = float(np.abs(values).max(initial=0.0)) or 1.0
+        distinct, counts = np.unique(np.round(values / largest, 12), return_counts=True)
+        ranks = np.cumsum(counts) - (counts - 1) / 2
+        return cls(largest, distinct, ndtri((ranks - 0.5) / max(len(values), 1)))
+
+    def of(self, values: Floats) -> Floats:
+        """The scores of values, shape (m,)."""
+        if not len(self.values):
+            return np.zeros(len(values))
+        return np.asarray(np.interp(np.round(values / self.largest, 12), self.values, self.scores))
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScale:
+    """What makes the ratings of all records comparable.
+
+    Attributes:
+        lower, upper: ratings beyond are impossible.
+        two_valued: as `Labels.two_valued`.
+        top: the highest rating.
+        ranks: where ratings are taken by rank; else None.
+        unit: by which the compressed ratings are divided.
+    """
+
+    lower: float
+    upper: float
+    two_valued: bool
+    top: float
+    ranks: Ranks | None
+    unit: float = 1.0
+
+    def labels(self, offsets: Ints, ratings: Floats) -> Labels:
+        """The ratings of records on this scale.
+
+        Args:
+            ratings: flat; NaN where absent.
+        """
+        n, owner = len(offsets) - 1, owners_of(offsets)
+        impossible, used = _possible(ratings, owner, n, self.lower, self.upper)
+        spoilt = np.zeros(n, bool)
+        spoilt[owner[impossible]] = True
+        with np.errstate(invalid="ignore"):
+            at_top = used & (ratings >= self.top) & (not self.two_valued)
+        if self.ranks is not None:
+            ratings = ratings.copy()
+            ratings[used] = self.ranks.of(ratings[used])
+        counted = np.bincount(owner[used], minlength=n)
+        count = np.maximum(counted, 1)
+        mean = np.bincount(owner[used], ratings[used], minlength=n) / count
+        centred = np.where(used, ratings - mean[owner], np.nan)
+        spread = np.zeros(n)
+        np.maximum.at(spread, owner[used], np.abs(centred[used]))
+        constant = (spread < 1e-9) & (counted >= 2)
+        # Distances from the mean, compressed, and centred again.
+        bent = np.where(used, np.sign(centred) * np.abs(centred) ** POWER, np.nan)
+        again = np.bincount(owner[used], bent[used], minlength=n) / count
+        return Labels((bent - again[owner]) / self.unit, impossible, used, at_top, constant, spoilt, self.two_valued)
+
+
+def _possible(ratings: Floats, owner: Ints, n: int, lower: float, upper: float) -> tuple[Bools, Bools]:
+    """Ratings beyond the limits; and those within, of records that have two or more; flat each."""
+    with np.errstate(invalid="ignore"):
+        impossible = (ratings < lower) | (ratings > upper)
+    used = np.isfinite(ratings) & ~impossible
+    used &= np.bincount(owner[used], minlength=n)[owner] >= 2
+    return impossible, used
 
 
 def prepare_labels(offsets: Ints, ratings: Floats, scores: Floats | None = None) -> Labels:
@@ -92,32 +184,21 @@ def prepare_labels(offsets: Ints, ratings: Floats, scores: Floats | None = None)
         ratings: flat; NaN where absent.
         scores: flat, a judge's, to choose between values and ranks; NaN where absent.
     """
-    n = len(offsets) - 1
+    return fit_labels(offsets, ratings, scores).labels(offsets, ratings)
+
+
+def fit_labels(offsets: Ints, ratings: Floats, scores: Floats | None = None) -> LabelScale:
+    """The scale of these ratings; arguments as for `prepare_labels`."""
     owner = owners_of(offsets)
-    impossible = outside_scale(ratings)
-    spoilt = np.zeros(n, bool)
-    spoilt[owner[impossible]] = True
-    used = np.isfinite(ratings) & ~impossible
-    used &= np.bincount(owner[used], minlength=n)[owner] >= 2
+    limits = limits_of(ratings)
+    used = _possible(ratings, owner, len(offsets) - 1, *limits)[1]
     two_valued = _two_valued(ratings[used], owner[used])
-    at_top = used & (ratings == ratings[used].max(initial=-np.inf)) & (not two_valued)
-    if not two_valued and _by_rank(ratings, scores, owner, used):
-        ratings = ratings.copy()
-        ratings[used] = normal_scores(ratings[used])
-    count = np.maximum(np.bincount(owner[used], minlength=n), 1)
-    mean = np.bincount(owner[used], ratings[used], minlength=n) / count
-    centred = np.where(used, ratings - mean[owner], np.nan)
-    spread = np.zeros(n)
-    np.maximum.at(spread, owner[used], np.abs(centred[used]))
-    constant = (spread < 1e-9) & (np.bincount(owner[used], minlength=n) >= 2)
-    # Distances from the mean, compressed, and centred again.
-    bent = np.where(used, np.sign(centred) * np.abs(centred) ** POWER, np.nan)
-    again = np.bincount(owner[used], bent[used], minlength=n) / count
-    bent = bent - again[owner]
+    by_rank = not two_valued and _by_rank(ratings, scores, owner, used)
+    top = float(ratings[used].max(initial=-np.inf))
+    scale = LabelScale(*limits, two_valued, top, Ranks.among(ratings[used]) if by_rank else None)
     # Sorted: the sum's last bits would otherwise depend on the order of the rows.
-    squares = np.sort(np.square(bent[used]))
-    unit = float(np.sqrt(squares.mean())) if len(squares) else 0.0
-    return Labels(bent / (unit or 1.0), impossible, used, at_top, constant, spoilt, two_valued)
+    squares = np.sort(np.square(scale.labels(offsets, ratings).rating[used]))
+    return replace(scale, unit=(float(np.sqrt(squares.mean())) if len(squares) else 0.0) or 1.0)
 
 
 def _by_rank(ratings: Floats, scores: Floats | None, owner: Ints, used: Bools) -> bool:
@@ -204,9 +285,5 @@ def is_long_tailed(values: Floats, owner: Ints) -> bool:
 
 
 def normal_scores(values: Floats) -> Floats:
-    """The normal quantiles of the values' ranks among all, shape (m,); equal values get their mean rank.
-
-    Source: van der Waerden 1952, with ranks less one half (Hazen 1914).
-    """
-    rounded = np.round(values / (np.abs(values).max(initial=0.0) or 1.0), 12)
-    return np.asarray(ndtri((rankdata(rounded) - 0.5) / max(len(values), 1)))
+    """The normal quantiles of the values' ranks among all, shape (m,); equal values get their mean rank."""
+    return Ranks.among(values).of(values)

@@ -7,17 +7,17 @@ predicts the labels of records that were left out; nothing but the data set's ow
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, UInts
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.data.observed import FOLDS
 
-__all__ = ["FOLDS", "FeatureGroup", "LabelledItems", "Prediction", "averaged", "centre", "folds_of", "predict", "sampled_items"]
+__all__ = ["FOLDS", "FeatureGroup", "LabelledItems", "Weights", "centre", "fit_weights", "predict", "sampled_items"]
 
-FOLDS = 5
 #: Ridge penalties tried for each group, in squared standardised units; a group may also be left out.
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 #: With fewer records there is no telling which groups to trust: the judge's scores alone are used.
@@ -80,37 +80,31 @@ class FeatureGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """Predicted ratings.
+class Weights:
+    """How much each feature counts.
 
     Attributes:
-        parts: by group, flat, centred within the record; standardised rating units. Their sum is the prediction.
-        penalties: by group, the penalty chosen; groups left out are absent.
+        by_group: shape (FOLDS, width) each; groups left out are absent.
+        penalties: by group, the penalty chosen.
         explained: share of the labels' variance within records that the prediction explains, out of fold.
         explained_by_base: the same by the base groups alone.
         leaning: covariance of the labels with the first base group; below 0 where it says the opposite of them.
     """
 
-    parts: dict[str, Floats]
+    by_group: dict[str, Floats]
     penalties: dict[str, float]
     explained: float
     explained_by_base: float
     leaning: float
 
-    def total(self) -> Floats:
-        """The prediction; flat."""
-        return np.asarray(np.sum(list(self.parts.values()), axis=0))
+    def parts(self, groups: Sequence[FeatureGroup], items: LabelledItems) -> dict[str, Floats]:
+        """What each group predicts, flat, centred within the record; standardised rating units. Their sum is the prediction.
 
-
-def averaged(one: Prediction, other: Prediction) -> Prediction:
-    """The mean of two predictions of the same completions; other facts are the second's.
-
-    Source: the mean of two forecasts errs less than either where their errors differ (Bates & Granger 1969).
-    """
-    nothing = np.zeros(len(one.total()))
-    names = dict.fromkeys([*one.parts, *other.parts])
-    parts = {name: (one.parts.get(name, nothing) + other.parts.get(name, nothing)) / 2 for name in names}
-    return replace(other, parts=parts, penalties={**one.penalties, **other.penalties})
+        Args:
+            groups: of the names fitted, of any records.
+        """
+        fold = items.fold[items.owner]
+        return {g.name: centre(g.apply(self.by_group[g.name], fold), items) for g in groups if g.name in self.by_group}
 
 
 def centre(values: Floats, items: LabelledItems, keep: Bools | None = None) -> Floats:
@@ -122,19 +116,14 @@ def centre(values: Floats, items: LabelledItems, keep: Bools | None = None) -> F
     return np.where(keep, values - mean[items.owner], 0.0)
 
 
-def folds_of(keys: UInts) -> Ints:
-    """A fold for each key, evenly and the same on every run; shape (n,), 0..FOLDS - 1."""
-    # splitmix64's finaliser: neighbouring keys land apart.
-    mixed = keys.astype(np.uint64)
-    with np.errstate(over="ignore"):
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
-    return np.asarray(mixed % np.uint64(FOLDS), np.int64)
+def predict(groups: Sequence[FeatureGroup], items: LabelledItems) -> Floats:
+    """The ratings predicted from the groups; flat."""
+    parts = fit_weights(groups, items).parts(groups, items)
+    return np.asarray(np.sum([np.zeros(len(items.owner)), *parts.values()], axis=0))
 
 
-def predict(groups: Sequence[FeatureGroup], items: LabelledItems) -> Prediction:
-    """Weighs the groups.
+def fit_weights(groups: Sequence[FeatureGroup], items: LabelledItems) -> Weights:
+    """Weighs the groups by the records of the sample.
 
     Weights are fitted on four folds and used on the fifth, so that no label predicts itself. The penalty of each group is
     chosen by coordinate descent on the squared error out of fold, starting from the base groups alone.
@@ -166,19 +155,15 @@ def predict(groups: Sequence[FeatureGroup], items: LabelledItems) -> Prediction:
                     if error < best:
                         penalties, best = trial, error
     weights = ridge.weights(penalties)
-    flat_fold = items.fold[items.owner]
-    parts, start = {}, 0
+    by_group, start = {}, 0
     for group, penalty, scale in zip(groups, penalties, scales, strict=True):
-        own = weights[:, start : start + group.width] / scale
-        start += group.width
         if np.isfinite(penalty):
-            parts[group.name] = centre(group.apply(own, flat_fold), items)
+            by_group[group.name] = weights[:, start : start + group.width] / scale
+        start += group.width
     total = float(np.mean(np.square(rating))) or 1.0
-    if not parts:
-        parts["nothing"] = np.zeros(len(items.owner))
     named = {group.name: p for group, p in zip(groups, penalties, strict=True) if np.isfinite(p)}
     leaning = float(columns[0][:, 0] @ rating) if groups[0].base else 0.0
-    return Prediction(parts, named, 1 - best / total, 1 - base_error / total, leaning)
+    return Weights(by_group, named, 1 - best / total, 1 - base_error / total, leaning)
 
 
 def sampled_items(items: LabelledItems) -> tuple[Ints, Ints]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -31,24 +30,56 @@ _KINDS = {
 }
 
 
+class Found(Protocol):
+    """What the checks found."""
+
+    def sentences(self, start: int, stop: int) -> list[Any]:
+        """The sentences of records start..stop, an Arrow array for each check."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the sentences are made of; rendered a batch at a time, since the sentences of all records are large.
+    """What the sentences of n records are made of; rendered a batch at a time, since the sentences of all records are large.
 
     Attributes:
-        findings: sentences of what the checks found in records start..stop, an Arrow array for each check.
+        findings: what the checks found.
         placed: shape (n,), records with a place on the map.
+        above, below, contributions: as in `Diagnosis`; no contributions where there is no P(wrong).
+        scores: of the pair in dispute, by judge ("judge", "judge NAME"), shape (n, 2); NaN where absent.
+        errors: shape (n, 2), variance of the first judge's scores of the two; NaN where unknown.
     """
 
-    seen: Observations
-    diagnosis: Diagnosis
-    findings: Callable[[int, int], list[Any]]
+    findings: Found
     placed: Bools
+    above: Ints
+    below: Ints
+    contributions: dict[str, Floats]
+    scores: dict[str, Floats]
+    errors: Floats
 
-    def column(self, start: int, stop: int) -> pa.Array[Any]:
-        """The sentences of records start..stop, a list of strings each; what the checks found comes first."""
+    @classmethod
+    def of(cls, seen: Observations, diagnosis: Diagnosis, findings: Found, placed: Bools) -> Evidence:
+        """The evidence on some records, without their numbers."""
+        if diagnosis.mixture is None:
+            none = np.zeros(0, np.int64)
+            return cls(findings, placed, none, none, {}, {}, np.zeros((0, 2)))
+        above, below, known = diagnosis.above, diagnosis.below, diagnosis.above >= 0
+        pair = np.stack([np.where(known, seen.offsets[:-1] + place, 0) for place in (above, below)], axis=1)
+        scores = {"judge": seen.scores[pair], **{f"judge {name}": own[pair] for name, own in seen.other_scores.items()}}
+        errors = seen.error_variances()[pair]
+        return cls(findings, placed, above, below, diagnosis.contributions, scores, errors)
+
+    def column(self, p_wrong: Floats, noise_rate: float | None, start: int, stop: int) -> pa.Array[Any]:
+        """The sentences of records start..stop, a list of strings each; what the checks found comes first.
+
+        Args:
+            p_wrong: shape (stop - start,), people's answers included.
+            noise_rate: of all records.
+        """
         n = stop - start
-        sentences = [*self.findings(start, stop), text_where(~self.placed[start:stop], UNPLACED), *self._pair(start, stop)]
+        pair = self._pair(p_wrong, noise_rate or 0.0, start, stop) if self.contributions else []
+        sentences = [*self.findings.sentences(start, stop), text_where(~self.placed[start:stop], UNPLACED), *pair]
         # Column by column to row by row, without the nulls.
         flat: Any = pa.concat_arrays([s.cast(pa.string()) for s in sentences])
         order: Any = pa.array(np.arange(n * len(sentences)).reshape(len(sentences), n).T.reshape(-1))
@@ -57,14 +88,12 @@ class Evidence:
         ends: Any = pa.array(offsets_of(valid.sum(axis=1)).astype(np.int32))
         return pa.ListArray.from_arrays(ends, flat.drop_null())
 
-    def _pair(self, start: int, stop: int) -> list[Any]:
+    def _pair(self, p_wrong: Floats, noise_rate: float, start: int, stop: int) -> list[Any]:
         """The pair in dispute: what the label says, what each kind of evidence says, and how much."""
-        if self.diagnosis.mixture is None:
-            return []
-        above, below = self.diagnosis.above[start:stop], self.diagnosis.below[start:stop]
+        above, below = self.above[start:stop], self.below[start:stop]
         known = above >= 0
         up, down = letters(above), letters(below)
-        parts = {name: values[start:stop] for name, values in self.diagnosis.contributions.items()}
+        parts = {name: values[start:stop] for name, values in self.contributions.items()}
         total = np.sum(list(parts.values()), axis=0)
         against = known & (total > 0)
         headline = join_text("The label has ", down, " above ", up, "; the evidence has ", up, " above ", down, ".")
@@ -72,60 +101,56 @@ class Evidence:
         sentences = [
             text_where(against, headline),
             text_where(known & ~against, support),
-            text_where(known & np.isfinite(self.diagnosis.p_wrong[start:stop]), self._sum(total, start, stop)),
+            text_where(known & np.isfinite(p_wrong), _sum(total, p_wrong, noise_rate)),
         ]
         for name, values in parts.items():
             worth = known & (np.abs(values) >= WORTH_SAYING)
             strength = np.abs(values)
             how = choose_text(strength >= STRONG, " strongly", choose_text(strength < LITTLE, " a little", ""))
             side = choose_text(values > 0, " against the label (", " for the label (")
-            scores = self._scores(name, start, stop, up, down, above, below, known) if name.startswith("judge") else None
+            scores = self._scores(name, start, stop, up, down) if name.startswith("judge") else None
             subject = _KINDS.get(name, name) if scores is None else scores
             weight = _number(values, 1, signed=True)
             sentences.append(text_where(worth, join_text(subject, how, side, weight, ").")))
-        sentences.append(self._noise(above, below, known, start, stop))
+        sentences.append(self._noise(known, start, stop))
         return sentences
 
-    def _sum(self, total: Floats, start: int, stop: int) -> Any:
-        """What P(wrong) is made of, in log-odds to one decimal: it adds up as it is written."""
-        rate = float(np.clip(self.diagnosis.noise_rate or 0.0, CLOSE, 1 - CLOSE))
-        p = np.clip(np.nan_to_num(self.diagnosis.p_wrong[start:stop], nan=0.5), CLOSE, 1 - CLOSE)
-        prior, end, evidence = (np.round(v, 1) for v in (np.log(rate / (1 - rate)), np.log(p / (1 - p)), total))
-        first = np.full(len(total), prior)
-        return join_text(
-            f"The probability adds up, in log-odds: wrong labels are {rate:.0%} here, ",
-            _number(first, 1, signed=True),
-            "; the evidence, ",
-            _number(evidence, 1, signed=True),
-            "; how far such evidence can be trusted here, ",
-            _number(end - prior - evidence, 1, signed=True),
-            "; together ",
-            _number(end, 1, signed=True),
-            ", a probability of ",
-            choose_text(p > 0.994, "above 0.99", choose_text(p < 0.006, "below 0.01", _number(p, 2))),
-            ".",
-        )
-
-    def _scores(self, name: str, start: int, stop: int, up: Any, down: Any, above: Ints, below: Ints, known: Bools) -> Any:
-        scores = self.seen.scores if name == "judge" else self.seen.other_scores[name.removeprefix("judge ")]
-        begin = self.seen.offsets[start:stop]
-        values = [scores[np.where(known, begin + place, 0)] for place in (above, below)]
-        given = [choose_text(np.isfinite(v), _number(v, 1), "no score") for v in values]
+    def _scores(self, name: str, start: int, stop: int, up: Any, down: Any) -> Any:
+        given = [choose_text(np.isfinite(v), _number(v, 1), "no score") for v in self.scores[name][start:stop].T]
         who = "The judge" if name == "judge" else "Another judge"
         return join_text(who, " gives ", up, " ", given[0], " and ", down, " ", given[1], ", which speaks")
 
-    def _noise(self, above: Ints, below: Ints, known: Bools, start: int, stop: int) -> Any:
+    def _noise(self, known: Bools, start: int, stop: int) -> Any:
         """Whether the judge's repeated samples could have come out the other way."""
-        begin = self.seen.offsets[start:stop]
-        first, second = np.where(known, begin + above, 0), np.where(known, begin + below, 0)
-        spread = np.sqrt(self.seen.error_variances(first) + self.seen.error_variances(second))
-        difference = np.abs(self.seen.scores[first] - self.seen.scores[second])
+        spread = np.sqrt(self.errors[start:stop].sum(axis=1))
+        difference = np.abs(np.diff(self.scores["judge"][start:stop], axis=1)[:, 0])
         with np.errstate(invalid="ignore"):
-            unsure = known & (spread > 0) & (difference < 2 * spread) & (self.seen.sample_counts[first] > 1)
+            unsure = known & (spread > 0) & (difference < 2 * spread)
         sentence = join_text(
             "The judge's samples vary: their difference of ", _number(difference, 1), " is good to ± ", _number(spread, 1), "."
         )
         return text_where(unsure, sentence)
+
+
+def _sum(total: Floats, p_wrong: Floats, noise_rate: float) -> Any:
+    """What P(wrong) is made of, in log-odds to one decimal: it adds up as it is written."""
+    rate = float(np.clip(noise_rate, CLOSE, 1 - CLOSE))
+    p = np.clip(np.nan_to_num(p_wrong, nan=0.5), CLOSE, 1 - CLOSE)
+    prior, end, evidence = (np.round(v, 1) for v in (np.log(rate / (1 - rate)), np.log(p / (1 - p)), total))
+    first = np.full(len(total), prior)
+    return join_text(
+        f"The probability adds up, in log-odds: wrong labels are {rate:.0%} here, ",
+        _number(first, 1, signed=True),
+        "; the evidence, ",
+        _number(evidence, 1, signed=True),
+        "; how far such evidence can be trusted here, ",
+        _number(end - prior - evidence, 1, signed=True),
+        "; together ",
+        _number(end, 1, signed=True),
+        ", a probability of ",
+        choose_text(p > 0.994, "above 0.99", choose_text(p < 0.006, "below 0.01", _number(p, 2))),
+        ".",
+    )
 
 
 def _number(values: Floats, digits: int, *, signed: bool = False) -> Any:

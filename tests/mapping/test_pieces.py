@@ -1,0 +1,103 @@
+"""A map made in many pieces, with what waits on disk, is the map made in one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from argilla_admap.mapping.analysis.label_answers import LabelAnswer
+from argilla_admap.mapping.data import observed
+from argilla_admap.mapping.data_map import build_map
+from argilla_admap.records import SCORED_SCHEMA
+from argilla_admap.tables import RecordStream, Spool
+
+RECORDS, BATCH = 20_000, 512
+WORDS = np.array(["a", "river", "the", "green", "hill", "old", "town", "far", "every", "road", "near", "water", "light"])
+
+
+def records(prompts: int, n: int = RECORDS, k: int = 3) -> RecordStream:
+    """Scored records, prompts more than once, with the same or nearly the same completions, one label in ten wrong."""
+    rng = np.random.default_rng(5)
+    pool = [" ".join(words) for words in rng.choice(WORDS, (500, 12))]
+    quality = rng.normal(size=(n, k))
+    scores = np.clip(np.round(3 + 1.5 * (quality + 0.5 * rng.normal(size=(n, k))), 1), 1, 5)
+    ratings = np.clip(np.round(3 + 1.5 * (quality + 0.3 * rng.normal(size=(n, k)))), 1, 5)
+    wrong = rng.random(n) < 0.1
+    ratings[wrong] = ratings[wrong][:, ::-1]
+    ratings[rng.random((n, k)) < 0.01] *= 10
+    for values in (ratings, scores):
+        values[rng.random((n, k)) < 0.02] = np.nan
+    asked = rng.integers(prompts, size=n).tolist()
+    chosen = rng.permuted(np.tile(np.arange(5), (n, 1)), axis=1)[:, :k].tolist()
+    columns = {
+        "id": [f"r{i}" for i in range(n)],
+        "prompt": [f"Tell me {'the ' * (i % 3 == 0)}story number {p}" for i, p in enumerate(asked)],
+        "completions": [
+            [f"{pool[(7 * p + j) % 500]} {'as well ' * (i % 5 == 0)}{p} {j}." for j in row]
+            for i, (p, row) in enumerate(zip(asked, chosen, strict=True))
+        ],
+        "models": np.array([f"m{m}" for m in range(9)])[rng.integers(9, size=(n, k))].tolist(),
+        "ratings": pa.array(ratings.ravel(), from_pandas=True),
+        "source": [f"s{i % 3}" for i in range(n)],
+        "scores": pa.array(scores.ravel(), from_pandas=True),
+        "score_variances": rng.random(n * k),
+        "score_counts": np.full(n * k, 3),
+        "judges": ["gpt-4o"] * n,
+    }
+    ends = pa.array(np.arange(0, n * k + 1, k, dtype=np.int32))
+    for name in ("ratings", "scores", "score_variances", "score_counts"):
+        columns[name] = pa.ListArray.from_arrays(ends, pa.array(columns[name], SCORED_SCHEMA.field(name).type.value_type))
+    arrays = [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(n, f.type) for f in SCORED_SCHEMA]
+    table = pa.Table.from_arrays(arrays, schema=SCORED_SCHEMA)
+    return RecordStream(lambda: iter(table.to_batches(max_chunksize=BATCH)), table.schema)
+
+
+def written(stream: RecordStream, path: Path, answers: dict[str, LabelAnswer] | None = None) -> pa.Table:
+    build_map(stream, answers=answers).write(path)
+    return pq.read_table(path)
+
+
+def assert_same(one: pa.Table, other: pa.Table) -> None:
+    assert one.schema.names == other.schema.names
+    for name in one.schema.names:
+        a, b = one.column(name), other.column(name)
+        if pa.types.is_floating(a.type):
+            np.testing.assert_allclose(a.to_numpy(), b.to_numpy(), rtol=0, atol=1e-9, err_msg=name)
+        else:
+            assert a.equals(b), name
+    first, second = (json.loads(table.schema.metadata[b"admap"]) for table in (one, other))
+    assert first["summary"]["regions"] == second["summary"]["regions"]
+    assert first["summary"]["flags"] == second["summary"]["flags"]
+    assert first["summary"]["issues"] == second["summary"]["issues"]
+
+
+@pytest.mark.parametrize(("prompts", "sample"), [(6_000, 100_000), (10**9, 5_000)], ids=["few prompts", "a sample"])
+def test_a_map_in_pieces_is_the_map_in_one(prompts, sample, tmp_path, monkeypatch):
+    stream = records(prompts)
+    monkeypatch.setattr(observed, "SAMPLE", sample)
+    whole = written(stream, tmp_path / "whole.parquet")
+    monkeypatch.setattr(observed, "PIECE_ROWS", 1500)
+    monkeypatch.setattr(observed, "PART_ITEMS", 4000)
+    monkeypatch.setattr(Spool, "IN_MEMORY", 1 << 16)
+    pieces = written(stream, tmp_path / "pieces.parquet")
+    assert pieces.column("p_wrong").null_count < RECORDS / 100
+    assert_same(whole, pieces)
+
+
+def test_what_people_answered_is_learned_in_pieces_as_in_one(tmp_path, monkeypatch):
+    stream = records(10**9, 4000)
+    rows = [row for batch in stream.batches() for row in batch.select(["id", "ratings"]).to_pylist()][:200]
+    answers = {
+        row["id"]: LabelAnswer(tuple(row["ratings"]), tuple(reversed(row["ratings"])), {"ann": number % 4 == 0})
+        for number, row in enumerate(rows)
+    }
+    whole = written(stream, tmp_path / "whole.parquet", answers)
+    monkeypatch.setattr(observed, "PIECE_ROWS", 1000)
+    pieces = written(stream, tmp_path / "pieces.parquet", answers)
+    assert json.loads(whole.schema.metadata[b"admap"])["summary"]["learned_from"]["learned"]
+    assert_same(whole, pieces)
