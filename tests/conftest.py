@@ -35,6 +35,8 @@ MARKS = {
 }
 #: Files and tests that wait in real time for servers that fail, kill programs, or measure a large map: for the whole run too.
 SLOW = {
+    "test_bombs.py",
+    "test_hostile_judges.py",
     "test_keys.py",
     "test_odd_judges.py",
     "test_a_store_that_cannot_grow_ends_the_run_and_loses_nothing_that_it_took_in",

@@ -16,7 +16,7 @@ import zstandard
 
 from argilla_admap.errors import InputError
 
-__all__ = ["EXTENSIONS", "container_of", "no_such_file", "open_bytes", "packed", "packing_of"]
+__all__ = ["EXTENSIONS", "MOST_UNPACKED", "container_of", "no_such_file", "open_bytes", "packed", "packing_of"]
 
 #: The containers that we read, by the file's extension.
 EXTENSIONS = {
@@ -29,6 +29,13 @@ EXTENSIONS = {
     ".arrow": "arrow",
 }
 _PACKINGS = {".gz": "gzip", ".zst": "zstd"}
+#: Text packs to a fifth; rows of one long prompt and short answers to a 120th by gzip, to a 900th by zstd. What unpacks to more
+#: times its size than this is there to fill the memory or the time.
+MOST_UNPACKED = {"gzip": 200, "zstd": 1000}
+#: Bytes that any file may unpack to.
+_UNPACKED_AT_LEAST = 2 * 2**20
+#: Bytes that are unpacked at once, and taken from the file for it: what is no honest file is known before its first row.
+_AT_ONCE, _SIP = 8 * 2**20, 2**12
 
 
 def container_of(path: Path) -> str:
@@ -58,6 +65,44 @@ def no_such_file(path: Path) -> InputError:
     )
 
 
+class _Sips(io.RawIOBase):
+    """The packed bytes, a few at a time."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        self._packed = packed
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self._packed.read(_SIP if size < 0 else min(size, _SIP))
+
+
+class _Unpacked(io.RawIOBase):
+    """The unpacked bytes, up to what an honest file holds. Raises InputError beyond it."""
+
+    def __init__(self, unpacked: Any, packed: IO[bytes], path: Path, most: int) -> None:
+        self._unpacked = unpacked
+        self._packed = packed
+        self._path = path
+        self._most = most
+        self._size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._unpacked.read(len(buffer))
+        buffer[: len(block)] = block
+        self._size += len(block)
+        if self._size > _UNPACKED_AT_LEAST + self._most * self._packed.tell():
+            raise InputError(
+                f"{self._path}: unpacks to more than {self._most} times its size, as no data do",
+                hint="if it is not damaged and you know who made it, unpack it and name the unpacked file",
+            )
+        return len(block)
+
+
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     """The file's unpacked bytes. Raises InputError where it is absent, unreadable, cut, or not packed as its name says."""
@@ -69,9 +114,9 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
                 raise InputError(f"{path}: the file is empty")
             if packing is not None:
                 # Unlike zstandard's own reader, Arrow's does not take a file that is cut for a whole one.
-                unpacked: Any = pa.CompressedInputStream(raw, "zstd") if packing == "zstd" else gzip.GzipFile(fileobj=raw)
-                reader: IO[bytes] = io.BufferedReader(unpacked, 2**18)
-                yield reader
+                sips: Any = _Sips(raw)
+                unpacked: Any = pa.CompressedInputStream(sips, "zstd") if packing == "zstd" else gzip.GzipFile(fileobj=sips)
+                yield io.BufferedReader(_Unpacked(unpacked, raw, path, MOST_UNPACKED[packing]), _AT_ONCE)
             elif head[:2] == b"\x1f\x8b" or head == b"\x28\xb5\x2f\xfd":
                 raise InputError(
                     f"{path}: the file is packed, but its name does not say so", hint="add .gz or .zst to the name"

@@ -50,7 +50,7 @@ class CsvShard(TextShard):
         # Without this the csv module refuses long texts. It is a limit of the process, so it is only ever raised.
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST_ROW))
         lines = _Lines(stream, self)
-        lead = lines.header()
+        lead = bytearray(lines.header())
         records = csv.reader(lines, delimiter=self.delimiter)
         number = 0
         while True:
@@ -71,13 +71,14 @@ class CsvShard(TextShard):
             raw = record.rstrip(b"\r\n")
             if not raw.strip():
                 lead += record
+                self.check_blank(f"{self.name}:{first}", len(lead))
                 continue
             number += 1
             self._last = cells, problem
-            yield Piece(number, lead, raw, record[len(raw) :])
-            lead = b""
+            yield Piece(number, bytes(lead), raw, record[len(raw) :])
+            lead.clear()
         if lead:
-            yield Piece(0, lead, b"", b"")
+            yield Piece(0, bytes(lead), b"", b"")
 
     def _is_open(self, record: bytes) -> bool:
         try:

@@ -21,10 +21,15 @@ __all__ = ["JsonArray", "JsonLines", "json_shard", "load_json"]
 
 
 _LARGEST = 2.0**63
+#: Nesting that a row may have, and values in a long one: each takes twenty times its text in memory.
+_MOST_LEVELS, _MOST_VALUES, _LONG = 250, 2**20, 2**20
+_TOO_DEEP = "JSON of more levels than any data need"
 
 
 def load_json(raw: bytes) -> Row:
     """The JSON object in the bytes. Raises ValueError saying what is wrong, UnicodeDecodeError where it is no UTF-8."""
+    if len(raw) > _LONG and raw.count(b",") + raw.count(b"[") > _MOST_VALUES:
+        raise ValueError(f"JSON of more than {_MOST_VALUES:,} values in one row")
     try:
         value = orjson.loads(raw)
     except ValueError:
@@ -35,7 +40,23 @@ def load_json(raw: bytes) -> Row:
         value = _load_slowly(raw)
     if not isinstance(value, dict):
         raise ValueError(f"{seen(value)}, expected a JSON object with a record's fields")
+    if raw.count(b"[") + raw.count(b"{") > _MOST_LEVELS and _levels(value) > _MOST_LEVELS:
+        raise ValueError(_TOO_DEEP)
     return value
+
+
+def _levels(value: object) -> int:
+    """How deep the value is nested; counted up to one more than a row may have."""
+    levels, inner = 0, [value]
+    while inner and levels <= _MOST_LEVELS:
+        levels += 1
+        inner = [
+            item
+            for one in inner
+            for item in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+            if isinstance(item, (dict, list))
+        ]
+    return levels
 
 
 def _load_slowly(raw: bytes) -> Any:
@@ -47,7 +68,7 @@ def _load_slowly(raw: bytes) -> Any:
             f"not JSON: {exc.msg} at character {exc.pos + 1}, near {shorten(text[max(exc.pos - 20, 0) : exc.pos + 20])}"
         ) from exc
     except RecursionError as exc:
-        raise ValueError("JSON of more levels than any data need") from exc
+        raise ValueError(_TOO_DEEP) from exc
 
 
 class JsonLines(TextShard):
@@ -57,23 +78,24 @@ class JsonLines(TextShard):
         return f"{self.name}:{number}"
 
     def pieces(self, stream: IO[bytes]) -> Iterator[Piece]:
-        lead = b""
+        lead = bytearray()
         number = 0
         while line := stream.readline(LONGEST_ROW):
             number += 1
             if len(line) == LONGEST_ROW:
                 raise self.too_long(self.where(number))
             if number == 1 and line.startswith(codecs.BOM_UTF8):
-                lead, line = codecs.BOM_UTF8, line[3:]
+                lead, line = bytearray(codecs.BOM_UTF8), line[3:]
             raw = line.strip(b" \t\r\n")
             if not raw:
                 lead += line
+                self.check_blank(self.where(number), len(lead))
                 continue
             start = line.index(raw[:1])
-            yield Piece(number, lead + line[:start], raw, line[start + len(raw) :])
-            lead = b""
+            yield Piece(number, bytes(lead) + line[:start], raw, line[start + len(raw) :])
+            lead.clear()
         if lead:
-            yield Piece(0, lead, b"", b"")
+            yield Piece(0, bytes(lead), b"", b"")
 
     def load(self, raw: bytes) -> Row:
         return load_json(raw)
@@ -95,6 +117,7 @@ class JsonArray(TextShard):
         in_array = closed = False
         while True:
             lead += window.space()
+            self.check_blank(f"{self.name}:{line}", len(lead))
             head = window.peek(1)
             if not head:
                 break
@@ -114,8 +137,8 @@ class JsonArray(TextShard):
                 raise InputError(
                     f"{here}: the object that begins here is not closed; the file is cut", hint="get it again"
                 ) from None
-            except OverflowError:
-                raise self.too_long(here) from None
+            except OverflowError as exc:
+                raise self.too_long(here, *exc.args) from None
             # All rows may stand in one line, so that its number tells no row from another.
             number += 1
             yield Piece(number, lead, raw, b"")
@@ -156,13 +179,13 @@ class _Window:
         return taken
 
     def space(self) -> bytes:
-        """Takes white space and commas."""
-        taken = []
+        """Takes white space and commas; of very much of it, a part."""
+        taken: list[bytes] = []
         while True:
             end = _SPACE.match(self._bytes, self._at).end()  # type: ignore[union-attr]  # it matches nothing too
             taken.append(self._bytes[self._at : end])
             self._at = end
-            if end < len(self._bytes) or not self._more():
+            if end < len(self._bytes) or len(taken) > 2 or not self._more():
                 return b"".join(taken)
 
     def _string_end(self, start: int) -> int:
@@ -179,7 +202,7 @@ class _Window:
 
     def value(self) -> bytes:
         """Takes one JSON value by its brackets and quotes. Raises EOFError: it has no end; OverflowError: it is too long."""
-        depth = 0
+        depth = tokens = 0
         scan = 0  # from self._at, which moves when the window does
         plain = self.peek(1) not in (b"{", b"[", b'"')
         while True:
@@ -203,6 +226,9 @@ class _Window:
             if plain:
                 return self.take(max(match.start() - self._at, 1))
             scan = match.end() - self._at
+            tokens += 1
+            if tokens > _MOST_VALUES:
+                raise OverflowError(f"{_MOST_VALUES:,} values")
             depth += (match[0] in b"{[") - (match[0] in b"}]")
             if depth <= 0:
                 return self.take(scan)
@@ -218,7 +244,10 @@ def json_shard(path: Path, container: str, name: str | None = None) -> TextShard
     with open_bytes(path) as stream:
         first = stream.readline(2**20)
         lines.refuse_utf16(first)
+        blank = 0
         while first and not first.removeprefix(codecs.BOM_UTF8).strip():
+            blank += len(first)
+            lines.check_blank(lines.name, blank)
             first = stream.readline(2**20)
     first = first.removeprefix(codecs.BOM_UTF8).strip()
     if not first:

@@ -16,7 +16,9 @@ from argilla_admap.formats.format import Row
 __all__ = ["LONGEST_ROW", "NumberedRow", "Piece", "Shard", "TextShard"]
 
 #: Bytes. A longer row is no row: the file is of another kind, or a bracket or quote was never closed.
-LONGEST_ROW = 512 * 2**20
+LONGEST_ROW = 16 * 2**20
+#: Bytes of blank lines and spaces between two rows.
+_LONGEST_BLANK = 2**20
 
 
 class NumberedRow(NamedTuple):
@@ -90,12 +92,19 @@ class TextShard(Shard):
                     except ValueError as exc:
                         yield NumberedRow(number, None, str(exc))
 
-    def too_long(self, where: str) -> InputError:
+    def too_long(self, where: str, size: str = f"{LONGEST_ROW >> 20} MB") -> InputError:
         """The error for a row that never ends."""
         return InputError(
-            f"{where}: a row of more than {LONGEST_ROW >> 20} MB",
+            f"{where}: a row of more than {size}",
             hint="a bracket or quote is not closed, or the file is of another kind",
         )
+
+    def check_blank(self, where: str, size: int) -> None:
+        """Raises InputError where so many bytes between two rows are too many."""
+        if size > _LONGEST_BLANK:
+            raise InputError(
+                f"{where}: more than {_LONGEST_BLANK >> 20} MB of blank lines and spaces", hint="get the file again"
+            )
 
     def not_utf8(self, raw: bytes, exc: UnicodeDecodeError, place: str) -> str:
         """What is wrong with bytes that are no UTF-8, with a command that converts the file."""

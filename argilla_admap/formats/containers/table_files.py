@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from argilla_admap.errors import InputError
-from argilla_admap.formats.containers.compressed import no_such_file
+from argilla_admap.formats.containers.compressed import MOST_UNPACKED, no_such_file
 from argilla_admap.formats.containers.shard import NumberedRow, Shard
 
 __all__ = ["ArrowShard", "HubShard", "ParquetShard", "TableShard", "hub_splits"]
 
 _ROWS = 256
+#: Bytes of a batch that its dictionaries may blow up to, and bytes to which any file may unpack.
+_MOST_BATCH, _UNPACKED_AT_LEAST = 2**25, 2**26
+#: Rows for each byte of a Parquet file, from a million on: a row has its own texts, and they take more than this.
+_MOST_ROWS_A_BYTE, _ROWS_AT_LEAST = 10, 2**20
 
 
 class TableShard(Shard):
@@ -74,6 +79,7 @@ class ParquetShard(TableShard):
             # Names are decoded when they are asked for: a damaged one must be found here.
             for column in range(file.metadata.num_columns):
                 _ = file.schema.column(column).path
+            self._check_claims(file.metadata)
             return file
         except FileNotFoundError as exc:
             raise no_such_file(self.path) from exc
@@ -83,12 +89,52 @@ class ParquetShard(TableShard):
                 hint="get it again",
             ) from exc
 
+    def _check_claims(self, claims: pq.FileMetaData) -> None:
+        """Raises InputError where the file says that it holds what no honest file of its size does."""
+        size = self.path.stat().st_size
+        if claims.num_rows > max(_ROWS_AT_LEAST, _MOST_ROWS_A_BYTE * size):
+            raise self._lies(f"{claims.num_rows:,} rows in {size:,} bytes")
+        for chunk in chain.from_iterable(_groups(claims)):
+            if chunk.total_uncompressed_size > _UNPACKED_AT_LEAST + MOST_UNPACKED["zstd"] * chunk.total_compressed_size:
+                raise self._lies(f"{chunk.total_uncompressed_size:,} bytes in {chunk.total_compressed_size:,}")
+
+    def _lies(self, what: str) -> InputError:
+        return InputError(
+            f"{self.name}: says that it holds {what}",
+            hint="it is damaged, or made to fill the memory: get it again, or as JSON Lines",
+        )
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         with self.open() as file:
+            # Each row may repeat the longest text of a dictionary.
+            dictionaries = max((sum(map(_dictionary, group)) for group in _groups(file.metadata)), default=0)
+            most = _UNPACKED_AT_LEAST + MOST_UNPACKED["zstd"] * self.path.stat().st_size
+            held = rows = 0
             try:
-                yield from file.iter_batches(batch_size=_ROWS)
+                for batch in file.iter_batches(batch_size=min(_ROWS, max(1, _MOST_BATCH // max(dictionaries, 1)))):
+                    held += batch.nbytes
+                    rows += batch.num_rows
+                    if held > most:
+                        raise self._lies(f"more than {held:,} bytes in {self.path.stat().st_size:,}")
+                    yield batch
+                if rows != file.metadata.num_rows:
+                    raise self._lies(f"{file.metadata.num_rows:,} rows, and holds {rows:,}")
             except (pa.ArrowException, OSError) as exc:
                 raise InputError(f"{self.name}: damaged ({_line(exc)})", hint="get it again") from exc
+
+
+def _groups(claims: pq.FileMetaData) -> Iterator[list[pq.ColumnChunkMetaData]]:
+    """The columns of each row group of a Parquet file."""
+    for group in map(claims.row_group, range(claims.num_row_groups)):
+        yield list(map(group.column, range(group.num_columns)))
+
+
+def _dictionary(chunk: pq.ColumnChunkMetaData) -> int:
+    """About how many bytes the dictionary of a column's chunk takes; 0: it has none."""
+    if chunk.dictionary_page_offset is None or not chunk.total_compressed_size:
+        return 0
+    packed = max(chunk.data_page_offset - chunk.dictionary_page_offset, 0)
+    return min(packed * chunk.total_uncompressed_size // chunk.total_compressed_size, chunk.total_uncompressed_size)
 
 
 class ArrowShard(TableShard):

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from argilla_admap.errors import JudgeRefused, ScoringError
@@ -23,7 +24,16 @@ from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.budget import Budget, Price
 from argilla_admap.scoring.client.concurrency import Throttle
 from argilla_admap.scoring.client.failures import PAGE_HINT, CircuitBreaker, Failure, RetryAction, classify
-from argilla_admap.scoring.client.request import Outcome, ReplyKind, Request, Response, TokenHistory, Usage, open_reply
+from argilla_admap.scoring.client.request import (
+    Outcome,
+    ReplyKind,
+    Request,
+    Response,
+    TokenHistory,
+    Usage,
+    longest_reply,
+    open_reply,
+)
 from argilla_admap.scoring.client.transport import ConnectionFailed, TimedOut, Transport, Unreachable
 
 __all__ = ["Dispatcher", "RetryPolicy"]
@@ -317,7 +327,8 @@ class Dispatcher:
         started = self._loop.time()
         patience = self._throttle.concurrency.patience(self._timeout) * 2**task.timeouts
         try:
-            reply = await self.transport.post(task.request.path, task.request.body(), patience)
+            longest = partial(longest_reply, task.request)
+            reply = await self.transport.post(task.request.path, task.request.body(), patience, longest)
         except ConnectionFailed as exc:
             self._reached = False
             # What was sent may have been answered and billed: the budget counts it as spent.

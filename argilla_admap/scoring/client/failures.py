@@ -125,7 +125,10 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, *, known: boo
 
 def classify_error(error: object, *, known: bool = False) -> Failure:
     """What an error inside of an answer with status 200 means: gateways send it so once they have sent the status."""
-    body = orjson.dumps({"error": error}, default=str)
+    try:
+        body = orjson.dumps({"error": error}, default=str)
+    except TypeError:
+        body = b'{"error": "nested too deep to be read"}'
     said, low = server_words(body), body[:2000].decode("utf-8", "replace").lower()
     code = str(error.get("code", error.get("status")) if isinstance(error, dict) else "")
     status = int(code) if re.fullmatch(r"[45]\d\d", code) else 0
@@ -191,9 +194,10 @@ def server_words(body: bytes) -> str:
                 found = found[name]
         text = found if isinstance(found, str) else orjson.dumps(found).decode()
         text += f" ({more})" if more else ""
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, TypeError):
+        # No JSON, or nested too deep to be written again.
         text = _TAGS.sub(" ", body[:5000].decode("utf-8", "replace"))
-    text = _SECRET.sub("[key]", " ".join(text.split()))
+    text = _SECRET.sub("[key]", " ".join(text[:5000].split()))
     return text[:297] + "..." if len(text) > 300 else text
 
 

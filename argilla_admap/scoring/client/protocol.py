@@ -102,6 +102,8 @@ def _joined(events: list[Any]) -> dict[str, Any]:
     """One answer of the pieces of a stream."""
     whole: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
+    # Pieces of text, joined at the end: a text that grows piece by piece is copied as often.
+    texts: dict[tuple[int, str], list[str]] = {}
     for event in events:
         if not isinstance(event, dict):
             continue
@@ -110,9 +112,10 @@ def _joined(events: list[Any]) -> dict[str, Any]:
             place = piece.get("index") or 0
             choice = choices.setdefault(place, {"index": place, "message": {}, "finish_reason": None})
             for name, value in (piece.get("delta") or piece.get("message") or {"content": piece.get("text")}).items():
-                before = choice["message"].get(name)
-                joins = name != "role" and isinstance(value, str) and isinstance(before, str)
-                choice["message"][name] = before + value if joins else value if value is not None else before
+                if name != "role" and isinstance(value, str):
+                    texts.setdefault((place, name), []).append(value)
+                elif value is not None or name not in choice["message"]:
+                    choice["message"][name] = value
             items = (piece.get("logprobs") or {}).get("content")
             if items:
                 choice.setdefault("logprobs", {"content": []})["content"] += items
@@ -125,6 +128,8 @@ def _joined(events: list[Any]) -> dict[str, Any]:
         and not all(one["finish_reason"] or "error" in one for one in choices.values())
     ):
         raise ValueError("the event stream breaks off")
+    for (place, name), pieces in texts.items():
+        choices[place]["message"][name] = "".join(pieces)
     if choices:
         whole["choices"] = [choices[place] for place in sorted(choices)]
     return whole

@@ -10,8 +10,19 @@ from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.budget import Price
 from argilla_admap.scoring.client.failures import Failure, RetryAction, Unreadable, classify_error, is_page, server_words
 from argilla_admap.scoring.client.protocol import decode, error_in, usage_of
+from argilla_admap.scoring.client.transport import LARGE_REPLY, LONGEST_REPLY
 
-__all__ = ["Outcome", "ParsedAnswer", "ReplyKind", "Request", "Response", "TokenHistory", "Usage", "open_reply"]
+__all__ = [
+    "Outcome",
+    "ParsedAnswer",
+    "ReplyKind",
+    "Request",
+    "Response",
+    "TokenHistory",
+    "Usage",
+    "longest_reply",
+    "open_reply",
+]
 
 
 class ParsedAnswer(NamedTuple):
@@ -118,6 +129,19 @@ class Response(NamedTuple):
     failure: Failure | None
 
 
+def longest_reply(request: Request) -> int:
+    """Bytes that an honest answer may have: with each token come the probabilities of twenty."""
+    return LONGEST_REPLY + 2500 * request.tokens()[2]
+
+
+def _too_much(body: bytes, longest: int) -> str:
+    """What an answer has too much of; empty where it may be honest."""
+    if len(body) > longest:
+        return f"{longest >> 20} MB and more"
+    brackets = body.count(b"[") + body.count(b"{")
+    return f"{brackets:,} brackets" if brackets > longest // 32 else ""
+
+
 def open_reply(
     request: Request, body: bytes, about: int, most: float, price: Price | None, usage: Usage, *, known: bool = False
 ) -> Response:
@@ -132,6 +156,10 @@ def open_reply(
         usage: counts of the run, added to.
         known: the endpoint has answered before.
     """
+    if len(body) > LARGE_REPLY and (too_much := _too_much(body, longest_reply(request))):
+        usage.requests += 1
+        words = f"the answer has {too_much}, more than any to such a question: {server_words(body[:500])[:80]!r}"
+        return Response(ReplyKind.GARBLED, about, most, [], Failure(RetryAction.GIVE_UP, words))
     try:
         reply = decode(body)
     except ValueError:

@@ -18,7 +18,7 @@ import os
 import ssl
 import threading
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import aiohttp
@@ -30,6 +30,8 @@ from yarl import URL
 from argilla_admap.errors import InputError, JudgeRefused
 
 __all__ = [
+    "LARGE_REPLY",
+    "LONGEST_REPLY",
     "ConnectionFailed",
     "Reply",
     "TimedOut",
@@ -50,6 +52,14 @@ _CONNECT_WITHIN = 15.0
 #: Servers close idle connections after a while; a request that meets that moment is lost and asked again.
 _MOST_IDLE = 15.0
 _ADDRESSES_FOR = 60
+#: Bytes. 32 vectors of 4096 numbers take 3 MB.
+LONGEST_REPLY = 4 * 2**20
+#: Bytes from which on the rest of one answer is read at a time, so that many at once do not fill the memory.
+LARGE_REPLY = 2**19
+
+
+def _usual_length() -> int:
+    return LONGEST_REPLY
 
 
 class ConnectionFailed(Exception):
@@ -65,7 +75,7 @@ class Unreachable(ConnectionFailed):
 
 
 class Reply(NamedTuple):
-    """What came back. The names of headers are found in any case."""
+    """What came back. The names of headers are found in any case; a body that is too long is cut behind what it may have."""
 
     status: int
     headers: Mapping[str, str]
@@ -75,7 +85,10 @@ class Reply(NamedTuple):
 class Transport(Protocol):
     """Carries requests to one endpoint."""
 
-    async def post(self, path: str, body: bytes, timeout: float) -> Reply: ...
+    async def post(self, path: str, body: bytes, timeout: float, most: Callable[[], int] = ...) -> Reply:
+        """`most`: bytes that the answer may have; asked for where it is large."""
+        ...
+
     async def get(self, path: str, timeout: float) -> Reply: ...
     async def renew(self) -> bool:
         """Asks the client again for its headers (a key that has run out); whether they differ."""
@@ -164,14 +177,15 @@ class _DirectTransport:
         self._session: aiohttp.ClientSession | None = None
         self._usual_headers: dict[str, str] | None = None
         self._asking = asyncio.Lock()
+        self._large = asyncio.Lock()
 
-    async def post(self, path: str, body: bytes, timeout: float) -> Reply:
-        return await self._send("POST", path, body, timeout)
+    async def post(self, path: str, body: bytes, timeout: float, most: Callable[[], int] = _usual_length) -> Reply:
+        return await self._send("POST", path, body, timeout, most)
 
     async def get(self, path: str, timeout: float) -> Reply:
-        return await self._send("GET", path, None, timeout)
+        return await self._send("GET", path, None, timeout, _usual_length)
 
-    async def _send(self, method: str, path: str, body: bytes | None, timeout: float) -> Reply:
+    async def _send(self, method: str, path: str, body: bytes | None, timeout: float, most: Callable[[], int]) -> Reply:
         url, headers = self._templates.get(path) or await self._template(path)
         session = self._session or self._open(url, headers)
         own = None if headers is self._usual_headers else headers
@@ -179,7 +193,7 @@ class _DirectTransport:
             async with session.request(
                 method, url, data=body, headers=own, timeout=_within(timeout), allow_redirects=False
             ) as response:
-                return Reply(response.status, response.headers, await response.read())
+                return Reply(response.status, response.headers, await self._body(response.content, most))
         except aiohttp.ClientConnectorCertificateError as exc:
             words = getattr(exc.certificate_error, "verify_message", None) or exc.certificate_error
             raise JudgeRefused(
@@ -188,6 +202,18 @@ class _DirectTransport:
             ) from exc
         except (aiohttp.ClientError, asyncio.TimeoutError) as exc:
             raise _failure(exc, url) from exc
+
+    async def _body(self, content: aiohttp.StreamReader, most: Callable[[], int]) -> bytes:
+        body = bytearray()
+        while len(body) <= LARGE_REPLY:
+            if not (block := await content.readany()):
+                return bytes(body)
+            body += block
+        async with self._large:
+            longest = most()
+            while len(body) <= longest and (block := await content.readany()):
+                body += block
+        return bytes(body)
 
     async def _template(self, path: str) -> _Template:
         async with self._asking:
@@ -295,7 +321,7 @@ class _ClientTransport:
         self._client = client.with_options(max_retries=0)
         self._response = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]).Response
 
-    async def post(self, path: str, body: bytes, timeout: float) -> Reply:
+    async def post(self, path: str, body: bytes, timeout: float, most: Callable[[], int] = _usual_length) -> Reply:
         return await self._send("post", path, timeout, body=orjson.loads(body))
 
     async def get(self, path: str, timeout: float) -> Reply:

@@ -30,6 +30,8 @@ _FULL_LIST = 8
 _GRADES = {str(grade): grade for grade in SCALE}
 _WEIGHTS = (0, *SCALE)
 _SQUARES = tuple(grade * grade for grade in _WEIGHTS)
+#: Characters of the longest answer, thoughts included: 120,000 tokens.
+_LONGEST = 2**19
 #: Tokens of chat templates that servers leave at an answer's end.
 _SPECIAL_END = re.compile(r"(?:\s|<[^<>\s]{1,40}>){0,8}\Z")
 #: So many characters such tokens may have.
@@ -95,6 +97,8 @@ def read_choice(choice: Mapping[str, Any], *, json: bool) -> ParsedAnswer:
         content = content_of(message)
         finish = choice.get("finish_reason")
         _check(content, finish)
+        if (length := len(content.text) + len(content.thought)) > _LONGEST:
+            raise Unreadable(f"the judge's answer has {length:,} characters: {quoted(content.text)}", again=False)
         try:
             grade = read_grade(content.text, cut=finish == "length")
         except Unreadable as exc:
