@@ -60,7 +60,7 @@ def sparse(path: Path, head: bytes) -> None:
 
 def repeated(path: Path, text: str, rows: int, *, groups: int = 1) -> None:
     """A column of one text, as Parquet keeps it: once."""
-    column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, dtype=np.int8)), pa.array([text]))
+    column = pa.DictionaryArray.from_arrays(np.zeros(rows, dtype=np.int8), pa.array([text]))
     table = pa.table({"prompt": column, "chosen": column, "rejected": column})
     with pq.ParquetWriter(path, table.schema, store_schema=False, write_statistics=False) as writer:
         for _ in range(groups):
@@ -89,19 +89,19 @@ BOMBS: dict[str, tuple[Callable[[Path], None], str]] = {
     "rows.csv.zst": (lambda p: zst(p, b"prompt,chosen,rejected\n", b"p,a,b\n" * 170_000, 64), "more than 1000 times its size"),
     "array.json.zst": (lambda p: zst(p, b"[" + ROW, (b"," + ROW) * 20_000, 64), "more than 1000 times its size"),
     "deep.jsonl": (
-        lambda p: p.write_bytes(ROW + ROW[:-2] + b', "x": ' + DEEP + b"}\n") and None,
+        plain(ROW + ROW[:-2] + b', "x": ' + DEEP + b"}\n"),
         "deep.jsonl:2: JSON of more levels",
     ),
     "deep.json": (plain(b"[" + ROW[:-2] + b', "x": ' + DEEP + b"}]"), "row 1: JSON of more levels"),
     "levels.jsonl": (plain(ROW[:-2] + b', "x": ' + b"[" * 900 + b"]" * 900 + b"}"), "more levels"),
     "brackets.json": (plain(b"[" * 4 * MB), "a row of more than 1,048,576 values"),
     "values.jsonl": (
-        lambda p: p.write_bytes(ROW[:-2] + b', "x": [' + b"{}," * 2 * MB + b"0]}") and None,
+        plain(ROW[:-2] + b', "x": [' + b"{}," * 2 * MB + b"0]}"),
         "1,048,576 values in one row",
     ),
     "blank.jsonl": (plain(ROW + b"\n" * 2 * MB), "more than 1 MB of blank lines"),
     "blank.csv": (
-        lambda p: p.write_bytes(b"prompt,chosen,rejected\np,a,b\n" + b"\n" * 2 * MB) and None,
+        plain(b"prompt,chosen,rejected\np,a,b\n" + b"\n" * 2 * MB),
         "more than 1 MB of blank",
     ),
     "blank.json": (plain(b"[" + ROW + b" " * 9 * MB), "more than 1 MB of blank"),
