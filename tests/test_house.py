@@ -36,7 +36,7 @@ FLOORS = [
 # Within a room, from the ground up. A sub-room imports only from those before it.
 SUBROOMS = {
     "formats": ["containers", "rows", "layouts", "writeback"],
-    "scoring": ["cache", "client", "batch", "judging", "scorers"],
+    "scoring": ["cache", "client", "batch", "judging", "questions", "scorers"],
     "mapping": ["data", "regions", "wrong", "checks", "analysis"],
     "review": ["argilla", "dataset", "queues", "push", "pull", "people", "status", "watch"],
     "cli": ["review", "scoring", "mapping", "machine"],

@@ -264,6 +264,11 @@ def scoring_options(command: Command) -> Command:
             show_default=True,
             help="What the judge first writes once a prompt, to grade beside it: its own answer, or what a good one must have.",
         ),
+        click.option(
+            "--together",
+            is_flag=True,
+            help="One call a record, not one a completion: cheaper and less sure. Every second sample shows the reverse order.",
+        ),
         click.option("--rubric", type=file, help="Your guidelines: a text, JSON or TOML file."),
         click.option(
             "--max-answer-tokens",

@@ -48,6 +48,8 @@ class ScoreOptions:
     rubric: Path | None = None
     #: What the judge first writes for each prompt, and grades its completions beside.
     guide: str = "none"
+    #: All completions of a record in one question.
+    together: bool = False
     #: Most tokens of an answer, thoughts included; what a model needs is found out. None: 4,096.
     max_answer_tokens: int | None = None
     #: US dollars that this run may cost at most.
@@ -92,6 +94,9 @@ class ScoreOptions:
             raise InputError(f"{self.method!r}: no such method", option="method", hint=f"choose one of {', '.join(METHODS)}")
         if self.guide not in GUIDANCE:
             raise InputError(f"{self.guide!r}: no such guide", option="guide", hint=f"choose one of {', '.join(GUIDANCE)}")
+        if self.together and (self.reasons or self.method == "json"):
+            hint = "leave out `reasons` and the method json, or ask for each completion alone"
+            raise InputError("one answer for all completions holds grades and nothing else", option="together", hint=hint)
         if not all(name.strip() for name in self.models):
             raise InputError("no name", option="models", hint="give the name of a model, as the judge's server calls it")
         if len(set(self.models)) != len(self.models):

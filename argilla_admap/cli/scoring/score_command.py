@@ -82,7 +82,7 @@ def show_estimate(answer: dict[str, Any]) -> None:
     judges = answer.get("facts", ())
     if any(facts.get("tokens_counted") is False for facts in judges):
         note("Tokens are estimated: the model's own tokenizer is not at hand offline.")
-    if any(facts.get("method") == "logprobs" for facts in judges):
+    if any(facts.get("method") == "logprobs" and not facts.get("together") for facts in judges):
         note("One call a completion, as with token probabilities; a judge without them gives three samples in that call.")
     for words in answer["notes"]:
         note(f"{words[:1].upper()}{words[1:]}.")

@@ -16,6 +16,8 @@ _STEPS = (4, 8, 64, 512, 2048, 8192, 32768, 131072)
 #: So many where nobody says how many: enough for most that think, and a few cents for one answer that never ends.
 MOST_ANSWER_TOKENS = 4096
 _REASON_TOKENS = 160
+#: Of each grade of a record's completions together, with its letter and its line.
+_GRADE_TOKENS = 8
 #: Up to so many are for the digit alone; JSON has room for them.
 _NO_THOUGHTS = 8
 _MOST_REVISIONS = 24
@@ -57,6 +59,8 @@ class Capabilities:
     service_tier: bool = True
     #: It answers only as a stream of events.
     stream: bool = False
+    #: Whether it grades all completions of a record in one answer.
+    together: bool = True
     #: False: it is told not to think, where its endpoint asks for that.
     thinking: bool = True
     revision: int = 0
@@ -95,6 +99,7 @@ class Capabilities:
             "refuses a JSON schema": not self.schema,
             "answers only as a stream": self.stream,
             "is told not to think": not self.thinking,
+            "does not grade the completions of a record in one answer": not self.together,
             f"is asked with reasoning effort {self.effort}": bool(self.effort),
             f"needs up to {self.answer_tokens:,} tokens for an answer": self.answer_tokens > _NO_THOUGHTS,
         }
@@ -139,10 +144,11 @@ class Capabilities:
             body["messages"] = [{"role": "user", "content": f"{instructions}\n\n"}]
         return orjson.dumps(body).removesuffix(_END), _END
 
-    def most_output(self, form: str, answer_tokens: int | None = None) -> int:
-        """Most tokens that a choice may have, where a digit may have so many."""
+    def most_output(self, form: str, answer_tokens: int | None = None, grades: int = 1) -> int:
+        """Most tokens that a choice may have, where a digit may have so many, and for so many grades together."""
         tokens = answer_tokens or self.answer_tokens
-        return tokens if form == "digit" else _REASON_TOKENS + (tokens if tokens > _NO_THOUGHTS else 0)
+        room = _GRADE_TOKENS * (grades + 1) if form == "together" else _REASON_TOKENS
+        return tokens if form == "digit" else room + (tokens if tokens > _NO_THOUGHTS else 0)
 
     def negotiate(self, words: str) -> bool:
         """Takes back what a refusal in words (status 400 or 422) names; whether the next request will differ."""

@@ -14,11 +14,19 @@ from typing import Any, NamedTuple
 
 from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.client.request import ParsedAnswer
-from argilla_admap.scoring.judging.grades import Grade, TooShort, begins_with_grade, quoted, read_grade, same_length
+from argilla_admap.scoring.judging.grades import (
+    Grade,
+    TooShort,
+    begins_with_grade,
+    quoted,
+    read_grade,
+    read_grades_by_letter,
+    same_length,
+)
 from argilla_admap.scoring.judging.rubric import SCALE
 from argilla_admap.scoring.judging.thoughts import Content, content_of, without_thoughts
 
-__all__ = ["BELIEVABLE_MASS", "Logprobs", "read_choice", "read_choices"]
+__all__ = ["BELIEVABLE_MASS", "Logprobs", "read_choice", "read_choices", "read_letters"]
 
 #: Less probability than this on the grades, and the distribution is not believed.
 BELIEVABLE_MASS = 0.8
@@ -117,6 +125,27 @@ def read_choice(choice: Mapping[str, Any], *, json: bool) -> ParsedAnswer:
     if found is not None and found.believable:
         return _from_logprobs(found, reason)
     return ParsedAnswer(float(grade.value), None, found.mass if found is not None else None, reason)
+
+
+def read_letters(reply: Any, letters: Sequence[str]) -> list[ParsedAnswer]:
+    """The grades of several answers from the one choice of a reply, in the order of their letters.
+
+    Raises:
+        TooShort: the reply was cut before its last grade.
+        Unreadable: it does not hold just one grade for each letter.
+    """
+    choice = reply["choices"][0]
+    content = content_of(choice.get("message") or {})
+    finish = choice.get("finish_reason")
+    _check(content, finish)
+    tokens, answers = _tokens(choice), []
+    for grade in read_grades_by_letter(content.text, letters, cut=finish == "length"):
+        found = _distribution(_token_of(grade, tokens, content))
+        if found is not None and found.believable:
+            answers.append(_from_logprobs(found, None))
+        else:
+            answers.append(ParsedAnswer(float(grade.value), None, found.mass if found is not None else None))
+    return answers
 
 
 def _from_logprobs(found: Logprobs, reason: str | None) -> ParsedAnswer:

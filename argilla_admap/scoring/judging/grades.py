@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -33,7 +34,16 @@ from argilla_admap.scoring.judging.statements import (
 )
 from argilla_admap.scoring.judging.thoughts import without_thoughts
 
-__all__ = ["Grade", "TooShort", "begins_with_grade", "may_go_on", "quoted", "read_grade", "same_length"]
+__all__ = [
+    "Grade",
+    "TooShort",
+    "begins_with_grade",
+    "may_go_on",
+    "quoted",
+    "read_grade",
+    "read_grades_by_letter",
+    "same_length",
+]
 
 
 class TooShort(Unreadable):
@@ -71,6 +81,11 @@ _RAMBLES = re.compile(r"\d(?![.)]\s?[^\W\d])(?!\s?/|\s?out\b|\s?of\b).{3}", re.D
 
 #: What most that do not say the digit alone say.
 _USUAL = re.compile(r"\*{0,2}(?:Score|Rating|Grade):\*{0,2} ?\*{0,2}([1-5])\*{0,2}(?:/5)?\.?\Z")
+
+#: One of several answers with its grade, alone on its line or between commas; around it the marks of lists, of JSON and bold.
+_LETTER = re.compile(r"(?:[Aa]nswer )?\(?([A-Z])\)?(?: ?[:=] ?| ?(?:-|->|→|=>) | )([1-5])(?: ?/ ?5)?")
+_BETWEEN = re.compile(r"[\n,;]|(?<=\d) +(?=(?:[Aa]nswer )?[A-Z] ?[:=])")
+_AROUND = re.compile(r"[\"'*_`{}\t\[\]]")
 
 # JSON.
 
@@ -119,6 +134,41 @@ def read_grade(answer: str, *, cut: bool = False) -> Grade:
             raise TooShort(f"{exc} (cut by the limit of its tokens)") from None
         raise
     return grade
+
+
+def read_grades_by_letter(answer: str, letters: Sequence[str], *, cut: bool = False) -> list[Grade]:
+    """The grades of several answers, in the order of their letters: one for each, no other number, and no word after the first.
+
+    Args:
+        answer: the model's words, its thoughts included.
+        letters: of the answers that were to be graded.
+        cut: whether it was cut by its limit of tokens.
+
+    Raises:
+        TooShort: it was cut before its last grade.
+        Unreadable: a grade is missing, stands twice, is of another scale or letter, or words or numbers stand beside them.
+    """
+    said, unclosed = without_thoughts(answer)
+    plain = _AROUND.sub(" ", same_length(said))
+    found: dict[str, Grade] = {}
+    begin, problem = 0, "ends inside its thoughts" if unclosed else ""
+    problem = problem or ("names another scale" if OTHER_SCALE.search(plain) else "")
+    for stop in (*(mark.span() for mark in _BETWEEN.finditer(plain)), (len(plain), len(plain))):
+        part = plain[begin : stop[0]]
+        graded = _LETTER.fullmatch(" ".join(part.split()).lstrip("•- ").removesuffix("."))
+        if graded is not None and (letter := graded[1]) in letters and letter not in found:
+            found[letter] = Grade(int(graded[2]), begin + part.index(graded[2]))
+        elif any(sign.isdigit() or (sign.isalpha() and found) for sign in part):
+            problem = problem or f"says {quoted(said[begin : stop[0]].strip())} beside them"
+        begin = stop[1]
+    missing = [letter for letter in letters if letter not in found]
+    at_end = max((grade.place or 0 for grade in found.values()), default=0) + 1
+    if cut and (unclosed or missing or not plain[at_end:].strip()):
+        raise TooShort(f"the judge's answer was cut before its last grade: {quoted(said)}")
+    if problem or missing:
+        problem = problem or f"has no grade of {', '.join(missing)}"
+        raise Unreadable(f"the judge's answer is not one grade for each of {', '.join(letters)}: it {problem}")
+    return [found[letter] for letter in letters]
 
 
 def may_go_on(answer: str) -> bool:

@@ -72,6 +72,18 @@ class BatchItems:
         texts: list[str] = self._completions[record]
         return texts
 
+    def record_hash(self, prefix: hashlib.blake2b, record: int) -> hashlib.blake2b:
+        """The start of the keys of a record: the way to ask, its prompt and what stands beside it."""
+        prompt, turns, guide = self._prompts[record], self._turns[record], self.guides[record]
+        hasher = prefix.copy()
+        hasher.update(b"%d\0" % len(prompt))
+        hasher.update(prompt.encode())
+        if turns:
+            hasher.update(b"\0turns" + orjson.dumps(turns))
+        if guide:
+            hasher.update(b"\0guide" + orjson.dumps(guide))
+        return hasher
+
     def keys(self, prefix: hashlib.blake2b, samples: Sequence[int]) -> list[tuple[bytes, ...]]:
         """For each index the keys of its samples: hashes of the way to ask, the prompt, the completion and the sample's number.
 
@@ -81,14 +93,8 @@ class BatchItems:
         """
         keys: list[tuple[bytes, ...]] = []
         index = 0
-        for prompt, turns, texts, guide in zip(self._prompts, self._turns, self._completions, self.guides, strict=True):
-            hasher = prefix.copy()
-            hasher.update(b"%d\0" % len(prompt))
-            hasher.update(prompt.encode())
-            if turns:
-                hasher.update(b"\0turns" + orjson.dumps(turns))
-            if guide:
-                hasher.update(b"\0guide" + orjson.dumps(guide))
+        for record, texts in enumerate(self._completions):
+            hasher = self.record_hash(prefix, record)
             for text in texts:
                 one_text = hasher.copy()
                 if "\0" in text:

@@ -7,31 +7,28 @@ remembers it; they are questions that have to be asked anyway, so finding out co
 from __future__ import annotations
 
 import asyncio
-import math
 import re
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, islice
 from statistics import fmean, variance
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from argilla_admap.scoring.cache.keys import KeySpace, key_hash
+from argilla_admap.scoring.batch.batches import WAITS
 from argilla_admap.scoring.cache.store import CacheEntry
-from argilla_admap.scoring.client.failures import Unreadable
-from argilla_admap.scoring.client.request import ParsedAnswer
-from argilla_admap.scoring.judging.capabilities import MOST_ANSWER_TOKENS, Capabilities, filled
-from argilla_admap.scoring.judging.choices import BELIEVABLE_MASS, read_choices
-from argilla_admap.scoring.judging.grades import TooShort, may_go_on
+from argilla_admap.scoring.judging.capabilities import MOST_ANSWER_TOKENS, Capabilities
+from argilla_admap.scoring.judging.choices import BELIEVABLE_MASS
 from argilla_admap.scoring.judging.items import BatchItems
 from argilla_admap.scoring.judging.models import announced_ending, look_for_model
-from argilla_admap.scoring.judging.prompt import PROMPT_VERSION, Instructions, question_text
+from argilla_admap.scoring.judging.prompt import PROMPT_VERSION, TOGETHER_VERSION, Instructions
 from argilla_admap.scoring.judging.rubric import SCALE, read_rubric
-from argilla_admap.scoring.judging.thoughts import content_of
-from argilla_admap.scoring.judging.tokens import TokenCounter, estimate_tokens, most_tokens, quick_tokens
+from argilla_admap.scoring.judging.tokens import TokenCounter
 from argilla_admap.scoring.options import DEFAULT_MODEL
+from argilla_admap.scoring.questions.grade_question import FRAME_TOKENS, Asked, GradeQuestion, QuestionTemplate
+from argilla_admap.scoring.questions.guides import GUIDES, GuideWriter
+from argilla_admap.scoring.questions.together import TogetherQuestion, distinct_texts
 from argilla_admap.scoring.scorer import ScoredCompletion, Work
-from argilla_admap.scoring.scorers.guides import GUIDES, GuideWriter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,17 +39,15 @@ if TYPE_CHECKING:
 
 __all__ = ["SCORER", "JudgeScorer"]
 
-PATH = "/chat/completions"
 #: Samples a completion where the endpoint gives no distribution, unless the user says how many.
 SAMPLES_WITHOUT_LOGPROBS = 3
-#: Tokens that a chat adds around its messages.
-_FRAME = 12
+#: The same where all completions of a record are graded together: both orders.
+_BOTH_ORDERS = 2
 _MOST_PROBES = 3
-#: Cut answers of one request, after which a first token with some probability on grades is taken for what it is.
-_MOST_CUTS = 3
-#: Up to so many tokens an answer may have been cut though the server does not say so.
-_SHORT = 64
+#: First questions for a record's grades together, after which a judge that answered none of them is asked for each alone.
+_MOST_TOGETHER_PROBES = 5
 _NO_GRADE = "the judge gave no grade"
+_NEVER_TOGETHER = "this judge was found not to: none of its first answers held a grade for each"
 _NO_ANSWER_YET = (
     "output is that of a judge that does not think before it answers: one that does may take a hundred times as much; "
     "after a first run, such as with `limit` 20, the estimate knows"
@@ -73,27 +68,26 @@ class JudgeScorer:
     def __init__(self, options: ScoreOptions, session: Session) -> None:
         self.name = options.model
         self.cached = 0
-        #: Answers that had tokens enough, and those that had not, since all were given more.
-        self.answers = self._cut = 0
-        #: An answer may have so many tokens, thoughts included.
-        self.most_answer_tokens = options.max_answer_tokens or MOST_ANSWER_TOKENS
         self._options = options
         self._dispatcher: Dispatcher = session.dispatcher(options.model)
         self._rubric = read_rubric(options.rubric)
         hosted = any(host in self._dispatcher.name for host in _HOSTED)
         self.capabilities = Capabilities.recall(self._dispatcher.store.endpoint(self._dispatcher.name), hosted=hosted)
-        self.capabilities.answer_tokens = min(self.capabilities.answer_tokens, self.most_answer_tokens)
-        form = self._form = "reason" if options.reasons else "json" if options.method == "json" else "digit"
+        most = options.max_answer_tokens or MOST_ANSWER_TOKENS
+        self.capabilities.answer_tokens = min(self.capabilities.answer_tokens, most)
+        asked = self._asked = Asked(self._dispatcher, self.name, self.capabilities, most, options.service_tier)
+        form = "reason" if options.reasons else "json" if options.method == "json" else "digit"
         names = GUIDES[options.guide]
-        instructions = Instructions(self._rubric, form, names)
-        self._writer = GuideWriter(
-            self._dispatcher, self.name, self.capabilities, names, self.most_answer_tokens, options.service_tier
-        )
-        space = self._dispatcher.key_space
-        self._templates = {
-            logprobs: _RequestTemplate(self, instructions, form, options.service_tier, space, logprobs=logprobs)
-            for logprobs in (True, False)
+        self._writer = GuideWriter(self._dispatcher, self.name, self.capabilities, names, most, options.service_tier)
+        instructions, several = Instructions(self._rubric, form, names), Instructions(self._rubric, "together", names)
+        ways = (True, False)
+        self._templates = {way: QuestionTemplate(asked, instructions, form, logprobs=way) for way in ways}
+        self._together = {
+            way: QuestionTemplate(asked, several, "together", logprobs=way, version=TOGETHER_VERSION) for way in ways
         }
+        #: Records that were to be graded together and were not: their completions are asked for alone.
+        self._apart: set[bytes] = set()
+        self._together_proven = False
         self._probing = asyncio.Lock()
         #: Whether an answer could be used.
         self._proven = not self._dispatcher.asks_later
@@ -115,6 +109,8 @@ class JudgeScorer:
         results: list[ScoredCompletion | None] = [None] * len(items)
         if self._writer.names:
             await self._guide(items, results)
+        if self._options.together:
+            await self._by_together(batch, items, results)
         if self.wants_logprobs:
             samples = [0 if done else n for n, done in zip(self._samples(batch, 1), results, strict=True)]
             await self._by_logprobs(items, samples, results)
@@ -136,6 +132,90 @@ class JudgeScorer:
         for index in range(len(items)):
             if (error := guides[items.owner(index)].error) is not None:
                 results[index] = ScoredCompletion(None, error)
+
+    async def _by_together(self, batch: pa.RecordBatch, items: BatchItems, results: list[ScoredCompletion | None]) -> None:
+        """Fills in the results of records whose completions one answer grades; the others stay None, to be asked for alone."""
+        starts = [0, *accumulate(items.shape)]
+        records = [n for n in range(len(items.shape)) if distinct_texts(items, n) and results[starts[n]] is None]
+        if not await self._prove_together(items, records):
+            self._say_apart(items, records, _NEVER_TOGETHER)
+            return
+        for logprobs in (True, False) if self.wants_logprobs else (False,):
+            samples = self._together_samples(batch, items, logprobs=logprobs)
+            asked = {n: self._together_questions(items, n, samples[n], logprobs=logprobs) for n in records}
+            known, errors = await self._answers_together([question for own in asked.values() for question in own])
+            left = []
+            for record, own in asked.items():
+                graded = [question for question in own if _holds_grades(question, known)]
+                mine = slice(starts[record], starts[record + 1])
+                if graded:
+                    groups = [[known[question.key(text)] for question in graded] for text in items.record_completions(record)]
+                    scored = [_expected(group) if logprobs else _sampled(group) for group in groups]
+                    if None not in scored:
+                        results[mine] = scored
+                    else:
+                        left.append(record)
+                    continue
+                why = next((errors[question.keys[0]] for question in own if question.keys[0] in errors), None)
+                if why in (WAITS, self._dispatcher.stop_reason) and why is not None:
+                    results[mine] = [ScoredCompletion(None, why)] * items.shape[record]
+                    continue
+                self._say_apart(items, [record], why or str(known[own[0].keys[0]].text))
+            records = left
+
+    def _say_apart(self, items: BatchItems, records: Sequence[int], why: str) -> None:
+        if records and not self._apart:
+            words = "where one answer does not grade all completions of a record, each is asked for alone"
+            self._dispatcher.say(f"`together`: {words} ({why})")
+        self._apart.update(TogetherQuestion(self._together[False], items, record, 0).keys[0] for record in records)
+
+    def _together_samples(self, batch: pa.RecordBatch, items: BatchItems, *, logprobs: bool) -> list[int]:
+        """How many samples of each record."""
+        samples = iter(self._samples(batch, 1 if logprobs else _BOTH_ORDERS))
+        return [max(islice(samples, k), default=0) for k in items.shape]
+
+    def _together_questions(self, items: BatchItems, record: int, samples: int, *, logprobs: bool) -> list[TogetherQuestion]:
+        return [TogetherQuestion(self._together[logprobs], items, record, n) for n in range(samples)]
+
+    async def _answers_together(
+        self, questions: Sequence[TogetherQuestion]
+    ) -> tuple[dict[bytes, CacheEntry], dict[bytes, str]]:
+        """What is known by key, from the store or by asking; and the errors by a question's first key."""
+        known = dict(self._dispatcher.cached([key for question in questions for key in question.keys]))
+        self.cached += len(known)
+        missing = [question for question in questions if not all(key in known for key in question.keys)]
+        errors = {}
+        for question, outcome in zip(missing, await self._dispatcher.ask(missing), strict=True):
+            known |= {entry.key: entry for entry in outcome.entries}
+            if outcome.error is not None:
+                errors[question.keys[0]] = outcome.error
+        return known, errors
+
+    async def _prove_together(self, items: BatchItems, records: Sequence[int]) -> bool:
+        """Whether the judge grades a record's completions in one answer: the first are asked one by one, all others wait."""
+        async with self._probing:
+            if self._together_proven or not records or not self.capabilities.together:
+                return self.capabilities.together
+            template = self._together[self.wants_logprobs]
+            first = [TogetherQuestion(template, items, n, 0) for n in records[:_MOST_TOGETHER_PROBES]]
+            known = self._dispatcher.cached([key for question in first for key in question.keys])
+            failed = 0
+            for question in first:
+                entries = [known[key] for key in question.keys if key in known]
+                if not entries:
+                    entries = (await self._dispatcher.ask_now([question]))[0].entries
+                    # They are found in the store below, and were not there before this run.
+                    self.cached -= len(entries)
+                if entries and entries[0].score is not None:
+                    self._together_proven = self._proven = True
+                    if self._options.method == "auto" and not self.capabilities.logprobs:
+                        believed = any(map(_believed, entries))
+                        self.capabilities.logprobs = "full" if believed else question.logprobs_seen
+                    break
+                failed += bool(entries)
+            self.capabilities.together = failed < _MOST_TOGETHER_PROBES
+            self._asked.remember()
+            return self.capabilities.together
 
     def _samples(self, batch: pa.RecordBatch, usual: int) -> list[int]:
         """How many samples of each completion, by index."""
@@ -171,7 +251,7 @@ class JudgeScorer:
                 results[index] = _sampled(group) if group else ScoredCompletion(None, errors.get(index, _NO_GRADE))
 
     async def _answers(
-        self, template: _RequestTemplate, items: BatchItems, keys: Sequence[tuple[bytes, ...]]
+        self, template: QuestionTemplate, items: BatchItems, keys: Sequence[tuple[bytes, ...]]
     ) -> tuple[list[Sequence[CacheEntry]], dict[int, str]]:
         """What is known at each index, from the store or by asking; and the errors by index."""
         if not self._proven:
@@ -179,7 +259,7 @@ class JudgeScorer:
         stored = self._dispatcher.cached([key for group in keys for key in group])
         self.cached += len(stored)
         known: list[Sequence[CacheEntry]] = []
-        open_requests: list[tuple[int, _GradeRequest]] = []
+        open_requests: list[tuple[int, GradeQuestion]] = []
         for index, group in enumerate(keys):
             # First what a resume finds a million times: one sample, and it is there.
             if len(group) == 1 and (one := stored.get(group[0])) is not None:
@@ -191,7 +271,7 @@ class JudgeScorer:
                 missing = tuple(key for key in group if key not in stored)
                 # Choices of one request share its token probabilities: samples of those are requests of their own.
                 groups = [(key,) for key in missing] if template.logprobs else [missing]
-                open_requests += [(index, _GradeRequest(template, items, index, group)) for group in groups]
+                open_requests += [(index, GradeQuestion(template, items, index, group)) for group in groups]
         errors: dict[int, str] = {}
         while open_requests:
             answers = await self._dispatcher.ask([request for _, request in open_requests])
@@ -206,7 +286,7 @@ class JudgeScorer:
             open_requests = again
         return known, errors
 
-    async def _prove(self, template: _RequestTemplate, items: BatchItems, keys: Sequence[tuple[bytes, ...]]) -> int:
+    async def _prove(self, template: QuestionTemplate, items: BatchItems, keys: Sequence[tuple[bytes, ...]]) -> int:
         """Asks first questions one by one, before all others go into a batch that nobody can stop; how many were answered.
 
         Raises:
@@ -216,14 +296,14 @@ class JudgeScorer:
             self._proven = self._proven or bool(self._dispatcher.cached([key for group in keys for key in group]))
             first = [(index, group[:1]) for index, group in enumerate(keys) if group][:_MOST_PROBES]
             for index, group in [] if self._proven else first:
-                answer = (await self._dispatcher.ask_now([_GradeRequest(template, items, index, group)]))[0]
+                answer = (await self._dispatcher.ask_now([GradeQuestion(template, items, index, group)]))[0]
                 self._proven = bool(answer.entries)
                 if self._proven:
                     return 1
             self._proven = self._proven or any(keys)
         return 0
 
-    async def _probe(self, template: _RequestTemplate, items: BatchItems, keys: Sequence[tuple[bytes, ...]]) -> int:
+    async def _probe(self, template: QuestionTemplate, items: BatchItems, keys: Sequence[tuple[bytes, ...]]) -> int:
         """Asks the first questions until the endpoint has shown what it gives; all other batches wait for that.
 
         Returns how many were answered.
@@ -238,35 +318,15 @@ class JudgeScorer:
                 return 0
             indexes = [index for index, group in enumerate(keys) if group and group[0] not in stored]
             for index in indexes[:_MOST_PROBES]:
-                request = _GradeRequest(template, items, index, keys[index][:1])
+                request = GradeQuestion(template, items, index, keys[index][:1])
                 answer = (await self._dispatcher.ask_now([request]))[0]
                 answered += bool(answer.entries)
                 if answer.entries and not self.capabilities.logprobs:
                     self.capabilities.logprobs = "full" if _believed(answer.entries[0]) else request.logprobs_seen
                 if self.capabilities.logprobs:
                     break
-            self.remember()
+            self._asked.remember()
         return answered
-
-    def answer_was_cut(self, limit: int) -> None:
-        """An answer ended before its grade: all get more tokens, where none ended otherwise or surely over a tenth did.
-
-        Args:
-            limit: that it was asked with; what was asked with less or more than all have now says nothing of that.
-        """
-        if limit != self.capabilities.answer_tokens:
-            return
-        self._cut += 1
-        # Two standard deviations of a Poisson count: the first few answers may hold one or two such by chance.
-        many = not self.answers or self._cut - 2 * math.sqrt(self._cut) > 0.1 * self.answers
-        if many and self.capabilities.longer(self.most_answer_tokens, self._form):
-            self.capabilities.revision += 1
-            self._cut = self.answers = 0
-            self.remember()
-
-    def remember(self) -> None:
-        """Keeps what was learned of this endpoint and model."""
-        self._dispatcher.store.remember_endpoint(self._dispatcher.name, self.capabilities.facts())
 
     def keys(self, batch: pa.RecordBatch) -> list[bytes]:
         """The store's keys of the batch's judgements, one sample each."""
@@ -283,14 +343,21 @@ class JudgeScorer:
         keys = items.keys(template.prefix, self._samples(batch, usual))
         stored = self._dispatcher.cached([key for group in keys for key in group])
         counter = self._counter = self._counter or TokenCounter(self.name)
-        fixed = counter.count(template.instructions.text) + _FRAME
+        fixed = counter.count(template.instructions.text) + FRAME_TOKENS
         learned = None if counter.exact else self._dispatcher.token_history.ratio
-        requests, tokens_in, tokens_out = len(writing), sum(a for a, _ in writing), sum(b for _, b in writing)
-        cached, repeated = cached + self._writer.cached, 0
+        together, alone = self._estimate_together(batch, items, counter)
+        requests, tokens_in, tokens_out = (
+            len(writing) + together.requests,
+            sum(a for a, _ in writing) + together.input_tokens,
+            sum(b for _, b in writing) + together.output_tokens,
+        )
+        cached, repeated = cached + self._writer.cached + together.cached, together.repeated
         known_output = self._dispatcher.token_history.output(template.form)
         thinks = _THINKS.search(self.name) is not None
         usual_output = known_output or template.usual_output + (_THOUGHTS if thinks else 0)
         for index, group in enumerate(keys):
+            if items.owner(index) not in alone:
+                continue
             if group[0] in self._estimated:
                 repeated += 1
                 continue
@@ -314,6 +381,11 @@ class JudgeScorer:
                 f"{self.name} thinks before it answers: {_THOUGHTS} tokens an answer are assumed, it may be more; after a "
                 "first run, such as with `limit` 20, the estimate knows"
             )
+        if together.requests:
+            notes.append(
+                "one call a record: where one answer does not grade all of its completions, each is asked for alone, which is "
+                "not counted in"
+            )
         if self._writer.given:
             notes.append(_OWN_REFERENCE)
         if self._writer.names:
@@ -325,6 +397,38 @@ class JudgeScorer:
         if (ends := announced_ending(self._dispatcher.name, self.name, named=self._options.model_named)) is not None:
             notes.append(ends)
         return Work(requests, cached, tokens_in, tokens_out, cost, repeated, tuple(notes))
+
+    def _estimate_together(self, batch: pa.RecordBatch, items: BatchItems, counter: TokenCounter) -> tuple[Work, set[int]]:
+        """What the questions for whole records take; and the records whose completions are asked for alone."""
+        records = [n for n in range(len(items.shape)) if distinct_texts(items, n)] if self._options.together else []
+        if not self.capabilities.together:
+            records = []
+        logprobs, history = self.wants_logprobs, self._dispatcher.token_history
+        template, samples = self._together[logprobs], self._together_samples(batch, items, logprobs=logprobs)
+        asked = {n: self._together_questions(items, n, samples[n], logprobs=logprobs) for n in records}
+        stored = self._dispatcher.cached([key for own in asked.values() for question in own for key in question.keys])
+        fixed = counter.count(template.instructions.text) + FRAME_TOKENS
+        ratio, known = None if counter.exact else history.ratio, history.output(template.form)
+        thoughts = _THOUGHTS if _THINKS.search(self.name) else 0
+        requests = cached = tokens_in = tokens_out = repeated = 0
+        alone = set(range(len(items.shape))) - set(records)
+        for record, own in asked.items():
+            if own[0].keys[0] in self._estimated:
+                repeated += items.shape[record]
+                continue
+            missing = [question for question in own if question.keys[0] not in stored]
+            if not missing and not any(_holds_grades(question, stored) for question in own):
+                alone.add(record)
+                continue
+            self._estimated.add(own[0].keys[0])
+            repeated += items.shape[record] - len(own[0].keys)
+            cached += sum(key in stored for question in own for key in question.keys)
+            requests += len(missing)
+            for question in missing:
+                about = fixed + question.count(counter) if ratio is None else round(ratio * question.tokens()[0])
+                tokens_in += about
+                tokens_out += round(len(question.keys) * (known or template.usual_output) + (thoughts if not known else 0))
+        return Work(requests, cached, tokens_in, tokens_out, repeated=repeated), alone
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -338,179 +442,16 @@ class JudgeScorer:
             "rubric_text": self._rubric.words(),
             "reasons": self._options.reasons,
             "guide": self._options.guide,
+            "together": self._options.together,
+            "graded_apart": len(self._apart),
             "references_of_the_data": self._writer.given,
             "samples": self._options.samples,
             "tokens_counted": self._counter.exact if self._counter is not None else None,
         }
 
 
-class _RequestTemplate:
-    """One way to ask: a form of answer, with or without token probabilities."""
-
-    def __init__(
-        self, judge: JudgeScorer, instructions: Instructions, form: str, tier: str | None, space: KeySpace, *, logprobs: bool
-    ) -> None:
-        self.judge = judge
-        self.instructions = instructions
-        self.form = form
-        self.logprobs = logprobs
-        self._tier = tier
-        self.usual_output = 1 if form == "digit" else 8 if form == "json" else 45
-        self.prefix = key_hash(PROMPT_VERSION, judge.name, form, logprobs, instructions.text, *space.parts)
-        self.fixed_tokens = estimate_tokens(instructions.text) + _FRAME
-        self.fixed_most = most_tokens(instructions.text) + 4 * _FRAME
-        self._frames: dict[tuple[int, int, int, bool], tuple[bytes, bytes]] = {}
-
-    def limit(self, answer_tokens: int) -> int:
-        """Most tokens of an answer in this form."""
-        capabilities = self.judge.capabilities
-        most = min(self.judge.most_answer_tokens, capabilities.most_answer_tokens or self.judge.most_answer_tokens)
-        return min(capabilities.most_output(self.form, answer_tokens), most)
-
-    def frame(self, want: int, limit: int) -> tuple[bytes, bytes]:
-        """The request around the text, for so many choices of at most so many tokens."""
-        capabilities = self.judge.capabilities
-        logprobs = self.logprobs and capabilities.logprobs != "none"
-        key = want, limit, capabilities.revision, logprobs
-        if key not in self._frames:
-            self._frames[key] = capabilities.frame(
-                self.judge.name,
-                self.instructions.text,
-                self.form,
-                want=want,
-                logprobs=logprobs,
-                tier=self._tier,
-                limit=limit,
-            )
-        return self._frames[key]
-
-    def about(self, items: BatchItems, index: int) -> int:
-        """About how many input tokens a request has, at a glance."""
-        guide = sum(quick_tokens(text) + 16 for _, text in items.guide(index))
-        return self.fixed_tokens + 60 + quick_tokens(items.prompt(index)) + quick_tokens(items.completion(index)) + guide
-
-    def text(self, items: BatchItems, index: int) -> str:
-        """The part of the request that holds the data."""
-        return question_text(
-            items.prompt(index),
-            items.turns(index),
-            items.completion(index),
-            self.instructions.reminder,
-            items.guide(index),
-        )
-
-
-class _GradeRequest:
-    """One request for the samples that are missing of one item."""
-
-    __slots__ = ("_answer_tokens", "_cuts", "_index", "_items", "_revision", "_template", "keys", "logprobs_seen")
-    path = PATH
-
-    def __init__(self, template: _RequestTemplate, items: BatchItems, index: int, keys: tuple[bytes, ...]) -> None:
-        self._template = template
-        self._items = items
-        self._index = index
-        self._revision = 0
-        #: What it is asked with, where that is more than all others have; and how often its answer was cut.
-        self._answer_tokens = self._cuts = 0
-        self.keys = keys
-        self.logprobs_seen = ""
-
-    def rest(self, known: Sequence[CacheEntry]) -> _GradeRequest:
-        """The request for those keys that were not answered."""
-        had = {one.key for one in known}
-        return _GradeRequest(self._template, self._items, self._index, tuple(key for key in self.keys if key not in had))
-
-    @property
-    def form(self) -> str:
-        """The form of answer: answers of one form are about as long."""
-        return self._template.form
-
-    @property
-    def outdated(self) -> bool:
-        """Whether the endpoint's capabilities have changed since it was sent: the next try is put differently."""
-        return self._template.judge.capabilities.revision > self._revision
-
-    def _want(self) -> int:
-        return len(self.keys) if self._template.judge.capabilities.several else 1
-
-    def _limit(self) -> int:
-        return self._template.limit(max(self._answer_tokens, self._template.judge.capabilities.answer_tokens))
-
-    def body(self) -> bytes:
-        template, capabilities = self._template, self._template.judge.capabilities
-        self._revision = capabilities.revision
-        self._answer_tokens = max(self._answer_tokens, capabilities.answer_tokens)
-        return filled(template.frame(self._want(), self._limit()), template.text(self._items, self._index))
-
-    def tokens(self) -> tuple[int, int, int]:
-        template, index = self._template, self._index
-        prompt, turns, completion = self._items.prompt(index), self._items.turns(index), self._items.completion(index)
-        about = template.about(self._items, index)
-        # The data may grow a little where marks of chat templates are broken up.
-        texts = most_tokens(prompt) + most_tokens(completion)
-        texts += sum(most_tokens(words) + 60 for _, words in self._items.guide(index))
-        most = template.fixed_most + 400 + texts * 4 // 3 + 40 * len(turns or ())
-        return about, most, self._want() * self._limit()
-
-    def read(self, reply: Any) -> list[ParsedAnswer]:
-        judge = self._template.judge
-        choices = reply["choices"]
-        try:
-            answers = read_choices(reply, json=self._template.form != "digit")
-        except Unreadable as exc:
-            if isinstance(exc, TooShort) or (exc.again and self._used_up(reply)):
-                return self._ask_for_more(exc)
-            judge.answers += 1
-            raise
-        if len(choices) < self._want():
-            judge.capabilities.several = False
-        judge.answers += 1
-        items = (choices[0].get("logprobs") or {}).get("content") or []
-        self.logprobs_seen = "truncated" if items else "none"
-        return answers
-
-    def _used_up(self, reply: Any) -> bool:
-        """Whether an answer without a grade used all its tokens, though the server says that it ended, and more may help."""
-        sent = self._template.limit(self._answer_tokens)
-        used = (reply.get("usage") or {}).get("completion_tokens")
-        text = content_of(reply["choices"][0].get("message") or {}).text
-        words = estimate_tokens(text) if sent <= _SHORT else 0
-        most = max(words, used / len(reply["choices"]) if isinstance(used, (int, float)) else 0)
-        return most >= sent and may_go_on(text)
-
-    def _ask_for_more(self, cut: Unreadable) -> list[ParsedAnswer]:
-        """The answer was cut before its grade: the next try may be longer, be it that all are, or this one.
-
-        Raises:
-            Unreadable: always, but for an answer whose first token may be flagged and is not asked for again.
-        """
-        judge, sent = self._template.judge, self._answer_tokens
-        judge.answer_was_cut(sent)
-        self._cuts += 1
-        if judge.capabilities.answer_tokens > sent:
-            raise Unreadable(str(cut)) from cut
-        more = judge.capabilities.more_tokens(sent, judge.most_answer_tokens, self.form)
-        if self._cuts >= _MOST_CUTS and isinstance(cut, TooShort) and cut.mass > 0:
-            return [ParsedAnswer(None, None, cut.mass)]
-        if more <= sent:
-            # Longer is not allowed, and the same again would be paid for again.
-            raise Unreadable(
-                f"{cut}; it may have {self._template.limit(sent):,} tokens, thoughts included: allow more with "
-                "`max_answer_tokens`",
-                again=False,
-            ) from cut
-        self._answer_tokens = more
-        raise Unreadable(str(cut)) from cut
-
-    def negotiate(self, words: str) -> bool:
-        capabilities = self._template.judge.capabilities
-        if self.outdated:
-            return True
-        if capabilities.negotiate(words):
-            self._template.judge.remember()
-            return True
-        return False
+def _holds_grades(question: TogetherQuestion, known: Mapping[bytes, CacheEntry]) -> bool:
+    return all(key in known and known[key].score is not None for key in question.keys)
 
 
 def _believed(known: CacheEntry) -> bool:
