@@ -29,6 +29,7 @@ MARKS = {
     "batches": "server",
     "life": "server",
     "llama_url": "server",
+    "llama_together_url": "server",
     "llama_embeddings_url": "server",
     "llama_rerank_url": "server",
     "browser": "browser",

