@@ -1,8 +1,9 @@
-"""Samples where they count: score all once, then again only where a label is undecided, which the map tells.
+"""Looks where they count: score all once, then again only where a label is undecided, which the map tells.
 
-Judging every completion alike spends most of the calls on labels that one look has settled. Here each round judges again what
-decides the records that are the least decided for the samples they had: the label's best and worst completion, or all of a
-record without a label, whose region is in doubt. A second, dearer judge may look at what stays open.
+Judging every completion alike spends most of the calls on labels that one look has settled. Here each round looks again at
+what decides the records that are the least decided: the label's best and worst completion, or all of a record without a label,
+whose region is in doubt. A look is another sample, the same judge beside a guide that it writes first, or a second judge:
+whichever tells the most for its price.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from argilla_admap.scoring.options import ScoreOptions
     from argilla_admap.scoring.run import Progress
 
-__all__ = ["EXTRA_CALLS", "estimate", "most_extra_calls", "next_round", "score_adaptively"]
+__all__ = ["EXTRA_CALLS", "SAMPLE", "Look", "choose_looks", "estimate", "most_extra_calls", "next_round", "score_adaptively"]
 
 #: Calls a completion, on average, that the rounds may add to the first one.
 EXTRA_CALLS = 0.5
@@ -44,6 +45,19 @@ _DECIDED = 0.02
 MOST_SAMPLES = 5
 #: Below this p (1 - p) no round judges a record again.
 _SETTLED = 0.01
+#: What a guided look tells, in samples of the same judge, measured on LLMBar (`tests.bench.adaptive`).
+GUIDE_WORTH = {"reference": 3.0, "criteria": 0.5, "both": 3.0}
+#: The same of a second judge, of which nothing is known before it was asked; and the names of looks in the file of scores.
+_JUDGE_WORTH = 1.0
+SAMPLE, GUIDE, JUDGE = "sample", "guide", "judge"
+#: Squared points by which a judge on the scale of 1 to 5 errs however often it is asked.
+_SYSTEMATIC = 0.25
+#: Records by which what a look costs is told; and measured noises after which the spread of single looks is not gone by.
+_PRICED, _MEASURED = 256, 8
+#: Completions scored by both ways, after which the level of the second is drawn to that of the first.
+_LEVELLED = 20
+#: What an output token costs in input tokens where no price is known.
+_OUTPUT_TOKEN = 4
 #: So many samples' worth of the usual noise stand beside a record's own, which a few samples tell badly.
 _USUAL = 3.0
 _Floats = npt.NDArray[np.float64]
@@ -70,15 +84,20 @@ def score_adaptively(
             f"{options.screen}: goes with one judge, not with {len(options.models)}", option="screen", hint="name one `model`"
         )
     runs = _Runs(options, client, progress, warn or (lambda _: None))
-    scored = runs.score(preferences, replace(options, adaptive=False, screen=None, samples=options.samples or 1))
+    plain = replace(options, adaptive=False, screen=None, samples=options.samples or 1)
+    if options.adaptive:
+        # The first look is a plain one: a guide is written only where it pays.
+        plain = replace(plain, guide="none")
+    scored = runs.score(preferences, plain)
     facts: dict[str, Any] = {}
     if options.adaptive:
-        scored, facts["adaptive"] = _rounds(preferences, scored, runs, replace(options, adaptive=False, screen=None))
-    second, chosen = None, 0
-    if options.screen is not None and not scored.summary["stopped"]:
-        second, chosen = _screen(preferences, scored, runs, options)
-        facts["screen"] = {"model": options.screen, "records": chosen}
-    return runs.finish(scored, second, facts, output)
+        scored, voices, facts["adaptive"] = _rounds(preferences, scored, runs, options, plain)
+    else:
+        voices = [] if runs.stopped else _screen(preferences, scored, runs, options)
+    for voice in voices:
+        if voice.look == JUDGE:
+            facts["screen"] = {"model": options.screen, "records": voice.records}
+    return runs.finish(scored, voices, facts, output)
 
 
 def estimate(preferences: RecordStream, options: ScoreOptions, *, client: Client | None = None) -> dict[str, Any]:
@@ -91,6 +110,8 @@ def estimate(preferences: RecordStream, options: ScoreOptions, *, client: Client
         InputError: the options or the store cannot be used.
     """
     once = replace(options, adaptive=False, screen=None, samples=options.samples or 1)
+    if options.adaptive:
+        once = replace(once, guide="none")
     answer = run.estimate(preferences, once, client=client)
     most: dict[str, Any] = {name: answer[name] for name in _ESTIMATED}
     if options.adaptive:
@@ -130,20 +151,25 @@ class _Runs:
         warn: Callable[[str], None],
     ) -> None:
         self._left = options.max_cost
-        self._client, self._progress, self.warn = client, progress, warn
+        self.client, self._progress, self.warn = client, progress, warn
         self._summaries: list[dict[str, Any]] = []
 
     def score(self, preferences: RecordStream, options: ScoreOptions) -> Scored:
         scored = run.score(
-            preferences, replace(options, max_cost=self._left), client=self._client, progress=self._progress, warn=self.warn
+            preferences, replace(options, max_cost=self._left), client=self.client, progress=self._progress, warn=self.warn
         )
         self._summaries.append(scored.summary)
         if self._left is not None:
             self._left = max(0.0, self._left - (scored.summary["cost_usd"] or 0.0))
         return scored
 
-    def finish(self, scored: Scored, second: Scored | None, facts: Mapping[str, Any], output: str | Path | None) -> Scored:
-        """The last run's scores, the second judge's beside them, with the counts of all runs."""
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more may be asked."""
+        return any(one["stopped"] for one in self._summaries)
+
+    def finish(self, scored: Scored, voices: Sequence[_Voice], facts: Mapping[str, Any], output: str | Path | None) -> Scored:
+        """The last run's scores, those of other looks beside them, with the counts of all runs."""
         costs = [one["cost_usd"] for one in self._summaries]
         summary = {
             **scored.summary,
@@ -153,39 +179,73 @@ class _Runs:
             "stopped": next((one["stopped"] for one in self._summaries if one["stopped"]), None),
             "seconds": round(sum(one["seconds"] for one in self._summaries), 3),
             "output": str(output) if output is not None else None,
+            "model": ", ".join([scored.summary["model"], *(voice.name for voice in voices)]),
             **facts,
         }
-        stream: RecordStream = scored
-        if second is not None:
-            summary["model"] = f"{scored.summary['model']}, {second.summary['model']}"
-            stream = _beside(scored, second)
+        stream = _beside(scored, voices)
         stream.info["score"] = {**stream.info.get("score", {}), **facts, "cost_usd": summary["cost_usd"]}
         path, remove = write_scored(stream.batches(), stream.schema, stream.info, output)
         return Scored(path, summary, remove)
 
 
-def _rounds(preferences: RecordStream, scored: Scored, runs: _Runs, options: ScoreOptions) -> tuple[Scored, dict[str, Any]]:
-    samples = options.samples or 1
-    left = most_extra_calls(scored.summary["completions"])
-    a_round = max(32, -(-left // _ROUNDS))
+class Look(NamedTuple):
+    """A way to look at a record once more."""
+
+    name: str
+    #: What it tells, in samples of the first judge.
+    worth: float
+    #: Of one completion, in the unit of the budget.
+    cost: float
+    #: It takes all completions of a record: it has a scale of its own, or grades them in one call.
+    every: bool = False
+
+
+class _Voice(NamedTuple):
+    """What another look than a sample gave."""
+
+    look: str
+    #: As the judges' names stand in the file of scores.
+    name: str
+    scored: Scored
+    #: Beside the first judge's mean, which has 1.
+    weight: float
+    records: int
+
+
+def _rounds(
+    preferences: RecordStream, scored: Scored, runs: _Runs, options: ScoreOptions, plain: ScoreOptions
+) -> tuple[Scored, list[_Voice], dict[str, Any]]:
+    completions, records = scored.summary["completions"], scored.summary["records"]
+    looks, budget = _looks(preferences, options, plain, runs.client, completions, records)
+    a_round = max(32 * looks[0].cost, budget / _ROUNDS, *(8 * look.cost * completions / max(1, records) for look in looks))
     plan: dict[str, tuple[int, ...]] = {}
+    taken: dict[str, list[str]] = {look.name: [] for look in looks if look.name != SAMPLE}
+    voices: dict[str, _Voice] = {}
     rounds = 0
-    while left >= 2 and not scored.summary["stopped"]:
-        columns = _map_columns(scored)
+    while not runs.stopped:
+        columns = _map_columns(scored, list(voices.values()))
         ratings, counts, variances = columns.lists
-        chosen = next_round(
-            columns.ids, columns.p_wrong, ratings, counts, min(a_round, left),
-            variances=variances, region_confidence=columns.region_confidence,
+        chosen = choose_looks(
+            columns.ids, columns.p_wrong, ratings, counts, min(a_round, budget), looks,
+            variances=variances, region_confidence=columns.region_confidence, taken=taken,
         )  # fmt: skip
-        if not chosen:
+        if not any(chosen.values()):
             break
-        had = dict(zip(columns.ids, counts, strict=True))
-        left -= sum(sum(wanted) - sum(had[record]) for record, wanted in chosen.items())
-        plan.update(chosen)
         rounds += 1
-        runs.warn(f"round {rounds}: {len(chosen):,} records whose label or region is undecided are judged again")
-        scored = runs.score(preferences, replace(options, samples=samples, plan=dict(plan)))
-    return scored, {"rounds": rounds, "records_judged_again": len(plan)}
+        had = dict(zip(columns.ids, counts, strict=True))
+        for look in looks:
+            some = chosen[look.name]
+            budget -= look.cost * sum(sum(wanted) for wanted in some.values())
+            if look.name != SAMPLE and some:
+                taken[look.name] += some
+                voices[look.name] = _look_again(preferences, scored, look, taken[look.name], runs, options)
+            elif some:
+                plan.update({record: tuple(map(sum, zip(had[record], more, strict=True))) for record, more in some.items()})
+                runs.warn(f"round {rounds}: {len(some):,} records whose label or region is undecided are judged again")
+                scored = runs.score(preferences, replace(plain, plan=dict(plan)))
+    again = {*plan, *(record for some in taken.values() for record in some)}
+    took = {SAMPLE: len(plan), **{name: len(some) for name, some in taken.items()}}
+    return scored, list(voices.values()), {"rounds": rounds, "records_judged_again": len(again), "looks": took}
 
 
 def most_extra_calls(completions: int) -> int:
@@ -193,38 +253,74 @@ def most_extra_calls(completions: int) -> int:
     return round(EXTRA_CALLS * completions)
 
 
-def next_round(
+def _looks(
+    preferences: RecordStream, options: ScoreOptions, plain: ScoreOptions, client: Client | None, completions: int, records: int
+) -> tuple[list[Look], float]:
+    """The ways to look again, what each costs a completion, and what all rounds may cost; in dollars, or in tokens.
+
+    What they cost is estimated from the first records alone, and not from what was seen: a resume must choose the same.
+    """
+    ways = {SAMPLE: plain}
+    if options.guide != "none":
+        ways[GUIDE] = replace(plain, guide=options.guide)
+    if options.screen is not None:
+        ways[JUDGE] = replace(plain, models=(options.screen,))
+    told = {
+        name: _anew(preferences, replace(way, limit=min(way.limit or _PRICED, _PRICED)), client) for name, way in ways.items()
+    }
+    priced = all(one["cost_usd"] for one in told.values())
+    looks = []
+    for name, one in told.items():
+        cost = one["cost_usd"] if priced else one["input_tokens"] + _OUTPUT_TOKEN * one["output_tokens"]
+        worth = {SAMPLE: 1.0, GUIDE: GUIDE_WORTH.get(options.guide, 0.0), JUDGE: _JUDGE_WORTH}[name]
+        # Where nothing is asked for, such as scores of the data, there is nothing to choose by.
+        looks.append(Look(name, worth, cost / max(1, one["completions"]) or 1.0, name != SAMPLE or options.together))
+    budget = most_extra_calls(completions) * looks[0].cost
+    if options.screen is not None:
+        budget += _screened(records) * looks[-1].cost * completions / max(1, records)
+    return looks, budget
+
+
+def choose_looks(
     ids: Sequence[str],
     p_wrong: _Floats,
     ratings: Sequence[Sequence[float | None] | None],
     counts: Sequence[Sequence[int]],
-    calls: int,
+    budget: float,
+    looks: Sequence[Look] = (Look(SAMPLE, 1.0, 1.0),),
     *,
     variances: Sequence[Sequence[float | None] | None] | None = None,
     region_confidence: _Floats | None = None,
+    taken: Mapping[str, Sequence[str]] | None = None,
     most_samples: int = MOST_SAMPLES,
-) -> dict[str, tuple[int, ...]]:
-    """How many samples each completion of the chosen records should have after the next round; empty: stop.
+    systematic: float = _SYSTEMATIC,
+) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Which records to look at in the next round, and how; all empty: stop.
 
-    A label is decided by its best and its worst completion: those two are judged once more, the others tell little of whether
-    it is wrong. A record without a label is decided by its region, and so by all of its completions.
+    A label is decided by its best and its worst completion: a sample is of those two, the others tell little of whether it is
+    wrong. A record without a label is decided by its region, and so by all of its completions.
 
-    A record is worth p (1 - p) v / (n (n + 1)) for each of its calls: p is P(wrong), or that it belongs to its region; n the
-    fewest samples of the completions that decide, and v the variance of one sample of them. By so much another sample takes the
-    variance of their mean down; and p (1 - p) is how much the entropy of p, a logistic function of that mean, moves with it. So
-    what two samples agree on is left alone.
+    A look is worth p (1 - p) (e - e') for each completion: p is P(wrong), or that the record belongs to its region; e and e'
+    are the variances of the judge's error before and after it. So e - e' is how far the error goes down, and p (1 - p) how
+    much the entropy of p, a logistic function of the scores, moves with it. With n samples of variance v the error is
+    v / n + b, where b is systematic: no further sample takes it down. Another look errs by (v + b) / worth, and the two are
+    joined by their precisions. What two samples agree on is left alone. Of each record the look with the most worth for its
+    cost counts.
 
     Args:
         ids: of the records, shape (n_records,).
         p_wrong: shape (n_records,), 0..1; NaN where there is none.
         ratings: the label of each completion; None where there is none.
-        counts: samples behind each completion's score.
-        calls: at most so many calls in this round.
+        counts: the first judge's samples of each completion.
+        budget: of this round, in the unit of the looks' costs.
+        looks: to choose from; that named `SAMPLE` may be taken again, the others once.
         variances: of one sample of each completion, squared score points; None where it is not known.
         region_confidence: shape (n_records,), 0..1; NaN where there is none. None: records without P(wrong) are left.
+        taken: by look, the records that had it.
         most_samples: of one completion.
+        systematic: b, squared score points.
     Returns:
-        By record id, the samples wanted of each completion: for `ScoreOptions.plan`.
+        By look and record id, how often each completion is to be looked at: 0 or 1.
     """
     labelled = np.isfinite(p_wrong)
     p = np.where(labelled, p_wrong, np.nan if region_confidence is None else region_confidence)
@@ -234,18 +330,46 @@ def next_round(
         for known, labels, had in zip(labelled.tolist(), ratings, counts, strict=True)
     ]
     fewest = np.array([min((had[i] for i in some), default=0) for some, had in zip(deciding, counts, strict=True)], float)
-    noise = _noise(deciding, variances, fewest)
-    worth = doubt * noise / np.maximum(fewest * (fewest + 1), 1.0)
-    worth[(doubt < _SETTLED) | (fewest < 1) | (fewest >= most_samples)] = 0.0
-    plan: dict[str, tuple[int, ...]] = {}
+    decide, every = np.array([len(some) for some in deciding], float), np.array([len(had) for had in counts], float)
+    noise, n = _noise(deciding, variances, fewest), np.maximum(fewest, 1.0)
+    took = {look.name: np.isin(np.array(ids), list((taken or {}).get(look.name, ()))) for look in looks}
+    seen = sum((took[look.name] * look.worth for look in looks), np.zeros(len(ids))) / (noise + systematic)
+    error = 1 / (1 / (noise / n + systematic) + seen)
+    rates = np.zeros((len(looks), len(ids)))
+    for place, look in enumerate(looks):
+        if look.name == SAMPLE:
+            able, after = fewest < most_samples, 1 / (1 / (noise / (n + 1) + systematic) + seen)
+        else:
+            able, after = ~took[look.name], 1 / (1 / error + look.worth / (noise + systematic))
+        places = np.maximum(every if look.every else decide, 1.0)
+        able = able & (doubt >= _SETTLED) & (fewest >= 1)
+        rates[place] = np.where(able, doubt * (error - after) * decide / places / look.cost, 0.0)
+    best, top = rates.argmax(axis=0), rates.max(axis=0)
+    chosen: dict[str, dict[str, tuple[int, ...]]] = {look.name: {} for look in looks}
     # A stable sort: the same data give the same plan.
-    for row in np.argsort(-worth, kind="stable").tolist():
-        again = deciding[row]
-        if worth[row] <= 0 or len(again) > calls:
+    for row in np.argsort(-top, kind="stable").tolist():
+        look = looks[best[row]]
+        again = range(len(counts[row])) if look.every else deciding[row]
+        cost = len(again) * look.cost
+        if top[row] <= 0 or cost > budget * (1 + 1e-9):
             break
-        calls -= len(again)
-        plan[ids[row]] = tuple(had + (place in again) for place, had in enumerate(counts[row]))
-    return plan
+        budget -= cost
+        chosen[look.name][ids[row]] = tuple(int(place in again) for place in range(len(counts[row])))
+    return chosen
+
+
+def next_round(
+    ids: Sequence[str],
+    p_wrong: _Floats,
+    ratings: Sequence[Sequence[float | None] | None],
+    counts: Sequence[Sequence[int]],
+    calls: int,
+    **more: Any,
+) -> dict[str, tuple[int, ...]]:
+    """`choose_looks` where there are samples only, a call each: how many each completion of the chosen records should have."""
+    had = dict(zip(ids, counts, strict=True))
+    chosen = choose_looks(ids, p_wrong, ratings, counts, calls, **more)[SAMPLE]
+    return {record: tuple(map(sum, zip(had[record], one, strict=True))) for record, one in chosen.items()}
 
 
 def _noise(
@@ -261,7 +385,9 @@ def _noise(
             own[row] = sum(known) / len(known)
     if not np.isfinite(own).any():
         return np.ones(len(deciding))
-    usual = float(np.nanmean(own)) or 1.0
+    # One sample tells its own spread; several how far the next one would be from them.
+    measured = np.isfinite(own) & (fewest > 1)
+    usual = float(np.mean(own[measured if measured.sum() >= _MEASURED else np.isfinite(own)])) or 1.0
     weight = np.where(np.isfinite(own), np.maximum(fewest - 1, 0.0), 0.0)
     return np.asarray((_USUAL * usual + weight * np.nan_to_num(own)) / (_USUAL + weight))
 
@@ -287,27 +413,36 @@ class _MapColumns(NamedTuple):
     lists: list[list[Any]]
 
 
-def _map_columns(scored: Scored) -> _MapColumns:
-    numbers = build_map(scored).numbers
+def _map_columns(scored: Scored, voices: Sequence[_Voice] = ()) -> _MapColumns:
+    numbers = build_map(_beside(scored, voices)).numbers
     # null becomes NaN
     p_wrong, confidence = (np.array(numbers.column(name).to_pylist(), np.float64) for name in ("p_wrong", "region_confidence"))
-    lists = [[values or () for values in numbers.column(name).to_pylist()] for name in _NUMBERS]
     ids: list[Any] = numbers.column("id").to_pylist()
+    # The first judge's own, whatever stands beside it.
+    own = scored.table() if voices else numbers
+    lists = [[values or () for values in own.column(name).to_pylist()] for name in _NUMBERS]
     return _MapColumns(ids, p_wrong, confidence, lists)
 
 
-def _screen(preferences: RecordStream, scored: Scored, runs: _Runs, options: ScoreOptions) -> tuple[Scored | None, int]:
+def _screen(preferences: RecordStream, scored: Scored, runs: _Runs, options: ScoreOptions) -> list[_Voice]:
     """The second judge's scores of the least decided records, all their completions: its scale is its own."""
-    ids, p_wrong, _, _ = _map_columns(scored)
-    if not np.isfinite(p_wrong).any():
+    columns = _map_columns(scored)
+    if not np.isfinite(columns.p_wrong).any():
         runs.warn("`screen`: there is no P(wrong) to go by, so the second judge was not asked")
-        return None, 0
-    worth = np.nan_to_num(p_wrong * (1 - p_wrong), nan=0.0)
+        return []
+    worth = np.nan_to_num(columns.p_wrong * (1 - columns.p_wrong), nan=0.0)
     open_ = np.flatnonzero(worth >= _DECIDED)
-    order = open_[np.argsort(-worth[open_], kind="stable")][: _screened(len(ids))]
-    if not len(order):
-        return None, 0
-    wanted = pa.array([ids[row] for row in order])
+    order = open_[np.argsort(-worth[open_], kind="stable")][: _screened(len(worth))]
+    look = Look(JUDGE, _JUDGE_WORTH, 1.0, every=True)
+    some = [columns.ids[row] for row in order]
+    return [_look_again(preferences, scored, look, some, runs, options)] if some else []
+
+
+def _look_again(
+    preferences: RecordStream, scored: Scored, look: Look, records: Sequence[str], runs: _Runs, options: ScoreOptions
+) -> _Voice:
+    """The scores that a guided look or a second judge gives to these records."""
+    wanted = pa.array(list(records), pa.string())
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in preferences.batches():
@@ -316,29 +451,60 @@ def _screen(preferences: RecordStream, scored: Scored, runs: _Runs, options: Sco
                 yield kept
 
     some = RecordStream(batches, preferences.schema, preferences.info)
-    runs.warn(f"{options.screen} looks at {len(order):,} records that are still undecided")
-    own = replace(options, adaptive=False, screen=None, models=(str(options.screen),), samples=options.samples or 1)
-    return runs.score(some, own), len(order)
+    own = replace(options, adaptive=False, screen=None, limit=None, samples=options.samples or 1)
+    if look.name == GUIDE:
+        name, weight = f"{scored.summary['model']} + {options.guide}", look.worth
+        runs.warn(f"{len(records):,} undecided records are looked at with a guide ({options.guide})")
+    else:
+        name, weight = str(options.screen), 1.0
+        own = replace(own, models=(name,), guide="none" if options.adaptive else options.guide)
+        runs.warn(f"{name} looks at {len(records):,} records that are still undecided")
+    return _Voice(look.name, name, runs.score(some, own), weight, len(records))
 
 
-def _beside(scored: Scored, second: Scored) -> RecordStream:
-    """The first judge's scores with the second's where it was asked, as those of a panel."""
-    looked = {
-        record: row
-        for batch in second.batches()
-        for record, row in zip(batch.column("id").to_pylist(), completions_of(batch), strict=True)
-    }
-    judges = (scored.summary["model"], second.summary["model"])
+def _beside(scored: Scored, voices: Sequence[_Voice]) -> RecordStream:
+    """The first judge's scores with those of other looks where they were taken, as those of a panel."""
+    if not voices:
+        return scored
+    looked = [_looked(scored, voice) for voice in voices]
+    judges = (scored.summary["model"], *(voice.name for voice in voices))
+    weights = (1.0, *(voice.weight for voice in voices))
 
     def joined(batch: pa.RecordBatch) -> pa.RecordBatch:
         first = completions_of(batch)
-        ids = batch.column("id").to_pylist()
-        other = [looked.get(record, [_NOT_ASKED] * len(row)) for record, row in zip(ids, first, strict=True)]
-        return scored_batch(batch, judges, [first, other])[0]
+        ids: list[Any] = batch.column("id").to_pylist()
+        others = [
+            [by_id.get(record, [_NOT_ASKED] * len(row)) for record, row in zip(ids, first, strict=True)] for by_id in looked
+        ]
+        return scored_batch(batch, judges, [first, *others], weights)[0]
 
     first = next(scored.batches(), None)
     schema = scored.schema if first is None else joined(first.slice(0, 0)).schema
     return RecordStream(lambda: (joined(batch) for batch in scored.batches()), schema, scored.info)
 
 
-_NOT_ASKED = ScoredCompletion(None, "not asked: the first judge had decided")
+def _looked(scored: Scored, voice: _Voice) -> dict[str, list[ScoredCompletion]]:
+    """By record what a look gave; the level of a guided one is drawn to that of the same judge without the guide."""
+    by_id = _by_record(voice.scored)
+    differences = [
+        before.score - after.score
+        for record, row in _by_record(scored).items()
+        for before, after in zip(row, by_id.get(record, row), strict=True)
+        if record in by_id and before.score is not None and after.score is not None
+    ]
+    if voice.look == GUIDE and len(differences) >= _LEVELLED:
+        level = sum(differences) / len(differences)
+        for row in by_id.values():
+            row[:] = [one if one.score is None else replace(one, score=one.score + level) for one in row]
+    return by_id
+
+
+def _by_record(scored: Scored) -> dict[str, list[ScoredCompletion]]:
+    found: dict[str, list[ScoredCompletion]] = {}
+    for batch in scored.batches():
+        ids: list[Any] = batch.column("id").to_pylist()
+        found.update(zip(ids, completions_of(batch), strict=True))
+    return found
+
+
+_NOT_ASKED = ScoredCompletion(None, "not asked: the label was decided without")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import argilla_admap as admap
-from argilla_admap.adaptive import estimate, next_round, score_adaptively
+from argilla_admap.adaptive import GUIDE, JUDGE, SAMPLE, Look, choose_looks, estimate, next_round, score_adaptively
 from argilla_admap.errors import InputError
 from argilla_admap.example_data import write_example
 from argilla_admap.formats import registry
@@ -19,6 +19,8 @@ from argilla_admap.scoring.output import Scored
 from argilla_admap.scoring.run import score
 from tests.bench.adaptive import adaptive, uniform
 from tests.doubles.judge_server import Judge
+from tests.doubles.served import served
+from tests.doubles.together_judge import TogetherJudge
 from tests.scoring.makers import options, records, stream
 
 
@@ -169,3 +171,89 @@ def test_a_plan_costs_the_samples_it_names_and_no_other(judge: Judge, tmp_path: 
     assert (counts[3], counts[5], counts[6]) == ([2, 2], [1, 3], [1, 1])
     assert judge.counts()["paid"] - before == 3
     assert scored.summary["requests"] == 3
+
+
+def _auto(judge: Judge, folder: Path, **more: Any) -> dict[str, Any]:
+    judge.behave(logprobs="none", noise=True)
+    return {"base_url": judge.url, "samples": "auto", "method": "sample", "store": folder / "store.sqlite", **more}
+
+
+def test_a_guided_look_is_taken_only_where_it_pays_and_paid_once(preferences: Path, judge: Judge, tmp_path: Path) -> None:
+    options = _auto(judge, tmp_path, guide="reference", price=(2.5, 0.1))
+    scored = admap.score(admap.read(preferences), **options)
+    looks = scored.summary["adaptive"]["looks"]
+    assert 0 < looks[GUIDE] < 0.5 * scored.summary["records"]
+    guided = _rows(scored, "scores.gpt-4o + reference")
+    asked = [any(score is not None for score in row) for row in guided]
+    assert sum(asked) == looks[GUIDE]
+    # What the guide's grades are higher or lower on the whole is no news of the record: a guided look counts three times.
+    first, combined = _rows(scored, "scores.gpt-4o"), _rows(scored, "scores")
+    pairs = [(x, y) for a, b in zip(first, guided, strict=True) for x, y in zip(a, b, strict=True) if y is not None]
+    assert np.mean([y - x for x, y in pairs]) == pytest.approx(0.0, abs=1e-6)
+    assert all(
+        both == pytest.approx([x if y is None else (x + 3 * y) / 4 for x, y in zip(a, b, strict=True)])
+        for a, b, both in zip(first, guided, combined, strict=True)
+    )
+    again = admap.score(admap.read(preferences), **options)
+    assert again.summary["requests"] == 0
+    assert again.table().column("scores").equals(scored.table().column("scores"))
+    assert judge.counts()["twice"] <= scored.summary["completions"], "samples of one question, and no more"
+
+
+def test_a_guide_that_costs_too_much_is_never_written(preferences: Path, judge: Judge, tmp_path: Path) -> None:
+    scored = admap.score(admap.read(preferences), **_auto(judge, tmp_path, guide="reference", price=(1.0, 5000.0)))
+    looks = scored.summary["adaptive"]["looks"]
+    assert (looks[GUIDE], looks[SAMPLE] > 0) == (0, True)
+    assert not any("You grade" not in body["messages"][0]["content"] for body in judge.counts()["last_bodies"])
+
+
+def test_one_budget_holds_for_samples_guides_and_a_second_judge(preferences: Path, judge: Judge, tmp_path: Path) -> None:
+    options = _auto(judge, tmp_path, guide="criteria", screen="gpt-4o-mini", max_cost=0.7)
+    scored = admap.score(admap.read(preferences), **options)
+    assert 0.3 < scored.summary["cost_usd"] <= 0.7
+    assert scored.summary["stopped"]
+
+
+def test_the_look_that_tells_most_for_its_price_is_chosen() -> None:
+    p, ratings, counts = np.array([0.5, 0.4]), [[1, 0]] * 2, [[1, 1]] * 2
+
+    def chosen(guide: float, judge: float, budget: float = 100.0, **more: Any) -> dict[str, list[str]]:
+        looks = [Look(SAMPLE, 1.0, 1.0), Look(GUIDE, 3.0, guide, every=True), Look(JUDGE, 1.0, judge, every=True)]
+        found = choose_looks(["a", "b"], p, ratings, counts, budget, looks, **more)
+        return {name: list(some) for name, some in found.items() if some}
+
+    assert chosen(1.5, 9.0) == {GUIDE: ["a", "b"]}
+    assert chosen(9.0, 0.5) == {JUDGE: ["a", "b"]}
+    assert chosen(9.0, 9.0) == {SAMPLE: ["a", "b"]}
+    assert chosen(1.5, 9.0, budget=3.0) == {GUIDE: ["a"]}
+    # A look is taken once, and what it told lowers the worth of the next.
+    assert chosen(1.5, 9.0, taken={GUIDE: ["a"]}) == {GUIDE: ["b"], SAMPLE: ["a"]}
+    assert chosen(1.5, 9.0, budget=3.0, taken={GUIDE: ["a"]}) == {GUIDE: ["b"]}
+    # What only two of six completions decide is not worth a look at all six.
+    six = choose_looks(
+        ["a"], p[:1], [[1, 0, 0.5, 0.5, 0.5, 0.5]], [[1] * 6], 99.0, [Look(SAMPLE, 1.0, 1.0), Look(GUIDE, 3.0, 1.5, every=True)]
+    )
+    assert six == {SAMPLE: {"a": (1, 1, 0, 0, 0, 0)}, GUIDE: {}}
+
+
+def test_samples_that_agree_leave_only_the_judges_own_error() -> None:
+    looks = [Look(SAMPLE, 1.0, 1.0), Look(GUIDE, 3.0, 4.0, every=True)]
+    ids = [str(n) for n in range(20)]
+    quiet: Any = [[0.001, 0.001]] * 20
+    found = choose_looks(ids, np.full(20, 0.5), [[1, 0]] * 20, [[2, 2]] * 20, 1e9, looks, variances=quiet)
+    assert (len(found[SAMPLE]), len(found[GUIDE])) == (0, 20)
+
+
+def test_records_are_judged_again_together(preferences: Path, tmp_path: Path) -> None:
+    together = TogetherJudge()
+    together.favours_first = 0.5
+    with served(together.app) as url:
+        options: dict[str, Any] = {"base_url": f"{url}/v1", "samples": "auto", "together": True, "store": tmp_path / "s.sqlite"}
+        scored = admap.score(admap.read(preferences), **options)
+        again = admap.score(admap.read(preferences), **options)
+    counts = _rows(scored, "score_counts")
+    assert set(map(len, map(set, counts))) == {1}
+    judged = [row for row in counts if row[0] > 1]
+    assert 0 < len(judged) == scored.summary["adaptive"]["records_judged_again"]
+    assert scored.summary["requests"] == sum(row[0] for row in counts) == sum(together.paid.values())
+    assert again.summary["requests"] == 0

@@ -72,7 +72,10 @@ def scored_schema(judges: Sequence[str]) -> pa.Schema:
 
 
 def scored_batch(
-    batch: pa.RecordBatch, judges: Sequence[str], results: Sequence[Sequence[Sequence[ScoredCompletion]]]
+    batch: pa.RecordBatch,
+    judges: Sequence[str],
+    results: Sequence[Sequence[Sequence[ScoredCompletion]]],
+    weights: Sequence[float] | None = None,
 ) -> tuple[pa.RecordBatch, list[Sequence[ScoredCompletion]]]:
     """A batch of `scored_schema`, and the results that its main columns hold.
 
@@ -80,10 +83,11 @@ def scored_batch(
         batch: of `PREFERENCE_SCHEMA`.
         judges: the scorers' names.
         results: of each scorer, for each record, a scored completion for each completion.
+        weights: of each scorer in the main columns; None: all alike.
     """
     rows: list[Sequence[ScoredCompletion]] = list(results[0])
     if len(results) > 1:
-        rows = [_panel_mean(judges, row) for row in zip(*results, strict=True)]
+        rows = [_panel_mean(judges, row, weights or [1.0] * len(judges)) for row in zip(*results, strict=True)]
     given = {name: batch.column(name) for name in batch.schema.names}
     columns = {**given, **_columns(rows)}
     if "reasons" in given and given["reasons"].null_count < batch.num_rows:
@@ -137,23 +141,27 @@ def _reasons(rows: Sequence[Sequence[ScoredCompletion]], given: pa.Array[Any]) -
     return pa.array(kept, pa.list_(pa.string()))
 
 
-def _panel_mean(judges: Sequence[str], row: Sequence[Sequence[ScoredCompletion]]) -> list[ScoredCompletion]:
+def _panel_mean(
+    judges: Sequence[str], row: Sequence[Sequence[ScoredCompletion]], weights: Sequence[float]
+) -> list[ScoredCompletion]:
     """A panel's completions: the mean of the judges that scored, each judge one voice however many samples it gave."""
     combined = []
     for voices in zip(*row, strict=True):
-        scores = [v.score for v in voices if v.score is not None]
+        said = [(v, v.score, weight) for v, weight in zip(voices, weights, strict=True) if v.score is not None]
         reasons = [f"{judge}: {v.reason}" for judge, v in zip(judges, voices, strict=True) if v.reason]
-        if not scores:
+        if not said:
             error = "; ".join(f"{judge}: {v.error}" for judge, v in zip(judges, voices, strict=True))
             combined.append(ScoredCompletion(None, error, reason="\n".join(reasons) or None))
             continue
         count = sum(v.count for v in voices)
         # So that variance / count is the variance of this mean, as it is for one judge.
         # One sample's variance is the spread of its grades, not an error of its mean.
-        own = [v.variance / v.count for v in voices if v.variance is not None and v.score is not None and v.count > 1]
-        variance = sum(own) / len(scores) ** 2 * count if len(own) == len(scores) else None
+        total = sum(weight for _, _, weight in said)
+        mean = sum(score * weight for _, score, weight in said) / total
+        own = [v.variance / v.count * weight**2 for v, _, weight in said if v.variance is not None and v.count > 1]
+        variance = sum(own) / total**2 * count if len(own) == len(said) else None
         samples = tuple(s for v in voices for s in v.samples)
-        combined.append(ScoredCompletion(sum(scores) / len(scores), None, variance, count, samples, "\n".join(reasons) or None))
+        combined.append(ScoredCompletion(mean, None, variance, count, samples, "\n".join(reasons) or None))
     return combined
 
 

@@ -1,7 +1,10 @@
-"""How well wrong labels are found for the calls spent: the same samples for all, against more where a label is undecided.
+"""How well wrong labels are found for the calls spent: the same looks for all, against more where a label is undecided.
 
 `python -m tests.bench.adaptive` replays recorded judge samples (201 pairs of LLMBar, five scores of GPT-4 each, labels
-flipped at random) in a random order and prints AUROC and average precision by calls a completion.
+flipped at random) in a random order and prints AUROC and average precision by calls a completion. Below stands what a guided
+look brings there: the first look is the plain one, samples are those of the other styles without a guide, and the guided look
+is that of the judge which wrote its own answer first; costs are those of gpt-4o by the estimate, in plain calls a completion.
+`--keep` keeps the figures in `tests/bench/results/adaptive.json`.
 """
 
 from __future__ import annotations
@@ -9,21 +12,32 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from argilla_admap.adaptive import next_round
+from argilla_admap.adaptive import GUIDE, GUIDE_WORTH, SAMPLE, Look, choose_looks, next_round
 from argilla_admap.mapping.data_map import build_map
 from argilla_admap.records import SCORED_SCHEMA
+from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.run import estimate
 from argilla_admap.tables import RecordStream
+from tests.bench.results import keep
+from tests.scoring.small_data import record, stream
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+#: The recorded styles: those of a look without a guide, the plain one first; and those beside one.
+UNGUIDED = (0, 3)
+GUIDED = {"criteria": 1, "both": 2, "reference": 4}
+#: What a judge on a scale of 1 to 10 errs by however often it is asked: as on 1 to 5, in its own squared points.
+SYSTEMATIC = 0.25 * (9 / 4) ** 2
 
 
 class Replay:
@@ -41,11 +55,17 @@ class Replay:
         self.order = [rng.permutation(5) for _ in range(n)]
         self.counts = np.ones(n, int)
 
+    def means(self, row: int, completion: int) -> tuple[float, list[float]]:
+        """The score of a completion with the samples taken so far, and these."""
+        scores = self.rows[row]["completions"][completion]["scores"]
+        taken = [scores[i] for i in self.order[row][: self.counts[row]]]
+        return float(np.mean(taken)), taken
+
     def stream(self) -> RecordStream:
         """What a scorer would have given with the samples taken so far."""
         columns: dict[str, list[Any]] = {name: [] for name in SCORED_SCHEMA.names}
-        for row, flip, order, count in zip(self.rows, self.flipped, self.order, self.counts, strict=True):
-            taken = [[c["scores"][i] for i in order[:count]] for c in row["completions"]]
+        for place, (row, flip) in enumerate(zip(self.rows, self.flipped, strict=True)):
+            scores, taken = zip(*(self.means(place, completion) for completion in (0, 1)), strict=True)
             ratings = [c["rating"] for c in row["completions"]]
             values: dict[str, Any] = {
                 "id": row["id"],
@@ -53,7 +73,7 @@ class Replay:
                 "completions": [c["text"] for c in row["completions"]],
                 "ratings": ratings[::-1] if flip else ratings,
                 "samples": taken,
-                "scores": [float(np.mean(t)) for t in taken],
+                "scores": list(scores),
                 "score_variances": [float(np.var(t, ddof=1)) if len(t) > 1 else None for t in taken],
                 "score_counts": [len(t) for t in taken],
                 "judges": "gpt-4-0613",
@@ -81,6 +101,80 @@ class Replay:
         )
 
 
+class Guided(Replay):
+    """The same, the plain style first, with guided looks at some of the records.
+
+    Args:
+        seed: of the flipped labels.
+        guide: a name of `GUIDED`.
+    """
+
+    def __init__(self, seed: int, guide: str) -> None:
+        super().__init__(seed)
+        self.guide = guide
+        self.order = [np.array(UNGUIDED)] * len(self.rows)
+        self.looked = np.zeros(len(self.rows), bool)
+        levels = [c["scores"][UNGUIDED[0]] - c["scores"][GUIDED[guide]] for row in self.rows for c in row["completions"]]
+        self.level = float(np.mean(levels))
+
+    def means(self, row: int, completion: int) -> tuple[float, list[float]]:
+        mean, taken = super().means(row, completion)
+        if not self.looked[row]:
+            return mean, taken
+        worth = GUIDE_WORTH[self.guide]
+        guided = self.rows[row]["completions"][completion]["scores"][GUIDED[self.guide]] + self.level
+        return (mean + worth * guided) / (1 + worth), taken
+
+
+def guided_cost(guide: str) -> float:
+    """What a guided look costs a completion, the guide's writing counted in, in plain calls."""
+    asked = [record(row["id"], row["prompt"], [c["text"] for c in row["completions"]]) for row in Replay(0).rows]
+    with tempfile.TemporaryDirectory() as folder:
+        ways = [ScoreOptions(models=("gpt-4o",), guide=name, store=Path(folder, "s")) for name in (guide, "none")]
+        dear, plain = (estimate(stream(asked), way)["cost_usd"] for way in ways)
+    return float(dear / plain)
+
+
+def all_guided(seed: int, guide: str, cost: float, *, alone: bool) -> tuple[float, float, float]:
+    """A guided look at every record, alone or after the plain one."""
+    replay = Guided(seed, guide)
+    replay.looked[:] = True
+    if alone:
+        replay.order = [np.array([GUIDED[guide]])] * len(replay.rows)
+    _, auroc, precision = replay.quality()
+    return cost + (not alone), auroc, precision
+
+
+def chosen_looks(
+    seed: int, calls: float, guide: str, cost: float, *, names: tuple[str, ...] = (SAMPLE, GUIDE), rounds: int = 6
+) -> tuple[float, float, float]:
+    """One plain look, then up to `calls` a completion on average: samples and guided looks where they tell the most."""
+    replay = Guided(seed, guide)
+    ids = [row["id"] for row in replay.rows]
+    every = [Look(SAMPLE, 1.0, 1.0), Look(GUIDE, GUIDE_WORTH[guide], cost, every=True)]
+    looks = [look for look in every if look.name in names]
+    budget = left = (calls - 1) * 2 * len(ids)
+    while left > 0:
+        ratings = replay.stream().table().column("ratings").to_pylist()
+        counts = [(int(c), int(c)) for c in replay.counts]
+        chosen = choose_looks(
+            ids, replay.p_wrong(), ratings, counts, min(budget / rounds, left), looks, variances=replay.variances(),
+            taken={GUIDE: [ids[row] for row in np.flatnonzero(replay.looked)]},
+            most_samples=len(UNGUIDED), systematic=SYSTEMATIC,
+        )  # fmt: skip
+        if not any(chosen.values()):
+            break
+        for look in looks:
+            rows = np.isin(ids, list(chosen[look.name]))
+            left -= 2 * look.cost * rows.sum()
+            if look.name == SAMPLE:
+                replay.counts += rows
+            else:
+                replay.looked |= rows
+    _, auroc, precision = replay.quality()
+    return calls - left / 2 / len(ids), auroc, precision
+
+
 def uniform(seed: int, samples: int) -> tuple[float, float, float]:
     """The same number of samples for each completion."""
     replay = Replay(seed)
@@ -100,9 +194,9 @@ def adaptive(seed: int, calls: float, *, rounds: int = 6) -> tuple[float, float,
         plan = next_round(ids, replay.p_wrong(), ratings, counts, min(a_round, left), variances=replay.variances())
         if not plan:
             break
-        for position, record in enumerate(ids):
-            if record in plan:
-                replay.counts[position] = plan[record][0]
+        for position, name in enumerate(ids):
+            if name in plan:
+                replay.counts[position] = plan[name][0]
         left -= 2 * len(plan)
     return replay.quality()
 
@@ -110,17 +204,33 @@ def adaptive(seed: int, calls: float, *, rounds: int = 6) -> tuple[float, float,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=24)
-    seeds = range(parser.parse_args().seeds)
+    parser.add_argument("--guide", choices=sorted(GUIDED), default="reference")
+    parser.add_argument("--keep", action="store_true", help="keep the figures in tests/bench/results/adaptive.json")
+    options = parser.parse_args()
+    seeds, guide = range(options.seeds), options.guide
+    cost = guided_cost(guide)
     cases: list[tuple[str, Callable[[int], tuple[float, float, float]]]] = [
         *((f"uniform {samples}", partial(uniform, samples=samples)) for samples in (1, 2, 3, 4)),
         *((f"adaptive, up to {calls}", partial(adaptive, calls=calls)) for calls in (1.5, 2.0)),
+        ("plain look", partial(chosen_looks, calls=1.0, guide=guide, cost=cost)),
+        (f"{guide}, all", partial(all_guided, guide=guide, cost=cost, alone=True)),
+        (f"plain and {guide}, all", partial(all_guided, guide=guide, cost=cost, alone=False)),
+        *(
+            (f"{name}, up to {calls}", partial(chosen_looks, calls=calls, guide=guide, cost=cost, names=names))
+            for name, names in (("samples", (SAMPLE,)), (guide, (GUIDE,)), ("chosen", (SAMPLE, GUIDE)))
+            for calls in (1.5, 2.0)
+        ),
     ]
+    table = {}
     print(f"{'':24}{'calls':>8}{'AUROC':>8}{'AP':>8}   (+- one standard error)")
     for name, measure in cases:
         found = np.array([measure(seed) for seed in seeds])
         calls, auroc, precision = found.mean(axis=0)
         error = found[:, 2].std() / np.sqrt(len(seeds))
         print(f"{name:24}{calls:8.2f}{auroc:8.3f}{precision:8.3f} +-{error:.3f}", flush=True)
+        table[name] = {"calls": round(calls, 2), "auroc": round(auroc, 3), "average_precision": round(precision, 3)}
+    if options.keep:
+        keep("adaptive", {"seeds": options.seeds, "guide": guide, "calls_of_a_guided_look": round(cost, 2), "table": table})
 
 
 if __name__ == "__main__":

@@ -209,10 +209,26 @@ def test_records_of_one_completion_are_asked_for_alone(judge: TogetherJudge, tmp
     assert dict(judge.kinds) == {"alone": 2}
 
 
+def test_more_completions_than_letters_are_asked_for_alone_and_that_is_said(judge: TogetherJudge, tmp_path: Path) -> None:
+    rows = [record("many", "Question?", [f"answer {n} quality={n % 5 + 1}" for n in range(27)])]
+    said: list[str] = []
+    assert score(stream(rows), _options(judge, tmp_path), warn=said.append).summary["requests"] == 27
+    assert any("more than 26 completions" in words for words in said)
+
+
+def test_what_was_graded_together_is_kept_though_the_judge_does_so_no_more(judge: TogetherJudge, tmp_path: Path) -> None:
+    score(stream(_graded(6)), _options(judge, tmp_path))
+    judge.says = lambda grades: "I cannot say."
+    score(stream(_graded(20)[10:]), _options(judge, tmp_path))
+    told = estimate(stream(_graded(6)), _options(judge, tmp_path))
+    again = score(stream(_graded(6)), _options(judge, tmp_path))
+    assert (told["requests"], again.summary["requests"], again.summary["cached"]) == (0, 0, 24)
+
+
 def test_it_goes_with_grades_alone() -> None:
     for more in ({"reasons": True}, {"method": "json"}):
         with pytest.raises(InputError, match="grades and nothing else") as caught:
-            ScoreOptions(together=True, **more)  # type: ignore[arg-type]
+            ScoreOptions(together=True, **more)
         assert caught.value.option == "together"
 
 

@@ -24,7 +24,7 @@ from argilla_admap.scoring.questions.grade_question import GradeQuestion, Questi
 if TYPE_CHECKING:
     from argilla_admap.scoring.judging.items import BatchItems
 
-__all__ = ["MOST_TOGETHER", "TogetherQuestion", "distinct_texts", "shown_order"]
+__all__ = ["MOST_TOGETHER", "TogetherQuestion", "distinct_texts", "shown_order", "too_many"]
 
 #: Completions in one question: one letter each.
 MOST_TOGETHER = len(ascii_uppercase)
@@ -35,6 +35,11 @@ def distinct_texts(items: BatchItems, record: int) -> list[str]:
     """The completions of a record that go into one question, each text once; empty where it takes none or cannot."""
     texts = list(dict.fromkeys(items.record_completions(record)))
     return texts if 2 <= len(texts) <= MOST_TOGETHER else []
+
+
+def too_many(items: BatchItems, record: int) -> bool:
+    """Whether a record has more completions than one question takes."""
+    return len(set(items.record_completions(record))) > MOST_TOGETHER
 
 
 def shown_order(prompt: str, texts: Sequence[str], sample: int) -> list[str]:

@@ -27,7 +27,7 @@ from argilla_admap.scoring.judging.tokens import TokenCounter
 from argilla_admap.scoring.options import DEFAULT_MODEL
 from argilla_admap.scoring.questions.grade_question import FRAME_TOKENS, Asked, GradeQuestion, QuestionTemplate
 from argilla_admap.scoring.questions.guides import GUIDES, GuideWriter
-from argilla_admap.scoring.questions.together import TogetherQuestion, distinct_texts
+from argilla_admap.scoring.questions.together import MOST_TOGETHER, TogetherQuestion, distinct_texts, too_many
 from argilla_admap.scoring.scorer import ScoredCompletion, Work
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ _MOST_PROBES = 3
 #: First questions for a record's grades together, after which a judge that answered none of them is asked for each alone.
 _MOST_TOGETHER_PROBES = 5
 _NO_GRADE = "the judge gave no grade"
+_TOO_MANY = f"a record has more than {MOST_TOGETHER} completions"
 _NEVER_TOGETHER = "this judge was found not to: none of its first answers held a grade for each"
 _NO_ANSWER_YET = (
     "output is that of a judge that does not think before it answers: one that does may take a hundred times as much; "
@@ -86,7 +87,7 @@ class JudgeScorer:
             way: QuestionTemplate(asked, several, "together", logprobs=way, version=TOGETHER_VERSION) for way in ways
         }
         #: Records that were to be graded together and were not: their completions are asked for alone.
-        self._apart: set[bytes] = set()
+        self._apart: set[int] = set()
         self._together_proven = False
         self._probing = asyncio.Lock()
         #: Whether an answer could be used.
@@ -137,9 +138,8 @@ class JudgeScorer:
         """Fills in the results of records whose completions one answer grades; the others stay None, to be asked for alone."""
         starts = [0, *accumulate(items.shape)]
         records = [n for n in range(len(items.shape)) if distinct_texts(items, n) and results[starts[n]] is None]
-        if not await self._prove_together(items, records):
-            self._say_apart(items, records, _NEVER_TOGETHER)
-            return
+        self._say_apart(items, [n for n in range(len(items.shape)) if too_many(items, n)], _TOO_MANY)
+        await self._prove_together(items, records)
         for logprobs in (True, False) if self.wants_logprobs else (False,):
             samples = self._together_samples(batch, items, logprobs=logprobs)
             asked = {n: self._together_questions(items, n, samples[n], logprobs=logprobs) for n in records}
@@ -160,14 +160,15 @@ class JudgeScorer:
                 if why in (WAITS, self._dispatcher.stop_reason) and why is not None:
                     results[mine] = [ScoredCompletion(None, why)] * items.shape[record]
                     continue
-                self._say_apart(items, [record], why or str(known[own[0].keys[0]].text))
+                kept = known.get(own[0].keys[0])
+                self._say_apart(items, [record], why or (_NEVER_TOGETHER if kept is None else str(kept.text)))
             records = left
 
     def _say_apart(self, items: BatchItems, records: Sequence[int], why: str) -> None:
         if records and not self._apart:
             words = "where one answer does not grade all completions of a record, each is asked for alone"
             self._dispatcher.say(f"`together`: {words} ({why})")
-        self._apart.update(TogetherQuestion(self._together[False], items, record, 0).keys[0] for record in records)
+        self._apart.update(hash((items.record_prompt(n)[0], *items.record_completions(n))) for n in records)
 
     def _together_samples(self, batch: pa.RecordBatch, items: BatchItems, *, logprobs: bool) -> list[int]:
         """How many samples of each record."""
@@ -184,6 +185,8 @@ class JudgeScorer:
         known = dict(self._dispatcher.cached([key for question in questions for key in question.keys]))
         self.cached += len(known)
         missing = [question for question in questions if not all(key in known for key in question.keys)]
+        if not self.capabilities.together:
+            missing = []
         errors = {}
         for question, outcome in zip(missing, await self._dispatcher.ask(missing), strict=True):
             known |= {entry.key: entry for entry in outcome.entries}
@@ -191,11 +194,11 @@ class JudgeScorer:
                 errors[question.keys[0]] = outcome.error
         return known, errors
 
-    async def _prove_together(self, items: BatchItems, records: Sequence[int]) -> bool:
-        """Whether the judge grades a record's completions in one answer: the first are asked one by one, all others wait."""
+    async def _prove_together(self, items: BatchItems, records: Sequence[int]) -> None:
+        """Asks the first questions one by one, while all others wait: whether the judge grades a record in one answer."""
         async with self._probing:
             if self._together_proven or not records or not self.capabilities.together:
-                return self.capabilities.together
+                return
             template = self._together[self.wants_logprobs]
             first = [TogetherQuestion(template, items, n, 0) for n in records[:_MOST_TOGETHER_PROBES]]
             known = self._dispatcher.cached([key for question in first for key in question.keys])
@@ -215,7 +218,6 @@ class JudgeScorer:
                 failed += bool(entries)
             self.capabilities.together = failed < _MOST_TOGETHER_PROBES
             self._asked.remember()
-            return self.capabilities.together
 
     def _samples(self, batch: pa.RecordBatch, usual: int) -> list[int]:
         """How many samples of each completion, by index."""
@@ -401,8 +403,6 @@ class JudgeScorer:
     def _estimate_together(self, batch: pa.RecordBatch, items: BatchItems, counter: TokenCounter) -> tuple[Work, set[int]]:
         """What the questions for whole records take; and the records whose completions are asked for alone."""
         records = [n for n in range(len(items.shape)) if distinct_texts(items, n)] if self._options.together else []
-        if not self.capabilities.together:
-            records = []
         logprobs, history = self.wants_logprobs, self._dispatcher.token_history
         template, samples = self._together[logprobs], self._together_samples(batch, items, logprobs=logprobs)
         asked = {n: self._together_questions(items, n, samples[n], logprobs=logprobs) for n in records}
@@ -416,7 +416,7 @@ class JudgeScorer:
             if own[0].keys[0] in self._estimated:
                 repeated += items.shape[record]
                 continue
-            missing = [question for question in own if question.keys[0] not in stored]
+            missing = [question for question in own if question.keys[0] not in stored and self.capabilities.together]
             if not missing and not any(_holds_grades(question, stored) for question in own):
                 alone.add(record)
                 continue
