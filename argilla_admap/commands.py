@@ -216,6 +216,7 @@ def selftest(
     rate: float = 0.1,
     rounds: int = 5,
     seed: int = 0,
+    warn: Callable[[str], None] | None = None,
 ) -> SelfTest:
     """Plants known label errors in a copy, and measures how many are found; no file is changed, no judge asked.
 
@@ -225,6 +226,7 @@ def selftest(
         rate: share of the labelled records that get an error, above 0 and up to 0.45.
         rounds: repetitions, each with other records.
         seed: of the records chosen.
+        warn: takes a sentence for the person.
     Raises:
         InputError: an option cannot be used, or there is nothing to plant errors in.
     """
@@ -232,7 +234,7 @@ def selftest(
     from argilla_admap.mapping.data_map import DataMap
 
     if isinstance(scored, (str, os.PathLike)):
-        stream = open_scored(os.fspath(scored))
+        stream = open_scored(os.fspath(scored), say=warn)
     else:
         stream = scored.stream() if isinstance(scored, DataMap) else scored
     return analysis.selftest(stream, kind=kind, rate=rate, rounds=rounds, seed=seed)
@@ -264,7 +266,7 @@ def queues(
     from argilla_admap.review.queues.overview import find_queues
 
     wanted = (sort,) if isinstance(sort, str) else sort
-    return find_queues(connect(client), dataset, where=where, sort=wanted, similar_to=similar_to, by=by)[1]
+    return find_queues(connect(client), dataset, where=where, sort=wanted, similar_to=similar_to, by=by)
 
 
 @takes(SETTLING)
@@ -519,8 +521,7 @@ def judge_check(
     reading = reading_of(options)
     asked = scoring_of(options)
     stream = open_records(preferences, reading, asked.limit)
-    if dry_run:
-        check(stream, warn)
+    check(stream, warn)
     plan = plan_audit(stream, asked, records=records, seed=seed, client=client)
     return plan.estimate if dry_run else run_audit(plan, client=client, progress=progress, warn=warn)
 
@@ -531,6 +532,7 @@ def doctor(
     base_url: str | None = None,
     store: str | os.PathLike[str] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
+    say: Callable[[Finding], None] | None = None,
 ) -> list[Finding]:
     """What answers, in which versions, what is wrong and how to mend it; spends nothing and changes nothing.
 
@@ -539,10 +541,16 @@ def doctor(
         base_url: the judge's server; None: OPENAI_BASE_URL, else OpenAI.
         store: the judgement store; None: this user's.
         data_dir: the folder of the server of one's own; None: this user's.
+        say: takes each finding as soon as it is made.
     """
     from argilla_admap.checkup import examine
 
-    return list(examine(model=model, base_url=base_url, store=None if store is None else Path(store), data_dir=data_dir))
+    found = []
+    for one in examine(model=model, base_url=base_url, store=None if store is None else Path(store), data_dir=data_dir):
+        found.append(one)
+        if say is not None:
+            say(one)
+    return found
 
 
 def _say_nothing(_line: str) -> None:

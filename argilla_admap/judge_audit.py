@@ -129,6 +129,10 @@ def run_audit(
     Raises:
         ScoringError: the judge cannot be asked any more; what it answered is kept.
     """
+    cost = plan.estimate["cost_usd"]
+    if warn is not None:
+        price = "at a price that is not listed" if cost is None else f"for about ${cost:,.4f}"
+        warn(f"{plan.estimate['requests']:,} requests about {len(plan.drawn)} records, {price}")
     if warn is not None and plan.estimate["records_asked"] > len(plan.drawn):
         warn(
             f"{len(plan.drawn)} records are looked at, not {plan.estimate['records_asked']}: more would cost over "

@@ -243,11 +243,13 @@ def score(
     reading = reading_of(options)
     asked = scoring_of(options)
     stream = open_records(preferences, reading, asked.limit)
+    # Before the first call: bad input never costs one.
+    found = check(stream, warn)
     if dry_run:
-        check(stream, warn)
-        return estimate(stream, asked)
+        return {**estimate(stream, asked), **found}
     say = warn or (lambda words: warnings.warn(words, stacklevel=3))
     scored = score_with(stream, asked, client=client, output=output, progress=progress, warn=say)
+    scored.summary.update(found)
     if asked.scorer == "existing" and not scored.summary["scored"]:
         say("no record carries scores: to have them scored leave `scorer` out and name a judge in `model`")
     return scored
@@ -339,7 +341,13 @@ def push(
 
 
 @overload
-def pull(dataset: str, client: rg.Argilla | None = None, *, output: None = None, **options: Any) -> PullResult: ...
+def pull(
+    dataset: str, client: rg.Argilla | None = None, *, output: None = None, dry_run: Literal[False] = False, **options: Any
+) -> PullResult: ...
+@overload
+def pull(
+    dataset: str, client: rg.Argilla | None = None, *, output: None = None, dry_run: Literal[True], **options: Any
+) -> Pulled: ...
 @overload
 def pull(
     dataset: str,
@@ -385,23 +393,23 @@ def pull(
         InputError: an option that cannot be used.
         ArgillaError: there is no server or no such data set.
     """
-    if home:
-        from argilla_admap.review.pull.copy_back import copy_back
-
-        return copy_back(dataset, connect(client), **options)
     for name in ("original", "changes"):
         if options.get(name) is not None:
             options[name] = os.fspath(options[name])
     kept = {name: options.pop(name) for name in ("format", "split", "on_error") if name in options}
     options |= kept | reading_of(options)
+    asked = PullOptions(output=None if output is None else os.fspath(output), **options)
+    if home:
+        from argilla_admap.review.pull.copy_back import copy_back
+
+        return copy_back(dataset, connect(client), **asked.only("home", "workspace", "rating_question", "dry_run"))
     if undo is not None:
         if output is None:
             raise InputError(
                 "no file to write is named", option="output", hint="the file that holds the corrections stays as it is"
             )
-        return _take_back(undo, dataset, output, **options)
-    asked = PullOptions(output=None if output is None else os.fspath(output), **options)
-    if output is None and asked.changes is None and asked.original is None:
+        return _take_back(undo, dataset, **asked.only("undo", "output", *_REREAD, "dry_run"))
+    if output is None and asked.changes is None and asked.original is None and not asked.dry_run:
         from argilla_admap.review.pull import pull as room
 
         return room.pull(dataset, connect(client), asked)
@@ -500,6 +508,8 @@ def undo(
 
 
 _take_back = undo
+#: How the file is read again that corrections are taken back in.
+_REREAD = ("original_format", "fields", "split", "on_error")
 
 
 @takes(SETTLING)

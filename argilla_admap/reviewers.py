@@ -23,7 +23,7 @@ def add(
     """Makes an account for each name that has none, and adds all to the workspace; passwords are in the result, once.
 
     Args:
-        names: usernames.
+        names: usernames; a text may name several, with commas between.
         client: an owner's; None: as for `push`.
         workspace: whose data sets they are to see; None: the only or the usual one.
         dry_run: say what would be made, and make nothing.
@@ -31,7 +31,8 @@ def add(
         InputError: a name that Argilla does not take.
         ArgillaError: the server refused, at the first account already; at a later one, the result's `failure` tells.
     """
-    return add_reviewers(connect(client), listed(names), workspace=workspace, dry_run=dry_run)
+    wanted = listed(names) if isinstance(names, str) else names
+    return add_reviewers(connect(client), wanted, workspace=workspace, dry_run=dry_run)
 
 
 def list(client: rg.Argilla | None = None, *, workspace: str | None = None) -> Accounts:

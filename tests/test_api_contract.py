@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import argilla_admap
 from argilla_admap.cli import COMMANDS, cli
@@ -68,6 +70,36 @@ def test_each_command_is_a_function_with_the_same_options(name: str) -> None:
         if isinstance(param, click.Option) and not names & {"help", *TERMINAL, *takes}:
             missing += [flag for flag in param.opts if not any((name, one) in OTHERWISE for one in names)]
     assert missing == []
+
+
+#: What a command cannot do without.
+WORDS = {
+    **dict.fromkeys(("report", "compare", "map", "select", "score"), "-o out.parquet"),
+    **dict.fromkeys(("run", "push"), "--dataset d"),
+    "demo": "--exit --no-browser",
+    "pull": "-o out.jsonl",
+    "watch": "--once",
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS_NOW)
+def test_a_command_calls_its_function_and_does_nothing_beside(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = function_of(name)
+
+    def refuse(*_args: Any, **_options: Any) -> None:
+        raise InputError(f"{name} was called")
+
+    for module in (sys.modules[function.__module__], argilla_admap):
+        if getattr(module, function.__name__, None) is function:
+            monkeypatch.setattr(module, function.__name__, refuse)
+    monkeypatch.chdir(tmp_path)
+    command = COMMANDS_NOW[name]
+    arguments = [f"in{place}" for place, one in enumerate(command.params) if isinstance(one, click.Argument)]
+    done = CliRunner().invoke(command, [*arguments, *WORDS.get(name, "").split()])
+    assert str(done.exception) == f"{name} was called"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", COMMANDS_NOW)

@@ -212,22 +212,15 @@ def input_options(command: Command) -> Command:
 
 
 def scoring_options(command: Command) -> Command:
-    """Adds the options of scoring; the command takes them as `options`, a `ScoreOptions`."""
+    """Adds the options of scoring; the command takes them as `options`, the keywords of `pipeline.score`."""
 
     @functools.wraps(command)
     def collected(*args: Any, **given: Any) -> Any:
         from argilla_admap.scoring.options import ScoreOptions
 
-        samples = given.pop("samples")
-        extra = click.get_current_context().meta.get(_EXTRA, {})
-        options = ScoreOptions(
-            models=given.pop("model"),
-            samples=None if samples == "auto" else samples,
-            adaptive=samples == "auto",
-            extra=extra,
-            **{one.name: given.pop(one.name) for one in fields(ScoreOptions) if one.name in given},
-        )
-        return command(*args, options=options, **given)
+        names = {"model", *(one.name for one in fields(ScoreOptions))} & given.keys()
+        options = {name: given.pop(name) for name in sorted(names)}
+        return command(*args, options={**options, "extra": click.get_current_context().meta.get(_EXTRA, {})}, **given)
 
     file = click.Path(path_type=Path, dir_okay=False)
     options: list[Callable[[Command], Command]] = [

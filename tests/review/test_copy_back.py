@@ -8,11 +8,11 @@ import argilla as rg
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.pipeline import push
+from argilla_admap.pipeline import pull, push
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.dataset.layout import shown_order
-from argilla_admap.review.pull.copy_back import CopiedBack, copy_back
+from argilla_admap.review.pull.copy_back import CopiedBack
 from tests.review.maps import data_map, row
 from tests.review.test_push import answer, records, remote, work_of_people
 
@@ -54,9 +54,9 @@ def test_answers_go_home_in_the_order_that_the_data_set_has(
     answer(argilla_client, copy["r2"]["id"], {"better": "tie"}, "draft")
     answer(annotator.client, copy["r3"]["id"], {"better": "both_bad"})
     before = records(api, remote(api, workspace, "theirs"))
-    assert copy_back("copy", argilla_client, workspace=workspace, dry_run=True).answers == 3
+    assert pull("copy", argilla_client, workspace=workspace, home=True, dry_run=True).answers == 3
     assert records(api, remote(api, workspace, "theirs")) == before
-    sent = copy_back("copy", argilla_client, workspace=workspace)
+    sent = pull("copy", argilla_client, workspace=workspace, home=True)
     assert sent == CopiedBack(f"{workspace}/theirs", answers=3, present=1, unfit=1, unmatched=0)
     after = {item["fields"]["prompt"]: item for item in records(api, remote(api, workspace, "theirs")).values()}
     said = {
@@ -71,7 +71,7 @@ def test_answers_go_home_in_the_order_that_the_data_set_has(
         "r3": {},
     }
     done = records(api, remote(api, workspace, "theirs"))
-    assert copy_back("copy", argilla_client, workspace=workspace).answers == 0
+    assert pull("copy", argilla_client, workspace=workspace, home=True).answers == 0
     assert work_of_people(records(api, remote(api, workspace, "theirs"))) == work_of_people(done)
 
 
@@ -83,7 +83,7 @@ def test_a_question_of_ranks_or_ratings_takes_the_answers_too(argilla_client: An
     api = Api(argilla_client)
     (copied,) = records(api, remote(api, workspace, "copy")).values()
     answer(argilla_client, copied["id"], {"better": "a"})
-    assert copy_back("copy", argilla_client, workspace=workspace).answers == 1
+    assert pull("copy", argilla_client, workspace=workspace, home=True).answers == 1
     (home,) = records(api, remote(api, workspace, "theirs")).values()
     ranks = {item["value"]: item["rank"] for item in home["responses"][0]["values"]["ranking"]["value"]}
     assert ranks == {"response_1": 2, "response_2": 1}
@@ -92,4 +92,6 @@ def test_a_question_of_ranks_or_ratings_takes_the_answers_too(argilla_client: An
 def test_what_is_no_copy_has_no_home(argilla_client: Any, workspace: str) -> None:
     push(data_map([row("r0")]), "ours", argilla_client, workspace=workspace)
     with pytest.raises(InputError, match="no review copy"):
-        copy_back("ours", argilla_client, workspace=workspace)
+        pull("ours", argilla_client, workspace=workspace, home=True)
+    with pytest.raises(InputError, match="no meaning with `home`"):
+        pull("ours", argilla_client, workspace=workspace, home=True, ties="drop")

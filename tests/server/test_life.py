@@ -19,6 +19,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from argilla_admap import server
 from argilla_admap.errors import InputError
 from argilla_admap.server import launcher, runtime
 from argilla_admap.server.services import elasticsearch_answers, redis_answers
@@ -30,7 +31,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
     # A space and signs that mean something in addresses: a folder may be called anything.
     made = Life(tmp_path_factory.mktemp("life") / "my server %20?")
     yield made
-    launcher.stop(made.data_dir)
+    server.stop(made.data_dir)
 
 
 @pytest.fixture(scope="module")
@@ -328,7 +329,9 @@ def test_a_start_copes_with_a_taken_port_damaged_files_a_lost_index_and_lost_sec
     assert_whole(life, dataset)
 
 
-def test_an_engine_and_a_redis_that_already_run_are_used(life: Life, dataset: str, tmp_path: Path) -> None:
+def test_an_engine_and_a_redis_that_already_run_are_used_by_a_server_that_a_script_starts_and_stops(
+    life: Life, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     secrets = life.folder.secrets()
     ports = life.folder.state().ports
     assert secrets is not None
@@ -338,24 +341,30 @@ def test_an_engine_and_a_redis_that_already_run_are_used(life: Life, dataset: st
         "ARGILLA_REDIS_URL": f"unix://{quote(str(life.folder.redis / 'socket'))}?db=1",
         "ARGILLA_DATABASE_URL": f"sqlite:///{tmp_path}/own.db",
     }
-    try:
-        done = other.command("start", "--json", **given)
-        assert done.returncode == 0, done.stderr
-        answer = json.loads(done.stdout)
-        assert answer["running"] is True
-        assert answer["pids"]["elasticsearch"] is None
-        assert answer["pids"]["redis"] is None
-        assert (tmp_path / "own.db").stat().st_size > 0
-        with other.http() as http:
-            assert http.get("/api/v1/me").json()["username"].startswith("admap-")
-        for name in ("elasticsearch", "redis"):
-            assert secrets.engine_password not in other.folder.state_file.read_text(), name
-        other.command("stop")
-        refused = other.command("start")
-        assert refused.returncode == 2
-        assert "ARGILLA_DATABASE_URL" in refused.stderr
-    finally:
-        launcher.stop(other.data_dir)
+    said: list[str] = []
+    with monkeypatch.context() as patch:
+        for name, value in given.items():
+            patch.setenv(name, value)
+        try:
+            connection = server.start(other.data_dir, say=said.append)
+            found = server.status(other.data_dir)
+            assert (found.running, found.url) == (True, connection.url)
+            assert found.pids["elasticsearch"] is None
+            assert found.pids["redis"] is None
+            assert server.env(other.data_dir)["ARGILLA_API_KEY"] == connection.api_key
+            assert server.start(other.data_dir, say=said.append).url == connection.url
+            assert "already running" in said[-1]
+            assert (tmp_path / "own.db").stat().st_size > 0
+            with other.http() as http:
+                assert http.get("/api/v1/me").json()["username"].startswith("admap-")
+            for name in ("elasticsearch", "redis"):
+                assert secrets.engine_password not in other.folder.state_file.read_text(), name
+        finally:
+            stopped = server.stop(other.data_dir)
+    assert (stopped, server.stop(other.data_dir), server.status(other.data_dir).running) == (True, False, False)
+    refused = other.command("start")
+    assert refused.returncode == 2
+    assert "ARGILLA_DATABASE_URL" in refused.stderr
     assert_whole(life, dataset)
 
 

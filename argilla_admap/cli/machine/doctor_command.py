@@ -33,22 +33,22 @@ def command(model: str, base_url: str | None, store: Path | None, data_dir: str 
 
     Example: admap doctor --model gpt-4o
     """
-    from argilla_admap.checkup import Finding, examine, summary, versions
+    from argilla_admap.checkup import Finding, summary, versions
+    from argilla_admap.commands import doctor
 
-    findings: list[Finding] = []
+    def flagged(seen: Finding) -> Finding:
+        return seen._replace(found=with_flags(seen.found), mend=with_flags(seen.mend) if seen.mend else None)
 
-    def tell(finding: Finding) -> None:
+    def tell(seen: Finding) -> None:
+        finding = flagged(seen)
         click.echo(f"{_MARKS[finding.state]}  {finding.part}: {plain(finding.found)}")
         if finding.mend:
             click.echo(f"       {plain(finding.mend)}")
 
     if not as_json:
         click.echo(", ".join(f"{name} {version}" for name, version in versions().items() if version))
-    for seen in examine(model=model, base_url=base_url, store=store, data_dir=data_dir):
-        finding = seen._replace(found=with_flags(seen.found), mend=with_flags(seen.mend) if seen.mend else None)
-        findings.append(finding)
-        if not as_json:
-            tell(finding)
+    say = None if as_json else tell
+    findings = [*map(flagged, doctor(model=model, base_url=base_url, store=store, data_dir=data_dir, say=say))]
     emit(summary(findings), as_json, lambda: None)
     if any(finding.state == "wrong" for finding in findings):
         raise click.exceptions.Exit(1)

@@ -39,13 +39,13 @@ def start(data_dir: str | None, port: int | None, dry_run: bool, as_json: bool) 
 
     Example: admap server start --port 6901
     """
-    from argilla_admap.server import launcher
+    from argilla_admap import server
 
     if dry_run:
-        _plan(launcher.status(data_dir), as_json, "would start")
+        _plan(server.status(data_dir), as_json, "would start")
         return
-    connection = launcher.start(data_dir, port, note)
-    emit(dataclasses.asdict(launcher.status(data_dir)), as_json, lambda: _show_connection(connection))
+    connection = server.start(data_dir, port, note)
+    emit(dataclasses.asdict(server.status(data_dir)), as_json, lambda: _show_connection(connection))
 
 
 @command.command()
@@ -57,13 +57,13 @@ def stop(data_dir: str | None, dry_run: bool, as_json: bool) -> None:
 
     Example: admap server stop
     """
-    from argilla_admap.server import launcher
+    from argilla_admap import server
 
     if dry_run:
-        _plan(launcher.status(data_dir), as_json, "would stop")
+        _plan(server.status(data_dir), as_json, "would stop")
         return
-    ran = launcher.stop(data_dir, note)
-    answer = dataclasses.asdict(launcher.status(data_dir)) | {"stopped": ran}
+    ran = server.stop(data_dir, note)
+    answer = dataclasses.asdict(server.status(data_dir)) | {"stopped": ran}
     emit(answer, as_json, lambda: click.echo("stopped" if ran else "nothing was running"))
 
 
@@ -75,9 +75,9 @@ def status(data_dir: str | None, as_json: bool) -> None:
 
     Example: admap server status --json
     """
-    from argilla_admap.server import launcher
+    from argilla_admap import server
 
-    found = launcher.status(data_dir)
+    found = server.status(data_dir)
     emit(dataclasses.asdict(found), as_json, _show_status(found))
 
 

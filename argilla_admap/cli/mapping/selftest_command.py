@@ -26,11 +26,10 @@ def command(data_map: str, kind: str, rate: float, rounds: int, seed: int, as_js
 
     Example: admap selftest map.parquet
     """
-    from argilla_admap import pipeline
-    from argilla_admap.mapping.analysis.selftest import selftest
+    from argilla_admap.commands import selftest
     from argilla_admap.reporting.words import sentence
 
-    result = selftest(pipeline.open_scored(data_map, say=note), kind=kind, rate=rate, rounds=rounds, seed=seed)
+    result = selftest(data_map, kind=kind, rate=rate, rounds=rounds, seed=seed, warn=note)
     answer = result.answer
 
     def show() -> None:

@@ -22,7 +22,9 @@ from argilla_admap.cli.printing import (
 from argilla_admap.cli.scoring_options import field_options, on_error_option, split_option
 
 if TYPE_CHECKING:
-    from argilla_admap.formats.format import FieldNames
+    from argilla_admap.formats.writeback.undo import Undone
+    from argilla_admap.review.pull.copy_back import CopiedBack
+    from argilla_admap.review.pull.to_file import Pulled
 
 __all__ = ["command"]
 
@@ -64,21 +66,12 @@ def command(
     undo: str | None,
     output: str | None,
     original: str | None,
-    original_format: str | None,
     format_name: str | None,
-    changes: str | None,
-    resolve: str,
-    adjudicators: tuple[str, ...],
     include_unreviewed: bool,
-    ties: str,
-    soft: bool,
     home: bool,
-    rating_question: str | None,
-    fields: FieldNames,
-    split: str | None,
-    on_error: str,
     dry_run: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Bring the corrected labels of an Argilla data set back.
 
@@ -89,33 +82,29 @@ def command(
     Example: admap pull default/uf --original uf.jsonl -o uf.corrected.jsonl --changes changes.jsonl
     """
     from argilla_admap import pipeline
-    from argilla_admap.review.pull.pull_options import PullOptions
-    from argilla_admap.review.pull.to_file import pull_to_file
 
-    reading: dict[str, Any] = {"original_format": original_format, "fields": fields, "split": split, "on_error": on_error}
-    if home:
-        _send_home(dataset, rating_question, dry_run=dry_run, as_json=as_json)
-        return
-    if undo is not None and output is not None:
-        _take_back(undo, dataset, output, reading, dry_run=dry_run, as_json=as_json)
-        return
-    if output is None and (not dry_run or undo is not None):
+    if output is None and not home and (not dry_run or undo is not None):
         raise click.UsageError("Name the output with -o OUT, or look first with --dry-run.")
-    options = PullOptions(
+    done: Any = pipeline.pull(
+        dataset,
         output=output,
+        home=home,
+        undo=undo,
         original=original,
         format=format_name,
-        rating_question=rating_question,
-        resolve=resolve,
-        adjudicators=adjudicators,
-        changes=changes,
         reviewed_only=not include_unreviewed,
-        ties=ties,
-        soft=soft,
         dry_run=dry_run,
-        **reading,
+        **options,
     )
-    pulled = pull_to_file(dataset, pipeline.connect(), options)
+    if home:
+        _show_home(done, dry_run=dry_run, as_json=as_json)
+    elif undo is not None:
+        _show_undone(done, dataset, dry_run=dry_run, as_json=as_json)
+    else:
+        _show_pulled(done, as_json=as_json)
+
+
+def _show_pulled(pulled: Pulled, *, as_json: bool) -> None:
     for words in pulled.notes:
         note(words)
     answer = pulled.json()
@@ -131,11 +120,7 @@ def command(
         fail_partly()
 
 
-def _take_back(changes: str, source: str, output: str, reading: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
-    """The corrections of one pull out of a file again; no server is asked."""
-    from argilla_admap import pipeline
-
-    done = pipeline.undo(changes, source, output, dry_run=dry_run, **reading)
+def _show_undone(done: Undone, source: str, *, dry_run: bool, as_json: bool) -> None:
     for record_id, why in list(done.conflicts.items())[:5]:
         note(plain(f"not taken back: {record_id}: {why}"))
     emit(
@@ -151,12 +136,7 @@ def _take_back(changes: str, source: str, output: str, reading: dict[str, Any], 
         fail_partly()
 
 
-def _send_home(dataset: str, rating_question: str | None, *, dry_run: bool, as_json: bool) -> None:
-    """The answers of a review copy into the data set that was copied; no file is written."""
-    from argilla_admap import pipeline
-    from argilla_admap.review.pull.copy_back import copy_back
-
-    sent = copy_back(dataset, pipeline.connect(), rating_question=rating_question, dry_run=dry_run)
+def _show_home(sent: CopiedBack, *, dry_run: bool, as_json: bool) -> None:
     answer = {name: getattr(sent, name) for name in ("dataset", "answers", "present", "unfit", "unmatched")}
     verb = "would be added" if dry_run else "were added"
     emit(

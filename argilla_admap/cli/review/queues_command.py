@@ -27,15 +27,14 @@ def command(
 
     Example: admap queues default/uf --where 'mean<2 and variance>=1' --sort p_wrong:desc
     """
-    from argilla_admap import pipeline
-    from argilla_admap.review.queues.overview import find_queues
+    from argilla_admap.commands import queues
 
-    target, queues = find_queues(pipeline.connect(), dataset, where=where, sort=sort, similar_to=similar_to, by=by)
-    answer: dict[str, Any] = {"dataset": target.full_name, "queues": [queue.json() for queue in queues]}
+    found = queues(dataset, where=where, sort=sort, similar_to=similar_to, by=by)
+    answer: dict[str, Any] = {"dataset": found[0].dataset, "queues": [queue.json() for queue in found]}
 
     def show() -> None:
         show_queues(answer["queues"])
-        for queue in queues:
+        for queue in found:
             if queue.count and not where:
                 note(f"{queue.queue.title}: {queue.queue.why}")
             for like in queue.preview:

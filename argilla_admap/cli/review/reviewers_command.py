@@ -36,10 +36,9 @@ def add(names: tuple[str, ...], workspace: str | None, dry_run: bool, as_json: b
 
     Example: admap reviewers add ann bo --workspace default
     """
-    from argilla_admap import pipeline
-    from argilla_admap.review.people.accounts import add_reviewers
+    from argilla_admap import reviewers
 
-    found = add_reviewers(pipeline.connect(), names, workspace=workspace, dry_run=dry_run)
+    found = reviewers.add(names, workspace=workspace, dry_run=dry_run)
     emit(found.json(), as_json, lambda: _show_logins(found))
     if dry_run:
         note("dry run: nothing was made")
@@ -55,10 +54,9 @@ def list_people(workspace: str | None, as_json: bool) -> None:
 
     Example: admap reviewers list --json
     """
-    from argilla_admap import pipeline
-    from argilla_admap.review.people.accounts import list_reviewers
+    from argilla_admap import reviewers
 
-    found = list_reviewers(pipeline.connect(), workspace=workspace)
+    found = reviewers.list(workspace=workspace)
     rows = [[person.name, person.role, "yes" if person.member else "no"] for person in found.people]
     emit(found.json(), as_json, lambda: table(None, ["name", "role", f"sees {found.workspace}"], rows))
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from argilla_admap.cli.printing import dry_run_option, emit, json_option, note, table
-from argilla_admap.cli.scoring.score_command import dollars, show_estimate
+from argilla_admap.cli.scoring.score_command import show_estimate
 from argilla_admap.cli.scoring_options import ScoringCommand, input_options, scoring_options
-
-if TYPE_CHECKING:
-    from argilla_admap.scoring.options import ScoreOptions
 
 __all__ = ["command"]
 
@@ -25,7 +22,7 @@ __all__ = ["command"]
 @dry_run_option
 @json_option
 def command(
-    source: str, records: int, seed: int, reading: dict[str, Any], options: ScoreOptions, dry_run: bool, as_json: bool
+    source: str, records: int, seed: int, reading: dict[str, Any], options: dict[str, Any], dry_run: bool, as_json: bool
 ) -> None:
     """Measure whether a judge is fit for INPUT: repeated grades, changed answers, orders in the text, the labels.
 
@@ -34,20 +31,17 @@ def command(
 
     Example: admap judge-check pairs.jsonl --model gpt-4o --dry-run
     """
-    from argilla_admap import pipeline
     from argilla_admap.cli.printing import fail_partly
     from argilla_admap.cli.progress import ProgressLine
-    from argilla_admap.judge_audit import plan_audit, run_audit
+    from argilla_admap.commands import judge_check
 
-    preferences = pipeline.read(source, limit=options.limit, **reading)
-    pipeline.check(preferences, note)
-    plan = plan_audit(preferences, options, records=records, seed=seed)
+    asked: dict[str, Any] = {"records": records, "seed": seed, "warn": note, **reading, **options}
     if dry_run:
-        emit(plan.estimate, as_json, lambda: show_estimate(plan.estimate))
+        estimate = judge_check(source, dry_run=True, **asked)
+        emit(estimate, as_json, lambda: show_estimate(estimate))
         return
-    note(f"{plan.estimate['requests']:,} requests about {len(plan.drawn)} records, {dollars(plan.estimate['cost_usd'])}")
     with ProgressLine() as line:
-        audit = run_audit(plan, progress=line.scoring, warn=note)
+        audit = judge_check(source, progress=line.scoring, **asked)
     emit(audit.answer, as_json, lambda: _show(audit.answer))
     if not audit.fit:
         fail_partly()

@@ -23,7 +23,6 @@ from argilla_admap.cli.scoring_options import ScoringCommand, input_options, sco
 
 if TYPE_CHECKING:
     from argilla_admap.pipeline import Run
-    from argilla_admap.scoring.options import ScoreOptions
 
 __all__ = ["command"]
 
@@ -51,7 +50,7 @@ def command(
     output: Path | None,
     stratify: str | None,
     reading: dict[str, Any],
-    options: ScoreOptions,
+    options: dict[str, Any],
     reviewers: str | None,
     dry_run: bool,
     as_json: bool,
@@ -66,25 +65,25 @@ def command(
     """
     from argilla_admap import pipeline
     from argilla_admap.cli.progress import ProgressLine
-    from argilla_admap.keywords import listed
 
     output = output or pipeline.map_path(dataset)
     keep_the_input(source, output, pipeline.scored_path(output))
-    preferences = pipeline.read(source, limit=options.limit, **reading)
     if dry_run:
-        _estimate(preferences, options, dataset, as_json)
+        answer = pipeline.run(source, dataset, dry_run=True, warn=note, **reading, **options)
+        emit(answer, as_json, lambda: show_estimate(answer))
         return
     with ProgressLine() as line:
-        done = pipeline.run_with(
-            preferences,
+        done = pipeline.run(
+            source,
             dataset,
-            options=options,
             output=output,
             stratify=stratify,
             score_progress=line.scoring,
             push_progress=line.pushing,
             warn=note,
-            reviewers=listed(reviewers),
+            reviewers=reviewers or (),
+            **reading,
+            **options,
             **push,
         )
     for remark in done.pushed.notes:
@@ -93,14 +92,6 @@ def command(
     explain_unscored(done.scored.summary)
     if done.scored.summary["unscored"] or done.pushed.unmatched:
         fail_partly()
-
-
-def _estimate(preferences: Any, options: ScoreOptions, dataset: str, as_json: bool) -> None:
-    from argilla_admap import pipeline
-
-    pipeline.check(preferences, note)
-    answer = {**pipeline.estimate(preferences, options), "dataset": dataset}
-    emit(answer, as_json, lambda: show_estimate(answer))
 
 
 def _show(done: Run) -> None:

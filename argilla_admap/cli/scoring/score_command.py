@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from argilla_admap.cli.printing import ParquetFile, dry_run_option, emit, fail_partly, json_option, keep_the_input, note, table
 from argilla_admap.cli.scoring_options import ScoringCommand, input_options, scoring_options
-
-if TYPE_CHECKING:
-    from argilla_admap.scoring.options import ScoreOptions
 
 __all__ = ["command", "show_estimate", "show_score"]
 
@@ -24,7 +21,7 @@ __all__ = ["command", "show_estimate", "show_score"]
 @dry_run_option
 @json_option
 def command(
-    source: str, output: Path | None, reading: dict[str, Any], options: ScoreOptions, dry_run: bool, as_json: bool
+    source: str, output: Path | None, reading: dict[str, Any], options: dict[str, Any], dry_run: bool, as_json: bool
 ) -> None:
     """Score every completion of INPUT.
 
@@ -39,16 +36,13 @@ def command(
     from argilla_admap.cli.progress import ProgressLine
 
     keep_the_input(source, output)
-    preferences = pipeline.read(source, limit=options.limit, **reading)
-    # Before the first call: bad input never costs one.
-    found = pipeline.check(preferences, note)
     if dry_run:
-        answer = {**pipeline.estimate(preferences, options), **found}
+        answer = pipeline.score(source, dry_run=True, warn=note, **reading, **options)
         emit(answer, as_json, lambda: show_estimate(answer))
         return
     with ProgressLine() as line:
-        scored = pipeline.score_with(preferences, options, output=output, progress=line.scoring, warn=note)
-    summary = {**scored.summary, **found}
+        scored = pipeline.score(source, output=output, progress=line.scoring, warn=note, **reading, **options)
+    summary = scored.summary
     emit(summary, as_json, lambda: show_score(summary))
     explain_unscored(summary)
     if summary["unscored"]:
@@ -116,7 +110,7 @@ def explain_unscored(summary: dict[str, Any]) -> None:
         note("The budget is used up; run the same with a higher --max-cost to go on: what was paid for is kept.")
     elif summary["requests"] or summary["retried"]:
         note("Run the same again to ask only those.")
-    elif summary["model"] == "existing":
+    elif summary["model"] == "existing" and summary["scored"]:
         note("To have them scored, ask a judge: the same without --scorer existing.")
 
 

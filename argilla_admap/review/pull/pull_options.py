@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from argilla_admap.errors import InputError
+from argilla_admap.formats.format import FieldNames
 from argilla_admap.review.pull.resolve import RULES
-
-if TYPE_CHECKING:
-    from argilla_admap.formats.format import FieldNames
 
 __all__ = ["PullOptions"]
 
@@ -75,3 +73,14 @@ class PullOptions:
                     option="changes",
                     hint="give it a name of its own",
                 )
+
+    def only(self, what: str, *names: str) -> dict[str, Any]:
+        """The options of these names, for what takes no others.
+
+        Raises:
+            InputError: another one was given.
+        """
+        for one in fields(self):
+            if one.name not in names and getattr(self, one.name) not in (one.default, FieldNames()):
+                raise InputError(f"this has no meaning with `{what}`", option=one.name, hint="leave one of them out")
+        return {name: getattr(self, name) for name in names}

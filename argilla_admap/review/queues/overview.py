@@ -55,7 +55,7 @@ def count_queue(api: Api, dataset: RemoteDataset, queue: Queue) -> QueueCount:
     pending = count if queue.status == "draft" else api.count(dataset, queue.body(_OPEN)) if count else 0
     layout = managed_layout(dataset)
     bulk = queue.url(dataset, bulk=10) if layout is not None and layout.bulk_safe else None
-    return QueueCount(queue, count, pending, queue.url(dataset), bulk)
+    return QueueCount(queue, count, pending, queue.url(dataset), bulk, dataset=dataset.full_name)
 
 
 def count_queues(api: Api, dataset: RemoteDataset) -> list[QueueCount]:
@@ -81,7 +81,7 @@ def find_queues(
     sort: Sequence[str] = (),
     similar_to: str | None = None,
     by: str | None = None,
-) -> tuple[RemoteDataset, list[QueueCount]]:
+) -> list[QueueCount]:
     """The data set's queues; with `where` or `sort` one made on the spot; with `similar_to` the neighbours of a record.
 
     Args:
@@ -102,13 +102,13 @@ def find_queues(
     if never_pushed(target):
         raise InputError(f"{target.full_name} was never pushed to", hint="push a map to it with `admap push`")
     if similar_to is not None:
-        return target, [similar_records(api, target, similar_to, by)]
+        return [similar_records(api, target, similar_to, by)]
     if queue is None:
-        return target, count_queues(api, target)
+        return count_queues(api, target)
     for column in sorted(queue.columns):
         if BY_COLUMN[column].name not in target.properties:
             raise InputError(f"{target.full_name} has no {column!r}: it is noted only where it is used")
-    return target, [count_queue(api, target, queue)]
+    return [count_queue(api, target, queue)]
 
 
 def refresh_overview(

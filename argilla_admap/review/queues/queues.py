@@ -135,6 +135,7 @@ class QueueCount:
         url: opens it in the page, one record at a time.
         bulk_url: opens it ten at a time; None where one answer to many records would not mean the same on each.
         preview: of similar records, the first ones: ``id`` and the beginning of the ``prompt``.
+        dataset: ``WORKSPACE/NAME``.
     """
 
     queue: Queue
@@ -143,6 +144,7 @@ class QueueCount:
     url: str
     bulk_url: str | None
     preview: tuple[dict[str, Any], ...] = ()
+    dataset: str = ""
 
     def json(self) -> dict[str, Any]:
         """As JSON values."""

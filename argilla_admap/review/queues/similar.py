@@ -52,7 +52,7 @@ def similar_records(api: Api, target: RemoteDataset, record_id: str, by: str | N
         around = _around(api, target, server_id)
         near = Queue("similar", title, _WHY[POSITION], around, (Order("p_wrong", "desc"),))
         count, pending = (api.count(target, near.body(*more)) for more in ((), (terms_filter("status", ["pending"]),)))
-        return QueueCount(near, count, pending, near.url(target), None)
+        return QueueCount(near, count, pending, near.url(target), None, dataset=target.full_name)
     # The search leaves the record itself out, and its `total` is no count: the neighbours are counted.
     alike = _neighbours(api, target, server_id, _NEAREST, vector)
     pending = sum(item.get("status") == "pending" for item in alike)
@@ -64,7 +64,7 @@ def similar_records(api: Api, target: RemoteDataset, record_id: str, by: str | N
         preview = tuple(_preview(item, adapter) for item in alike[:_PREVIEW])
     layout = managed_layout(target)
     bulk = url.replace("page=1&", "page=1~10&") if layout is not None and layout.bulk_safe else None
-    return QueueCount(queue, len(alike), pending, url, bulk, preview)
+    return QueueCount(queue, len(alike), pending, url, bulk, preview, target.full_name)
 
 
 def links_open(api: Api, server_id: str) -> bool:
