@@ -488,6 +488,8 @@ def undo(
 ) -> Undone:
     """Takes the corrections of one pull back: `source` again, each of its rows that says what was written as it was before.
 
+    Rows that the pull left out (`ties` drop, `reviewed_only`) are put back where they stood.
+
     Args:
         changes: the file of changes that the pull wrote.
         source: the file that holds the corrections.
@@ -501,9 +503,17 @@ def undo(
     from argilla_admap.formats.writeback.undo import undo_corrections
     from argilla_admap.review.pull.audit import read_changes
 
-    found, _ = read_changes(changes)
+    found = read_changes(changes)
     return undo_corrections(
-        source, output, found, format=original_format, fields=fields, split=split, on_error=on_error, dry_run=dry_run
+        source,
+        output,
+        found.written,
+        gaps=found.gaps,
+        format=original_format,
+        fields=fields,
+        split=split,
+        on_error=on_error,
+        dry_run=dry_run,
     )
 
 

@@ -203,26 +203,32 @@ def test_the_original_gets_exactly_the_corrections(api: Api, workspace: str, tmp
     assert (tmp_path / "back.jsonl").read_bytes() == original.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [({"ties": "drop"}, "of 1 records found equally good or bad"), ({"reviewed_only": True}, "of all records that nobody had")],
-)
-def test_a_pull_that_left_rows_out_is_not_undone(
-    api: Api, workspace: str, tmp_path: Path, options: dict[str, Any], words: str
-) -> None:
-    rows = [row(f"r{i}") for i in range(3)]
+@pytest.mark.parametrize("options", [{"ties": "drop"}, {"reviewed_only": True}, {"ties": "drop", "reviewed_only": True}])
+def test_a_pull_that_left_rows_out_is_undone_too(api: Api, workspace: str, tmp_path: Path, options: dict[str, Any]) -> None:
+    rows = [row(f"r{i}") for i in range(4)]
     original, output, changes = tmp_path / "in.jsonl", tmp_path / "out.jsonl", tmp_path / "changes.jsonl"
     lines = [{key: r[key] for key in ("id", "prompt")} | dict(zip(("chosen", "rejected"), r["completions"])) for r in rows]  # noqa: B905
     original.write_text("".join(json.dumps(line) + "\n" for line in lines))
     _, ids = review(api, workspace, rows)
-    answer(api.client, ids["r0"], {"better": "b"})
-    answer(api.client, ids["r1"], {"better": "tie"})
-    places: dict[str, Any] = {"output": str(output), "original": str(original), "changes": str(changes)}
-    pull_to_file("review", api.client, PullOptions(workspace=workspace, **places, **options))
-    assert len(output.read_text().splitlines()) == 2
-    with pytest.raises(InputError, match=words):
-        undo(changes, output, tmp_path / "back.jsonl")
-    assert not (tmp_path / "back.jsonl").exists()
+    answer(api.client, ids["r1"], {"better": "b"})
+    answer(api.client, ids["r2"], {"better": "tie"})
+    pull("review", api.client, workspace=workspace, output=output, original=original, changes=changes, **options)
+    kept = {"r0", "r1", "r2", "r3"} - ({"r2"} if "ties" in options else set())
+    kept -= {"r0", "r3"} if "reviewed_only" in options else set()
+    assert {json.loads(line)["id"] for line in output.read_text().splitlines()} == kept
+    done = pull(str(output), undo=changes, output=tmp_path / "back.jsonl")
+    assert (len(done.undone), done.exact, done.put_back, done.not_put_back) == (1, 1, 4 - len(kept), 0)
+    assert (tmp_path / "back.jsonl").read_bytes() == original.read_bytes()
+    named = {json.loads(line).get("left_out_rows") for line in changes.read_text().splitlines()} - {None}
+    (tmp_path / named.pop()).unlink()
+    with pytest.raises(InputError, match="put it there again"):
+        undo(changes, output, tmp_path / "again.jsonl")
+    # Of another format nothing is kept that could be put back.
+    given: dict[str, Any] = {"workspace": workspace, "original": original, "format": "trl", **options}
+    pull("review", api.client, output=tmp_path / "trl.jsonl", changes=changes, **given)
+    with pytest.raises(InputError, match="which it kept nowhere"):
+        undo(changes, tmp_path / "trl.jsonl", tmp_path / "again.jsonl")
+    assert not (tmp_path / "again.jsonl").exists()
 
 
 def test_a_dry_run_writes_nothing_anywhere(api: Api, workspace: str, tmp_path: Path) -> None:

@@ -129,10 +129,11 @@ def _show_undone(done: Undone, source: str, *, dry_run: bool, as_json: bool) -> 
         lambda: note(
             f"{len(done.undone):,} changes {'would be' if dry_run else 'were'} taken back ({done.exact:,} of them exactly), "
             f"{len(done.already):,} were taken back before, {len(done.conflicts):,} are conflicts and stay, "
-            f"{len(done.unmatched):,} records are not in {source}."
+            f"{len(done.unmatched):,} records are not in {source}. Of the rows left out, {done.put_back:,} are back and "
+            f"{done.not_put_back:,} are not, because what stood beside them was changed."
         ),
     )
-    if done.conflicts or done.unmatched:
+    if done.conflicts or done.unmatched or done.not_put_back:
         fail_partly()
 
 

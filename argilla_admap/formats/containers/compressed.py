@@ -104,15 +104,19 @@ class _Unpacked(io.RawIOBase):
 
 
 @contextmanager
-def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """The file's unpacked bytes. Raises InputError where it is absent, unreadable, cut, or not packed as its name says."""
+def open_bytes(path: Path, *, empty: bool = False) -> Iterator[IO[bytes]]:
+    """The file's unpacked bytes. Raises InputError where it is absent, unreadable, cut, or not packed as its name says.
+
+    Args:
+        empty: a file without a byte will do.
+    """
     try:
         with path.open("rb") as raw:
             packing = packing_of(path)
             head = raw.peek(4)[:4]
-            if not head:
+            if not head and not empty:
                 raise InputError(f"{path}: the file is empty")
-            if packing is not None:
+            if packing is not None and head:
                 # Unlike zstandard's own reader, Arrow's does not take a file that is cut for a whole one.
                 sips: Any = _Sips(raw)
                 unpacked: Any = pa.CompressedInputStream(sips, "zstd") if packing == "zstd" else gzip.GzipFile(fileobj=sips)

@@ -27,13 +27,16 @@ _PIPE = "pipe JSON Lines into the command, or name a file"
 _SAVE_AGAIN = "save the data set again"
 
 
-def open_source(source: str | os.PathLike[str], *, split: str | None = None, whole: bool = True) -> list[Shard]:
+def open_source(
+    source: str | os.PathLike[str], *, split: str | None = None, whole: bool = True, empty: bool = False
+) -> list[Shard]:
     """The shards of a source, in order.
 
     Args:
         source: a file, a folder, ``hf:ORG/NAME[:SPLIT]``, or ``-`` for JSON Lines on standard input.
         split: which split of a data set with several, or ``all``.
         whole: False where only the first rows will be asked for: then a data set of the Hub is streamed, not fetched.
+        empty: a file of JSON without a row will do.
 
     Raises:
         InputError: there is nothing there, or nothing that can be read; or there are several splits, and none is named.
@@ -65,10 +68,10 @@ def open_source(source: str | os.PathLike[str], *, split: str | None = None, who
     if words == "-":
         return [json_shard(_spooled_stdin(), "jsonl", "standard input")]
     if path.is_dir():
-        return _saved(path) if (path / "state.json").is_file() else _folder(path)
+        return _saved(path) if (path / "state.json").is_file() else _folder(path, empty)
     if not path.exists():
         raise no_such_file(path)
-    return [_file(path)]
+    return [_file(path, empty)]
 
 
 def _asked(name: str, split: str | None, splits: Sequence[str]) -> list[str]:
@@ -83,10 +86,10 @@ def _asked(name: str, split: str | None, splits: Sequence[str]) -> list[str]:
     raise InputError(f"{name}: has the splits {names}", hint="name one with `split`, or `split` all")
 
 
-def _file(path: Path) -> Shard:
+def _file(path: Path, empty: bool) -> Shard:
     container = container_of(path)
     if container in ("jsonl", "json"):
-        return json_shard(path, container)
+        return json_shard(path, container, empty=empty)
     kinds: dict[str, type[CsvShard | ParquetShard | ArrowShard]] = {
         "csv": CsvShard,
         "parquet": ParquetShard,
@@ -95,7 +98,7 @@ def _file(path: Path) -> Shard:
     return kinds[container](path)
 
 
-def _folder(path: Path) -> list[Shard]:
+def _folder(path: Path, empty: bool) -> list[Shard]:
     files = sorted(
         p for p in path.rglob("*") if p.is_file() and not any(part.startswith((".", "_")) for part in p.relative_to(path).parts)
     )
@@ -110,7 +113,7 @@ def _folder(path: Path) -> list[Shard]:
         raise InputError(
             f"{path}: holds files of several kinds ({', '.join(kinds)})", hint="name one file, or a folder with one kind"
         )
-    return [_file(p) for p, extension in zip(files, extensions, strict=True) if extension == kinds[0]]
+    return [_file(p, empty) for p, extension in zip(files, extensions, strict=True) if extension == kinds[0]]
 
 
 def _saved(path: Path) -> list[Shard]:

@@ -234,14 +234,14 @@ class _Window:
                 return self.take(scan)
 
 
-def json_shard(path: Path, container: str, name: str | None = None) -> TextShard:
+def json_shard(path: Path, container: str, name: str | None = None, *, empty: bool = False) -> TextShard:
     """The file of JSON as a shard. JSON Lines named `.json`, and an array named `.jsonl`, are taken for what they are.
 
     Raises:
         InputError: there is nothing in the file, or it is UTF-16.
     """
     lines = JsonLines(path, name)
-    with open_bytes(path) as stream:
+    with open_bytes(path, empty=empty) as stream:
         first = stream.readline(2**20)
         lines.refuse_utf16(first)
         blank = 0
@@ -250,11 +250,11 @@ def json_shard(path: Path, container: str, name: str | None = None) -> TextShard
             lines.check_blank(lines.name, blank)
             first = stream.readline(2**20)
     first = first.removeprefix(codecs.BOM_UTF8).strip()
-    if not first:
+    if not first and not empty:
         raise InputError(f"{name or path}: the file has no rows, only blank lines")
     if first.startswith(b"["):
         return JsonArray(path, name)
-    if container == "json":
+    if container == "json" and first:
         try:
             orjson.loads(first)
         except ValueError:

@@ -14,6 +14,7 @@ from argilla_admap.formats.containers.inputs import open_source
 from argilla_admap.formats.containers.shard import Shard
 from argilla_admap.formats.format import Chosen, FieldNames, RowError, TieCannotBeSaid
 from argilla_admap.formats.registry import ReadReport, RecordRows, recognise, record_rows
+from argilla_admap.formats.writeback.left_out import LeftOut
 from argilla_admap.formats.writeback.matching import Label, RowMatcher, SeenRecord, label_of, moved, same_label
 from argilla_admap.formats.writeback.patches import Patch
 from argilla_admap.formats.writeback.rewrite import ShardEdits, rewrite
@@ -76,6 +77,7 @@ def write_corrected(
     only_reviewed: bool = False,
     on_error: str = "stop",
     ties: str = "keep",
+    left_out: LeftOut | None = None,
     dry_run: bool = False,
 ) -> CorrectedReport:
     """Writes the original again with the corrected labels, and nothing else changed.
@@ -100,6 +102,7 @@ def write_corrected(
         only_reviewed: leave out the rows of all records that are not in `corrections` or `seen`.
         on_error: ``stop`` at a bad row, or ``skip``: leave it as it is.
         ties: ``keep``, or ``drop`` the rows of records that are `equal`, or are corrected to a tie that the format cannot say.
+        left_out: takes the rows that are left out.
         dry_run: count, and write nothing.
 
     Raises:
@@ -113,7 +116,7 @@ def write_corrected(
     seen = seen or {}
     answers = {**{identity: record.label for identity, record in seen.items()}, **corrections}
     matcher = RowMatcher(chosen, answers, seen, known)
-    edits_of = {shard: ShardEdits() for shard in shards}
+    edits_of = {shard: ShardEdits(left_out=left_out) for shard in shards}
     read = ReadReport()
     for record in record_rows(shards, chosen, on_error=on_error, report=read):
         report.records += not record.duplicate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
@@ -58,10 +58,6 @@ class Patch:
             raise InputError("a value of a patch has the wrong type")
         return cls(**found)
 
-    def moved(self, file: str, rows: int) -> Patch:
-        """The patch of the same row where it stands in `file`, `rows` rows further down."""
-        return replace(self, file=file, row=self.row + rows)
-
     def text_before(self, raw: bytes) -> bytes:
         """The row's bytes as they were."""
         text = raw.decode("utf-8")
@@ -101,10 +97,14 @@ def values_digest(row: Mapping[str, Any]) -> str:
     return hashlib.blake2b(repr(list(row.items())).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def row_digests(shard: Shard) -> Iterator[tuple[int, str]]:
-    """The number and the digest of each row of a file, in one pass."""
+def row_digests(shard: Shard) -> Iterator[tuple[int, str, bytes]]:
+    """The number and the digest of each row of a file, and the bytes before it, in one pass.
+
+    What stands behind the last row of a text comes last, with the number 0 and no digest.
+    """
     if isinstance(shard, TextShard):
-        with open_bytes(shard.path) as stream:
-            yield from ((number, text_digest(raw)) for number, _, raw, _ in shard.pieces(stream) if number)
+        with open_bytes(shard.path, empty=True) as stream:
+            for number, lead, raw, _ in shard.pieces(stream):
+                yield number, text_digest(raw) if number else "", lead
     else:
-        yield from ((number, values_digest(row)) for number, row, _ in shard.rows() if row is not None)
+        yield from ((number, values_digest(row), b"") for number, row, _ in shard.rows() if row is not None)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +24,8 @@ from argilla_admap.formats.containers.shard import Shard, TextShard
 from argilla_admap.formats.containers.table_files import ArrowShard, ParquetShard, TableShard
 from argilla_admap.formats.format import Edit, places_of
 from argilla_admap.formats.writeback.edits import PlaceError, edit_cells, edit_json, edit_value
-from argilla_admap.formats.writeback.patches import Patch, row_patch, text_patch
+from argilla_admap.formats.writeback.left_out import Gap, LeftOut, packed_rows, unpacked_rows
+from argilla_admap.formats.writeback.patches import Patch, row_patch, text_digest, text_patch, values_digest
 from argilla_admap.tables import atomic_path, new_folder
 
 __all__ = ["ShardEdits", "rewrite"]
@@ -37,21 +39,38 @@ class ShardEdits:
 
     Attributes:
         restored: rows that get back what they were, the patches of an earlier writing.
+        gaps: behind which row what is put back that an earlier writing left out; 0 is the beginning.
         patches: after writing, by each edited row's number, how to take its edits back exactly.
+        left_out: takes the rows that are left out.
+        file, above: in which file of the output the rows stand, and after how many others.
     """
 
     edits: dict[int, list[Edit]] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
     restored: dict[int, Patch] = field(default_factory=dict)
+    gaps: dict[int, Gap] = field(default_factory=dict)
     patches: dict[int, Patch] = field(default_factory=dict)
+    left_out: LeftOut | None = None
+    file: str = ""
+    above: int = 0
+    _in_order: list[int] = field(default_factory=list)
 
     def row_after(self, number: int) -> int:
         """The row's number in what is written, where rows before it are left out."""
-        return number - sum(dropped < number for dropped in self.dropped) if self.dropped else number
+        if len(self._in_order) != len(self.dropped):
+            self._in_order = sorted(self.dropped)
+        return self.above + number - bisect_left(self._in_order, number)
 
-    def move_patches(self, file: str, rows: int = 0) -> None:
-        """Says in which file of the output the rows stand, and after how many others."""
-        self.patches = {number: patch.moved(file, rows) for number, patch in self.patches.items()}
+    def keep_patch(self, number: int, patch: Patch | None) -> None:
+        """Keeps how to take the edits of a row back."""
+        if patch is not None:
+            self.patches[number] = replace(patch, file=self.file)
+
+    def leave_out(self, last: int, before: str, was: bytes, now: bytes = b"", first: str | None = None, rows: int = 1) -> None:
+        """Keeps a part of what stood behind the row `last`; as `LeftOut.add`."""
+        if self.left_out is not None:
+            at = self.row_after(last) if last else self.above
+            self.left_out.add(self.file, at, before, was, now, first=first, rows=rows)
 
 
 def rewrite(original: Path, shards: Sequence[Shard], output: Path, edits_of: dict[Shard, ShardEdits]) -> None:
@@ -68,8 +87,8 @@ def rewrite(original: Path, shards: Sequence[Shard], output: Path, edits_of: dic
             for shard in files:
                 target = folder / shard.path.relative_to(original)
                 target.parent.mkdir(parents=True, exist_ok=True)
+                edits_of[shard].file = shard.path.relative_to(original).as_posix()
                 _write(shard, target, edits_of[shard])
-                edits_of[shard].move_patches(shard.path.relative_to(original).as_posix())
         return
     tables = [shard for shard in shards if isinstance(shard, TableShard)]
     saved = [shard for shard in tables if isinstance(shard, ArrowShard)]
@@ -120,26 +139,56 @@ def _write_text(shard: TextShard, out: IO[bytes], edits: ShardEdits) -> None:
     separated = isinstance(shard, JsonArray)
     # Of an array's first row, what stands before it is the array's beginning: it stays though the row be dropped.
     beginning: bytes | None = None
-    written = False
-    with open_bytes(shard.path) as stream:
+    # The row before that was written, its bytes, and what it ends with; whether rows behind it were left out.
+    last, row, end, gap = 0, b"", b"\n", False
+    with open_bytes(shard.path, empty=True) as stream:
         for number, lead, raw, tail in shard.pieces(stream):
             if number and number in edits.dropped:
                 if not separated:
                     out.write(lead)
-                elif not written and beginning is None:
+                elif not last and beginning is None:
                     beginning = lead
+                digest = text_digest(row) if last else ""
+                kept = b"" if separated else lead
+                edits.leave_out(last, digest, lead + raw + tail, kept, None if gap else text_digest(raw))
+                gap = True
                 continue
             if number and number in edits.restored:
                 raw = edits.restored[number].text_before(raw)
             elif number and number in edits.edits:
                 before, raw = raw, _edited(shard, number, raw, edits.edits[number])
-                edits.patches[number] = text_patch(before, raw, edits.row_after(number))
+                edits.keep_patch(number, text_patch(before, raw, edits.row_after(number)))
+            own = lead
             if number and beginning is not None:
                 lead, beginning = beginning, None
             elif not number and beginning is not None:
-                lead = beginning + lead
-            written = written or bool(number)
+                lead, beginning = beginning + lead, None
+            if gap and (own or lead):
+                edits.leave_out(last, text_digest(row) if last else "", own, lead, rows=0)
+            if (put := edits.gaps.pop(last, None)) is not None:
+                lead = _put_back(put, out, end, lines=not separated, more=bool(number))
             out.write(lead + raw + tail)
+            last, row, end, gap = number or last, raw if number else row, tail, False
+        if beginning:
+            out.write(beginning)
+            edits.leave_out(last, "", b"", beginning, rows=0)
+        if (put := edits.gaps.pop(last, None)) is not None:
+            _put_back(put, out, end, lines=not separated, more=False)
+
+
+def _put_back(gap: Gap, out: IO[bytes], end: bytes, *, lines: bool, more: bool) -> bytes:
+    """Writes what stood in a gap. Returns what must stand before the next row, where there is one more.
+
+    Args:
+        end: of the row before.
+        lines: each row is a line: somebody may have taken the last line's end away since, or put a line behind it.
+    """
+    if lines and not end.endswith(b"\n"):
+        out.write(b"\n")
+    part = b""
+    for part in gap.parts():
+        out.write(part)
+    return b"\n" if lines and more and part.rpartition(b"\n")[2].strip() else b""
 
 
 def _edited(shard: TextShard, number: int, raw: bytes, edits: Sequence[Edit]) -> bytes:
@@ -179,13 +228,9 @@ def _write_parquet(shard: ParquetShard, target: Path, edits: ShardEdits) -> None
             version=version,
             store_schema=b"ARROW:schema" in (described.metadata or {}),
         ) as writer:
-            start = 1
-            for group in range(described.num_row_groups):
-                table = file.read_row_group(group)
-                rows = table.num_rows
-                table = edit_table(shard, table, start, edits)
+            groups = map(file.read_row_group, range(described.num_row_groups))
+            for table in _edited_tables(shard, groups, file.schema_arrow, edits):
                 writer.write_table(table, row_group_size=max(table.num_rows, 1))
-                start += rows
 
 
 def _write_saved(original: Path, shards: Sequence[ArrowShard], output: Path, edits_of: Mapping[Shard, ShardEdits]) -> None:
@@ -201,25 +246,24 @@ def _write_saved(original: Path, shards: Sequence[ArrowShard], output: Path, edi
         for shard in shards:
             target = folder / shard.path.relative_to(original)
             edits = edits_of[shard]
-            start = 1
+            edits.file = shard.path.relative_to(original).as_posix()
+            moved = bool(edits.dropped or edits.gaps)
             with shard.stream() as source:
                 schema = source.schema
             with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_stream(sink, schema) as out:
-                for table in _tables(shard):
-                    out.write_table(edit_table(shard, table, start, edits), max_chunksize=1000)
-                    start += table.num_rows
-            edits.move_patches(shard.path.relative_to(original).as_posix())
-            if edits.dropped or edits.edits or edits.restored:
-                _note_change(target.parent, rows_dropped=bool(edits.dropped))
+                for table in _edited_tables(shard, _tables(shard), schema, edits):
+                    out.write_table(table, max_chunksize=1000)
+            if moved or edits.edits or edits.restored:
+                _note_change(target.parent, rows_moved=moved)
 
 
-def _note_change(folder: Path, *, rows_dropped: bool) -> None:
+def _note_change(folder: Path, *, rows_moved: bool) -> None:
     """Another fingerprint, so that nobody's cache takes the data for what they were; no counts that are not true any more."""
     state = orjson.loads((folder / "state.json").read_bytes())
     state["_fingerprint"] = hashlib.blake2b(str(state.get("_fingerprint")).encode(), digest_size=8).hexdigest()
     (folder / "state.json").write_bytes(orjson.dumps(state, option=orjson.OPT_INDENT_2))
     about = folder / "dataset_info.json"
-    if rows_dropped and about.is_file():
+    if rows_moved and about.is_file():
         info = {key: value for key, value in orjson.loads(about.read_bytes()).items() if key not in _COUNTS}
         about.write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2))
 
@@ -233,16 +277,13 @@ def _write_tables(shards: Sequence[TableShard], target: Path, edits_of: dict[Sha
     above = 0
     with ExitStack() as stack:
         for shard in shards:
-            start = 1
-            for table in _tables(shard):
-                rows = table.num_rows
+            edits_of[shard].above = above
+            for table in _edited_tables(shard, _tables(shard), schema, edits_of[shard]):
                 if writer is None:
                     schema = table.schema
                     writer = stack.enter_context(pq.ParquetWriter(target, table.schema, compression="zstd"))
-                writer.write_table(edit_table(shard, table, start, edits_of[shard]).cast(schema))
-                start += rows
-            edits_of[shard].move_patches("", above)
-            above += start - 1 - len(edits_of[shard].dropped)
+                writer.write_table(table.cast(schema))
+                above += table.num_rows
 
 
 def _tables(shard: TableShard) -> Iterator[pa.Table]:
@@ -256,8 +297,64 @@ def _tables(shard: TableShard) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
+def _edited_tables(shard: Shard, tables: Iterable[pa.Table], schema: pa.Schema, edits: ShardEdits) -> Iterator[pa.Table]:
+    """The tables of a shard with their rows edited, left out and put back.
+
+    Args:
+        schema: of what is written, where no table says it.
+    """
+    start = 1
+    dropped = np.array(sorted(edits.dropped), dtype=np.int64)
+    # The last row that was written so far.
+    last, row = 0, None
+    for table in tables:
+        rows, schema = table.num_rows, table.schema
+        edited = edit_table(shard, table, start, edits)
+        keep = ~np.isin(np.arange(start, start + rows), dropped)
+        gone = np.flatnonzero(~keep)
+        for run in np.split(gone, np.flatnonzero(np.diff(gone) > 1) + 1) if edits.left_out is not None else ():
+            if run.size:
+                if run[0]:
+                    last, row = start + int(run[0]) - 1, edited.slice(run[0] - 1, 1)
+                part = table.slice(run[0], run.size)
+                edits.leave_out(last, _digest(row), packed_rows(part), first=_digest(part.slice(0, 1)), rows=run.size)
+        if keep.any():
+            place = int(np.flatnonzero(keep)[-1])
+            last, row = start + place, edited.slice(place, 1)
+        yield from _with_gaps(edited if keep.all() else edited.filter(pa.array(keep)), start, schema, edits)
+        start += rows
+    if edits.gaps:
+        # There was no table at all.
+        yield from _with_gaps(schema.empty_table(), start, schema, edits)
+
+
+def _with_gaps(table: pa.Table, start: int, schema: pa.Schema, edits: ShardEdits) -> Iterator[pa.Table]:
+    """The table, whose first row has the number `start`, with what is put back behind its rows."""
+    parts: list[pa.Table] = []
+    done = 0
+    for at in sorted(number for number in edits.gaps if number < start + table.num_rows):
+        parts.append(table.slice(done, at + 1 - start - done))
+        done = at + 1 - start
+        for part in edits.gaps.pop(at).parts():
+            parts.append(unpacked_rows(part, schema))
+            if sum(one.num_rows for one in parts) >= _GROUP_ROWS:
+                yield pa.concat_tables(parts)
+                parts = []
+    yield pa.concat_tables([*parts, table.slice(done)]) if parts or done else table
+
+
+def _digest(row: pa.Table | None) -> str:
+    """Of a table of one row; empty where there is none, or Python has no value for what it holds."""
+    if row is None:
+        return ""
+    try:
+        return values_digest(row.to_pylist()[0])
+    except (ValueError, OverflowError):
+        return ""
+
+
 def edit_table(shard: Shard, table: pa.Table, start: int, edits: ShardEdits) -> pa.Table:
-    """The table with its rows edited and dropped; its first row has the number `start`.
+    """The table with its rows edited; its first row has the number `start`.
 
     Values of other rows are carried over in Arrow and not made anew. Raises InputError where a column cannot hold a value.
     """
@@ -279,14 +376,7 @@ def edit_table(shard: Shard, table: pa.Table, start: int, edits: ShardEdits) -> 
                     raise _no_place(shard, number, PlaceError(f"no column {name!r}"))
                 if number not in touched.setdefault(name, []):
                     touched[name].append(number)
-    if touched:
-        table = _with_edits(shard, table, start, edits, touched, numbers)
-    dropped = [n - start for n in edits.dropped if start <= n < start + table.num_rows]
-    if dropped:
-        keep = np.ones(table.num_rows, dtype=bool)
-        keep[dropped] = False
-        table = table.filter(pa.array(keep))
-    return table
+    return _with_edits(shard, table, start, edits, touched, numbers) if touched else table
 
 
 def _with_edits(
@@ -308,8 +398,8 @@ def _with_edits(
             new_rows[number] = edit_value(row, edits.edits[number])
         except PlaceError as exc:
             raise _no_place(shard, number, exc) from exc
-        if whole and (patch := row_patch(row, new_rows[number], edits.row_after(number))):
-            edits.patches[number] = patch
+        if whole:
+            edits.keep_patch(number, row_patch(row, new_rows[number], edits.row_after(number)))
     for name, mine in touched.items():
         position = table.schema.get_field_index(name)
         kept = table.schema.field(position)

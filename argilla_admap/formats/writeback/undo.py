@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from argilla_admap.formats.containers.shard import Shard
 from argilla_admap.formats.format import FieldNames
 from argilla_admap.formats.registry import ReadReport, recognise, record_rows
 from argilla_admap.formats.writeback.corrected import CorrectedReport, plan
+from argilla_admap.formats.writeback.left_out import Gap
 from argilla_admap.formats.writeback.matching import Label, RowMatcher, SeenRecord
 from argilla_admap.formats.writeback.patches import Patch, row_digests
 from argilla_admap.formats.writeback.rewrite import ShardEdits, rewrite
@@ -51,6 +52,8 @@ class Undone:
         already: ids whose rows say what they said before.
         conflicts: record id -> why its change was not taken back.
         unmatched: ids that the file does not hold.
+        put_back: rows that were left out and are in the file again, or were already.
+        not_put_back: rows that were left out and whose place is not in the file any more.
         output: where the file is; None after a dry run.
     """
 
@@ -59,6 +62,8 @@ class Undone:
     already: list[str] = field(default_factory=list)
     conflicts: dict[str, str] = field(default_factory=dict)
     unmatched: list[str] = field(default_factory=list)
+    put_back: int = 0
+    not_put_back: int = 0
     output: str | None = None
 
     def json(self) -> dict[str, Any]:
@@ -69,6 +74,8 @@ class Undone:
             "already": len(self.already),
             "conflicts": len(self.conflicts),
             "unmatched": len(self.unmatched),
+            "put_back": self.put_back,
+            "not_put_back": self.not_put_back,
             "output": self.output,
         }
 
@@ -78,6 +85,7 @@ def undo_corrections(
     output: str | os.PathLike[str],
     changes: Sequence[WrittenChange],
     *,
+    gaps: Sequence[Gap] = (),
     format: str | None = None,
     fields: FieldNames | None = None,
     split: str | None = None,
@@ -93,17 +101,25 @@ def undo_corrections(
         corrected: the file, as `write_corrected` wrote it or as it was edited since.
         output: where to write; not the file itself.
         changes: what to take back.
+        gaps: where rows were left out, which are put back where they stood: byte for byte in text, value for value in tables.
         format, fields, split, on_error: as for `write_corrected`.
         dry_run: count, and write nothing.
 
     Raises:
         InputError: the file cannot be read, or the output cannot hold it.
     """
-    shards = open_source(corrected, split=split)
+    shards = open_source(corrected, split=split, empty=bool(gaps))
     edits_of = {shard: ShardEdits() for shard in shards}
     result = Undone()
     left = []
     exact = _exact(Path(corrected), shards, changes)
+    for shard, number, gap in _places(Path(corrected), shards, gaps):
+        if number is None:
+            result.not_put_back += gap.rows
+            continue
+        result.put_back += gap.rows
+        if number >= 0:
+            edits_of[shard].gaps[number] = gap
     for change in changes:
         if (rows := exact.get(change.id)) is not None:
             for shard, number, patch in rows:
@@ -158,9 +174,8 @@ def _exact(
             wanted[patch.digest].append((change.id, patch))
     there: dict[str, list[tuple[Shard, str, int]]] = defaultdict(list)
     for shard in shards if wanted else ():
-        path = getattr(shard, "path", None)
-        file = path.relative_to(source).as_posix() if path is not None and source.is_dir() else ""
-        for number, digest in row_digests(shard):
+        file = _file_of(shard, source)
+        for number, digest, _ in row_digests(shard):
             if digest in wanted:
                 there[digest].append((shard, file, number))
     found: dict[str, list[tuple[Shard, int, Patch]]] = defaultdict(list)
@@ -175,3 +190,43 @@ def _exact(
     return {
         change.id: found[change.id] for change in changes if change.patches and len(found[change.id]) == len(change.patches)
     }
+
+
+def _file_of(shard: Shard, source: Path) -> str:
+    """The shard's file as a `Patch` names it."""
+    path = getattr(shard, "path", None)
+    return path.relative_to(source).as_posix() if path is not None and source.is_dir() else ""
+
+
+def _places(source: Path, shards: Sequence[Shard], gaps: Sequence[Gap]) -> Iterator[tuple[Shard, int | None, Gap]]:
+    """Each gap with the row behind which it is put back; -1: its rows are there already; None: its place is not there any more.
+
+    A gap's place is behind the row that it stood behind: at that row's number, else where the only row of its digest is.
+    """
+    files = {_file_of(shard, source): shard for shard in shards}
+    named = {(files[gap.file], gap.at) for gap in gaps if gap.file in files}
+    before, first = {gap.before for gap in gaps}, {gap.first for gap in gaps}
+    rows: dict[str, list[tuple[Shard, int]]] = defaultdict(list)
+    # What stands behind a row: the digest of the next one, if a gap begins so, and the bytes between the two.
+    behind: dict[tuple[Shard, int], tuple[str, bytes]] = {}
+    for shard in shards if gaps else ():
+        last, asked = 0, True
+        for number, digest, lead in row_digests(shard):
+            if asked or (shard, last) in named:
+                behind[shard, last] = (digest if digest in first else "", lead)
+            last, asked = number, digest in before
+            if asked and number:
+                rows[digest].append((shard, number))
+    taken = set()
+    for gap in gaps:
+        place = (files[gap.file], gap.at) if gap.file in files else None
+        if place is None or (gap.before and place not in rows[gap.before]):
+            place = rows[gap.before][0] if len(rows[gap.before]) == 1 else None
+        found, lead = behind.get(place, ("", b"")) if place is not None else ("", b"")
+        if place is not None and found == gap.first:
+            yield place[0], -1, gap
+        elif place is None or place in taken or lead != gap.now:
+            yield shards[0], None, gap
+        else:
+            taken.add(place)
+            yield *place, gap

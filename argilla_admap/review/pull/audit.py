@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from argilla_admap.errors import InputError
+from argilla_admap.formats.writeback.left_out import Gap, left_out_path, read_gaps
 from argilla_admap.formats.writeback.matching import text_print
 from argilla_admap.formats.writeback.patches import Patch
 from argilla_admap.formats.writeback.undo import WrittenChange
@@ -21,7 +22,7 @@ from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.pull.pull import PullResult
 from argilla_admap.review.pull.reviews import Review, reviews_of
 
-__all__ = ["ALREADY", "audit_trail", "read_changes"]
+__all__ = ["ALREADY", "Changes", "audit_trail", "read_changes"]
 
 #: The reason why a correction is not in the output, where an earlier pull wrote it.
 ALREADY = "the original says so already"
@@ -36,6 +37,7 @@ def audit_trail(
     patches: Mapping[str, Sequence[Patch]] | None = None,
     ties_dropped: Sequence[str] = (),
     reviewed_only: bool = False,
+    left_out_rows: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """A line for each reviewed record, in the order of the data set.
 
@@ -44,7 +46,8 @@ def audit_trail(
     ``not_written`` (with the reason under that name); ``votes``, each with what that answer alone would make of the label;
     ``notes`` by reviewer; ``judge``: scores and what the map said; ``map``: which one, pushed when (None in a data set of
     somebody else's); ``prints`` of the completions; ``rows``, where a label was written into a file: how to take it back;
-    ``left_out``: ``ties`` where the record's own row was, ``unreviewed`` in every line where the unreviewed ones were.
+    ``left_out``: ``ties`` where the record's own row was, ``unreviewed`` in every line where the unreviewed ones were;
+    ``left_out_rows``: the name of the file with these rows, beside this one.
     Labels stand in the record's own order.
 
     Args:
@@ -54,6 +57,7 @@ def audit_trail(
         patches: record id -> the rows that were written.
         ties_dropped: ids of records whose rows were left out.
         reviewed_only: the rows of all records that nobody reviewed were left out.
+        left_out_rows: the file that holds them.
     """
     dropped = set(ties_dropped)
     reasons, beside, rows = not_written or {}, set(conflicts), patches or {}
@@ -65,7 +69,7 @@ def audit_trail(
             **_line(result, review, outcome),
             "written": outcome == "corrected",
             **({"not_written": reason} if reason is not None else {}),
-            **({"left_out": left_out} if left_out else {}),
+            **({"left_out": left_out, "left_out_rows": left_out_rows} if left_out else {}),
             "prints": [text_print(text) for text in review.completions],
             **({"rows": [patch.json() for patch in rows[review.id]]} if review.id in rows else {}),
         }
@@ -116,14 +120,29 @@ def _noted(review: Review) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def read_changes(path: str | os.PathLike[str]) -> tuple[list[WrittenChange], int]:
-    """The corrections of a file of changes, and how many of its lines are none: confirmations, conflicts, what was not written.
+class Changes(NamedTuple):
+    """What a file of changes says was written.
+
+    Attributes:
+        written: the corrections.
+        others: lines that are none: confirmations, conflicts, what was not written.
+        gaps: the rows that were left out.
+    """
+
+    written: list[WrittenChange]
+    others: int
+    gaps: list[Gap]
+
+
+def read_changes(path: str | os.PathLike[str]) -> Changes:
+    """A file of changes, and the rows that its pull left out.
 
     Raises:
-        InputError: absent, or a line that is no change; or the pull left rows out, which nothing can put back.
+        InputError: absent, or a line that is no change; or the pull left rows out and kept them nowhere.
     """
     name, found, others = os.fspath(path), [], 0
     ties, reviewed_only = 0, False
+    beside = set()
     try:
         lines = Path(path).read_bytes().splitlines()
     except OSError as exc:
@@ -135,9 +154,14 @@ def read_changes(path: str | os.PathLike[str]) -> tuple[list[WrittenChange], int
             before, after = (tuple(None if x is None else float(x) for x in given[key]) for key in ("before", "after"))
             change = WrittenChange(str(given["id"]), before, after, tuple(map(str, given.get("prints") or ())), rows)
             left_out = tuple(given.get("left_out") or ())
+            rows_file = given.get("left_out_rows")
         except (ValueError, TypeError, KeyError, AttributeError, InputError) as exc:
             raise InputError(f"{name}:{number}: no line of a file of changes ({exc})", option="undo") from exc
-        ties, reviewed_only = ties + ("ties" in left_out), reviewed_only or "unreviewed" in left_out
+        if rows_file is None:
+            ties, reviewed_only = ties + ("ties" in left_out), reviewed_only or "unreviewed" in left_out
+        else:
+            # A name, whatever else somebody wrote there: nothing elsewhere is opened.
+            beside.add(Path(path).with_name(Path(str(rows_file)).name or "-"))
         written = bool(given.get("written", given.get("outcome", "corrected") == "corrected")) and before != after
         if written or rows:
             found.append(change)
@@ -147,10 +171,13 @@ def read_changes(path: str | os.PathLike[str]) -> tuple[list[WrittenChange], int
         gone = [f"{ties:,} records found equally good or bad"] if ties else []
         gone += ["all records that nobody had reviewed"] if reviewed_only else []
         raise InputError(
-            f"{name}: this pull left out the rows of {' and '.join(gone)}; they are not in its file, and cannot be put back",
+            f"{name}: this pull wrote another format without the records of {' and '.join(gone)}, which it kept nowhere",
             option="undo",
-            hint="go back to the original, which the pull did not change, and pull again without the changes you do not want",
+            hint="pull again without the changes you do not want: only an original written again gets left out rows back",
         )
     if len({change.id for change in found}) < len(found):
         raise InputError(f"{name}: holds two changes of one record; give the file of one pull", option="undo")
-    return found, others
+    if not lines and left_out_path(name).exists():
+        # Of a review without an answer there is no line to name it.
+        beside.add(left_out_path(name))
+    return Changes(found, others, [gap for one in sorted(beside) for gap in read_gaps(one)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,7 @@ class Pulled:
         not_written: record id -> why its correction is not in the output.
         written: records in the output that changed.
         patches: record id -> the rows of the output that were corrected, and how to take that back.
+        left_out: the name of the file, beside the changes, of the rows that were left out.
         notes: what the user should know.
     """
 
@@ -63,6 +65,7 @@ class Pulled:
     not_written: Mapping[str, str] = field(default_factory=dict)
     written: int = 0
     patches: Mapping[str, Sequence[Patch]] = field(default_factory=dict)
+    left_out: str | None = None
     notes: tuple[str, ...] = ()
 
     def json(self) -> dict[str, Any]:
@@ -138,23 +141,32 @@ def _lines(pulled: Pulled, *, reviewed_only: bool) -> Iterator[dict[str, Any]]:
         patches=pulled.patches,
         ties_dropped=pulled.ties_dropped,
         reviewed_only=reviewed_only,
+        left_out_rows=pulled.left_out,
     )
 
 
 def _write_original(result: PullResult, options: PullOptions) -> Pulled:
     """The original again, with only its corrected rows changed."""
     from argilla_admap.formats.writeback.corrected import write_corrected
+    from argilla_admap.formats.writeback.left_out import LeftOut, left_out_path
 
-    report = write_corrected(
-        str(options.original),
-        os.devnull if options.output is None else options.output,
-        result.corrections,
-        **_reading(result, options),
-        equal=result.verdicts.keys(),
-        ties=options.ties,
-        dry_run=options.dry_run,
-    )
+    with ExitStack() as stack:
+        left_out = None
+        if options.changes is not None and not options.dry_run:
+            left_out = stack.enter_context(LeftOut(left_out_path(options.changes)))
+        report = write_corrected(
+            str(options.original),
+            os.devnull if options.output is None else options.output,
+            result.corrections,
+            **_reading(result, options),
+            equal=result.verdicts.keys(),
+            ties=options.ties,
+            left_out=left_out,
+            dry_run=options.dry_run,
+        )
     pulled = _told(result, options, report)
+    if left_out is not None and left_out.rows:
+        pulled = replace(pulled, left_out=left_out.path.name)
     if not report.ties_kept:
         return pulled
     bad = sum(result.verdicts.get(name) == "both_bad" for name in report.ties_kept)
