@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from argilla_admap.checkup import Finding
     from argilla_admap.demonstration import Demo
+    from argilla_admap.formats.data_card import CardFacts
     from argilla_admap.judge_audit import JudgeAudit
     from argilla_admap.mapping.analysis.comparison import Comparison
     from argilla_admap.mapping.analysis.label_answers import LabelAnswer
@@ -97,6 +98,8 @@ def select(
     embeddings: str | os.PathLike[str] | None = None,
     seed: int = 0,
     format: str | None = None,
+    dataset: str | None = None,
+    client: rg.Argilla | None = None,
     dry_run: bool = False,
 ) -> Selected:
     """Chooses the records to train on.
@@ -112,8 +115,10 @@ def select(
         stratify: a column whose mix is kept.
         embeddings: for a diverse subset: a .npy or .parquet of vectors, or ``position``, the map's own.
         seed: of the order of equal records.
-        dry_run: choose, and write nothing.
         format: of the output; None: what TRL reads, but that a .parquet keeps the map's columns.
+        dataset: the data set the map was pushed to: the data card says who checked the labels, and how many are wrong.
+        client: of the Argilla server; None: as for `push`.
+        dry_run: choose, and write nothing.
     Raises:
         InputError: an option cannot be used, or no record is left; nothing was written.
     """
@@ -155,8 +160,29 @@ def select(
         errors_left=(float(doubt.sum()), None, None) if doubt.notna().all() else None,
         sentences=(f"Chosen from {len(selection.chosen):,} records by an Alignment Data Map: {_in_words(rules)}.",),
     )
+    if dataset is not None:
+        facts = _reviewed(facts, dataset, client, set(opened.frame["id"][selection.chosen]))
     report = writing.write(stream, words, format, card=lambda rows, name: data_card(facts, rows, name))
     return Selected(selection, report.left_out, words, report.format, tuple(report.notes))
+
+
+def _reviewed(facts: CardFacts, dataset: str, client: rg.Argilla | None, chosen: set[str]) -> CardFacts:
+    """The facts with what people said of the records that were chosen."""
+    from argilla_admap.review.pull.label_errors import checked_labels, label_errors
+    from argilla_admap.review.pull.reviews import read_reviews
+
+    reviews = read_reviews(dataset, connect(client))
+    wrong = label_errors(reviews, chosen).estimate.total
+    corrected = sum(one.outcome == "corrected" for one in reviews.records.values() if one.id in chosen)
+    said = (
+        f"{corrected:,} of these labels were corrected by people, and stand here as they were: `admap pull` writes corrections."
+    )
+    return replace(
+        facts,
+        **checked_labels(reviews, chosen),
+        errors_left=(wrong.value, wrong.low, wrong.high),
+        sentences=(*facts.sentences, *([said] if corrected else [])),
+    )
 
 
 def _in_words(rules: Rules) -> str:

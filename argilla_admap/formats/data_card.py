@@ -22,8 +22,8 @@ class CardFacts:
         by: reviewer -> how many records each answered.
         changed: labels that people changed.
         conflicts: records whose reviewers contradict each other; their labels stay.
-        errors_left: estimated wrong labels among those nobody checked, with the ends of a 95% interval where they are known;
-            of None, only these ends are known.
+        errors_left: estimated wrong labels, with the ends of a 95% interval where they are known; of None, only these ends
+            are known.
         sentences: what else to say, such as how the records were selected.
     """
 
@@ -65,7 +65,8 @@ def data_card(facts: CardFacts, rows: int, format: str) -> str:
         if value is None:
             lines.append(f"- Wrong labels left: {interval}; too few records drawn at random were checked to know more.")
         else:
-            lines.append(f"- Wrong labels left, estimated: {value:,.0f}{interval and f', 95% interval {interval}'}.")
+            known = f"95% interval {interval}" if interval else "by P(wrong) alone; an interval is not known without a review"
+            lines.append(f"- Wrong labels left, estimated: {value:,.0f}, {known}.")
     else:
         lines.append("- How many labels are still wrong is not known.")
     return "\n".join([*head, *lines, *(f"- {_plain(sentence)}" for sentence in facts.sentences), ""])

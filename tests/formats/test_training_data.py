@@ -185,7 +185,9 @@ def test_a_folder_is_a_data_set_with_its_card_and_new(tmp_path: Path) -> None:
     for words in ("1 of 2 labels (50%)", "ann &#60;b&#62;: 1", "Changed: 1", "3, 95% interval 1 to 6", "read by TRL"):
         assert words in card
     assert "left: 0 to 7; too few" in data_card(replace(facts, errors_left=(None, 0.0, 7.0)), 2, "trl")
-    assert "left, estimated: 3." in data_card(replace(facts, errors_left=(3.0, None, None)), 2, "trl")
+    assert "left, estimated: 3, by P(wrong) alone; an interval is not known" in data_card(
+        replace(facts, errors_left=(3.0, None, None)), 2, "trl"
+    )
     with pytest.raises(InputError, match="is there already"):
         write(stream(record("good", "bad")), tmp_path / "out", "trl")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

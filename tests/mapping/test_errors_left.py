@@ -66,6 +66,23 @@ def test_p_wrong_narrows_the_interval() -> None:
     assert np.median(ratios) > 1.5
 
 
+def test_of_a_part_of_the_records_the_interval_covers_its_own_truth_and_the_parts_add_up() -> None:
+    covered = []
+    for seed in range(15):
+        p, wrong = population(800, 0.1, seed)
+        number = np.random.default_rng(1000 + seed).random(800)
+        number[np.argsort(number)[100:]] = np.nan
+        read = np.isfinite(number) | (p > 0.7)
+        member, weight = random_part(number, read, np.zeros(800, np.int64), p)
+        given = (p, (wrong & read).astype(int), read.astype(int), member, weight)
+        parts = [p < 0.4, p >= 0.4]
+        totals = [estimate_errors(*given, within=part).total for part in parts]
+        whole = estimate_errors(*given).total
+        assert sum(one.value or 0.0 for one in totals) == pytest.approx(whole.value, rel=0.1)
+        covered += [one.low <= (wrong & part).sum() <= one.high for one, part in zip(totals, parts, strict=True)]
+    assert np.mean(covered) >= 0.9
+
+
 @pytest.mark.parametrize("right", [0.85, 1.0])
 def test_the_interval_covers_the_truth_whatever_was_read_first(right: float) -> None:
     covered = []

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from argilla_admap.commands import select
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.pipeline import pull, push, undo
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset
@@ -316,6 +317,13 @@ def test_corrected_labels_go_to_the_hub_with_a_card_that_says_who_checked_them(
     assert "2 of 3 labels (67%)" in card
     assert f"{annotator.username}: 2" in card
     assert "Wrong labels left: 0 to 1; too few" in card
+    folder = tmp_path / "chosen"
+    chosen = select(data_map(rows), folder, dataset=f"{workspace}/review", client=api.client, max_p_wrong=0.9)
+    card = (folder / "README.md").read_text()
+    assert chosen.json()["selected"] == 3
+    assert "2 of 3 labels (67%)" in card
+    assert "Wrong labels left: 2 to 3; too few" in card
+    assert "2 of these labels were corrected by people and stand here as they were" in card
     original = str(tmp_path / "o.jsonl")
     with pytest.raises(InputError, match="written again as a file of its own kind"):
         pull_to_file("review", api.client, PullOptions(output="hf:acme/data", workspace=workspace, original=original))

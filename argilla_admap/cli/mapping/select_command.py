@@ -44,6 +44,12 @@ _LEANING = 0.1
 @written_format_option(
     "The output's format.  [default: trl, or trl-messages for conversations; a .parquet keeps the map's columns]  Formats:"
 )
+@click.option(
+    "--dataset",
+    metavar="[WORKSPACE/]NAME",
+    help="The Argilla data set the map was pushed to: the data card of a folder or of the Hub says who checked the labels, and "
+    "how many are wrong.",
+)
 @dry_run_option
 @json_option
 def command(
@@ -58,6 +64,7 @@ def command(
     embeddings: str | None,
     seed: int,
     format_name: str | None,
+    dataset: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -84,6 +91,7 @@ def command(
         embeddings=embeddings,
         seed=seed,
         format=format_name,
+        dataset=dataset,
         dry_run=dry_run,
     )
     answer = selected.json()

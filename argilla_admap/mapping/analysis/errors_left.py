@@ -135,7 +135,7 @@ def _elsewhere(read: Bools, outside: Bools, group: Ints, p_wrong: Floats) -> Flo
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """Read records, the equal ones as one: shape (cells,) each."""
+    """Read records, the equal ones as one: shape (cells,) each. `count`: those of them that are counted."""
 
     x: Floats
     corrects: Floats
@@ -144,11 +144,11 @@ class _Cells:
     count: Ints
 
     @classmethod
-    def of(cls, x: Floats, corrects: Ints, answers: Ints, weight: Floats) -> _Cells:
+    def of(cls, x: Floats, corrects: Ints, answers: Ints, weight: Floats, counted: Bools) -> _Cells:
         names, where = np.unique(np.column_stack([x, corrects, answers]), axis=0, return_inverse=True)
         where = where.ravel()
         n = len(names)
-        count = np.bincount(where, minlength=n).astype(np.int64)
+        count = np.bincount(where[counted], minlength=n).astype(np.int64)
         return cls(names[:, 0], names[:, 1], names[:, 2], np.bincount(where, weight, n).astype(np.float64), count)
 
     def likelihood(self, theta: Floats, part: int) -> tuple[Floats, Floats]:
@@ -164,7 +164,14 @@ class _Cells:
 
 
 def estimate_errors(
-    p_wrong: Floats, corrects: Ints, answers: Ints, member: Bools, weight: Floats, *, seed: int = 0
+    p_wrong: Floats,
+    corrects: Ints,
+    answers: Ints,
+    member: Bools,
+    weight: Floats,
+    *,
+    within: Bools | None = None,
+    seed: int = 0,
 ) -> ErrorEstimate:
     """Wrong labels in the whole set and among the unread.
 
@@ -172,11 +179,13 @@ def estimate_errors(
         p_wrong: shape (n,), NaN where unknown.
         corrects, answers: shape (n,), of all answers to each record those that say its label is wrong, and their number.
         member, weight: the random sample, as `random_part` gives it.
+        within: shape (n,), the records whose wrong labels are counted, which all others tell of too; None: all.
         seed: of the draws.
     Returns:
         Without `LEAST_RANDOM` random records, while some are unread: no values, only the bounds that hold whatever is unread.
     """
     read, known = answers > 0, np.isfinite(p_wrong)
+    counted = np.ones(len(p_wrong), bool) if within is None else within
     prior = _PRIOR.copy()
     x, base = np.zeros(len(p_wrong)), float(logit(_UNKNOWN[0]))
     if known.any():
@@ -192,7 +201,7 @@ def estimate_errors(
     # Kish's effective size: unequal weights say less than their number.
     scale = drawn.sum() / np.square(drawn).sum() if sample.any() else 1.0
     parts = [
-        _Cells.of(x[rows], corrects[rows], answers[rows], given)
+        _Cells.of(x[rows], corrects[rows], answers[rows], given, counted[rows])
         for rows, given in ((sample, drawn * scale), (read & ~sample, np.ones(int((read & ~sample).sum()))))
     ]
     rng = np.random.default_rng(seed)
@@ -200,9 +209,9 @@ def estimate_errors(
     found = np.zeros(_DRAWS)
     for part, cells in enumerate(parts):
         found += rng.binomial(cells.count, np.clip(cells.likelihood(theta, part)[1], 0, 1)).sum(axis=1)
-    places, counts = np.unique(x[~read], return_counts=True)
+    places, counts = np.unique(x[~read & counted], return_counts=True)
     left = rng.binomial(counts, expit(theta[:, :1] + theta[:, 2:3] * places)).sum(axis=1).astype(float)
-    unread, random = int((~read).sum()), int(member.sum())
+    unread, random = int((~read & counted).sum()), int(member.sum())
     false = Range.of(np.clip(np.exp(theta[:, 3]), 0, 0.49))
     if unread and random < LEAST_RANDOM:
         sure = Range.of(found)

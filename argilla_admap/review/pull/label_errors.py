@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,7 @@ from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 from argilla_admap.review.pull.reviews import Reviews
 from argilla_admap.review.push.payload import random_number
 
-__all__ = ["LabelErrors", "label_errors"]
+__all__ = ["LabelErrors", "checked_labels", "label_errors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,30 @@ class LabelErrors:
     estimate: ErrorEstimate
 
 
-def label_errors(reviews: Reviews) -> LabelErrors:
-    """How many labels are wrong, of those that were read and of the others."""
+def label_errors(reviews: Reviews, chosen: Collection[str] | None = None) -> LabelErrors:
+    """How many labels are wrong, of those that were read and of the others.
+
+    Args:
+        chosen: the ids of the records that the estimate counts; None: all.
+    """
     frame = reviews.frame[reviews.frame["labelled"]].reset_index(drop=True)
     corrects, answers = _votes(frame, reviews)
     p_wrong = frame["p_wrong"].to_numpy(float)
     random, weight = random_part(_numbers(frame, answers > 0), answers > 0, _codes(frame["flags"]), p_wrong)
-    return LabelErrors(frame, corrects, answers, random, estimate_errors(p_wrong, corrects, answers, random, weight))
+    within = None if chosen is None else frame["id"].isin(chosen).to_numpy(bool)
+    estimate = estimate_errors(p_wrong, corrects, answers, random, weight, within=within)
+    return LabelErrors(frame, corrects, answers, random, estimate)
+
+
+def checked_labels(reviews: Reviews, chosen: Collection[str] | None = None) -> dict[str, Any]:
+    """What a data card says of a review: `checked`, `by` whom, and `conflicts`, of all records or of those `chosen`."""
+    known = reviews.result.usernames
+    found = [one for one in reviews.records.values() if chosen is None or one.id in chosen]
+    return {
+        "checked": len(found),
+        "by": Counter(known.get(who, "a former user") for one in found for who in {answer.user_id for answer in one.answers}),
+        "conflicts": sum(one.outcome == "conflict" for one in found),
+    }
 
 
 def _votes(frame: pd.DataFrame, reviews: Reviews) -> tuple[Ints, Ints]:

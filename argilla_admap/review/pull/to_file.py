@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -274,23 +273,18 @@ def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled
 def _card_facts(pulled: Pulled, *, whole: bool) -> CardFacts:
     """What a data card says of the review; what is wrong among the unread records is said where the data holds these."""
     from argilla_admap.formats.data_card import CardFacts
-    from argilla_admap.review.pull.label_errors import label_errors
+    from argilla_admap.review.pull.label_errors import checked_labels, label_errors
     from argilla_admap.review.pull.reviews import reviews_of
 
     result = pulled.result
-    left = label_errors(reviews_of(result)).estimate.left if whole else None
-    answered = Counter(
-        result.usernames.get(answer.reviewer, "a former user")
-        for record in result.found.values()
-        for answer in {one.reviewer: one for one in record.answers}.values()
-    )
+    reviews = reviews_of(result)
+    left = label_errors(reviews).estimate.left if whole else None
+    checked = checked_labels(reviews)
     return CardFacts(
         title=result.dataset,
         records=result.records,
-        checked=result.reviewed,
-        by=answered,
+        **{**checked, "conflicts": checked["conflicts"] + len(pulled.conflicts)},
         changed=pulled.written,
-        conflicts=result.conflicts + len(pulled.conflicts),
         errors_left=None if left is None else (left.value, left.low, left.high),
         sentences=("The labels were reviewed on Argilla with an Alignment Data Map.",),
     )
