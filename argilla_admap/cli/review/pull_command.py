@@ -77,7 +77,8 @@ def command(
 
     Submitted answers count; drafts and discarded records do not. Records whose reviewers contradict each other stay as they
     were and are counted as conflicts. The names of fields are those of --original, else of the data set. --undo CHANGES.jsonl
-    FILE -o OUT takes the corrections of an earlier pull back exactly; rows that were changed since stay and are named.
+    FILE -o OUT takes the corrections of an earlier pull back exactly and puts back the rows that it left out; rows that were
+    changed since stay and are named.
 
     Example: admap pull default/uf --original uf.jsonl -o uf.corrected.jsonl --changes changes.jsonl
     """
