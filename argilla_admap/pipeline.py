@@ -341,12 +341,26 @@ def push(
 
 
 @overload
+def pull(dataset: str, client: rg.Argilla | None = None, *, home: Literal[True], **options: Any) -> CopiedBack: ...
+@overload
 def pull(
-    dataset: str, client: rg.Argilla | None = None, *, output: None = None, dry_run: Literal[False] = False, **options: Any
+    dataset: str,
+    client: rg.Argilla | None = None,
+    *,
+    output: None = None,
+    home: Literal[False] = False,
+    dry_run: Literal[False] = False,
+    **options: Any,
 ) -> PullResult: ...
 @overload
 def pull(
-    dataset: str, client: rg.Argilla | None = None, *, output: None = None, dry_run: Literal[True], **options: Any
+    dataset: str,
+    client: rg.Argilla | None = None,
+    *,
+    output: None = None,
+    home: Literal[False] = False,
+    dry_run: Literal[True],
+    **options: Any,
 ) -> Pulled: ...
 @overload
 def pull(
@@ -358,8 +372,6 @@ def pull(
     undo: None = None,
     **options: Any,
 ) -> Pulled: ...
-@overload
-def pull(dataset: str, client: rg.Argilla | None = None, *, home: Literal[True], **options: Any) -> CopiedBack: ...
 @overload
 def pull(
     dataset: str,

@@ -89,7 +89,7 @@ def test_a_file_that_is_no_trail_is_refused_with_its_line(tmp_path: Path) -> Non
         with pytest.raises(InputError, match="two changes" if bad == good else r"changes\.jsonl:2"):
             read_changes(path)
     path.write_text(json.dumps(good) + "\n" + json.dumps({**good, "id": "s", "outcome": "conflict"}) + "\n")
-    found, others = read_changes(path)
+    found, others, _ = read_changes(path)
     assert ([change.id for change in found], others) == (["r"], 1)
     with pytest.raises(InputError, match="cannot be read"):
         read_changes(tmp_path / "absent.jsonl")

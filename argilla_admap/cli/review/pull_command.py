@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -86,7 +87,9 @@ def command(
 
     if output is None and not home and (not dry_run or undo is not None):
         raise click.UsageError("Name the output with -o OUT, or look first with --dry-run.")
-    done: Any = pipeline.pull(
+    # What it gives depends on what is asked.
+    pull: Callable[..., Any] = pipeline.pull
+    done = pull(
         dataset,
         output=output,
         home=home,

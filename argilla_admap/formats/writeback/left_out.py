@@ -21,7 +21,8 @@ from argilla_admap.tables import atomic_path
 __all__ = ["Gap", "LeftOut", "left_out_path", "packed_rows", "read_gaps", "unpacked_rows"]
 
 _SCHEMA = pa.schema(
-    [
+    pa.field(name, kind)
+    for name, kind in (
         ("file", pa.string()),
         ("at", pa.int64()),
         ("before", pa.string()),
@@ -29,7 +30,7 @@ _SCHEMA = pa.schema(
         ("rows", pa.int64()),
         ("was", pa.large_binary()),
         ("now", pa.large_binary()),
-    ]
+    )
 )
 #: Bytes that are gathered before they are written.
 _BATCH = 2**22
@@ -111,8 +112,9 @@ class Gap:
 
     def parts(self) -> Iterator[bytes]:
         """What stood there, one part after the other; no more than one is in memory."""
-        for place in self._parts if self._table is not None else ():
-            yield self._table["was"][place].as_py()
+        if self._table is not None:
+            was = self._table["was"]
+            yield from (was[place].as_py() for place in self._parts)
 
 
 def read_gaps(path: Path) -> list[Gap]:
