@@ -181,6 +181,9 @@ class _ScoringRun:
         repeated = sum(w.repeated for w in works)
         if repeated:
             notes.append(f"equal completions of equal prompts are asked once: {repeated:,} need no request of their own")
+        asked, apart = (sum(w.share[place] for w in works) for place in (0, 1))
+        if apart:
+            notes.append(f"one call a record: about {asked / apart:.0%} of the price of one call a completion")
         most = self._options.max_cost
         if most is not None and cost is not None and cost > most:
             notes.append(f"`max_cost` {most:g} is less than that: the run would stop after about {most / cost:.0%} of it")

@@ -64,6 +64,8 @@ class Work(NamedTuple):
     repeated: int = 0
     #: What the person should know of these numbers, in words.
     notes: tuple[str, ...] = ()
+    #: What whole records in one question cost, and what their completions would cost one by one, in input tokens.
+    share: tuple[float, float] = (0.0, 0.0)
 
 
 class ScorerOption(NamedTuple):

@@ -118,9 +118,9 @@ def real(data: Path, pairs: int) -> dict[str, Any]:
 
 
 def price(data: Path) -> dict[str, Any]:
-    """What gpt-4o would cost, by the estimate: pairs of LLMBar, and records of six completions without their prompts."""
+    """What gpt-4o would cost, by the estimate: the pairs of LLMBar, and the records of four completions of Prometheus."""
     table = {}
-    for file in ("llmbar_pairs_gpt4", "prometheus_k4_gpt4_3samples", "flask_completions"):
+    for file in ("llmbar_pairs_gpt4", "prometheus_k4_gpt4_3samples"):
         rows = load(data / f"{file}.jsonl.gz")[:200]
         asked = [record(row["id"], row["prompt"], [c["text"] for c in row["completions"]]) for row in rows]
         with tempfile.TemporaryDirectory() as folder:

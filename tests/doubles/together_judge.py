@@ -13,7 +13,7 @@ from aiohttp import web
 
 __all__ = ["TogetherJudge"]
 
-_SHOWN = re.compile(r"\[(\w{12}) answer( [A-Z]|) begins\]\n(.*?)\n\[\1 answer\2 ends\]", re.DOTALL)
+_SHOWN = re.compile(r"\[(\w{12}) answer(?: begins| ([A-Z]))\]\n(.*?)(?=\n\[\1 answer)", re.DOTALL)
 
 
 def _token(text: str, shares: dict[str, float] | None = None) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class TogetherJudge:
         """The chat completion for a question."""
         self.bodies.append(body)
         self.paid[json.dumps(body["messages"]) + str(body.get("logprobs"))] += 1
-        shown = [(letter.strip(), quality(text)) for _, letter, text in _SHOWN.findall(body["messages"][-1]["content"])]
+        shown = [(letter, quality(text)) for _, letter, text in _SHOWN.findall(body["messages"][-1]["content"])]
         alone = len(shown) == 1 and not shown[0][0]
         self.kinds["alone" if alone else "together"] += 1
         said = str(shown[0][1]) if alone else self.says(dict(shown))

@@ -91,13 +91,18 @@ class TogetherQuestion(GradeQuestion):
         prompt, turns = self._items.record_prompt(self._record)
         guide = [text for _, text in self._items.guides[self._record]]
         material = (prompt, *self.texts, *guide)
-        about = self._template.fixed_tokens + 60 + 16 * len(material) + sum(map(quick_tokens, material))
+        about = self._template.fixed_tokens + 50 + 12 * len(material) + sum(map(quick_tokens, material))
         most = self._template.fixed_most + 400 + 60 * len(material) + 40 * len(turns or ())
         return about, most + sum(map(most_tokens, material)) * 4 // 3, self._limit()
 
     def count(self, counter: TokenCounter) -> int:
         """Input tokens beside those of the fixed part."""
         return counter.count(self._text())
+
+    def one_by_one(self, alone: QuestionTemplate) -> int:
+        """About how many input tokens it takes to ask for each of its completions alone."""
+        once = self.tokens()[0] - self._template.fixed_tokens - sum(map(quick_tokens, self.texts))
+        return len(self.texts) * (alone.fixed_tokens + once) + sum(map(quick_tokens, self.texts))
 
     def _parsed(self, reply: Any) -> list[ParsedAnswer]:
         return read_letters(reply, self._letters)

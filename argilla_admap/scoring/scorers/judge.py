@@ -46,6 +46,8 @@ _BOTH_ORDERS = 2
 _MOST_PROBES = 3
 #: First questions for a record's grades together, after which a judge that answered none of them is asked for each alone.
 _MOST_TOGETHER_PROBES = 5
+#: What an output token costs in input tokens, about.
+_OUTPUT_TOKEN = 4
 _NO_GRADE = "the judge gave no grade"
 _TOO_MANY = f"a record has more than {MOST_TOGETHER} completions"
 _NEVER_TOGETHER = "this judge was found not to: none of its first answers held a grade for each"
@@ -385,8 +387,7 @@ class JudgeScorer:
             )
         if together.requests:
             notes.append(
-                "one call a record: where one answer does not grade all of its completions, each is asked for alone, which is "
-                "not counted in"
+                "where one answer does not grade all completions of a record, each is asked for alone, not counted in here"
             )
         if self._writer.given:
             notes.append(_OWN_REFERENCE)
@@ -398,7 +399,7 @@ class JudgeScorer:
             )
         if (ends := announced_ending(self._dispatcher.name, self.name, named=self._options.model_named)) is not None:
             notes.append(ends)
-        return Work(requests, cached, tokens_in, tokens_out, cost, repeated, tuple(notes))
+        return Work(requests, cached, tokens_in, tokens_out, cost, repeated, tuple(notes), together.share)
 
     def _estimate_together(self, batch: pa.RecordBatch, items: BatchItems, counter: TokenCounter) -> tuple[Work, set[int]]:
         """What the questions for whole records take; and the records whose completions are asked for alone."""
@@ -411,6 +412,7 @@ class JudgeScorer:
         ratio, known = None if counter.exact else history.ratio, history.output(template.form)
         thoughts = _THOUGHTS if _THINKS.search(self.name) else 0
         requests = cached = tokens_in = tokens_out = repeated = 0
+        at_a_glance = one_by_one = 0.0
         alone = set(range(len(items.shape))) - set(records)
         for record, own in asked.items():
             if own[0].keys[0] in self._estimated:
@@ -427,8 +429,13 @@ class JudgeScorer:
             for question in missing:
                 about = fixed + question.count(counter) if ratio is None else round(ratio * question.tokens()[0])
                 tokens_in += about
-                tokens_out += round(len(question.keys) * (known or template.usual_output) + (thoughts if not known else 0))
-        return Work(requests, cached, tokens_in, tokens_out, repeated=repeated), alone
+                said = len(question.keys) * (known or template.usual_output) + (thoughts if not known else 0)
+                tokens_out += round(said)
+                at_a_glance += question.tokens()[0] + _OUTPUT_TOKEN * said
+                one_by_one += question.one_by_one(self._templates[logprobs]) + _OUTPUT_TOKEN * len(question.keys) * (
+                    1 + thoughts
+                )
+        return Work(requests, cached, tokens_in, tokens_out, repeated=repeated, share=(at_a_glance, one_by_one)), alone
 
     def facts(self) -> dict[str, Any]:
         return {
