@@ -74,6 +74,18 @@ def test_the_way_of_asking_is_found_out(llama_url: str, store: Path) -> None:
     assert scored.info["score"]["judges"][0]["method"] == "logprobs"
 
 
+def test_the_grades_of_a_record_come_from_one_real_answer(llama_together_url: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    options = _options(llama_together_url, tmp_path / "store", together=True, method="logprobs")
+    scored = score(stream(DATA[:1]), options, warn=said.append)
+    first, second = _column(scored, "scores")
+    # Two digits of one text, each with its own probabilities; without enough of them, the mean of both orders.
+    assert 1 <= min(first, second) <= max(first, second) <= 5
+    assert (scored.summary["unscored"], scored.info["score"]["judges"][0]["graded_apart"], said) == (0, 0, [])
+    assert scored.summary["requests"] <= 3
+    assert score(stream(DATA[:1]), options).summary["requests"] == 0
+
+
 def test_a_reason_comes_as_structured_output(llama_url: str, store: Path) -> None:
     answers = [f"The capital of France is {name}." for name in ("Paris", "Lyon", "Rome", "Berlin", "Nice", "Lille")]
     data = [record("capital", "What is the capital of France?", answers)]
