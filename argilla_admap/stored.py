@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pandas.util import hash_array
 
 from argilla_admap.errors import InputError
 from argilla_admap.records import LARGEST_NUMBER, MAP_SCHEMA
@@ -55,7 +57,14 @@ def read_stored(path: str | os.PathLike[str], stream: RecordStream | None = None
             raise InputError(f"{path}: no column {name!r}", hint=_AGAIN)
     ours = {field.name: field for field in MAP_SCHEMA}
     schema = pa.schema([_target(ours, field) for field in source.schema if field.name != "__index_level_0__"])
-    return RecordStream(lambda: _checked(Path(path), source, schema), schema, source.info)
+    told_apart = False
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal told_apart
+        yield from _checked(Path(path), source, schema, ids=not told_apart)
+        told_apart = True
+
+    return RecordStream(batches, schema, source.info)
 
 
 def _target(ours: dict[str, pa.Field[Any]], field: pa.Field[Any]) -> pa.Field[Any]:
@@ -70,18 +79,25 @@ def _column(name: str) -> str:
     return own if own in _A_COMPLETION else name
 
 
-def _checked(path: Path, source: RecordStream, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    row, ids = 0, []
+def _checked(path: Path, source: RecordStream, schema: pa.Schema, *, ids: bool) -> Iterator[pa.RecordBatch]:
+    """The batches, every row checked; with `ids`, at the end also that no id is there twice."""
+    row, hashes = 0, []
     for batch in source.batches():
         columns = [_cast(path, batch.column(field.name), field) for field in schema]
         found = pa.RecordBatch.from_arrays(columns, schema=schema)
         _check_rows(path, found, row)
-        ids.append(found.column("id"))
+        if ids:
+            hashes.append(_hashes(found.column("id")))
         row += found.num_rows
         yield found
     if not row:
         raise InputError(f"{path}: there are no rows", hint=_AGAIN)
-    _check_ids(path, pa.chunked_array(ids, pa.string()))
+    if ids:
+        _check_ids(path, source, np.concatenate(hashes))
+
+
+def _hashes(ids: Any) -> npt.NDArray[np.uint64]:
+    return np.asarray(hash_array(np.asarray(ids.to_numpy(zero_copy_only=False), object), categorize=False), np.uint64)
 
 
 def _cast(path: Path, column: pa.Array[Any], field: pa.Field[Any]) -> pa.Array[Any]:
@@ -139,15 +155,23 @@ def _check_numbers(name: str, column: Any, rows: Any, refuse: Callable[[int, str
         raise refuse(int(rows[at]), f"{name!r} holds {float(values[at])!r}, which is beyond any scale")
 
 
-def _check_ids(path: Path, ids: pa.ChunkedArray[Any]) -> None:
-    if pc.count_distinct(ids).as_py() == len(ids):
+def _check_ids(path: Path, source: RecordStream, hashes: npt.NDArray[np.uint64]) -> None:
+    """Raises InputError where an id is there twice. The ids themselves are read again only where two hashes are equal."""
+    ordered = np.sort(hashes)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(twice):
         return
-    counts = pc.value_counts(ids)
-    twice = next(one for one in counts if one["counts"].as_py() > 1)
-    raise InputError(
-        f"{path}: the id {twice['values'].as_py()!r} is given to {twice['counts'].as_py():,} rows: ids tell records apart",
-        hint=_AGAIN,
-    )
+    found: dict[str, int] = {}
+    for batch in source.batches():
+        ids: Any = batch.column("id").cast(pa.string())
+        for record_id in ids.filter(pa.array(np.isin(_hashes(ids), twice))).to_pylist():
+            found[record_id] = found.get(record_id, 0) + 1
+    for record_id, count in found.items():
+        if count > 1:
+            raise InputError(
+                f"{path}: the id {record_id!r} is given to {count:,} rows: ids tell records apart",
+                hint=_AGAIN,
+            )
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -48,7 +48,7 @@ class Spool(Generic[Item]):
     """Objects that wait in the order in which they were added: in memory while they are few, beyond in a temporary file."""
 
     #: Bytes that stay in memory.
-    IN_MEMORY = 64 << 20
+    IN_MEMORY = 16 << 20
 
     def __init__(self, in_memory: int | None = None) -> None:
         """

@@ -26,9 +26,9 @@ from argilla_admap.tables import RecordStream, Spool
 __all__ = ["FOLDS", "Observed", "folds_of", "in_order", "observe", "observe_pieces"]
 
 #: Records of a piece.
-PIECE_ROWS = 1 << 15
+PIECE_ROWS = 1 << 14
 #: Records by which everything is fitted, at most: those whose ids have the smallest hashes, whatever their order.
-SAMPLE = 100_000
+SAMPLE = 50_000
 #: Completions of records of repeated prompts that are looked at together, if their prompts allow.
 PART_ITEMS = 1 << 20
 #: Hashed words are used up to this many records, without scores and with; beyond, they add too little for the time.

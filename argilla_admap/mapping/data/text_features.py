@@ -104,10 +104,13 @@ _CLASSES: dict[str, list[tuple[int, int]]] = {
     "Japanese": [(0xE3, 0xE3)],
     "Korean": [(0xEA, 0xED)],
 }
-#: The bytes in runs, each of which is wholly inside or outside of every class.
-_RUNS = np.array(sorted({0, *(edge for ranges in _CLASSES.values() for a, b in ranges for edge in (a, b + 1))}))
-_MEMBERS = np.array([[any(a <= run <= b for a, b in ranges) for ranges in _CLASSES.values()] for run in _RUNS], np.float64)
 _BACKTICK = 96
+#: The bytes in runs, each of which is wholly inside or outside of every class; the run of each byte.
+_RUNS = np.array(
+    sorted({0, _BACKTICK, _BACKTICK + 1, *(edge for ranges in _CLASSES.values() for a, b in ranges for edge in (a, b + 1))})
+)
+_RUN_OF = (np.searchsorted(_RUNS, np.arange(256), "right") - 1).astype(np.uint8).tobytes()
+_MEMBERS = np.array([[any(a <= run <= b for a, b in ranges) for ranges in _CLASSES.values()] for run in _RUNS], np.float64)
 #: Commonest words of German, French, Spanish, Italian, Portuguese, Dutch, Polish, Turkish, Vietnamese, Indonesian, Swedish.
 _FOREIGN_WORDS = (
     r"(?i)(?:^|[^\pL])(?:der|die|das|und|nicht|ist|les|des|est|une|dans|que|los|las|una|por|para|della|che|sono|não|uma|"
@@ -171,15 +174,16 @@ def _count(texts: Any) -> _Counts:
     starts = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset : texts.offset + n + 1] if n else np.zeros(1, np.int64)
     first, last = int(starts[0]), int(starts[-1])
     data = np.frombuffer(texts.buffers()[2], np.uint8)[first:last] if last > first else np.zeros(0, np.uint8)
-    # One histogram of bytes for each text, and every count is a sum over it.
-    histogram = np.empty((n, 256), np.int64)
+    # One histogram of runs for each text, and every count is a sum over it.
+    runs, width = np.frombuffer(data.tobytes().translate(_RUN_OF), np.uint8), len(_RUNS)
+    histogram = np.empty((n, width), np.int64)
     for start in range(0, n, TEXTS_AT_ONCE):
         stop = min(start + TEXTS_AT_ONCE, n)
-        keys = np.repeat(np.arange(0, 256 * (stop - start), 256), np.diff(starts[start : stop + 1]))
-        keys += data[starts[start] - first : starts[stop] - first]
-        histogram[start:stop] = np.bincount(keys, minlength=256 * (stop - start)).reshape(-1, 256)
-    counts = np.add.reduceat(histogram, _RUNS, axis=1) @ _MEMBERS
-    return _Counts(texts, data, starts - first, dict(zip(_CLASSES, counts.T, strict=True)), histogram[:, _BACKTICK])
+        keys = np.repeat(np.arange(0, width * (stop - start), width), np.diff(starts[start : stop + 1]))
+        keys += runs[starts[start] - first : starts[stop] - first]
+        histogram[start:stop] = np.bincount(keys, minlength=width * (stop - start)).reshape(-1, width)
+    by_class = dict(zip(_CLASSES, (histogram @ _MEMBERS).T, strict=True))
+    return _Counts(texts, data, starts - first, by_class, histogram[:, int(np.searchsorted(_RUNS, _BACKTICK))])
 
 
 @dataclass(frozen=True, slots=True)
