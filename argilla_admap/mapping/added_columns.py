@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, coded_column, double_column, names_column
 from argilla_admap.mapping.data.observed import in_order
-from argilla_admap.mapping.regions.coordinates import REGIONS
+from argilla_admap.mapping.regions.coordinates import REGIONS, Coordinates
 from argilla_admap.mapping.wrong.reasons import Evidence
 from argilla_admap.records import MAP_FIELDS
 from argilla_admap.tables import Spool, row_groups
@@ -37,15 +38,19 @@ class AddedColumns:
     """What was found of n records.
 
     Attributes:
-        sizes: shape (n,), completions of each.
+        offsets: shape (n + 1,), of the completions.
+        place: coordinates, the judge's noise taken off.
+        variance: shape (n,), by which the regions are split.
         region: shape (n,), region codes.
-        doubles: the columns of numbers by name, shape (n,) each; NaN where unknown.
+        doubles: other columns of numbers by name, shape (n,) each; NaN where unknown.
         flags, issues: by name, shape (n,), the records that have one.
         evidence: the reasons, in pieces of the records' order.
         noise_rate: of all records; None where unknown.
     """
 
-    sizes: Ints
+    offsets: Ints
+    place: Coordinates
+    variance: Floats
     region: Ints
     doubles: Mapping[str, Floats]
     flags: Mapping[str, Bools]
@@ -85,7 +90,12 @@ class AddedColumns:
             batch, start, evidence, within = one
             rows = slice(start, start + batch.num_rows)
             ours: dict[str, Any] = {name: double_column(values[rows]) for name, values in self.doubles.items()}
-            ours["k"] = pa.array(self.sizes[rows], pa.int32())
+            place = self.place.part(rows)
+            noise = np.where(np.isfinite(place.total), place.noise, np.nan)
+            ours |= {"mean": double_column(place.mean), "variance": double_column(self.variance[rows])}
+            ours |= {"variance_total": double_column(place.total), "variance_judge": double_column(noise)}
+            ours["variance_between"] = double_column(place.variance)
+            ours["k"] = pa.array(np.diff(self.offsets[rows.start : rows.stop + 1]), pa.int32())
             ours["region"] = coded_column(self.region[rows], REGIONS)
             for name, masks in (("flags", self.flags), ("issues", self.issues)):
                 ours[name] = names_column({one: mask[rows] for one, mask in masks.items()}, batch.num_rows)

@@ -246,6 +246,7 @@ def build_map(
         tap.stream, stratify, lambda one: places.append(compute_coordinates(one.offsets, one.scores, one.error_variances()))
     )
     denoised = Coordinates.joined(places)
+    places.clear()
     place = denoised if between else with_noise(denoised)
     mapped = np.isfinite(place.variance)
     split = split_regions(place, book.sources, book.source_names, stratify, thresholds_of(thresholds))
@@ -310,20 +311,17 @@ def build_map(
         unscored=place.scored < np.diff(book.offsets),
     )
     doubles = {
-        "mean": place.mean,
-        "variance": place.variance,
         "region_confidence": numbers["confidence"],
         "agreement": numbers["agreement"],
         "p_wrong": diagnosis.p_wrong,
         "contested": numbers["contested"],
-        "variance_total": denoised.total,
-        "variance_judge": np.where(mapped, denoised.noise, np.nan),
-        "variance_between": denoised.variance,
         "cosine": numbers["cosine"],
     }
     if said is not None:
         doubles["p_wrong_unread"] = diagnosis.p_unread if len(diagnosis.p_unread) else diagnosis.p_wrong
-    columns = AddedColumns(np.diff(book.offsets), split.region, doubles, masks, issues, spool, diagnosis.noise_rate)
+    columns = AddedColumns(
+        book.offsets, denoised, place.variance, split.region, doubles, masks, issues, spool, diagnosis.noise_rate
+    )
     association = cramers_v(split.region[mapped & (book.sources >= 0)], book.sources[mapped & (book.sources >= 0)])
     high = association is not None and association >= HIGH_ASSOCIATION
     column = stratify or "source"

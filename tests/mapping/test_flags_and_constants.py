@@ -229,7 +229,9 @@ def test_beside_labels_that_only_say_which_is_better_large_differences_of_scores
     margins = np.arange(1.0, 41.0) / 10
     seen = seen_of([[(1.0, 5 + m / 2), (0.0, 5 - m / 2)] for m in margins])
     labels = prepare_labels(seen.offsets, seen.ratings)
-    items = LabelledItems(np.repeat(np.arange(40), 2), 40, labels.used, labels.rating, np.arange(40) % 5, np.arange(40))
+    items = LabelledItems(
+        np.repeat(np.arange(40), 2), 40, labels.used, labels.rating, np.arange(40, dtype=np.int8) % 5, np.arange(40)
+    )
     groups = feature_groups(seen, labels, items, np.zeros(80), np.zeros(80, bool))
     value = next(group for group in groups if group.name == "judge").design(np.arange(80))[::2, 0]
     usual = np.sqrt(np.square(margins).mean())

@@ -16,6 +16,7 @@ from argilla_admap.records import letter
 __all__ = [
     "Bools",
     "Floats",
+    "Folds",
     "Ints",
     "SizeGroup",
     "UInts",
@@ -41,6 +42,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 UInts = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
+Folds = npt.NDArray[np.int8]
 
 #: Larger numbers count as absent: their squares are beyond floating point.
 LARGEST = 1e100

@@ -15,6 +15,7 @@ from argilla_admap.mapping.data.arrays import (
     LARGEST,
     Bools,
     Floats,
+    Folds,
     Ints,
     UInts,
     codes_of,
@@ -156,7 +157,7 @@ class Observations(Numbers):
     translations: Bools
     completion_keys: UInts
     texts: TextFacts
-    folds: Ints
+    folds: Folds
     words: Any
 
     def error_variances(self) -> Floats:

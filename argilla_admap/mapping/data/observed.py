@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from argilla_admap.mapping.data.arrays import Floats, Ints, UInts, offsets_of
+from argilla_admap.mapping.data.arrays import Floats, Folds, Ints, UInts, offsets_of
 from argilla_admap.mapping.data.near_duplicates import Prompts, answer_keys, join_near_duplicates, repeats
 from argilla_admap.mapping.data.observations import NumbersReader, Observations, read_texts
 from argilla_admap.mapping.data.text_features import fingerprints, hashed_words, join_facts
@@ -63,7 +63,7 @@ class Observed:
 
     Attributes:
         offsets: shape (n + 1,), of all completions.
-        keys, prompt_keys, folds, sources: shape (n,), as in `Observations`.
+        prompt_keys, folds, sources: shape (n,), as in `Observations`.
         source_names: of the codes in `sources`.
         sample: the records by which everything is fitted.
         rows: shape (sample,), their positions, ascending.
@@ -75,10 +75,10 @@ class Observed:
             spool: the pieces as they were read, each with codes and names of its own.
             stream: read once more where near duplicates are compared.
             prompts: of all records.
-            keys: as above.
+            keys: of all records, as in `Observations`.
             judged: whether any completion has a score.
         """
-        self._spool, self.keys, n = spool, keys, len(keys)
+        self._spool, n = spool, len(keys)
         self._only: Observations | None = None
         sizes, sources, self._starts = [], [], [0]
         names: tuple[set[str], set[str]] = (set(), set())
@@ -93,7 +93,7 @@ class Observed:
         self.sources = np.concatenate([_codes(codes, own, self.source_names) for codes, own in sources])
         self._words = _all_words(stream) if 0 < n <= WORDS_RECORDS[judged] else None
         self._changed: tuple[Ints, UInts] = np.zeros(0, np.int64), np.zeros(0, np.uint64)
-        self.prompt_keys, self.folds = prompts.keys, np.zeros(n, np.int64)
+        self.prompt_keys, self.folds = prompts.keys, np.zeros(n, np.int8)
         joined = join_near_duplicates(stream, prompts, self.offsets, self._repeated, self.take)
         self.prompt_keys, self._changed = joined[0], joined[1:]
         self.folds = _folds(self.prompt_keys, keys)
@@ -105,7 +105,7 @@ class Observed:
     def of(cls, seen: Observations) -> Observed:
         """Observations that are in memory, as one piece and as the sample."""
         book = cls.__new__(cls)
-        book.offsets, book.keys, book.prompt_keys, book.folds = seen.offsets, seen.keys, seen.prompt_keys, seen.folds
+        book.offsets, book.prompt_keys, book.folds = seen.offsets, seen.prompt_keys, seen.folds
         book.sources, book.source_names, book.model_names = seen.sources, seen.source_names, seen.model_names
         book._starts, book._only, book.sample, book.rows = [0, seen.n], seen, seen, np.arange(seen.n)
         return book
@@ -113,7 +113,7 @@ class Observed:
     @property
     def n(self) -> int:
         """How many records."""
-        return len(self.keys)
+        return len(self.offsets) - 1
 
     def pieces(self) -> Iterator[tuple[slice, Observations]]:
         """All records in their order: the positions of some, and those."""
@@ -253,7 +253,7 @@ class _Held:
             sample_counts=np.where(np.isfinite(numbers["scores"]), counts, 0),
             keys=fingerprints(ids.combine_chunks()),
             texts=facts,
-            folds=np.zeros(self.rows, np.int64),
+            folds=np.zeros(self.rows, np.int8),
             words=None,
         )
         ends = offsets_of(facts.length)[piece.offsets]
@@ -275,7 +275,7 @@ def _all_words(stream: RecordStream) -> Any:
     return sparse.vstack([hashed_words(column.flatten()) for column in columns], format="csr")
 
 
-def _folds(prompt_keys: UInts, keys: UInts) -> Ints:
+def _folds(prompt_keys: UInts, keys: UInts) -> Folds:
     """Records of one prompt share a fold, unless the "prompt" is one instruction for all records."""
     apart = prompt_keys == 0
     rows = np.flatnonzero(repeats(prompt_keys) & ~apart)
@@ -284,7 +284,7 @@ def _folds(prompt_keys: UInts, keys: UInts) -> Ints:
     return folds_of(np.where(apart, keys, prompt_keys))
 
 
-def folds_of(keys: UInts) -> Ints:
+def folds_of(keys: UInts) -> Folds:
     """A fold for each key, evenly and the same on every run; shape (n,), 0..FOLDS - 1."""
     # splitmix64's finaliser: neighbouring keys land apart.
     mixed = keys.astype(np.uint64)
@@ -292,4 +292,4 @@ def folds_of(keys: UInts) -> Ints:
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         mixed ^= mixed >> np.uint64(31)
-    return np.asarray(mixed % np.uint64(FOLDS), np.int64)
+    return np.asarray(mixed % np.uint64(FOLDS), np.int8)

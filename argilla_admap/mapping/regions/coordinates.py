@@ -45,7 +45,11 @@ class Coordinates:
     @classmethod
     def joined(cls, parts: Sequence[Coordinates]) -> Coordinates:
         """Of several parts of the records, one after the other."""
-        return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
+        whole = cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
+        # Without noise one array does for two.
+        return (
+            whole if whole.noise.any() else replace(whole, noise=np.broadcast_to(0.0, len(whole.noise)), variance=whole.total)
+        )
 
     def part(self, rows: slice) -> Coordinates:
         """Of some records."""
@@ -247,7 +251,7 @@ def split_regions(
     n = len(place.mean)
     mapped = np.isfinite(place.variance)
     tied = np.zeros(n, bool)
-    cuts = RecordThresholds(np.full(n, np.inf), np.full(n, np.inf))
+    cuts = RecordThresholds(np.broadcast_to(np.inf, n), np.broadcast_to(np.inf, n))
     if not mapped.any() and given is None:
         return RegionSplit(assign_regions(place, cuts), cuts, tied, None, {})
     if given is not None:
@@ -256,9 +260,10 @@ def split_regions(
         overall, everywhere = fit_thresholds(place.variance[mapped], place.mean[mapped])
         if stratify is None:
             tied[mapped] = everywhere
-    cuts.variance[:], cuts.mean[:] = overall.variance, overall.mean
+    cuts = RecordThresholds(np.broadcast_to(overall.variance, n), np.broadcast_to(overall.mean, n))
     strata: dict[str, dict[str, float]] = {}
     if stratify is not None or (given is not None and given.strata):
+        cuts = RecordThresholds(cuts.variance.copy(), cuts.mean.copy())
         for code in np.unique(sources[mapped]):
             name = names[code] if code >= 0 else ""
             inside = mapped & (sources == code)

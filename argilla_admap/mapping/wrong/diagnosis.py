@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit
 
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size, items_of
+from argilla_admap.mapping.data.arrays import Bools, Floats, Folds, Ints, groups_by_size, items_of
 from argilla_admap.mapping.data.observations import Observations
 from argilla_admap.mapping.data.observed import Observed
 from argilla_admap.mapping.wrong.features import OTHER_RECORDS, FeatureScales, fit_features
@@ -305,7 +305,7 @@ def _fit_predictor(
     return Predictor(features, fit_weights(groups, items), strength, known)
 
 
-def with_answers(found: Diagnosis, answers: Answers, groups: Mapping[str, Ints], fold: Ints) -> Diagnosis:
+def with_answers(found: Diagnosis, answers: Answers, groups: Mapping[str, Ints], fold: Folds) -> Diagnosis:
     """The diagnosis of all records with what the answers teach of other records, and what they say of their own.
 
     Args:

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
 
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.data.arrays import Bools, Floats, Folds, Ints
 from argilla_admap.mapping.data.observations import Observations
 from argilla_admap.mapping.wrong.prediction import FOLDS
 
@@ -87,7 +87,7 @@ def model_pairs(seen: Observations) -> Ints:
 
 
 def learn(
-    log_odds: Floats, noise_rate: float, evidence: Floats, answered: Bools, groups: Mapping[str, Ints], fold: Ints
+    log_odds: Floats, noise_rate: float, evidence: Floats, answered: Bools, groups: Mapping[str, Ints], fold: Folds
 ) -> Learned:
     """How much the log-odds of each record move.
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
+from argilla_admap.mapping.data.arrays import Bools, Floats, Folds, Ints
 from argilla_admap.mapping.data.observed import FOLDS
 
 __all__ = ["FOLDS", "FeatureGroup", "LabelledItems", "Weights", "centre", "fit_weights", "predict", "sampled_items"]
@@ -41,7 +41,7 @@ class LabelledItems:
     n: int
     keep: Bools
     rating: Floats
-    fold: Ints
+    fold: Folds
     sample: Ints
 
 
@@ -69,7 +69,7 @@ class FeatureGroup:
         chosen = self.columns[positions]
         return np.asarray(chosen.toarray() if sparse.issparse(chosen) else chosen, np.float64)
 
-    def apply(self, weights: Floats, fold: Ints) -> Floats:
+    def apply(self, weights: Floats, fold: Folds) -> Floats:
         """The features times the weights of each completion's fold; flat.
 
         Args:
@@ -182,7 +182,7 @@ def sampled_items(items: LabelledItems) -> tuple[Ints, Ints]:
 class _Ridge:
     """Ridge regressions out of fold, from the folds' normal equations: another penalty takes no pass over the data."""
 
-    def __init__(self, columns: Floats, target: Floats, fold: Ints, group: Ints) -> None:
+    def __init__(self, columns: Floats, target: Floats, fold: Folds, group: Ints) -> None:
         self.columns, self.target, self.fold, self.group = columns, target, fold, group
         self.products, self.moments = [], []
         for f in range(FOLDS):
