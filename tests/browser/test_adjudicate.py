@@ -11,6 +11,7 @@ from playwright.sync_api import Page
 from argilla_admap.pipeline import pull, push
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.people.adjudication import ask_adjudicator
+from tests.browser.test_review_page import wait_for_next
 from tests.doubles.browser import card_frames, picture, sign_in
 from tests.review.maps import data_map, row
 from tests.review.test_push import answer, records, remote
@@ -43,17 +44,11 @@ def test_conflicts_are_decided_by_keyboard_and_leave_the_queue(
         frame.wait_for_selector(f"text=For {third.username} to decide")
         if turn == 0:
             picture(page, f"adjudicate-{'blind' if blind else 'open'}")
-        page.keyboard.press("4")
-        page.wait_for_function("document.getElementById('better_both_bad').checked")
         with page.expect_response(lambda response: "/responses" in response.url):
-            page.keyboard.press("Enter")
+            page.keyboard.press("4")
         if turn == 0:
-            page.wait_for_function(_NEXT, arg=record["id"], timeout=20_000)
+            wait_for_next(page, record["id"])
     assert sorted(decided) == ["r0", "r1"]
     result = pull("decide", argilla_client, workspace=workspace)
     assert result.conflicts == 0
     assert {name: result.verdicts[name] for name in ("r0", "r1", "r2")} == {"r0": "both_bad", "r1": "both_bad", "r2": "tie"}
-
-
-_NEXT = """id => [...document.querySelectorAll("iframe")].some(frame => frame.contentWindow && frame.contentWindow.eval(
-    "typeof record === 'object' && record.id") !== id && frame.contentDocument.querySelector("#admap .all"))"""

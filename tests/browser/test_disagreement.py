@@ -63,13 +63,11 @@ def test_the_owner_sees_both_answers_and_decides(
     card = card_frames(browser_page)[0]
     assert card.evaluate("record.id") == items[0]
     told = browser_page.frame_locator("iframe").first.locator(".others")
-    expect(told).to_contain_text("Note: sure <b>of it</b>", timeout=15_000)
+    expect(told).to_contain_text("Note: sure <b>of it</b>", timeout=30_000)
     expect(told).to_contain_text("Note: no doubt")
-    browser_page.keyboard.press("1")
-    browser_page.wait_for_timeout(300)
     with browser_page.expect_response(lambda answer: "/responses" in answer.url and answer.request.method == "PUT"):
-        browser_page.keyboard.press("Enter")
-    expect(browser_page.locator("[data-admap=end]")).to_be_visible(timeout=20_000)
+        browser_page.keyboard.press("1")
+    expect(browser_page.locator("[data-admap=end]")).to_be_visible(timeout=30_000)
 
     settled = take_in(argilla_client, name, tmp_path)
     assert (settled.reviewed, settled.conflicts) == (2, 0)

@@ -16,7 +16,15 @@ from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.dataset.answers import question_rating
 from argilla_admap.review.dataset.layout import shown_order
 from tests.browser.conftest import Person, Review
-from tests.browser.test_review_page import OLDEST, checked, given_answers, opened, shown_record, wait_for_next
+from tests.browser.test_review_page import (
+    OLDEST,
+    checked,
+    given_answers,
+    opened,
+    shown_record,
+    type_at_once,
+    wait_for_next,
+)
 from tests.review.maps import data_map, row
 
 #: Fifty take a minute for each layout; a few tell as much on every run.
@@ -73,8 +81,14 @@ def test_a_digit_goes_on_by_itself_another_one_corrects_it_and_a_note_is_not_an_
     review = make_review("digits", data_map([row(f"d{i}") for i in range(3)]))
     page = reader.open(width=1280, height=720)
     first = shown_record(opened(page, review, OLDEST)[0])["id"]
-    page.keyboard.type("21")
-    second = shown_record(wait_for_next(page, first))["id"]
+    for key in "fs":
+        page.keyboard.press(key)
+    type_at_once(page, "21")
+    frame = wait_for_next(page, first)
+    second = shown_record(frame)["id"]
+    # The view that was chosen stays for the next record.
+    pressed = "[...document.querySelectorAll('.views [aria-pressed=true]')].map(e => e.getAttribute('aria-keyshortcuts'))"
+    assert frame.evaluate(pressed) == ["f", "s"]
     page.keyboard.press("n")
     page.keyboard.type("1 2 fdn")
     page.keyboard.press("Escape")
@@ -102,7 +116,7 @@ def test_only_answers_that_mean_something_are_offered_and_an_answer_is_said_on_i
         page.keyboard.press("2" if name == "ordered" else "6")
         page.keyboard.press("Enter")
         frame = wait_for_next(page, record["id"]) if place < 2 else frame
-    expect(page.locator("[data-admap=end], .wrapper--empty").first).to_be_visible(timeout=20_000)
+    expect(page.locator("[data-admap=end], .wrapper--empty").first).to_be_visible(timeout=30_000)
     assert sorted(answer["better"] for answer in given_answers(review).values()) == ["b", "b", "flip"]
     said = {}
     for place in (1, 2, 3):
@@ -150,8 +164,7 @@ def test_ratings_of_six_on_a_scale_to_ten_come_back_on_their_completions(
         given = [rng.choice([1, 10, 1, 10, 2, 7]) for _ in range(6)]
         # As fast as the keys can be pressed, with both ways to say ten. A 1 and then a ten by 0 need a breath between them.
         for value, following in zip(given, [*given[1:], 0], strict=True):
-            for key in ("0" if i % 2 else "10") if value == 10 else str(value):
-                page.keyboard.press(key)
+            type_at_once(page, "0" if i % 2 and value == 10 else str(value))
             if i % 2 and (value, following) == (1, 10):
                 page.wait_for_timeout(400)
         page.wait_for_function(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Frame, Page, sync_playwright
+from playwright.sync_api import Browser, Frame, Page, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -29,6 +29,7 @@ ARGUMENTS = [
 ]
 #: Screenshots are kept here, to be looked at; git does not know them.
 PICTURES = Path(__file__).parents[2] / ".test-output" / "page"
+expect.set_options(timeout=30_000)  # milliseconds, for a busy machine
 
 
 @dataclass
@@ -104,7 +105,7 @@ def sign_in(page: Page, url: str, username: str, password: str, *, theme: str | 
     page.locator("input[name=Username]").fill(username)
     page.locator("input[name=Password]").fill(password)
     page.locator("button[type=submit]:enabled").click()
-    page.wait_for_url(lambda address: "sign-in" not in address, timeout=20_000)
+    page.wait_for_url(lambda address: "sign-in" not in address, timeout=30_000)
     if theme:
         choose_theme(page, theme)
 

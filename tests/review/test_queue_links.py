@@ -67,7 +67,7 @@ def test_a_link_shows_the_records_of_its_queue(
         assert [item["id"] for item in found] == [item["id"] for item in expected], (queue.title, asked)
         assert pending["scope"]["property"] in json.dumps(asked)
         first = expected[0]["external_id"]
-        browser_page.get_by_text(first, exact=True).first.wait_for(state="attached", timeout=15_000)
+        browser_page.get_by_text(first, exact=True).first.wait_for(state="attached", timeout=30_000)
 
 
 def test_a_similarity_link_shows_the_neighbours(

@@ -13,7 +13,7 @@
   // ---- the desk: once a page load, in Argilla's page ------------------------------------------------------------------
 
   function openDesk() {
-    const desk = { dataset: null, facts: null, started: null, place: null, paid: {}, said: [], pages: new Map(), done: new Set(), listeners: new Set() };
+    const desk = { dataset: null, facts: null, started: null, place: null, paid: {}, said: new Map(), sent: 0, pages: new Map(), done: new Set(), listeners: new Set() };
     const path = () => location.pathname;
     const base = () => (path().includes("/dataset/") ? location.origin + path().slice(0, path().indexOf("/dataset/")) + "/" : document.baseURI);
     const query = () => new URLSearchParams(location.search);
@@ -76,7 +76,9 @@
     const tell = () => desk.listeners.forEach((listener) => listener());
     desk.count = () => counting || (counting = count().finally(() => { counting = null; }));
     const count = async () => {
-      const queue = desk.here(), began = desk.said.length;
+      // The server may or may not have counted an answer that was on its way: then it counts again.
+      while (desk.holding()) await new Promise((go) => setTimeout(go, 100));
+      const queue = desk.here(), began = desk.sent;
       const open = queue ? await left(queue) : null;
       const given = queue ? await total([...queue.filters, status("submitted", "discarded")]) : null;
       const after = await next(queue);
@@ -84,13 +86,11 @@
       for (const value of queue ? desk.facts.values : []) {
         paid[value] = await total([...queue.filters, status("submitted"), terms({ entity: "response", question: desk.facts.question }, [value])]);
       }
-      if (queue === desk.here()) {
-        // Answers that were given while the server counted are not in its counts.
-        const since = desk.said.slice(began).filter((one) => one.queue === queue).length;
-        desk.place = { queue, left: open === null ? null : Math.max(0, open - since), answered: given === null ? null : given + since, after, at: Date.now() };
-        desk.paid = paid;
-        tell();
-      }
+      if (queue !== desk.here()) return undefined;
+      if (began !== desk.sent) return count();
+      desk.place = { queue, left: open, answered: given, after, at: Date.now() };
+      desk.paid = paid;
+      return tell();
     };
     // Only in a page that is looked at; an answer is counted at once, by itself.
     setInterval(() => {
@@ -100,8 +100,9 @@
     // ---- what is sent: one answer at a time -----------------------------------------------------------------------------
 
     // From Enter until the next record is drawn, keys would fall on the record that was just answered, or be lost. They wait.
-    const HELD = /^([0-9]|Enter|Backspace|ArrowLeft|ArrowRight|ArrowUp|ArrowDown|[a-zA-Z])(?![^])/;
+    const HELD = /^([^]|Enter|Backspace|ArrowLeft|ArrowRight|ArrowUp|ArrowDown)(?![^])/u;
     let flying = null, requests = 0, timer = null, replaying = false, current = null;
+    desk.holding = () => Boolean(flying || requests || keys.length);
     const keys = [];
     const typing = (target) => Boolean(target) && (/^(INPUT|TEXTAREA|SELECT)/.test(target.tagName) && !/^(radio|checkbox|range)/.test(target.type || "") || target.isContentEditable);
     const release = () => {
@@ -111,12 +112,18 @@
     };
     const later = (ms) => {
       clearTimeout(timer);
-      timer = setTimeout(() => (requests ? later(ms) : release()), ms);
+      timer = setTimeout(() => {
+        if (requests) return later(ms);
+        // Answered, and no other record came: what was typed for it must not change this answer.
+        if (flying && flying.sent && unread()) keys.length = 0;
+        return release();
+      }, ms);
     };
-    const fly = (ms) => {
-      flying = { record: current };
+    const fly = (ms, sent = false) => {
+      flying = { sent };
       later(ms);
     };
+    const unread = () => ["pending", "draft"].includes(query().get("status") || "pending");
     const replay = () => {
       if (replaying || !keys.length) return;
       replaying = true;
@@ -129,7 +136,7 @@
         const { key, code } = keys.shift(), at = document.activeElement || document.body;
         const event = new KeyboardEvent("keydown", { key, code, bubbles: true, cancelable: true });
         event.admap = true;
-        at.dispatchEvent(event);
+        if (at.dispatchEvent(event) && typing(at) && key.length < 3) document.execCommand("insertText", false, key);
         setTimeout(step, 40);
       };
       setTimeout(step, 40);
@@ -148,13 +155,13 @@
         return;
       }
       if (query().get("page") && query().get("page").includes("~")) return;
-      if (typing(event.target) && !flying) return;
+      if (typing(event.target) && !flying && !keys.length) return;
       if ((flying || keys.length) && !event.admap) {
         stop(event);
         if (!event.repeat) keys.push({ key: event.key, code: event.code });
-      } else if (event.key === "Enter" || event.key === "Backspace") {
-        // The page sends a little later; where it sends nothing, the keys go on.
-        fly(500);
+      } else if (/^(Enter|Backspace|ArrowLeft|ArrowRight)/.test(event.key)) {
+        // The page sends at once; where it sends nothing and shows no other record, the keys go on.
+        fly(300);
       }
     }, true);
     addEventListener("click", (event) => {
@@ -172,37 +179,37 @@
       const answer = /^(POST|PUT)/.test(method) && /\/(records\/[0-9a-f-]+\/responses|responses\/[0-9a-f-]+)(\?|(?![^]))/.exec(url);
       if (answer || /\/records\/search\?/.test(url)) {
         requests++;
-        const queue = desk.here(), about = current;
-        // A quick hand answers before the address is looked at.
-        if (answer && !desk.pages.has(about)) keepPage(about);
-        if (answer && !(flying && flying.sent)) {
-          fly(8000);
-          flying.sent = true;
+        const queue = desk.here(), about = current, given = answer ? read(body) : {};
+        if (answer) {
+          desk.sent++;
+          // The next record comes, or the queue's end. Only a draft stays, and an answer that was changed.
+          if (given.status !== "draft") fly(unread() ? 8000 : 700, true);
         }
         this.addEventListener("loadend", () => {
           requests--;
-          if (answer && this.status >= 200 && this.status < 300) took(about, queue, body);
-          else if (answer && !requests) later(200);
-          // The next record comes now, or none: after an answer that was changed, the page stays.
-          if (flying && flying.sent && !requests) later(700);
+          if (answer && this.status >= 200 && this.status < 300) took(about, queue, given);
         });
       }
       return send.call(this, body);
     };
-    const took = (id, queue, body) => {
-      let values = {};
+    const read = (body) => {
       try {
-        const given = JSON.parse(body);
-        values = given.status === "submitted" ? given.values : {};
-      } catch (error) { /* not ours to read */ }
-      const verdict = ((values || {})[desk.facts.question] || {}).value;
-      const fresh = !desk.done.has(id);
+        return JSON.parse(body) || {};
+      } catch (error) {
+        return {}; // not ours to read
+      }
+    };
+    const took = (id, queue, { status, values }) => {
+      const verdict = status === "submitted" ? ((values || {})[desk.facts.question] || {}).value : undefined;
+      const before = desk.said.get(id), place = desk.place;
       desk.done.add(id);
-      desk.said.push({ id, queue, verdict });
-      if (desk.place && desk.place.queue === queue && fresh) {
-        if (desk.place.left) desk.place.left--;
-        if (desk.place.answered !== null) desk.place.answered++;
-        if (typeof desk.paid[verdict] === "number") desk.paid[verdict]++;
+      desk.said.set(id, { status, verdict });
+      if (place && place.queue === queue) {
+        if (place.left && !before) place.left--;
+        if (place.answered !== null && status !== "draft" && (!before || before.status === "draft")) place.answered++;
+        for (const [value, by] of [[before && before.verdict, -1], [verdict, 1]]) {
+          if (typeof desk.paid[value] === "number") desk.paid[value] += by;
+        }
       }
       desk.fault = desk.facts.faults.includes(verdict) ? id : desk.fault;
       tell();
@@ -233,24 +240,24 @@
     const route = () => (window["\u0024nuxt"] || {})["\u0024route"] || null;
     const page = () => Number((route() ? route().query.page : query().get("page")) || 1);
     // Records that were answered have left the list: a reload of page 5 would skip four that nobody read.
+    const answeredBefore = (at) => [...desk.pages].filter(([known, place]) => place < at && desk.done.has(known)).length;
     const keepPage = (id) => {
       const at = page();
-      if (!id || !Number.isInteger(at)) return null;
+      if (!Number.isInteger(at)) return;
       const other = [...desk.pages].find(([known, place]) => place === at && known !== id);
       if (other && !desk.done.has(other[0])) desk.pages.clear(), desk.done.clear();
       desk.pages.set(id, at);
-      return at;
+      const skipped = unread() ? at - 1 - answeredBefore(at) : 0;
+      if (desk.skipped === skipped) return;
+      desk.skipped = skipped;
+      tell();
     };
     const keepUrl = (id) => {
-      if (current !== id || !["pending", "draft"].includes(query().get("status") || "pending")) return;
-      const at = keepPage(id);
-      if (at === null) return;
-      const before = [...desk.pages].filter(([known, place]) => place < at && desk.done.has(known)).length;
-      if (desk.skipped !== at - 1 - before) {
-        desk.skipped = at - 1 - before;
-        tell();
-      }
-      const url = new URL(location.href);
+      const at = desk.pages.get(id);
+      // Once the record is answered, the address is that of the next one, though this one is still in view.
+      if (flying) setTimeout(() => keepUrl(id), 250);
+      if (flying || current !== id || at !== page() || !unread()) return;
+      const before = answeredBefore(at), url = new URL(location.href);
       if (before && url.searchParams.get("page") !== String(at - before)) {
         url.search = url.search.replace(/([?&]page=)[0-9]+/, "\u00241" + (at - before));
         history.replaceState(history.state, "", url.href);
@@ -259,8 +266,9 @@
     desk.drawn = (id) => {
       const moved = current !== id;
       current = id;
+      if (moved) keepPage(id);
       setTimeout(() => keepUrl(id), 250);
-      if (flying && (moved || !flying.sent)) setTimeout(release, 30);
+      if (flying && moved) setTimeout(release, 30);
       if (desk.place && desk.place.queue !== desk.here()) desk.place = null;
       clearTimeout(desk.soon);
       if (!desk.place) desk.soon = setTimeout(desk.count, 300);
@@ -280,6 +288,7 @@
       const queue = desk.here();
       if (!queue && (query().get("status") || "pending") !== "pending") return;
       keys.length = 0;
+      if (flying) release();
       const form = document.querySelector("form.questions-form");
       if (form) form.style.opacity = "0.4"; // it takes nothing any more
       const box = make("div", "text-align: center; font-size: 16px; line-height: 1.6; padding: 0 24px");
@@ -361,7 +370,7 @@
       const paid = Object.values(desk.paid).some(Boolean) ? desk.payoff().replace(/^You |\.(?![^])/g, "") : "";
       if (paid) parts.push(make("span", {}, paid));
     }
-    if (facts.texts) parts.push(make("a", { class: "on", target: "_blank", rel: "noopener", href: desk.similar(record.id, 20), title: "Opens the records whose texts share the most words with this one" }, "more like this"));
+    if (facts.texts) parts.push(make("a", { class: "on", target: "_blank", rel: "noopener", href: desk.similar(record.id, 20), title: "Opens the records whose texts are most like this one's" }, "more like this"));
     if (counted && place.after) {
       parts.push(make("a", { class: facts.texts ? "" : "on", target: "_parent", href: desk.link(place.after.queue.link) },
         (queue ? "next: " : "first: ") + place.after.queue.title + " (" + number(place.after.left) + ") \u2192"));

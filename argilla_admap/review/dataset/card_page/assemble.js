@@ -49,11 +49,23 @@ const stick = () => {
     head.classList.toggle("stuck", by > 0);
   }
 };
-// At twice the size hardly more than the prompt would be in view: there the card opens at its texts.
+// At twice the size hardly more than the prompt would be in view: there the card opens at its texts, and stays at them while the
+// page is laid out and scrolls to its first question, until the reader moves.
+let untouched = true;
 const openAtTexts = () => {
-  const scroller = scrollerOf();
-  if (!scroller || asked > 0 || outer.innerHeight > 560 || outer.document.querySelectorAll("iframe").length > 1) return;
-  scroller.scrollTop = window.frameElement.getBoundingClientRect().top + grid.getBoundingClientRect().top - scroller.getBoundingClientRect().top - 4;
+  const scroller = untouched && scrollerOf();
+  if (!scroller || outer.innerHeight > 560 || outer.document.querySelectorAll("iframe").length > 1) return;
+  const by = window.frameElement.getBoundingClientRect().top + grid.getBoundingClientRect().top - scroller.getBoundingClientRect().top - 4;
+  if (Math.abs(by) > 1) scroller.scrollTop += by;
 };
-if (outer) for (const ms of [120, 400]) setTimeout(openAtTexts, ms); // the page itself scrolls to its first question
-if (outer) follow(outer.document, "scroll", () => (window.frameElement && window.frameElement.isConnected ? stick() : null), { capture: true, passive: true });
+if (outer) {
+  for (const name of ["wheel", "touchmove", "pointerdown", "keydown"]) {
+    for (const target of [outer, window]) follow(target, name, () => { untouched = false; }, { capture: true, passive: true });
+  }
+  new ResizeObserver(openAtTexts).observe(main);
+  follow(outer.document, "scroll", () => {
+    if (!window.frameElement || !window.frameElement.isConnected) return;
+    openAtTexts();
+    stick();
+  }, { capture: true, passive: true });
+}

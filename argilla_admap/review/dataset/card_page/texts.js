@@ -47,7 +47,8 @@ const blocks = (text) => {
 // and then the text is shown as it is written.
 const render = (into, text, from, to, all, marked) => {
   let next = 0;
-  const formatted = !marked && !state.source && to - from <= FORMATTED;
+  const asked = !marked && !state.source, formatted = asked && to - from <= FORMATTED;
+  if (asked && !formatted) into.append(make("p", { class: "quiet" }, "Over " + characters(FORMATTED) + ": shown as it is written, without Markdown and mathematics."));
   const runs = (element, start, end) => {
     if (!marked) {
       element.append(text.slice(start, end));
