@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import httpx
+import psutil
 import pytest
 
 from argilla_admap import server
@@ -240,6 +241,8 @@ def test_a_start_goes_on_where_a_killed_one_left_off(life: Life, dataset: str) -
         kill(life, name)
     starter = life.begin("start")
     begun = until(lambda: life.pids["server"])
+    # Until its start is written down, it waits behind a barrier, and ends with its starter.
+    until(lambda: psutil.Process(begun).name() != "sh")
     starter.kill()
     starter.communicate()
     done = life.command("start", "--json")
