@@ -313,6 +313,36 @@ def status(dataset: str, client: rg.Argilla | None = None, **options: Any) -> St
     return review_status(dataset, connect(client), PullOptions(**options))
 
 
+def merge(
+    parts: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    part_store: Sequence[str | os.PathLike[str]] = (),
+    store: str | os.PathLike[str] | None = None,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Puts together what several machines scored with `shard`, in the order of the input.
+
+    Args:
+        parts: the files that `score` wrote, one of each part, in any order.
+        output: the .parquet to write; None: nothing is written.
+        part_store: the machines' judgement stores, to be taken into the one store.
+        store: the one store; None: this user's.
+        dry_run: look at the parts, and write nothing.
+    Returns:
+        what `score` says of its run, over all parts; ``parts``; ``judgements``: those that were new in the store.
+    Raises:
+        InputError: a part is missing, there twice, of another input or scored by another judge; or no part or store at all.
+    """
+    from argilla_admap.scoring.cache.store import default_path
+    from argilla_admap.scoring.shards import merge_parts, merge_stores
+
+    answer = merge_parts([os.fspath(part) for part in parts], None if dry_run or output is None else Path(output))
+    stores = [Path(one) for one in part_store]
+    new = merge_stores(stores, Path(store) if store is not None else default_path()) if stores and not dry_run else 0
+    return {**answer, "judgements": new}
+
+
 @takes(READING)
 def map(
     scored: RecordStream | str | os.PathLike[str],

@@ -95,6 +95,8 @@ def plan_audit(
     """
     if records < _FEWEST:
         raise InputError(f"{records}: too few to say anything", option="records", hint=f"give {_FEWEST} or more")
+    if options.shard is not None:
+        raise InputError("a check draws its own records", option="shard", hint="leave it out")
     options = replace(options, adaptive=False, screen=None, limit=None)
     limit = MOST_COST if options.max_cost is None else options.max_cost
     drawn = _drawn(preferences, records, seed)

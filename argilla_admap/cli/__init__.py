@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": "The first three minutes: server, example data, map, push, links.",
     "run": "The whole job in one command: score, map, push.",
     "score": "Score every completion with a judge.",
+    "merge": "Put together what several machines scored.",
     "judge-check": "Measure whether a judge is fit for your records, for less than a dollar.",
     "map": "Place each record on the map and estimate P(label is wrong).",
     "selftest": "Plant known label errors in a copy and measure how many are found.",
@@ -42,7 +43,7 @@ COMMANDS = {
 
 # The sub-room of each command's file, ``NAME_command.py``.
 _ROOMS = {
-    **dict.fromkeys(("run", "score", "judge-check"), "scoring"),
+    **dict.fromkeys(("run", "score", "merge", "judge-check"), "scoring"),
     **dict.fromkeys(("map", "selftest", "select", "report", "compare"), "mapping"),
     **dict.fromkeys(("push", "queues", "status", "pull", "reviewers", "watch"), "review"),
     **dict.fromkeys(("demo", "server", "doctor"), "machine"),

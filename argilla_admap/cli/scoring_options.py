@@ -279,6 +279,7 @@ def scoring_options(command: Command) -> Command:
         click.option("--rpm", type=float, metavar="N", help="Maximum requests per minute.  [default: what the server allows]"),
         click.option("--tpm", type=float, metavar="N", help="Maximum tokens per minute.  [default: what the server allows]"),
         click.option("--limit", type=int, metavar="N", help="Score the first N records only."),
+        click.option("--shard", metavar="I/N", help="Score part I of N alone, one machine each; join them with `admap merge`."),
         click.option("--store", type=file, help="The judgement store.  [default: in this user's data folder]"),
         click.option("--batch", is_flag=True, help="Use the Batch API: half price, within a day; can be stopped and resumed."),
         click.option(

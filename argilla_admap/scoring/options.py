@@ -10,13 +10,25 @@ from typing import Any
 
 from argilla_admap.errors import InputError
 
-__all__ = ["DEFAULT_MODEL", "GUIDANCE", "METHODS", "ScoreOptions"]
+__all__ = ["DEFAULT_MODEL", "GUIDANCE", "METHODS", "ScoreOptions", "read_shard"]
 
 #: The judge of the method's authors; the one place that names it.
 DEFAULT_MODEL = "gpt-4o"
 
 GUIDANCE = ("none", "reference", "criteria", "both")
 METHODS = ("auto", "logprobs", "sample", "json")
+
+
+def read_shard(words: str) -> tuple[int, int]:
+    """The number of the part, from 1, and how many there are.
+
+    Raises:
+        InputError: not I/N with 1 <= I <= N.
+    """
+    part, _, of = words.partition("/")
+    if not (part.isascii() and part.isdigit() and of.isascii() and of.isdigit() and 1 <= int(part) <= int(of)):
+        raise InputError(f"{words!r}: not a shard", option="shard", hint="give I/N, as in 1/8 for the first of eight")
+    return int(part), int(of)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +76,8 @@ class ScoreOptions:
     tpm: float | None = None
     #: Records to score at most.
     limit: int | None = None
+    #: ``I/N``: the records of part I of N alone; equal prompts are in one part.
+    shard: str | None = None
     #: The judgement store; None: in the user's data folder.
     store: Path | None = None
     service_tier: str | None = None
@@ -92,6 +106,11 @@ class ScoreOptions:
             object.__setattr__(self, "model_named", False)
         if self.method not in METHODS:
             raise InputError(f"{self.method!r}: no such method", option="method", hint=f"choose one of {', '.join(METHODS)}")
+        if self.shard is not None:
+            read_shard(self.shard)
+            if self.adaptive or self.screen is not None:
+                words = "what is undecided is told by all records, and a shard sees its own alone"
+                raise InputError(words, option="shard", hint="give a number of `samples`, and no `screen`")
         if self.guide not in GUIDANCE:
             raise InputError(f"{self.guide!r}: no such guide", option="guide", hint=f"choose one of {', '.join(GUIDANCE)}")
         if self.together and (self.reasons or self.method == "json"):

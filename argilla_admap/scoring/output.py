@@ -20,8 +20,10 @@ from argilla_admap.scoring.scorer import ScoredCompletion
 from argilla_admap.scoring.scorers.existing import ExistingScorer
 from argilla_admap.tables import RecordStream, read_stream, write_parquet
 
-__all__ = ["RunCounts", "Scored", "completions_of", "scored_batch", "scored_schema", "write_scored"]
+__all__ = ["ROW", "RunCounts", "Scored", "completions_of", "scored_batch", "scored_schema", "write_scored"]
 
+#: In a part of the records, each one's place in the input, from 0.
+ROW = "shard_row"
 #: What each judge of a panel has beside the combined columns, as ``scores.NAME``; and where a scored completion holds it.
 _JUDGE_COLUMNS = {
     "scores": "score",
@@ -97,6 +99,8 @@ def scored_batch(
         for judge, own in zip(judges, results, strict=True):
             columns.update({f"{name}.{judge}": column for name, column in _columns(own).items()})
     schema = scored_schema(judges)
+    if ROW in given:
+        schema = schema.append(batch.schema.field(ROW))
     arrays = [columns[f.name] if f.name in columns else pa.nulls(batch.num_rows, f.type) for f in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema), rows
 

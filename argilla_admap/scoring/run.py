@@ -27,6 +27,7 @@ from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.output import RunCounts, Scored, scored_batch, scored_schema, write_scored
 from argilla_admap.scoring.scorer import Scorer, Work, find_scorer
 from argilla_admap.scoring.session import Session
+from argilla_admap.scoring.shards import shard_of
 from argilla_admap.tables import RecordStream, check_writable, row_groups
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class _ScoringRun:
         progress: Callable[[Progress], None] | None,
         warn: Callable[[str], None] | None,
     ) -> None:
-        self._preferences = preferences
+        self._preferences = preferences if options.shard is None else shard_of(preferences, options.shard)
         self._options = options
         self._client = client
         self._progress = progress

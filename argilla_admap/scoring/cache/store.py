@@ -179,6 +179,29 @@ class Store:
             number: int = self._db.execute("PRAGMA data_version").fetchone()[0]
             return number
 
+    def take_in(self, path: Path) -> int:
+        """Takes in what another store knows and this one does not; how many judgements that were.
+
+        Raises:
+            InputError: the file is no store of ours.
+        """
+        Store(path, create=False).close()
+        before = self.count()
+        with self._translated("write"):
+            self._db.execute("PRAGMA busy_timeout=30000")
+            self._db.execute("ATTACH ? AS part", (os.fspath(path),))
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                for table in ("judgements", "endpoints"):
+                    self._db.execute(f"INSERT OR IGNORE INTO {table} SELECT * FROM part.{table}")  # noqa: S608  # our own
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                self._db.execute("DETACH part")
+                self._db.execute("PRAGMA busy_timeout=0")
+        return self.count() - before
+
     def put(self, entry: CacheEntry, done: Callable[[], None] | None = None) -> None:
         """Takes an answer in; `done` is called when it is written."""
         self._waiting.append((entry, done))
