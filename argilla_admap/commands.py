@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from argilla_admap.mapping.analysis.selection import Rules, Selection
     from argilla_admap.mapping.analysis.selftest import SelfTest
     from argilla_admap.mapping.data_map import DataMap
+    from argilla_admap.mapping.regions.alone import Places
     from argilla_admap.reporting.page import RecordLink
     from argilla_admap.review.queues.queues import QueueCount
     from argilla_admap.review.status.status import Status
@@ -40,6 +41,7 @@ __all__ = [
     "doctor",
     "judge_check",
     "map",
+    "merge",
     "queues",
     "report",
     "select",
@@ -47,6 +49,8 @@ __all__ = [
     "status",
 ]
 
+#: Records of a batch where only scores are read.
+_PLACE_ROWS = 1 << 16
 _PICTURES = (".png", ".svg", ".pdf")
 
 
@@ -343,6 +347,22 @@ def merge(
     return {**answer, "judgements": new}
 
 
+@overload
+def map(
+    scored: RecordStream | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    regions_only: Literal[False] = False,
+    **options: Any,
+) -> DataMap: ...
+@overload
+def map(
+    scored: RecordStream | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    regions_only: Literal[True],
+    **options: Any,
+) -> Places: ...
 @takes(READING)
 def map(
     scored: RecordStream | str | os.PathLike[str],
@@ -353,11 +373,12 @@ def map(
     between: bool = False,
     length_control: str | None = None,
     answers: Mapping[str, LabelAnswer] | str | None = None,
+    regions_only: bool = False,
     client: rg.Argilla | None = None,
     warn: Callable[[str], None] | None = None,
     dry_run: bool = False,
     **options: Any,
-) -> DataMap:
+) -> DataMap | Places:
     """Places each record on the map and says how probably its label is wrong: `build_map`, from a file to a file.
 
     Args:
@@ -368,6 +389,8 @@ def map(
         between: take the judge's own noise off the variance.
         length_control: take the judge's taste for length off the scores: ``all`` of it, or the ``excess`` over the labels'.
         answers: what `read_answers` gave, or what it takes: P(wrong) learns from them.
+        regions_only: coordinates, thresholds and regions alone, by the scores, without a look at texts and labels: many times
+            as fast. What is written holds id, k, mean, variance and region, and is no map to push.
         client: of the Argilla server, for answers that are there.
         warn: takes a sentence for the person.
         dry_run: make the map, and write nothing.
@@ -381,6 +404,11 @@ def map(
         raise TypeError(f"map() got an unexpected keyword argument {next(iter(options))!r}")
     if length_control not in (None, "all", "excess"):
         raise InputError(f"{length_control!r} is neither all nor excess", option="length_control")
+    if regions_only:
+        if length_control or answers is not None:
+            option = "length_control" if length_control else "answers"
+            raise InputError("needs texts and labels", option=option, hint="leave it out, or leave out `regions_only`")
+        return _places(scored, None if dry_run else output, stratify, _thresholds(thresholds), between, reading, warn)
     if isinstance(scored, (str, os.PathLike)):
         stream = open_scored(os.fspath(scored), say=warn, **reading)
     else:
@@ -398,6 +426,40 @@ def map(
     if output is not None and not dry_run:
         data_map.write(Path(output))
     return data_map
+
+
+def _places(
+    scored: RecordStream | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None,
+    stratify: str | None,
+    limits: Any,
+    between: bool,
+    reading: Mapping[str, Any],
+    warn: Callable[[str], None] | None,
+) -> Places:
+    """`map` with `regions_only`."""
+    from argilla_admap.mapping.data_map import as_scored, check_stratum, thresholds_of
+    from argilla_admap.mapping.regions.alone import PLACE_SCHEMA, place_records, wanted_columns
+    from argilla_admap.stored import stored_scores
+    from argilla_admap.tables import read_stream, write_parquet
+
+    wanted = wanted_columns(stratify, between=between)
+    if isinstance(scored, (str, os.PathLike)) and (stored := stored_scores(scored)) is not None:
+        check_stratum(stored, stratify)
+        have = [name for name in wanted if name in stored.schema.names]
+        scores, ids = (read_stream(scored, columns, _PLACE_ROWS) for columns in (have, ["id"]))
+    else:
+        opened: RecordStream
+        if isinstance(scored, (str, os.PathLike)):
+            opened = open_scored(os.fspath(scored), say=warn, **reading)
+        else:
+            opened = open_records(scored, dict(reading))
+        check_stratum(opened, stratify)
+        scores = ids = as_scored(opened)
+    places = place_records(scores, ids, stratify=stratify, given=thresholds_of(limits), between=between)
+    if output is not None:
+        write_parquet(output, places.batches(), PLACE_SCHEMA, {"summary": places.summary, "regions_only": True})
+    return places
 
 
 def _thresholds(given: Any) -> Any:

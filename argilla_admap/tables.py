@@ -9,7 +9,7 @@ import os
 import pickle
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -114,9 +114,12 @@ class RecordStream:
         return cls(lambda: iter(table.to_batches(max_chunksize=BATCH_ROWS)), table.schema, info)
 
 
-def read_stream(path: str | os.PathLike[str]) -> RecordStream:
+def read_stream(path: str | os.PathLike[str], columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> RecordStream:
     """The stream of a Parquet file that we wrote.
 
+    Args:
+        columns: those to read; None: all.
+        rows: of a batch, at most.
     Raises:
         InputError: the file is absent or not Parquet.
     """
@@ -137,11 +140,12 @@ def read_stream(path: str | os.PathLike[str]) -> RecordStream:
         try:
             # Without pre_buffer: it would keep what it has read of the file until the end.
             with pq.ParquetFile(path, pre_buffer=False) as file:
-                yield from file.iter_batches(batch_size=BATCH_ROWS)
+                yield from file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
         except (pa.ArrowInvalid, OSError) as exc:
             raise InputError(f"{path}: cannot be read to its end ({exc})", hint="make it again") from exc
 
-    return RecordStream(batches, schema.remove_metadata(), _info_of(path, stored))
+    schema = schema.remove_metadata() if columns is None else pa.schema([schema.field(name) for name in columns])
+    return RecordStream(batches, schema, _info_of(path, stored))
 
 
 def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

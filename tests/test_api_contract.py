@@ -74,7 +74,7 @@ def test_each_command_is_a_function_with_the_same_options(name: str) -> None:
 
 #: What a command cannot do without.
 WORDS = {
-    **dict.fromkeys(("report", "compare", "map", "select", "score"), "-o out.parquet"),
+    **dict.fromkeys(("report", "compare", "map", "merge", "select", "score"), "-o out.parquet"),
     **dict.fromkeys(("run", "push"), "--dataset d"),
     "demo": "--exit --no-browser",
     "pull": "-o out.jsonl",

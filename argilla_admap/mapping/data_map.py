@@ -56,7 +56,7 @@ from argilla_admap.tables import RecordStream, Spool, read_stream, write_parquet
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TEXT_COLUMNS", "DataMap", "as_scored", "build_map"]
+__all__ = ["TEXT_COLUMNS", "DataMap", "as_scored", "build_map", "check_stratum", "thresholds_of"]
 
 #: Columns that hold long text: streamed through, never held.
 TEXT_COLUMNS = frozenset({"prompt", "turns", "completions", "reasons", "errors", "reference", "samples", "evidence"})
@@ -233,12 +233,7 @@ def build_map(
         InputError: no such column, or thresholds that are no numbers.
     """
     scored = _opened(scored)
-    if stratify is not None and stratify not in scored.schema.names:
-        hint = f"the columns are {', '.join(scored.schema.names)}"
-        raise InputError(f"there is no column {stratify!r}", option="stratify", hint=hint)
-    if stratify is not None and pa.types.is_nested(scored.schema.field(stratify).type):
-        hint = "name a column with one value a record"
-        raise InputError(f"the values of {stratify!r} are lists", option="stratify", hint=hint)
+    check_stratum(scored, stratify)
     source = as_scored(scored)
     tap = _Tap(source, keep=answers is not None)
     places: list[Coordinates] = []
@@ -363,6 +358,16 @@ def build_map(
         "sources_by_region": sources_by_region(split.region, book.sources, book.source_names),
     }
     return DataMap(source, info, columns=columns)
+
+
+def check_stratum(scored: RecordStream, stratify: str | None) -> None:
+    """Raises InputError where there is no such column, or one of lists."""
+    if stratify is not None and stratify not in scored.schema.names:
+        hint = f"the columns are {', '.join(scored.schema.names)}"
+        raise InputError(f"there is no column {stratify!r}", option="stratify", hint=hint)
+    if stratify is not None and pa.types.is_nested(scored.schema.field(stratify).type):
+        hint = "name a column with one value a record"
+        raise InputError(f"the values of {stratify!r} are lists", option="stratify", hint=hint)
 
 
 def _groups(kept: list[pa.RecordBatch], book: Observed) -> dict[str, Ints]:

@@ -49,6 +49,11 @@ MOST_TIED = 0.2
     metavar="DATASET|CHANGES.jsonl",
     help="Learn from what people answered: P(wrong) of the records that nobody has read yet gets better.",
 )
+@click.option(
+    "--regions-only",
+    is_flag=True,
+    help="Only mean, variance and region of each id, from the scores alone: for a look at very large data.",
+)
 @input_options
 @dry_run_option
 @json_option
@@ -60,6 +65,7 @@ def command(
     between: bool,
     length_control: str | None,
     answers: str | None,
+    regions_only: bool,
     reading: dict[str, Any],
     dry_run: bool,
     as_json: bool,
@@ -76,16 +82,16 @@ def command(
     if output is None and not dry_run:
         raise click.UsageError("Say where the map goes with -o MAP.parquet (or look first with --dry-run).")
     keep_the_input(scored, output)
+    options: dict[str, Any] = {"regions_only": regions_only, "length_control": length_control, "answers": answers}
     data_map = commands.map(
         scored,
         output,
         stratify=stratify,
         thresholds=thresholds,
         between=between,
-        length_control=length_control,
-        answers=answers,
         warn=note,
         dry_run=dry_run,
+        **options,
         **reading,
     )
     answer: dict[str, Any] = {**data_map.summary, "output": None if dry_run or output is None else str(output)}
@@ -130,6 +136,8 @@ def _show(answer: dict[str, Any], column: str) -> None:
 
 def _next(answer: dict[str, Any]) -> str:
     """What to do with the map."""
+    if not answer["flags"]:
+        return "It holds no texts: to review records, map again without --regions-only."
     push = f"review it in Argilla with `admap push {answer['output']} --dataset NAME`"
     if not answer["mapped"]:
         return f"Next: score the completions (`admap score`) and map again, or {push}: what needs no judge is there already."
