@@ -1,4 +1,8 @@
-"""What answers, in which versions, what is wrong, and how to mend it. Spends nothing and changes nothing."""
+"""What answers, in which versions, what is wrong, and how to mend it. Spends nothing, and changes only what it is to mend.
+
+What `repair` mends loses nothing: who may read the store and the server's folder, a server of our own of which a part has
+ended, and its index where it differs from the database.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import asyncio
 import importlib.metadata
 import os
 import platform
+import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,13 +32,14 @@ _OPTIONAL = ("matplotlib", "sentence-transformers", "torch", "transformers")
 _WITHIN = 10.0
 #: Less room than this on a disk will not do for a data set of any size.
 _ROOM = 1 << 30
+_REPAIR = "Run `admap doctor --repair`"
 
 
 class Finding(NamedTuple):
     """One thing that was looked at."""
 
     part: str
-    #: ``ok``; ``note``: works, or is not set up, and there is something to know; ``wrong``: will fail.
+    #: ``ok``; ``note``: works, or is not set up, and there is something to know; ``wrong``: will fail; ``mended``.
     state: str
     found: str
     #: What to do; None where there is nothing to do. Parameters of functions are in backticks, as in errors.
@@ -57,6 +63,7 @@ def examine(
     base_url: str | None = None,
     store: Path | None = None,
     data_dir: str | os.PathLike[str] | None = None,
+    repair: bool = False,
 ) -> Iterator[Finding]:
     """Looks at the judge, the judgement store, the server of our own and the Argilla that commands would use, in this order.
 
@@ -65,11 +72,32 @@ def examine(
         base_url: the judge's server; None: OPENAI_BASE_URL, else OpenAI.
         store: the judgement store; None: this user's.
         data_dir: the folder of the server of our own; None: this user's.
+        repair: mend what can be mended without a loss.
     """
+    from argilla_admap.scoring.cache.store import default_path
+    from argilla_admap.server.data_dir import DataDir
+
+    place = store or default_path()
     yield from _judge(model, base_url, store)
     yield from _store(store)
-    yield from _server(data_dir)
-    yield from _argilla(data_dir)
+    yield from _private("store", [place, *(Path(f"{place}{end}") for end in ("-wal", "-shm", "-claims"))], repair)
+    folder = DataDir(data_dir)
+    yield from _private("server", [folder.root, folder.secrets_file], repair)
+    yield from _server(data_dir, repair)
+    yield from _argilla(data_dir, repair)
+
+
+def _private(part: str, places: Sequence[Path], repair: bool) -> Iterator[Finding]:
+    """Whether others on this machine can read what is this user's alone."""
+    for place in places:
+        if not place.exists() or place.stat().st_uid != os.geteuid() or not place.stat().st_mode & 0o077:
+            continue
+        if repair:
+            place.chmod(place.stat().st_mode & 0o700)
+            yield Finding(part, "mended", f"{place} was open to other users of this machine, and is yours alone now")
+        else:
+            command = f"chmod go= {shlex.quote(str(place))}"
+            yield Finding(part, "wrong", f"{place} is open to other users of this machine", f"{_REPAIR}, or `{command}`.")
 
 
 # The judge.
@@ -220,7 +248,7 @@ def _store(path: Path | None) -> Iterator[Finding]:
 # Argilla.
 
 
-def _server(data_dir: str | os.PathLike[str] | None) -> Iterator[Finding]:
+def _server(data_dir: str | os.PathLike[str] | None, repair: bool) -> Iterator[Finding]:
     from argilla_admap.server import launcher
     from argilla_admap.server.runtime import missing_packages
 
@@ -232,8 +260,16 @@ def _server(data_dir: str | os.PathLike[str] | None) -> Iterator[Finding]:
     if status.running and not status.problems:
         yield Finding("server", "ok", f"an Argilla of your own runs at {status.url}; its data are in {status.data_dir}")
         return
+    if repair and status.problems:
+        try:
+            launcher.start(data_dir)
+        except AdmapError as exc:
+            yield _refused("server", exc)
+        else:
+            yield Finding("server", "mended", f"{status.data_dir}: {'; '.join(status.problems)}; it was started again")
+        return
     for problem in status.problems:
-        yield Finding("server", "wrong", f"{status.data_dir}: {problem}", "Run `admap server start`: it repairs what is there.")
+        yield Finding("server", "wrong", f"{status.data_dir}: {problem}", f"{_REPAIR}, or `admap server start`.")
     if not status.problems:
         missing = missing_packages("elasticsearch" not in status.external, "redis" not in status.external)
         packages = " ".join(sorted(set(missing.values())))
@@ -247,8 +283,9 @@ def _server(data_dir: str | os.PathLike[str] | None) -> Iterator[Finding]:
         )
 
 
-def _argilla(data_dir: str | os.PathLike[str] | None) -> Iterator[Finding]:
+def _argilla(data_dir: str | os.PathLike[str] | None, repair: bool) -> Iterator[Finding]:
     from argilla_admap.review.argilla.argilla_api import Api
+    from argilla_admap.server import launcher
 
     named = bool(os.environ.get("ARGILLA_API_URL"))
     try:
@@ -268,8 +305,17 @@ def _argilla(data_dir: str | os.PathLike[str] | None) -> Iterator[Finding]:
         yield Finding("argilla", "note", "an annotator's key cannot push or pull", "Take an owner's or an admin's key.")
         return
     try:
-        yield from _indexes(api)
-    except ArgillaError as exc:
+        found = list(_indexes(api))
+        own = launcher.find(data_dir)
+        differ = {one.found for one in found if one.state == "wrong"}
+        if repair and differ and own is not None and own.url.rstrip("/") == api.url.rstrip("/"):
+            launcher.stop(data_dir)
+            launcher.start(data_dir)
+            found = list(_indexes(api))
+            still = {one.found for one in found if one.state == "wrong"}
+            yield from (Finding("data set", "mended", words) for words in sorted(differ - still))
+        yield from found
+    except AdmapError as exc:
         yield _refused("data sets", exc)
 
 
@@ -291,7 +337,7 @@ def _indexes(api: Api) -> Iterator[Finding]:
                 "wrong",
                 f"{dataset.full_name}: the database holds {stored:,} records and the index {indexed:,}; "
                 "the page and the queues go by the index",
-                "A server of your own: `admap server stop`, then `admap server start` mends it. Another: on its machine, "
+                "A server of your own: `admap doctor --repair` stops and starts it. Another: on its machine, "
                 "`python -m argilla_server search-engine reindex`.",
             )
     if whole:

@@ -650,21 +650,24 @@ def doctor(
     base_url: str | None = None,
     store: str | os.PathLike[str] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
+    repair: bool = False,
     say: Callable[[Finding], None] | None = None,
 ) -> list[Finding]:
-    """What answers, in which versions, what is wrong and how to mend it; spends nothing and changes nothing.
+    """What answers, in which versions, what is wrong and how to mend it; spends nothing, and changes nothing without `repair`.
 
     Args:
         model: the judge that will be asked for.
         base_url: the judge's server; None: OPENAI_BASE_URL, else OpenAI.
         store: the judgement store; None: this user's.
         data_dir: the folder of the server of one's own; None: this user's.
+        repair: mend what can be mended without a loss: who may read the store, a server that lost a part, its index.
         say: takes each finding as soon as it is made.
     """
     from argilla_admap.checkup import examine
 
     found = []
-    for one in examine(model=model, base_url=base_url, store=None if store is None else Path(store), data_dir=data_dir):
+    place = None if store is None else Path(store)
+    for one in examine(model=model, base_url=base_url, store=place, data_dir=data_dir, repair=repair):
         found.append(one)
         if say is not None:
             say(one)

@@ -77,13 +77,19 @@ def connect(client: rg.Argilla | None = None, *, data_dir: str | os.PathLike[str
 
     Raises:
         ArgillaError: there is none of the three, or it does not answer.
+        InputError: ARGILLA_API_URL is no address.
     """
     if client is not None:
         return client
+    from argilla_admap.formats.values import shorten
     from argilla_admap.review.argilla import argilla_api
+    from argilla_admap.review.argilla.refusals import plain_url
 
     url = os.environ.get("ARGILLA_API_URL")
     if url:
+        if not url.startswith(("http://", "https://")):
+            hint = "give it as the browser shows it, such as http://127.0.0.1:6900"
+            raise InputError(f"ARGILLA_API_URL is {shorten(plain_url(url))}, which is no address", hint=hint)
         key = os.environ.get("ARGILLA_API_KEY")
         if not key:
             raise ArgillaError(

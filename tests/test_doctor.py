@@ -114,6 +114,26 @@ def test_the_store_tells_what_it_keeps_and_a_file_that_is_none_is_wrong(look: Lo
     assert other.read_text().startswith("Dear all")
 
 
+def test_what_others_can_read_is_told_and_repair_makes_it_this_users_alone(look: Look, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.sqlite")
+    store.put(CacheEntry(b"k" * 16, 4.0, 0.5, 1.0, None, 10, 1, None), lambda: None)
+    store.close()
+    assert {one.state for one in look()["store"]} == {"ok"}
+    store.path.chmod(0o644)
+    (tmp_path / "server").mkdir(mode=0o755)
+    found = look()
+    assert [one.state for one in found["store"][:2]] == ["ok", "wrong"]
+    assert f"chmod go= {store.path}" in str(found["store"][1].mend)
+    assert "is open to other users" in found["server"][0].found
+    assert store.path.stat().st_mode & 0o777 == 0o644
+    repaired = look(repair=True)
+    assert [repaired["store"][1].state, repaired["server"][0].state] == ["mended", "mended"]
+    assert [path.stat().st_mode & 0o777 for path in (store.path, tmp_path / "server")] == [0o600, 0o700]
+    found = look(repair=True)
+    assert {one.state for one in found["store"]} == {"ok"}
+    assert "1 judgements kept" in found["store"][0].found
+
+
 def test_records_that_the_index_lacks_are_told(
     look: Look, argilla_environment: TestServer, argilla_client: Any, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -21,6 +22,7 @@ import psutil
 import pytest
 
 from argilla_admap import server
+from argilla_admap.checkup import examine
 from argilla_admap.errors import InputError
 from argilla_admap.server import launcher, runtime
 from argilla_admap.server.services import elasticsearch_answers, redis_answers
@@ -206,7 +208,7 @@ def test_a_start_repairs_a_server_of_which_one_part_was_killed_while_it_wrote(li
     assert_whole(life, dataset)
 
 
-def test_what_was_written_while_the_engine_was_dead_is_in_the_index_after_the_next_start(life: Life, dataset: str) -> None:
+def test_what_was_written_while_the_engine_was_dead_is_in_the_index_once_doctor_repaired_it(life: Life, dataset: str) -> None:
     with life.http() as http:
         ids = [item["id"] for item in http.get(f"/api/v1/datasets/{dataset}/records?limit=4").json()["items"]]
         answer = {"values": {"note": {"value": "x"}}, "status": "submitted"}
@@ -226,7 +228,11 @@ def test_what_was_written_while_the_engine_was_dead_is_in_the_index_after_the_ne
     time.sleep(16)
     with life.http() as http:
         assert http.post(f"/api/v1/records/{ids[3]}/responses", json=answer).status_code == 500
-    assert life.command("start").returncode == 0
+    looked_at: dict[str, Any] = {"base_url": "http://127.0.0.1:9/v1", "store": life.data_dir / "s", "data_dir": life.data_dir}
+    wrong = [one for one in examine(**looked_at) if (one.part, one.state) == ("server", "wrong")]
+    assert all("admap doctor --repair" in str(one.mend) for one in wrong)
+    (mended,) = (one for one in examine(**looked_at, repair=True) if one.part == "server" and one.state != "ok")
+    assert (mended.state, len(wrong) > 0) == ("mended", True)
     assert_whole(life, dataset)
     with life.http() as http:
         scope = {"entity": "response", "property": "status"}

@@ -12,7 +12,7 @@ from argilla_admap.scoring.options import DEFAULT_MODEL
 
 __all__ = ["command"]
 
-_MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
+_MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG", "mended": "fixed"}
 
 
 @click.command("doctor")
@@ -25,11 +25,16 @@ _MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
     envvar="ADMAP_SERVER_DIR",
     help="The folder of your own server.  [default: a folder of this user]",
 )
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Fix what can be fixed without a loss: who may read the store, a server of your own that lost a part, its index.",
+)
 @json_option
-def command(model: str, base_url: str | None, store: Path | None, data_dir: str | None, as_json: bool) -> None:
+def command(model: str, base_url: str | None, store: Path | None, data_dir: str | None, repair: bool, as_json: bool) -> None:
     """Check the judge, the judgement store and Argilla: what answers, which versions, what is wrong, how to fix it.
 
-    Spends nothing and changes nothing. Exit code 1 if something is wrong.
+    Spends nothing, and changes nothing without --repair. Exit code 1 if something is wrong.
 
     Example: admap doctor --model gpt-4o
     """
@@ -48,7 +53,7 @@ def command(model: str, base_url: str | None, store: Path | None, data_dir: str 
     if not as_json:
         click.echo(", ".join(f"{name} {version}" for name, version in versions().items() if version))
     say = None if as_json else tell
-    findings = [*map(flagged, doctor(model=model, base_url=base_url, store=store, data_dir=data_dir, say=say))]
+    findings = [*map(flagged, doctor(model=model, base_url=base_url, store=store, data_dir=data_dir, repair=repair, say=say))]
     emit(summary(findings), as_json, lambda: None)
     if any(finding.state == "wrong" for finding in findings):
         raise click.exceptions.Exit(1)
