@@ -32,7 +32,7 @@ _OPTIONAL = ("matplotlib", "sentence-transformers", "torch", "transformers")
 _WITHIN = 10.0
 #: Less room than this on a disk will not do for a data set of any size.
 _ROOM = 1 << 30
-_REPAIR = "Run `admap doctor --repair`"
+_REPAIR = "Run `admap doctor` with `repair`"
 
 
 class Finding(NamedTuple):
@@ -337,7 +337,7 @@ def _indexes(api: Api) -> Iterator[Finding]:
                 "wrong",
                 f"{dataset.full_name}: the database holds {stored:,} records and the index {indexed:,}; "
                 "the page and the queues go by the index",
-                "A server of your own: `admap doctor --repair` stops and starts it. Another: on its machine, "
+                "A server of your own: `admap doctor` with `repair` stops and starts it. Another: on its machine, "
                 "`python -m argilla_server search-engine reindex`.",
             )
     if whole:

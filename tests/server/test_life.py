@@ -230,7 +230,7 @@ def test_what_was_written_while_the_engine_was_dead_is_in_the_index_once_doctor_
         assert http.post(f"/api/v1/records/{ids[3]}/responses", json=answer).status_code == 500
     looked_at: dict[str, Any] = {"base_url": "http://127.0.0.1:9/v1", "store": life.data_dir / "s", "data_dir": life.data_dir}
     wrong = [one for one in examine(**looked_at) if (one.part, one.state) == ("server", "wrong")]
-    assert all("admap doctor --repair" in str(one.mend) for one in wrong)
+    assert all("with `repair`" in str(one.mend) for one in wrong)
     (mended,) = (one for one in examine(**looked_at, repair=True) if one.part == "server" and one.state != "ok")
     assert (mended.state, len(wrong) > 0) == ("mended", True)
     assert_whole(life, dataset)
