@@ -59,6 +59,16 @@ def test_twelve_lines_of_a_pair_are_in_view_on_opening(owner: Person, pairs: Rev
     picture(page, "in-view-1280")
 
 
+@pytest.mark.parametrize("k", [3, 4, 6])
+def test_twelve_lines_of_more_than_two_are_in_view_on_opening(
+    owner: Person, long_texts: Callable[[int], Review], k: int
+) -> None:
+    page = owner.open(width=1280, height=720)
+    frame = opened(page, long_texts(k), OLDEST)[0]
+    assert lines_in_view(frame, 12) >= 12
+    picture(page, f"in-view-1280-{k}")
+
+
 @pytest.mark.parametrize("k", [2, 4])
 def test_at_twice_the_size_six_lines_are_in_view_on_opening(owner: Person, long_texts: Callable[[int], Review], k: int) -> None:
     page = owner.open(width=640, height=360, device_scale_factor=2)

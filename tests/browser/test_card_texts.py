@@ -154,6 +154,19 @@ def test_the_verdict_says_in_words_what_the_numbers_say(
     assert frame.inner_text(".verdict").removesuffix(".") == verdict.removesuffix(".")
 
 
+@pytest.mark.parametrize(
+    ("ratings", "words"),
+    [
+        ((10.25, 0.5), ["label: chosen (10.25)", "label: rejected (0.5)"]),
+        ((0.5, 0.5), ["label: tie"] * 2),
+        ((7, 7), ["label: tie (7)"] * 2),
+        ((20.5, 10), ["label: chosen (20.5)", "label: rejected (10)"]),
+    ],
+)
+def test_a_label_is_said_with_all_of_its_digits(draw: Callable[..., Frame], ratings: Any, words: list[str]) -> None:
+    assert draw("x", "y", ratings=ratings).locator(".tag").all_inner_texts() == words
+
+
 @pytest.mark.parametrize(("p", "words"), [(0.83, "0.83"), (0.9999, "above 0.99"), (0.0001, "below 0.01")])
 def test_a_probability_is_never_said_to_be_certain(draw: Callable[..., Frame], p: float, words: str) -> None:
     assert f"wrong with probability {words}." in draw("x", "y", row={"p_wrong": p}).inner_text(".verdict")

@@ -31,7 +31,7 @@ const measure = () => {
   const bottom = Math.min(outer ? outer.innerHeight : 900, box ? box.getBoundingClientRect().bottom : Infinity);
   const top = (frame ? frame.getBoundingClientRect().top : 0) + wide.top + 44;
   const one = outer && outer.document.querySelectorAll("iframe").length < 2;
-  room.lines = one ? Math.min(60, Math.max(k > 4 ? 9 : 13, Math.floor((bottom - top) / LINE) - 1)) : 9;
+  room.lines = one ? Math.min(60, Math.max(k > 4 && !low ? 9 : 13, Math.floor((bottom - top) / LINE) - 1)) : 9;
 };
 measure();
 fill();

@@ -145,7 +145,7 @@ const fillPrompt = () => {
   for (const turn of kept) {
     if (earlier && turn === turns[turns.length - 2]) prompt.append(gap("\u22ef " + earlier + (earlier === 1 ? " earlier turn" : " earlier turns"), openPrompt));
     const last = turn === turns[turns.length - 1];
-    const lines = !low ? (several ? 4 : 7) : !several ? (k > 3 ? 2 : 3) : last ? 2 : 1;
+    const lines = !low ? (several ? 4 : 7) : !several ? (k > 2 ? 2 : 3) : last ? 2 : 1;
     prompt.append(drawTurn(turn, lines));
   }
 };
@@ -187,7 +187,7 @@ const labelWords = (i) => {
     const chosen = labels[i] === Math.max(...labels);
     return "label: " + (chosen ? "chosen" : "rejected") + (binary ? "" : " (" + rating(labels[i]) + ")");
   }
-  if (k === 2 && labelled && binary) return "label: tie";
+  if (k === 2 && labelled) return "label: tie" + (binary || labels[i] === 0.5 ? "" : " (" + rating(labels[i]) + ")");
   return "label: " + rating(labels[i]);
 };
 const BESIDE = 3; // so many stand in one row

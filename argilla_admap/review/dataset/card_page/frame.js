@@ -85,7 +85,7 @@ const known = (value) => typeof value === "number" && Number.isFinite(value);
 const fixed = (value, digits) => value.toFixed(digits);
 const short = (value) => (Math.abs(value) >= 100 ? fixed(value, 0) : fixed(value, 1));
 const tick = (value, range) => (range < 1 ? fixed(value, 2) : short(value)).replace(/\.0+\b/, "");
-const rating = (value) => (Number.isInteger(value) ? String(value) : fixed(value, 2).replace(/0+\b/, ""));
+const rating = (value) => (Number.isInteger(value) ? String(value) : fixed(value, 2).replace(/\.?0+(?![^])/, ""));
 const count = (value) => value.toLocaleString("en-US");
 const letter = (index) => {
   let name = "";
