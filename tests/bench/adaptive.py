@@ -29,7 +29,7 @@ from argilla_admap.records import SCORED_SCHEMA
 from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.run import estimate
 from argilla_admap.tables import RecordStream
-from tests.bench.results import keep
+from tests.bench.results import FOLDER, keep
 from tests.scoring.small_data import record, stream
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -205,6 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=24)
     parser.add_argument("--guide", choices=sorted(GUIDED), default="reference")
+    parser.add_argument("--only", default="", help="the rows that begin with this")
     parser.add_argument("--keep", action="store_true", help="keep the figures in tests/bench/results/adaptive.json")
     options = parser.parse_args()
     seeds, guide = range(options.seeds), options.guide
@@ -221,16 +222,21 @@ def main() -> None:
             for calls in (1.5, 2.0)
         ),
     ]
-    table = {}
+    kept = json.loads((FOLDER / "adaptive.json").read_text())["figures"] if (FOLDER / "adaptive.json").exists() else {}
+    table = kept.get("table", {})
     print(f"{'':24}{'calls':>8}{'AUROC':>8}{'AP':>8}   (+- one standard error)")
     for name, measure in cases:
+        if not name.startswith(options.only):
+            continue
         found = np.array([measure(seed) for seed in seeds])
         calls, auroc, precision = found.mean(axis=0)
         error = found[:, 2].std() / np.sqrt(len(seeds))
         print(f"{name:24}{calls:8.2f}{auroc:8.3f}{precision:8.3f} +-{error:.3f}", flush=True)
-        table[name] = {"calls": round(calls, 2), "auroc": round(auroc, 3), "average_precision": round(precision, 3)}
+        figures = {"calls": calls, "auroc": auroc, "average_precision": precision, "standard_error": error}
+        table[name] = {"seeds": options.seeds, **{key: round(float(value), 3) for key, value in figures.items()}}
     if options.keep:
-        keep("adaptive", {"seeds": options.seeds, "guide": guide, "calls_of_a_guided_look": round(cost, 2), "table": table})
+        costs = {**kept.get("calls_of_a_guided_look", {}), guide: round(cost, 2)}
+        keep("adaptive", {"calls_of_a_guided_look": costs, "table": table})
 
 
 if __name__ == "__main__":
