@@ -17,7 +17,7 @@ from argilla_admap.formats import registry
 from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.output import Scored
 from argilla_admap.scoring.run import score
-from tests.bench.adaptive import adaptive, uniform
+from tests.bench.adaptive import GUIDED, UNGUIDED, Guided, adaptive, uniform
 from tests.doubles.judge_server import Judge
 from tests.doubles.served import served
 from tests.doubles.together_judge import TogetherJudge
@@ -106,6 +106,18 @@ def test_on_recorded_samples_half_of_the_calls_find_what_three_for_all_find() ->
     assert spent <= 1.5
     assert adaptive_ap >= uniform_ap - 0.01
     assert adaptive_ap > once_ap
+
+
+def test_on_recorded_grades_a_reference_that_errs_sinks_few_right_answers_and_mends_more() -> None:
+    rows = Guided(0, "reference").rows
+    grades = np.array([[c["scores"] for c in row["completions"]] for row in rows], float)
+    sign = np.array([1 if row["completions"][0]["rating"] > row["completions"][1]["rating"] else -1 for row in rows])
+    margins = (grades[:, 0] - grades[:, 1]) * sign[:, None]
+    plain, beside = margins[:, UNGUIDED[0]], margins[:, GUIDED["reference"]]
+    right, wrong = plain > 0, plain < 0
+    # GPT-4's own reference turned 1 of 157 right pairs round, and 4 of 13 wrong ones.
+    assert (beside[right] < 0).mean() < 0.02
+    assert (beside[wrong] > 0).sum() > (beside[right] < 0).sum()
 
 
 def test_without_labels_more_samples_go_to_the_borders_of_the_regions(judge: Judge, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ Calibration error (ECE): mean over the seeds; in brackets what probabilities tha
 records, by chance; then that of all seeds together. `--reliability` prints said and observed by tenth, `--noise` the estimated
 noise rate at 0 to 20%, `--natural` what people's own
 errors and weak judges give, `--guide` what a judge that writes first brings, `--keep` keeps the table in
-`tests/bench/results/detection.json`.
+`tests/bench/results/detection.json` (`guide.json`).
 """
 
 from __future__ import annotations
@@ -79,9 +79,10 @@ def baselines(rows: Rows) -> dict[str, Floats]:
 STYLES = ("plain rubric", "own criteria first", "criteria and own answer", "no rules", "own answer first")
 
 
-def guide_table(data: Path, seeds: int) -> None:
+def guide_table(data: Path, seeds: int) -> dict[str, Any]:
     """What a guide brings, one call a completion: the published answers of one judge that was asked in five ways."""
     llmbar = load(data / "llmbar_pairs_gpt4.jsonl.gz")
+    table: dict[str, Any] = {}
     print(f"{'LLMBar pairs, 10% flipped':32}  AUROC   AP")
     for place, style in enumerate(STYLES):
         rows = one_sample(llmbar, place)
@@ -91,6 +92,8 @@ def guide_table(data: Path, seeds: int) -> None:
             all_found.append(found(build_map(scored_stream(planted)).frame["p_wrong"].fillna(0.0).to_numpy(), bad))
         auroc, precision = (np.mean([one[key] for one in all_found]) for key in ("auroc", "average_precision"))
         print(f"{style:32}{auroc:7.3f}  {precision:.3f}", flush=True)
+        table[style] = {"auroc": round(float(auroc), 3), "average_precision": round(float(precision), 3)}
+    return table
 
 
 def main() -> None:
@@ -105,7 +108,9 @@ def main() -> None:
     parser.add_argument("--guide", action="store_true", help="one recorded judge, asked in five ways, instead")
     options = parser.parse_args()
     if options.guide:
-        guide_table(options.data, options.seeds)
+        table = guide_table(options.data, options.seeds)
+        if options.keep:
+            keep("guide", {"seeds": options.seeds, "planted": 0.1, "table": table})
         return
     if options.natural:
         natural_table(options.data, options.seeds)
@@ -115,7 +120,7 @@ def main() -> None:
         noise_table(chosen, options.seeds)
         return
     print(f"{'':32}{'cosine':>11}{'Pearson':>11}{'margin':>11}   P(wrong): AUROC   AP    P@k   ECE   (floor) pooled  noise")
-    table = {}
+    table: dict[str, Any] = {}
     for name, (make, kind) in chosen.items():
         start = time.perf_counter()
         base: dict[str, list[Any]] = {}

@@ -6,12 +6,16 @@ The model is a tiny base model: its grades are noise, its protocol is not.
 from __future__ import annotations
 
 import json
+import math
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from argilla_admap.cli import main
+from argilla_admap.scoring.judging.prompt import Instructions, question_text
+from argilla_admap.scoring.judging.rubric import read_rubric
 from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.run import Scored, score
 from tests.scoring.small_data import record, stream
@@ -84,6 +88,37 @@ def test_the_grades_of_a_record_come_from_one_real_answer(llama_together_url: st
     assert (scored.summary["unscored"], scored.info["score"]["judges"][0]["graded_apart"], said) == (0, 0, [])
     assert scored.summary["requests"] <= 3
     assert score(stream(DATA[:1]), options).summary["requests"] == 0
+
+
+def _expected_grade(url: str, question: str, answer: str, reference: str) -> float:
+    """The mean of the grades by their probabilities, however little of it they have."""
+    guide = (("reference", reference),) if reference else ()
+    system = Instructions(read_rubric(None), "digit", tuple(name for name, _ in guide))
+    said = question_text(question, None, answer, system.reminder, guide)
+    body = {
+        "messages": [{"role": "system", "content": system.text}, {"role": "user", "content": said}],
+        "max_tokens": 1,
+        "logprobs": True,
+        "top_logprobs": 20,
+    }
+    request = urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=600) as reply:
+        top = json.load(reply)["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+    grades = {int(one["token"]): math.exp(one["logprob"]) for one in top if one["token"].strip() in set("12345")}
+    return sum(grade * share for grade, share in grades.items()) / sum(grades.values())
+
+
+def test_a_wrong_reference_does_not_sink_a_right_answer(llama_url: str) -> None:
+    facts = [
+        ("What is the capital of France?", "The capital of France is {}.", "Paris", "Lyon"),
+        ("How many legs does a spider have?", "A spider has {} legs.", "eight", "six"),
+    ]
+    lost = []
+    for question, words, right, wrong in facts:
+        alone, beside = (_expected_grade(llama_url, question, words.format(right), ref) for ref in ("", words.format(wrong)))
+        lost.append(alone - beside)
+    # Measured: .10 and .13 of a point; beside a right reference the same answers lose .15 and .04.
+    assert max(lost) < 0.4, lost
 
 
 def test_a_reason_comes_as_structured_output(llama_url: str, store: Path) -> None:
