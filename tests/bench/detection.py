@@ -108,9 +108,9 @@ def main() -> None:
     parser.add_argument("--guide", action="store_true", help="one recorded judge, asked in five ways, instead")
     options = parser.parse_args()
     if options.guide:
-        table = guide_table(options.data, options.seeds)
+        styles = guide_table(options.data, options.seeds)
         if options.keep:
-            keep("guide", {"seeds": options.seeds, "planted": 0.1, "table": table})
+            keep("guide", {"seeds": options.seeds, "planted": 0.1, "table": styles})
         return
     if options.natural:
         natural_table(options.data, options.seeds)
