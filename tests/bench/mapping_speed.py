@@ -1,91 +1,103 @@
-"""Records a minute of `build_map` and `write`, texts and all: `python -m tests.bench.mapping_speed [RECORDS] [K] [--keep]`.
+"""Seconds and memory of `admap map`, file to file: `python -m tests.bench.mapping_speed [RECORDS] [K] [CHARACTERS]`.
 
-`--keep` keeps the figures in `tests/bench/results/mapping_speed.json`.
+The map runs in a process of its own, whose peak memory is measured.
 """
 
 from __future__ import annotations
 
-import resource
+import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from argilla_admap.mapping.data_map import build_map
 from argilla_admap.records import SCORED_SCHEMA
-from argilla_admap.tables import RecordStream, read_stream, write_parquet
-from tests.bench.results import keep
+from argilla_admap.tables import write_parquet
 
-ROWS = 1024
-CHARACTERS = 1000
+ROWS = 16_384
+POOL = 8192
 
 
-def synthetic(records: int, k: int) -> RecordStream:
+def synthetic(records: int, k: int, characters: int) -> Iterator[pa.RecordBatch]:
     """Scored records of random words, labels that follow the scores with noise, one in ten of them wrong."""
     rng = np.random.default_rng(0)
-    vocabulary = np.array(["".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), rng.integers(2, 9))) for _ in range(5000)])
+    whole: Any = pa.int64()
+    vocabulary = np.array(["".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), rng.integers(2, 9))) for _ in range(3000)])
     vocabulary[:40] = "the"
-    pool = [" ".join(rng.choice(vocabulary, CHARACTERS // 6)) + "." for _ in range(4096)]
+    pool = pa.array([" ".join(rng.choice(vocabulary, max(2, characters // 6))) + "." for _ in range(POOL)])
+    names = pa.array([f"m{i}" for i in range(17)])
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        own = np.random.default_rng(1)
-        for start in range(0, records, ROWS):
-            n = min(ROWS, records - start)
-            quality = own.normal(size=(n, k))
-            scores = np.clip(np.round(5 + 2 * (quality + 0.5 * own.normal(size=(n, k)))), 1, 10)
-            ratings = np.clip(np.round(5 + 2 * (quality + 0.3 * own.normal(size=(n, k)))), 1, 10)
-            wrong = own.random(n) < 0.1
-            ratings[wrong] = ratings[wrong][:, ::-1]
-            columns = {
-                "id": [f"r{start + i}" for i in range(n)],
-                "prompt": [f"{start + i} {pool[own.integers(len(pool))][:200]}" for i in range(n)],
-                "completions": [
-                    [f"{own.integers(1 << 30)} {pool[own.integers(len(pool))]}" for _ in range(k)] for _ in range(n)
-                ],
-                "models": [[f"m{m}" for m in own.integers(17, size=k)] for _ in range(n)],
-                "ratings": list(ratings),
-                "source": [f"s{i % 6}" for i in range(n)],
-                "scores": list(scores),
-                "score_counts": [[1] * k] * n,
-            }
-            arrays = [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(n, f.type) for f in SCORED_SCHEMA]
-            yield pa.RecordBatch.from_arrays(arrays, schema=SCORED_SCHEMA)
+    def numbered(numbers: Any, texts: Any) -> Any:
+        return pc.binary_join_element_wise(pa.array(numbers).cast(pa.string()), texts, " ")
 
-    return RecordStream(batches, SCORED_SCHEMA)
+    for start in range(0, records, ROWS):
+        n = min(ROWS, records - start)
+        quality = rng.normal(size=(n, k))
+        scores = np.clip(np.round(5 + 2 * (quality + 0.5 * rng.normal(size=(n, k)))), 1, 10)
+        ratings = np.clip(np.round(5 + 2 * (quality + 0.3 * rng.normal(size=(n, k)))), 1, 10)
+        wrong = rng.random(n) < 0.1
+        ratings[wrong] = ratings[wrong][:, ::-1]
+        ends = pa.array(np.arange(0, n * k + 1, k, dtype=np.int32))
+        texts = numbered(rng.integers(1 << 30, size=n * k), pool.take(pa.array(rng.integers(POOL, size=n * k), whole)))
+        lists: dict[str, Any] = {
+            "completions": texts,
+            "models": names.take(pa.array(rng.integers(17, size=n * k), whole)),
+            "ratings": pa.array(ratings.ravel()),
+            "scores": pa.array(scores.ravel()),
+            "score_counts": pa.array(np.ones(n * k, np.int32)),
+        }
+        columns: dict[str, Any] = {name: pa.ListArray.from_arrays(ends, values) for name, values in lists.items()}
+        rows = np.arange(start, start + n)
+        columns["id"] = pa.array(rows).cast(pa.string())
+        columns["prompt"] = numbered(rows, pc.utf8_slice_codeunits(pool.take(pa.array(rows % POOL, whole)), 0, 200))
+        columns["source"] = pa.array([f"s{i % 6}" for i in range(n)])
+        columns["judges"] = pa.array(["judge"] * n)
+        yield pa.RecordBatch.from_arrays(
+            [columns[f.name].cast(f.type) if f.name in columns else pa.nulls(n, f.type) for f in SCORED_SCHEMA],
+            schema=SCORED_SCHEMA,
+        )
+
+
+def measure(command: list[str]) -> dict[str, float]:
+    """Wall and CPU seconds and peak memory, in megabytes, of a program."""
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        said = process.stderr.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)}: {said.decode()[-2000:]}")
+    return {
+        "seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "peak_memory_mb": round(used.ru_maxrss / 1024),
+    }
+
+
+def mapped(records: int, k: int = 4, characters: int = 120) -> dict[str, float]:
+    """`admap map` of so many records."""
+    with tempfile.TemporaryDirectory() as folder:
+        scored = Path(folder) / "scored.parquet"
+        write_parquet(scored, synthetic(records, k, characters), SCORED_SCHEMA)
+        command = [sys.executable, "-m", "argilla_admap", "map", str(scored), "-o", str(Path(folder) / "map.parquet")]
+        return {"records": records, "completions": k, "characters": characters, **measure(command)}
 
 
 def main() -> None:
-    numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
-    records, k = (*numbers, *(200_000, 2)[len(numbers) :])
-    with tempfile.TemporaryDirectory() as folder:
-        scored = Path(folder) / "scored.parquet"
-        stream = synthetic(records, k)
-        write_parquet(scored, stream.batches(), stream.schema)
-        start, cpu = time.perf_counter(), time.process_time()
-        data_map = build_map(read_stream(scored))
-        built, built_cpu = time.perf_counter() - start, time.process_time() - cpu
-        data_map.write(Path(folder) / "map.parquet")
-        wall, used = time.perf_counter() - start, time.process_time() - cpu
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(
-            f"{records:,} records of {k} texts of {CHARACTERS} characters: build {built:.1f} s ({built_cpu:.1f} s of CPU), "
-            f"with write {wall:.1f} s ({used:.1f} s of CPU); {records / wall * 60:,.0f} records a minute by the clock, "
-            f"{records / used * 120:,.0f} by two cores' CPU; peak memory {peak:,.0f} MB"
-        )
-        if "--keep" in sys.argv:
-            figures: dict[str, float] = {
-                "records": records,
-                "completions": k,
-                "characters": CHARACTERS,
-                "peak_memory_mb": round(peak),
-            }
-            figures |= {"build_seconds": round(built, 1), "build_cpu_seconds": round(built_cpu, 1)}
-            figures |= {"with_write_seconds": round(wall, 1), "with_write_cpu_seconds": round(used, 1)}
-            keep("mapping_speed", figures)
+    numbers = [int(word) for word in sys.argv[1:]]
+    got = mapped(*(numbers or [200_000]))
+    print(
+        f"{got['records']:,} records of {got['completions']} texts of {got['characters']} characters: {got['seconds']} s, "
+        f"{got['cpu_seconds']} s of CPU, peak memory {got['peak_memory_mb']:,} MB"
+    )
 
 
 if __name__ == "__main__":

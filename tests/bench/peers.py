@@ -71,7 +71,7 @@ def latency_server(latency_ms: float) -> Iterator[str]:
             process.terminate()
 
 
-def peer_python(name: str, cache: Path) -> Path | None:
+def peer_python(name: str, cache: Path, packages: list[str]) -> Path | None:
     """The interpreter of a peer's own environment, made on demand; None, with words, where it cannot be made."""
     folder = cache / name
     python, done = folder / "bin" / "python", folder / "installed"
@@ -79,7 +79,7 @@ def peer_python(name: str, cache: Path) -> Path | None:
         return python
     print(f"{name}: installing into {folder}", file=sys.stderr)
     venv.create(folder, with_pip=True, clear=True)
-    installed = subprocess.run([python, "-m", "pip", "install", "-q", *PEERS[name]], capture_output=True, text=True)
+    installed = subprocess.run([python, "-m", "pip", "install", "-q", *packages], capture_output=True, text=True)
     if installed.returncode:
         print(f"{name}: left out, pip could not install it: {installed.stderr.strip()[-300:]}", file=sys.stderr)
         return None
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=user_cache_path("argilla-admap") / "bench-peers")
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
-    pythons = {"ours": Path(sys.executable)} | {name: peer_python(name, options.cache) for name in options.peers}
+    pythons = {"ours": Path(sys.executable)} | {name: peer_python(name, options.cache, PEERS[name]) for name in options.peers}
     with tempfile.TemporaryDirectory() as folder:
         prompts = Path(folder) / "prompts.jsonl"
         write_prompts(prompts, options.requests)

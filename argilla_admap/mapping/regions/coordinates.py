@@ -45,11 +45,12 @@ class Coordinates:
     @classmethod
     def joined(cls, parts: Sequence[Coordinates]) -> Coordinates:
         """Of several parts of the records, one after the other."""
-        whole = cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
-        # Without noise one array does for two.
-        return (
-            whole if whole.noise.any() else replace(whole, noise=np.broadcast_to(0.0, len(whole.noise)), variance=whole.total)
-        )
+        names = [one.name for one in fields(cls)]
+        if any(part.noise.any() for part in parts):
+            return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        # One array does for two.
+        scored, mean, total = (np.concatenate([getattr(part, name) for part in parts]) for name in names[:3])
+        return cls(scored, mean, total, np.broadcast_to(0.0, len(total)), total)
 
     def part(self, rows: slice) -> Coordinates:
         """Of some records."""
@@ -77,7 +78,7 @@ def compute_coordinates(offsets: Ints, scores: Floats, error_variances: Floats) 
     n = len(offsets) - 1
     counts = np.zeros(n, np.int64)
     mean, total, noise = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n)
-    present = np.isfinite(scores)
+    present, noisy = np.isfinite(scores), bool(np.isfinite(error_variances).any())
     for group in groups_by_size(offsets, present):
         counts[group.rows] = group.k
         if group.k < 2:
@@ -87,10 +88,14 @@ def compute_coordinates(offsets: Ints, scores: Floats, error_variances: Floats) 
         centre = values.mean(axis=1)
         mean[group.rows] = centre
         total[group.rows] = np.square(values - centre[:, None]).mean(axis=1)
-        errors = np.sort(np.nan_to_num(error_variances[group.items], nan=0.0), axis=1)
-        noise[group.rows] = errors.mean(axis=1) * (group.k - 1) / group.k
+        if noisy:
+            errors = np.sort(np.nan_to_num(error_variances[group.items], nan=0.0), axis=1)
+            noise[group.rows] = errors.mean(axis=1) * (group.k - 1) / group.k
     # The last bits are rounding errors, and equal records must compare equal.
-    mean, total, noise = np.round(mean, 10), np.round(total, 10), np.round(noise, 10)
+    mean, total = np.round(mean, 10), np.round(total, 10)
+    if not noisy:
+        return Coordinates(counts, mean, total, noise, total)
+    noise = np.round(noise, 10)
     return Coordinates(counts, mean, total, noise, np.maximum(np.round(total - noise, 10), 0.0))
 
 

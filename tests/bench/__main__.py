@@ -1,0 +1,103 @@
+"""The benchmarks in short, as one command: `python -m tests.bench` keeps what they measure in `results/overview.json`.
+
+Each is a ratio within one run, the median of several; the README's table is made from that file (`--table` prints it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.bench import regions
+from tests.bench.engine import run_alone
+from tests.bench.mapping_speed import mapped
+from tests.bench.peers import latency_server
+from tests.bench.results import FOLDER, keep
+
+#: Records that are mapped, smallest first.
+RECORDS = (10_000, 100_000, 300_000)
+REQUESTS, IN_FLIGHT, LATENCY_MS, ROUNDS = 4000, 256, 50.0, 3
+STORED = 200_000
+
+
+def judge() -> dict[str, Any]:
+    """The whole engine beside a bare aiohttp loop, against one server."""
+    ratios, cpu, memory = [], [], []
+    with latency_server(LATENCY_MS) as url, tempfile.TemporaryDirectory() as folder:
+        for number in range(ROUNDS):
+            store = Path(folder) / str(number)
+            store.mkdir()
+            turns: list[tuple[str, tuple[Any, ...]]] = [("bare", ()), ("ours", (store,))]
+            got = {
+                kind: run_alone(kind, f"{url}/v1", REQUESTS, IN_FLIGHT, *more) for kind, more in turns[:: 1 - 2 * (number % 2)]
+            }
+            ratios.append(got["bare"]["seconds"] / got["ours"]["seconds"])
+            cpu.append(1000 * got["ours"]["cpu"] / REQUESTS)
+            memory.append(got["ours"]["megabytes"])
+    return {
+        "requests": REQUESTS,
+        "in_flight": IN_FLIGHT,
+        "latency_ms": LATENCY_MS,
+        "of_bare_aiohttp": round(median(ratios), 2),
+        "cpu_ms_a_request": round(median(cpu), 2),
+        "peak_memory_mb": round(max(memory)),
+    }
+
+
+def stored() -> dict[str, Any]:
+    """A run whose judgements are all in the store."""
+    with tempfile.TemporaryDirectory() as folder:
+        run_alone("fill", STORED, folder)
+        got = run_alone("resume", STORED, folder)
+    return {
+        "judgements": STORED,
+        "cpu_us_a_judgement": round(1e6 * got["cpu"] / got["cached"], 1),
+        "peak_memory_mb": round(got["megabytes"]),
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The README's table."""
+    rows = []
+    for one in figures["map"]:
+        cpu = one["cpu_seconds"] / one["records"] * 1e6
+        what = f"`admap map`, {one['records']:,} records of {one['completions']} texts of {one['characters']} characters"
+        rows.append((what, f"{cpu:.0f} µs of CPU a record", f"{one['peak_memory_mb']:,} MB"))
+    alone = figures["regions"]
+    times = f"{alone['times_the_faster']} times the faster of DuckDB and Polars"
+    rows.append((f"`admap map --regions-only`, {alone['records']:,} records", times, ""))
+    asked = figures["judge"]
+    what = f"`admap score`, {asked['in_flight']} requests in flight, server of {asked['latency_ms']:g} ms"
+    speed = f"{asked['of_bare_aiohttp']:.0%} of a bare aiohttp loop; {asked['cpu_ms_a_request']} ms of CPU a request"
+    rows.append((what, speed, f"{asked['peak_memory_mb']:,} MB"))
+    known = figures["stored"]
+    what = f"`admap score`, {known['judgements']:,} judgements that are in the store"
+    rows.append((what, f"{known['cpu_us_a_judgement']:.0f} µs of CPU a judgement", f"{known['peak_memory_mb']:,} MB"))
+    lines = ["| what | speed | peak memory |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, nargs="*", default=RECORDS, help="how many are mapped")
+    parser.add_argument("--table", action="store_true", help="print the table of what was kept, and measure nothing")
+    options = parser.parse_args()
+    if options.table:
+        print(table(json.loads((FOLDER / "overview.json").read_text(encoding="utf-8"))["figures"]))
+        return
+    figures = {
+        "map": [mapped(records) for records in options.records],
+        "regions": regions.compare(),
+        "judge": judge(),
+        "stored": stored(),
+    }
+    keep("overview", figures)
+    print(table(figures))
+
+
+if __name__ == "__main__":
+    main()
