@@ -7,6 +7,9 @@ likeliest 30% too. `--read 0.6` reads so much of the random sample only, in its 
 Columns: share of the runs in which the 95% interval holds the number of wrong labels (of all, and of the unread), the median
 ratio of the width that the same sample has without P(wrong) to ours, and the mean error of the estimate in labels. Without
 P(wrong) is Wilson's interval of the share of corrections, corrected for the reviewers' true accuracy, which it is told.
+
+Nine runs, of three reviewers at three moments, share one random sample, and miss together: a set with one seed has four
+samples, and its coverage says little. The standard error of the whole is that of the mean over samples.
 """
 
 from __future__ import annotations
@@ -73,6 +76,7 @@ def runs(name: str, rows: Any, kind: str, noise: float, seed: int, sample: int, 
                 {
                     "set": name,
                     "noise": noise,
+                    "seed": seed,
                     "right": right,
                     "first": first,
                     "covers": found.total.low <= wrong.sum() <= found.total.high,
@@ -107,12 +111,17 @@ def main() -> None:
     ]
     frame = pd.DataFrame(lines)
     how = {"covers": "mean", "covers_left": "mean", "ratio": "median", "error": "mean"}
-    for column in ("set", "noise", "right", "first"):
-        print(frame.groupby(column).agg(how).round(3).to_string(), end="\n\n")
-    total = frame.agg(how).round(3)
-    print(f"all {len(frame)} runs:\n{total.to_string()}")
+    parts = {column: frame.groupby(column).agg(how).round(3) for column in ("set", "noise", "right", "first")}
+    for part in parts.values():
+        print(part.to_string(), end="\n\n")
+    total = {str(name): float(value) for name, value in frame.agg(how).round(3).items()}
+    samples = frame.groupby(["set", "noise", "seed"])["covers"].mean()
+    total |= {"covers_error": round(float(samples.std() / np.sqrt(len(samples))), 3)}
+    print(f"all {len(frame)} runs, {len(samples)} random samples: {total}")
     if options.keep:
-        keep("estimate", {"runs": len(frame), **{str(name): float(value) for name, value in total.items()}})
+        tables = {column: {str(name): row.to_dict() for name, row in part.iterrows()} for column, part in parts.items()}
+        counts = {"seeds": options.seeds, "runs": len(frame), "samples": len(samples)}
+        keep("estimate", {**counts, "all": total, **tables})
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 DATA is a folder as for `tests.bench.detection`. A simulated reviewer reads the records that P(wrong) puts first; then the
 records that nobody has read are ordered anew. Printed for each data set: average precision on the unread rest before and after,
-with the standard error of the difference over the seeds; calibration error (ECE) of the unread rest; and the errors found
+with the standard error of the difference over the seeds; calibration error (ECE) of all and of the unread rest, and the ECE
+that the same probabilities would have by chance, among so few records, if they were exactly right; and the errors found
 among the first 100 read, with learning every 25 records and without. `--curve` prints them at every 10. `--keep` keeps the
-table in `tests/bench/results/learning.json`.
+table in `tests/bench/results/learning.json`, with `--only` beside the other cases that are there.
 
 Errors of a kind (one annotator's, one pair of models, an annotator who prefers the longer text) are what answers teach most
 about. Planted at random they have nothing in common, and there is little to learn but how far judge and labels are to be
@@ -14,6 +15,7 @@ trusted. PandaLM: one person's choices, wrong where both others chose the opposi
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ import numpy as np
 from argilla_admap.mapping.analysis.label_answers import LabelAnswer
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.data_map import build_map
-from tests.bench.results import keep
+from tests.bench.results import FOLDER, keep
 from tests.mapping.plain import load, scored_stream
 from tests.mapping.planting import Rows, calibration_error, draw_completions, found, one_sample, plant
 
@@ -173,8 +175,8 @@ def main() -> None:
     parser.add_argument("--curve", action="store_true")
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
-    head = f"{'':38}{'AP of the unread':>18}{'difference':>17}{'ECE of all':>13}{'of the unread':>15}{'found of 100':>14}"
-    print(f"{head}   ({ANSWERS} answers; ECE after {READ}; reviewers right {options.reviewers:.0%})")
+    head = f"{'':38}{'AP of the unread':>18}{'difference':>17}{'ECE of all':>13}{'by chance':>11}{'of the unread':>15}"
+    print(f"{head}{'found of 100':>14}   ({ANSWERS} answers; ECE after {READ}; reviewers right {options.reviewers:.0%})")
     table = {}
     for name, make in cases(options.data).items():
         if options.only not in name:
@@ -190,7 +192,7 @@ def main() -> None:
         before, after = row["average_precision"]
         print(
             f"{name:38}{before:9.3f} -> {after:.3f}{row['change'][0]:+10.3f} ± {row['change'][1]:.3f}"
-            f"{row['ece'][0]:6.3f}->{row['ece'][1]:.3f}{row['ece'][2]:8.3f}->{row['ece'][3]:.3f}"
+            f"{row['ece'][0]:6.3f}->{row['ece'][1]:.3f}{row['ece_by_chance'][0]:11.3f}{row['ece'][2]:8.3f}->{row['ece'][3]:.3f}"
             f"{row['plain'][READ]:7.1f} ->{row['learning'][READ]:5.1f}",
             flush=True,
         )
@@ -200,6 +202,8 @@ def main() -> None:
     if options.keep:
         for row in table.values():
             row |= {way: row[way][:: READ // 10] for way in ("plain", "learning")}
+        known = json.loads((FOLDER / "learning.json").read_text(encoding="utf-8"))["figures"]["table"] if options.only else {}
+        table = {**known, **table}
         keep("learning", {"seeds": options.seeds, "answers": ANSWERS, "reviewers": options.reviewers, "table": table})
 
 
@@ -217,8 +221,10 @@ def measured(case: Case, accuracy: float, seed: int) -> dict[str, Any]:
             break
         read = np.append(read, first(after, read, STEP))
     errors = [calibration_error(p[mask], case.bad[mask]) for mask in (np.ones(len(rest), bool), rest) for p in (before, after)]
+    rng = np.random.default_rng(seed)
+    by_chance = np.mean([calibration_error(after, rng.random(len(after)) < after) for _ in range(100)])
     curves = {name: np.append(0, np.cumsum(case.bad[order])) for name, order in (("plain", plain), ("learning", read))}
-    return {"average_precision": quality, "ece": errors, **curves}
+    return {"average_precision": quality, "ece": errors, "ece_by_chance": by_chance, **curves}
 
 
 if __name__ == "__main__":
