@@ -496,7 +496,7 @@ def test_a_judge_without_grades_gets_no_batch(
         found["choices"][0] |= {"message": {"role": "assistant", "content": "It is rather good."}, "logprobs": None}
         return found
 
-    monkeypatch.setattr("tests.doubles.batch_server.answer", prose)
+    monkeypatch.setattr(batches, "answer", prose)
     with pytest.raises(JudgeRefused, match="none can be used"):
         score(stream(numbered(50)), _options(batches, tmp_path / "store", method=method))
     assert not batches.batches
@@ -518,7 +518,7 @@ def test_what_batches_counted_is_known_to_the_next_estimate(
         found["usage"]["completion_tokens"] = 500
         return found
 
-    monkeypatch.setattr("tests.doubles.batch_server.answer", thinking)
+    monkeypatch.setattr(batches, "answer", thinking)
     options = _options(batches, tmp_path / "store")
     score(stream(numbered(20)), options)
     told = estimate(stream(numbered(40)), options)

@@ -154,7 +154,7 @@ def test_a_prompt_of_several_turns_is_put_to_the_writer_as_turns(
     embeddings: Embeddings, batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr("tests.doubles.batch_server.answer", lambda body: asked.append(body) or _plain(body))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(batches, "answer", lambda body: asked.append(body) or _plain(body))  # type: ignore[func-returns-value]
     turns = [Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello"), Turn("user", "Bye")]
     data = [record("r", "system: Be brief. ...", ["So long.", "No."], turns=turns)]
     score(stream(data), _with_judge(embeddings, batches, tmp_path / "store"))
