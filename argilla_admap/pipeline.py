@@ -307,6 +307,11 @@ def push(
     completion_field: str | Sequence[str] = (),
     adjudicate: bool = False,
     adjudicator: str | None = None,
+    embedding_model: str | None = None,
+    embedding_base_url: str | None = None,
+    max_cost: float | None = None,
+    price: tuple[float, float] | None = None,
+    store: str | os.PathLike[str] | None = None,
     progress: PushProgress | None = None,
     **options: Any,
 ) -> PushResult:
@@ -320,6 +325,8 @@ def push(
         completion_field: the completions' fields of a data set that is not ours, where they are not recognised.
         adjudicate: put the conflicts into a third person's queue.
         adjudicator: that person; None: the client's own user.
+        embedding_model, embedding_base_url, max_cost, price, store: for `text_vectors` endpoint: the model (or ``local:NAME``),
+            its server, the US dollars that it may cost, its price a million tokens in and out, and where vectors are kept.
         options: of `argilla_admap.review.push.push_options.PushOptions`.
 
     Raises:
@@ -336,10 +343,14 @@ def push(
     if data_map is None and not adjudicate:
         raise InputError("no map is given", option="data_map", hint="only `adjudicate` does without")
     opened = DataMap.read(data_map) if isinstance(data_map, (str, os.PathLike)) else data_map
+    named = {"embedding_model": embedding_model, "embedding_base_url": embedding_base_url}
+    embedding = ScoreOptions(
+        max_cost=max_cost, price=price, store=Path(store) if store else None, extra={k: v for k, v in named.items() if v}
+    )
     argilla = connect(client)
     pushed = PushResult(dataset, created=False, records=0, added=0, updated=0)
     if opened is not None:
-        pushed = room.push(opened, dataset, argilla, asked, progress=progress)
+        pushed = room.push(opened, dataset, argilla, asked, progress=progress, embedding=embedding)
     if not adjudicate or (asked.dry_run and pushed.created):
         return pushed
     conflicts = ask_adjudicator(dataset, argilla, adjudicator=adjudicator, dry_run=asked.dry_run)
@@ -692,6 +703,10 @@ def run_with(
     scored = score_with(preferences, options, client=judge, output=scored_path(output), progress=score_progress, warn=warn)
     data_map = build_map(scored, stratify=stratify)
     data_map.write(output)
+    if push_options.get("text_vectors") == "endpoint":
+        left = None if options.max_cost is None else max(0.0, options.max_cost - (scored.summary["cost_usd"] or 0.0))
+        push_options |= {"max_cost": left, "store": options.store, "embedding_model": options.extra.get("embedding_model")}
+        push_options["embedding_base_url"] = options.extra.get("embedding_base_url", options.base_url)
     pushed = push(data_map, dataset, argilla, progress=push_progress, **push_options)
     return Run(scored, data_map, pushed, output)
 

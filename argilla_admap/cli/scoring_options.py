@@ -76,7 +76,7 @@ def _keep_extra(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         ctx.meta.setdefault(_EXTRA, {})[str(param.name)] = value
 
 
-class _PriceType(click.ParamType):  # type: ignore[type-arg]  # generic in the types only
+class PriceType(click.ParamType):  # type: ignore[type-arg]  # generic in the types only
     name = "IN,OUT"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
@@ -271,7 +271,7 @@ def scoring_options(command: Command) -> Command:
         ),
         click.option("--max-cost", type=float, metavar="USD", help="Never spend more than this."),
         click.option(
-            "--price", type=_PriceType(), help="US dollars per million tokens in and out, for a model without a listed price."
+            "--price", type=PriceType(), help="US dollars per million tokens in and out, for a model without a listed price."
         ),
         click.option(
             "--concurrency", type=int, metavar="N", help="Maximum requests in flight.  [default: adapts to the server]"

@@ -10,10 +10,12 @@ from typing import Any
 
 from argilla_admap.errors import InputError
 
-__all__ = ["DEFAULT_MODEL", "GUIDANCE", "METHODS", "ScoreOptions", "read_shard"]
+__all__ = ["DEFAULT_EMBEDDER", "DEFAULT_MODEL", "GUIDANCE", "METHODS", "ScoreOptions", "read_shard"]
 
 #: The judge of the method's authors; the one place that names it.
 DEFAULT_MODEL = "gpt-4o"
+#: Makes vectors of texts.
+DEFAULT_EMBEDDER = "text-embedding-3-small"
 
 GUIDANCE = ("none", "reference", "criteria", "both")
 METHODS = ("auto", "logprobs", "sample", "json")

@@ -87,9 +87,9 @@ def main() -> None:
         path, _ = write_example(Path(folder))
         data_map = admap.build_map(admap.score(admap.read(path), scorer="existing"))
         seconds = {}
-        for similarity in (False, True):
-            pushed = admap.push(data_map, dataset=f"bench-{uuid.uuid4().hex[:8]}", client=client, similarity=similarity)
-            seconds["with_text_vector" if similarity else "without"] = round(pushed.seconds, 2)
+        for vectors in ("none", "hashed"):
+            pushed = admap.push(data_map, dataset=f"bench-{uuid.uuid4().hex[:8]}", client=client, text_vectors=vectors)
+            seconds[f"text_vectors_{vectors}"] = round(pushed.seconds, 2)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
         sign_in(page, server.url, server.username, server.password)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from argilla_admap.review.push.sender import lacks_text_vectors
 from argilla_admap.review.push.text_vectors import DIMENSIONS, text_vectors
 from argilla_admap.review.queues.overview import find_queues
 from tests.doubles.argilla_server import Annotator
+from tests.doubles.embeddings_server import Embeddings
 from tests.review.maps import data_map, row
 
 TASKS = ("Translate the {} menu into French", "Write a sorting function in {} with tests", "Which {} planet has the most moons")
@@ -69,7 +71,7 @@ def test_the_queue_of_similar_records_holds_those_of_its_task_first(argilla_clie
 
 def test_a_data_set_without_the_vector_gets_it_for_every_record_with_the_next_push(argilla_client: Any, workspace: str) -> None:
     rows = [row(f"r{i}", prompt=f"What is the number {i}?") for i in range(5)]
-    push(data_map(rows), f"{workspace}/late", argilla_client, similarity=False)
+    push(data_map(rows), f"{workspace}/late", argilla_client, text_vectors="none")
     api = Api(argilla_client)
     address = parse_address(f"{workspace}/late")
     assert TEXTS not in api.dataset(address).vectors
@@ -77,6 +79,70 @@ def test_a_data_set_without_the_vector_gets_it_for_every_record_with_the_next_pu
     found = [item for page in api.pages(api.dataset(address), ("vectors",)) for item in page]
     assert all(len(item["vectors"][TEXTS]) == DIMENSIONS for item in found)
     assert push(data_map(rows), f"{workspace}/late", argilla_client).updated == 0
+
+
+def test_a_model_makes_the_vectors_once_and_another_push_leaves_them(
+    argilla_client: Any, workspace: str, words: Embeddings, tmp_path: Path
+) -> None:
+    rows = [row(f"{i}-{word}", prompt=task.format(word)) for i, task in enumerate(TASKS) for word in ("lunch", "outer", "long")]
+    name, api = f"{workspace}/embedded", Api(argilla_client)
+    ask: dict[str, Any] = {
+        "text_vectors": "endpoint", "embedding_model": "words", "embedding_base_url": words.url,
+        "store": tmp_path / "store", "price": (1.0, 0.0),
+    }  # fmt: skip
+
+    def stored() -> list[list[float] | None]:
+        dataset = api.dataset(parse_address(name))
+        return [(item.get("vectors") or {}).get(TEXTS) for page in api.pages(dataset, ("vectors",)) for item in page]
+
+    said = push(data_map(rows), name, argilla_client, dry_run=True, max_cost=1.0, **ask).notes
+    assert [note for note in said if "vectors of the texts by words: " in note and "tokens, about $0.00" in note]
+    with pytest.raises(InputError, match="the vectors of the texts cost about"):
+        push(data_map(rows), name, argilla_client, max_cost=1e-6, **ask)
+    assert words.requests == 0
+
+    push(data_map(rows), name, argilla_client)
+    assert all(len(vector or ()) == DIMENSIONS for vector in stored())
+    push(data_map(rows), name, argilla_client, max_cost=1.0, **ask)
+    assert all(len(vector or ()) == 64 for vector in stored())
+    (queue,) = find_queues(argilla_client, name, similar_to="1-outer", by="text")
+    assert [like["id"][0] for like in queue.preview[:2]] == ["1", "1"]
+    paid, kept = words.requests, stored()
+    more = push(data_map([*rows, row("new")]), name, argilla_client)
+    assert [note for note in more.notes if note.startswith("1 new records have no vector of their texts")]
+    assert sorted(filter(None, stored())) == sorted(filter(None, kept))
+    assert words.requests == paid
+    for sent in (len(rows) + 1, 0):
+        assert push(data_map([*rows, row("new")]), name, argilla_client, **ask).updated == sent
+        assert words.requests == paid + 1  # for the new one alone
+        assert all(len(vector or ()) == 64 for vector in stored())
+    push(data_map([*rows, row("new")]), name, argilla_client, text_vectors="hashed")
+    assert all(len(vector or ()) == DIMENSIONS for vector in stored())
+
+
+def test_a_data_set_of_somebody_else_gets_the_vector_too(argilla_client: Any, workspace: str) -> None:
+    import argilla as rg
+
+    fields = [rg.TextField(name=name) for name in ("prompt", "response_a", "response_b")]
+    settings = rg.Settings(fields=fields, questions=[rg.LabelQuestion(name="best", labels=["a", "b"])])
+    made = rg.Dataset(name="theirs", workspace=workspace, settings=settings, client=argilla_client).create()
+    rows = [row(f"{i}-{word}", prompt=task.format(word)) for i, task in enumerate(TASKS) for word in ("lunch", "outer")]
+    made.records.log(
+        [
+            rg.Record(
+                id=one["id"],
+                fields={"prompt": one["prompt"], "response_a": one["completions"][0], "response_b": one["completions"][1]},
+            )
+            for one in rows
+        ]
+    )
+    name, api = f"{workspace}/theirs", Api(argilla_client)
+    for sent in (len(rows), 0):
+        assert push(data_map(rows), name, argilla_client).updated == sent
+        found = [item for page in api.pages(api.dataset(parse_address(name)), ("vectors",)) for item in page]
+        assert all(len(item["vectors"][TEXTS]) == DIMENSIONS for item in found)
+    (queue,) = find_queues(argilla_client, name, similar_to="1-lunch", by="text")
+    assert queue.preview[0]["id"] == "1-outer"
 
 
 def test_people_who_share_the_queues_of_records_given_to_nobody_are_named(

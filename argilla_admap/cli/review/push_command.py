@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from argilla_admap.cli.printing import dry_run_option, emit, fail_partly, json_option, note, show_queues
+from argilla_admap.cli.scoring_options import PriceType
+from argilla_admap.review.push.push_options import TEXT_VECTORS
+from argilla_admap.scoring.options import DEFAULT_EMBEDDER
 
 __all__ = ["command", "push_options"]
 
@@ -27,6 +31,11 @@ def push_options(command: Any) -> Any:
                 help="Queue N records drawn at random: `admap status` estimates from them how many errors are left.",
             ),
             click.option("--copy-to", metavar="NAME", help="Create a review copy instead of enriching the existing data set."),
+            click.option(
+                "--text-vectors",
+                type=click.Choice(TEXT_VECTORS),
+                help="Compare texts for 'more like this' by words or by an endpoint's model.  [default: as before, or hashed]",
+            ),
         )
     ):
         command = option(command)
@@ -41,7 +50,15 @@ def push_options(command: Any) -> Any:
 @push_options
 @click.option("--prompt-field", metavar="FIELD", help="The prompt's field, in a data set that admap did not create.")
 @click.option("--completion-field", metavar="FIELD", multiple=True, help="A completion's field there; can be repeated.")
-@click.option("--similarity/--no-similarity", default=True, help="Add the vector of the texts, for 'more like this'.")
+@click.option(
+    "--embedding-model", metavar="NAME", help=f"The model of `endpoint`, or local:NAME.  [default: {DEFAULT_EMBEDDER}]"
+)
+@click.option("--embedding-base-url", metavar="URL", help="Where it is served.  [default: OPENAI_BASE_URL, or OpenAI]")
+@click.option("--max-cost", type=float, metavar="USD", help="Never spend more than this on embeddings.")
+@click.option("--price", type=PriceType(), help="US dollars per million tokens in and out, for a model without a listed price.")
+@click.option(
+    "--store", type=click.Path(dir_okay=False, path_type=Path), help="Where vectors are kept.  [default: user's data]"
+)
 @click.option("--adjudicate", is_flag=True, help="Put the conflicts into a third person's queue; MAP may be left out.")
 @click.option("--adjudicator", metavar="NAME", help="The third person.  [default: you]")
 @dry_run_option
@@ -56,7 +73,12 @@ def command(
     copy_to: str | None,
     prompt_field: str | None,
     completion_field: tuple[str, ...],
-    similarity: bool,
+    text_vectors: str | None,
+    embedding_model: str | None,
+    embedding_base_url: str | None,
+    max_cost: float | None,
+    price: tuple[float, float] | None,
+    store: Path | None,
     adjudicate: bool,
     adjudicator: str | None,
     dry_run: bool,
@@ -85,7 +107,12 @@ def command(
             copy_to=copy_to,
             prompt_field=prompt_field,
             completion_field=completion_field,
-            similarity=similarity,
+            text_vectors=text_vectors,
+            embedding_model=embedding_model,
+            embedding_base_url=embedding_base_url,
+            max_cost=max_cost,
+            price=price,
+            store=store,
             adjudicate=adjudicate,
             adjudicator=adjudicator,
             dry_run=dry_run,

@@ -176,16 +176,19 @@ def ensure_properties(api: Api, dataset: RemoteDataset, columns: Iterable[str], 
     return notes
 
 
-def ensure_text_vector(api: Api, dataset: RemoteDataset, dimensions: int) -> tuple[bool, list[str]]:
-    """Adds the vector of a record's texts where Argilla allows one more.
+def ensure_text_vector(api: Api, dataset: RemoteDataset, title: str, dimensions: int) -> tuple[bool, list[str]]:
+    """Adds the vector of a record's texts where Argilla allows one more, in place of one of ours that was made otherwise.
 
     Returns whether it is there now, and notes for the user.
     """
     vector = dataset.vectors.get(TEXTS)
-    if vector is None and len(dataset.vectors) >= _MOST_VECTORS:
+    if vector is not None and vector["title"] != title and str(vector["title"]).startswith(TEXTS_TITLE):
+        api.remove_vector(str(vector["id"]))
+        vector = None
+    if vector is None and len(dataset.vectors.keys() - {TEXTS}) >= _MOST_VECTORS:
         return False, [f"{dataset.full_name} has {len(dataset.vectors)} vectors already: similarity by text was left out"]
     if vector is None:
-        _once(api.add_vector, dataset.id, {"name": TEXTS, "title": TEXTS_TITLE, "dimensions": dimensions})
+        _once(api.add_vector, dataset.id, {"name": TEXTS, "title": title, "dimensions": dimensions})
     elif int(vector["dimensions"]) != dimensions:
         return False, [
             f"{dataset.full_name} has a vector {TEXTS!r} of {vector['dimensions']} dimensions, ours has {dimensions}"

@@ -10,15 +10,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import pyarrow as pa
 
 from argilla_admap.records import batch_to_records, printable
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset
 from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION
 from argilla_admap.review.dataset.adapters import DatasetAdapter, external_id
-from argilla_admap.review.dataset.settings import ensure_properties
+from argilla_admap.review.dataset.settings import ensure_properties, ensure_text_vector
 from argilla_admap.review.push.payload import Payload
 from argilla_admap.review.push.push_options import PushProgress, PushResult
-from argilla_admap.review.push.sender import Sender, StoredRecords
+from argilla_admap.review.push.sender import Sender, StoredRecords, lacks_text_vectors
+from argilla_admap.review.push.text_vectors import TextVectors
 from argilla_admap.review.queues.overview import count_queues, last_drawn
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def enrich(
     data_map: DataMap,
     adapter: DatasetAdapter,
     *,
+    texts: TextVectors | None = None,
     dry_run: bool,
     audit: int = 0,
     progress: PushProgress | None,
@@ -50,6 +53,7 @@ def enrich(
         dataset: an external one.
         data_map: the map.
         adapter: how to read the data set's fields.
+        texts: makes the vector of a record's texts; None: none is added.
         dry_run: match, count and write nothing.
         audit: see `PushOptions`.
         progress: told how many of the data set's records are done.
@@ -61,12 +65,18 @@ def enrich(
     notes = [] if dry_run else ensure_properties(api, dataset, payload.columns, blind=False)
     if not dry_run:
         dataset = api.refresh(dataset)
+        if texts is not None:
+            there, more = ensure_text_vector(api, dataset, texts.title, texts.dimensions)
+            notes += more
+            dataset = api.refresh(dataset)
+            texts = texts if there and lacks_text_vectors(api, dataset) else None
     total = api.total(dataset)
     matcher = _Matcher(data_map, payload, adapter)
     sender = Sender(api, dataset, StoredRecords(), dry_run=dry_run)
     include = (f"vectors:{POSITION}",) if POSITION in dataset.vectors else ()
     began, done, unsafe = time.monotonic(), 0, 0
     for page in api.pages(dataset, include):
+        vectors = _vectors(page, adapter, texts) if texts is not None and not dry_run else {}
         for item in page:
             done += 1
             unsafe += any(_MARKUP.search(str(value)) is not None for value in item["fields"].values())
@@ -82,7 +92,8 @@ def enrich(
                 if lacking and not dry_run:
                     notes += ensure_properties(api, dataset, lacking, blind=False)
                     dataset = api.refresh(dataset)
-                sender.change(item, wanted, payload.vector(row) if include or dry_run else None)
+                place = payload.vector(row) if include or dry_run else None
+                sender.change(item, wanted, place, vectors.get(item["id"]))
             if progress is not None and (done % 100 == 0 or done == total):
                 progress(done, total)
     sender.flush()
@@ -109,6 +120,17 @@ def enrich(
     sender.verify()
     counts = count_queues(api, api.refresh(dataset))
     return replace(result, queues=tuple(found.json() for found in counts), notes=(*notes, *sender.notes))
+
+
+def _vectors(page: Sequence[Mapping[str, Any]], adapter: DatasetAdapter, texts: TextVectors) -> dict[str, list[float]]:
+    """The vectors of the texts of records as the server gave them, by its ids."""
+    read = {str(item["id"]): found for item in page if (found := adapter.texts(item)) is not None}
+    columns = {
+        "prompt": pa.array([one.prompt for one in read.values()], pa.string()),
+        "completions": pa.array([list(one.completions) for one in read.values()], pa.list_(pa.string())),
+    }
+    vectors = texts.of(pa.RecordBatch.from_pydict(columns))
+    return {name: vector.tolist() for name, vector in zip(read, vectors, strict=True) if vector.any()}
 
 
 def _earlier_view(api: Api, dataset: RemoteDataset) -> list[float] | None:

@@ -36,8 +36,9 @@ from argilla_admap.review.push.enrich import enrich
 from argilla_admap.review.push.payload import Payload, pushed_map
 from argilla_admap.review.push.push_options import PushOptions, PushProgress, PushResult
 from argilla_admap.review.push.sender import Sender, StoredRecord, StoredRecords, existing_records, lacks_text_vectors
-from argilla_admap.review.push.text_vectors import DIMENSIONS, text_vectors
+from argilla_admap.review.push.text_vectors import EmbeddedTexts, HashedWords, TextVectors
 from argilla_admap.review.queues.overview import count_queues, last_drawn, refresh_overview
+from argilla_admap.scoring.options import ScoreOptions
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -62,6 +63,7 @@ def push(
     options: PushOptions = PushOptions(),  # noqa: B008  # frozen
     *,
     progress: PushProgress | None = None,
+    embedding: ScoreOptions | None = None,
 ) -> PushResult:
     """Makes the Argilla data set with its review page, or enriches the one that is there.
 
@@ -72,6 +74,7 @@ def push(
         client: of the server.
         options: how to push.
         progress: told how it goes.
+        embedding: whom to ask, and what it may cost, where a model makes the vectors of the texts.
 
     Raises:
         InputError: a value or an id that Argilla would lose, or options that do not fit; nothing was sent.
@@ -87,15 +90,39 @@ def push(
         origin = {"id": target.id, "name": target.full_name}
         address = parse_address(options.copy_to if "/" in options.copy_to else f"{target.workspace}/{options.copy_to}")
         target = api.find(address)
-    if target is None or _is_managed(target):
-        return _push_managed(api, data_map, address, target, origin, options, progress)
-    if options.blind or options.reviewers:
+    managed = target is None or _is_managed(target)
+    if not managed and (options.blind or options.reviewers):
         raise InputError(
-            f"{target.full_name} was made by somebody else and cannot be rearranged",
+            f"{address} was made by somebody else and cannot be rearranged",
             hint="make a review copy with `copy_to`, which takes `blind` and `reviewers`",
         )
-    adapter = adapter_for(target, prompt_field=options.prompt_field, completion_fields=options.completion_fields)
-    return enrich(api, target, data_map, adapter, dry_run=options.dry_run, audit=options.audit, progress=progress)
+    texts = _text_vectors(data_map, target, options, embedding)
+    try:
+        if target is None or managed:
+            pushed = _push_managed(api, data_map, address, target, origin, options, texts, progress)
+        else:
+            adapter = adapter_for(target, prompt_field=options.prompt_field, completion_fields=options.completion_fields)
+            pushed = enrich(
+                api, target, data_map, adapter, texts=texts, dry_run=options.dry_run, audit=options.audit, progress=progress
+            )
+    finally:
+        said = texts.close() if texts is not None else []
+    return replace(pushed, notes=(*pushed.notes, *said))
+
+
+def _text_vectors(
+    data_map: DataMap, target: RemoteDataset | None, options: PushOptions, embedding: ScoreOptions | None
+) -> TextVectors | None:
+    """How the vectors of the texts are made; None: none are, and those that are there stay."""
+    there = target.vectors.get(TEXTS) if target is not None else None
+    if options.text_vectors == "endpoint":
+        return EmbeddedTexts(embedding or ScoreOptions(), data_map.batches(), dry=options.dry_run)
+    hashed = (
+        there is None or there["title"] == HashedWords.title
+        if options.text_vectors is None
+        else options.text_vectors == "hashed"
+    )
+    return HashedWords() if hashed else None
 
 
 def _is_managed(target: RemoteDataset) -> bool:
@@ -110,6 +137,7 @@ def _push_managed(
     target: RemoteDataset | None,
     origin: Mapping[str, Any] | None,
     options: PushOptions,
+    texts: TextVectors | None,
     progress: PushProgress | None,
 ) -> PushResult:
     layout = _layout(data_map, options.blind, target)
@@ -172,14 +200,15 @@ def _push_managed(
     began = time.monotonic()
     known = existing_records(api, target) if target.ready else StoredRecords()
     sender = Sender(api, target, known, dry_run=options.dry_run)
-    with_texts, texts_notes = False, list[str]()
-    if not options.dry_run:
-        with_texts, texts_notes = ensure_text_vector(api, target, DIMENSIONS) if options.similarity else (False, [])
-        sender.all_texts = with_texts and (TEXTS not in target.vectors or lacks_text_vectors(api, target))
-    notes += texts_notes
+    if texts is not None and not options.dry_run:
+        there, texts_notes = ensure_text_vector(api, target, texts.title, texts.dimensions)
+        texts = texts if there else None
+        target = api.refresh(target)
+        sender.all_texts = there and lacks_text_vectors(api, target)
+        notes += texts_notes
     key = key_of(target) if layout.blind and target.allow_extra_metadata else None
     rated = {str(q["name"]): str(q["id"]) for q in target.questions if layout.kind == "ratings" and q.get("id")}
-    for row, item in _items(data_map, payload, layout, known, key, rated, with_texts):
+    for row, item in _items(data_map, payload, layout, known, key, rated, None if options.dry_run else texts):
         sender.add(item)
         if progress is not None and (row % 100 == 99 or row + 1 == total):
             progress(row + 1, total)
@@ -195,6 +224,10 @@ def _push_managed(
         notes.append(f"{sender.stale:,} answers were given to completions that this push replaced: they do not count any more")
     target = api.refresh(target)
     notes += [] if reviewers else _unassigned(api, target)
+    if texts is None and sender.added and not created and TEXTS in target.vectors:
+        notes.append(
+            f"{sender.added:,} new records have no vector of their texts, which a model made: give `text_vectors` again"
+        )
     counts = count_queues(api, target)
     refresh_overview(api, target, counts, map_info=info["map"], summary=info["summary"])
     left = len(known) - sender.met
@@ -210,7 +243,7 @@ def _items(
     known: StoredRecords,
     key: str | None,
     questions: Mapping[str, str],
-    with_texts: bool,
+    vectors: TextVectors | None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each record as Argilla takes it, streamed. A blind record shows label and scores once its review is completed; until
     then they travel along encrypted with the `key`, for the pull that finds it completed. In an open review ratings start
@@ -221,7 +254,7 @@ def _items(
         extra = [name for name in batch.schema.names if name not in ("prompt", "turns", "completions", "samples")]
         rows = batch.select(extra).to_pylist()
         columns: dict[str, Any]
-        texts = text_vectors(batch) if with_texts else None
+        texts = vectors.of(batch) if vectors is not None else None
         for place, (record, columns) in enumerate(zip(batch_to_records(batch), rows, strict=True)):
             if record.id != payload.ids[row]:
                 raise InputError(

@@ -8,8 +8,9 @@ from typing import Any
 
 from argilla_admap.errors import InputError
 
-__all__ = ["PushOptions", "PushProgress", "PushResult"]
+__all__ = ["TEXT_VECTORS", "PushOptions", "PushProgress", "PushResult"]
 
+TEXT_VECTORS = ("hashed", "endpoint", "none")
 #: Told how many records are done, of how many.
 PushProgress = Callable[[int, int], None]
 
@@ -27,7 +28,8 @@ class PushOptions:
             there are. Those drawn by an earlier push stay drawn.
         copy_to: makes a review copy of this name instead of touching an external data set; it keeps the ids.
         prompt_field, completion_fields: of an external data set, where they are not recognised.
-        similarity: give each record of a review of ours a vector of its texts, for "more like this".
+        text_vectors: how the vector of a record's texts is made, for "more like this": ``hashed`` words, ``endpoint`` (a model
+            embeds them) or ``none``; None: as the data set has it, else hashed.
         dry_run: say what would be done, and write nothing.
 
     Raises:
@@ -42,7 +44,7 @@ class PushOptions:
     copy_to: str | None = None
     prompt_field: str | None = None
     completion_fields: tuple[str, ...] = ()
-    similarity: bool = True
+    text_vectors: str | None = None
     dry_run: bool = False
 
     def __post_init__(self) -> None:
@@ -51,6 +53,10 @@ class PushOptions:
             raise InputError(f"{self.overlap}: each record goes to 1 up to {max(1, most)} reviewers", option="overlap")
         if self.audit < 0:
             raise InputError(f"{self.audit}: a random sample has 1 record or more", option="audit")
+        if self.text_vectors not in (None, *TEXT_VECTORS):
+            raise InputError(
+                f"{self.text_vectors!r}: no such vectors", option="text_vectors", hint=f"choose {', '.join(TEXT_VECTORS)}"
+            )
         for name in self.reviewers:
             if any(character in name for character in ".~,"):
                 raise InputError(

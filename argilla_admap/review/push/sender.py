@@ -178,8 +178,10 @@ class Sender:
             self.updated += 1
             self.put({"id": str(uuid.UUID(bytes=stored.server_id)), **changed})
 
-    def change(self, item: Mapping[str, Any], metadata: Mapping[str, Any], vector: list[float] | None) -> None:
-        """Takes a record as the server gave it, and what its metadata of ours and its vector are to be."""
+    def change(
+        self, item: Mapping[str, Any], metadata: Mapping[str, Any], vector: list[float] | None, texts: list[float] | None = None
+    ) -> None:
+        """Takes a record as the server gave it, and its metadata of ours, its place and its texts' vector."""
         ours, others = split_metadata(item.get("metadata") or {})
         changed: dict[str, Any] = {}
         refused = (
@@ -193,6 +195,8 @@ class Sender:
             changed["metadata"] = {**others, **metadata}
         if vector is not None and not _near((item.get("vectors") or {}).get(POSITION), vector):
             changed["vectors"] = {POSITION: vector}
+        if texts is not None:
+            changed["vectors"] = {**changed.get("vectors", {}), TEXTS: texts}
         if changed:
             self.updated += 1
             self.put({"id": item["id"], **changed})

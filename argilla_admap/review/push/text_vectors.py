@@ -1,23 +1,31 @@
-"""A vector of each record's texts, for "more like this": hashed words, projected to a fixed number of dimensions.
+"""A vector of each record's texts, for "more like this": hashed words, or an embedding by a model.
 
-No model is asked and nothing is learned from the data, so a record has the same vector in every data set and push, and the
-vector holds nothing but what every reviewer reads: it may stand in a blind review.
+Hashed words are projected to a fixed number of dimensions: no model is asked. Nothing is learned from the data, so a record has
+the same vector in every data set and push, and the vector holds nothing but what every reviewer reads: it may stand in a blind
+review.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from argilla_admap.errors import InputError
+from argilla_admap.review.argilla.properties import TEXTS_TITLE
+
 if TYPE_CHECKING:
     from scipy import sparse
 
-__all__ = ["DIMENSIONS", "text_vectors"]
+    from argilla_admap.scoring.options import ScoreOptions
+    from argilla_admap.scoring.text_embedding import TextEmbedding
+
+__all__ = ["DIMENSIONS", "EmbeddedTexts", "HashedWords", "TextVectors", "text_vectors"]
 
 #: Of the vector. On UltraFeedback, 86% of a record's nearest ten by exact similarity (above .35) are among the nearest ten;
 #: with 64 dimensions it is 78%, with 256, at twice the cost, 90%.
@@ -28,6 +36,96 @@ _WORDS = 2**18
 _PROMPT, _COMPLETIONS = 1_000, 2_000
 #: How much the prompt counts: records of one kind of task are alike in it.
 _SHARE = 0.6
+
+
+class TextVectors(Protocol):
+    """Gives the vectors of batches of records. `title` tells in Argilla's settings how they were made."""
+
+    title: str
+
+    @property
+    def dimensions(self) -> int: ...
+
+    def of(self, batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
+        """Shape (n records, dimensions); zeros where a record has none."""
+        ...
+
+    def close(self) -> list[str]:
+        """Ends, and returns what the user should know."""
+        ...
+
+
+class HashedWords:
+    """See :func:`text_vectors`."""
+
+    title = TEXTS_TITLE
+    dimensions = DIMENSIONS
+
+    def of(self, batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
+        return text_vectors(batch)
+
+    def close(self) -> list[str]:
+        return []
+
+
+class EmbeddedTexts:
+    """By the model of an endpoint or of this machine.
+
+    Args:
+        options: see :class:`~argilla_admap.scoring.text_embedding.TextEmbedding`.
+        batches: all that is to be embedded, to say first what it costs.
+        dry: only say what it would cost.
+
+    Raises:
+        InputError: it would cost more than `max_cost`; nothing was asked.
+    """
+
+    def __init__(self, options: ScoreOptions, batches: Iterable[pa.RecordBatch], *, dry: bool) -> None:
+        from argilla_admap.scoring.text_embedding import TextEmbedding
+
+        self._embedding: TextEmbedding = TextEmbedding(options, dry=dry)
+        self.title = f"{TEXTS_TITLE}, embedded by {self._embedding.model}"
+        self._dry = dry
+        try:
+            work = self._embedding.estimate(map(_whole, batches))
+            dollars = "at no known price" if work.cost_usd is None else f"about ${work.cost_usd:.4f}"
+            self._notes = [
+                f"vectors of the texts by {self._embedding.model}: {work.requests:,} requests, {work.input_tokens:,} tokens, "
+                f"{dollars}; {work.cached:,} texts are in the store"
+            ]
+            if options.max_cost is not None and (work.cost_usd or 0.0) > options.max_cost:
+                raise InputError(
+                    f"{options.max_cost:g}: the vectors of the texts cost {dollars}",
+                    option="max_cost",
+                    hint="nothing was asked",
+                )
+        except BaseException:
+            self._embedding.close()
+            raise
+
+    @property
+    def dimensions(self) -> int:
+        return self._embedding.dimensions
+
+    def of(self, batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
+        return np.round(self._embedding.vectors(_whole(batch)), 4)
+
+    def close(self) -> list[str]:
+        if not self._dry:
+            self._notes.append(f"the vectors of the texts cost ${self._embedding.spent:.4f}")
+        if self._embedding.failed:
+            self._notes.append(f"{self._embedding.failed:,} records got no vector of their texts: {self._embedding.why}")
+        self._embedding.close()
+        return self._notes
+
+
+def _whole(batch: pa.RecordBatch) -> list[str]:
+    """Each record as one text, whose completions stand in an order of their own; cut to what every model takes."""
+    whole = []
+    for prompt, texts in zip(batch.column("prompt").to_pylist(), batch.column("completions").to_pylist(), strict=True):
+        given = sorted(text for text in texts or () if text)
+        whole.append("\n\n".join([(prompt or "")[:_PROMPT], *(text[: _COMPLETIONS // len(given)] for text in given)]))
+    return whole
 
 
 def text_vectors(batch: pa.RecordBatch) -> npt.NDArray[np.float64]:

@@ -21,7 +21,7 @@ _NEAREST, _NEAR = 50, 20
 _PREVIEW, _WIDTH = 9, 80
 _VECTORS = {"text": TEXTS, "map": POSITION}
 _WHY = {
-    TEXTS: "Their prompts and completions share the most words with it.",
+    TEXTS: "Their prompts and completions are the most alike.",
     POSITION: "Their mean and variance are the nearest on the map.",
 }
 

@@ -14,13 +14,16 @@ from argilla_admap.scoring.cache.keys import key_hash
 from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.client.request import ParsedAnswer
+from argilla_admap.scoring.options import DEFAULT_EMBEDDER
 from argilla_admap.scoring.scorer import Work
 from argilla_admap.scoring.scorers.split_retry import SplitRetry
 
 if TYPE_CHECKING:
     from argilla_admap.scoring.client.dispatcher import Dispatcher
+    from argilla_admap.scoring.options import ScoreOptions
+    from argilla_admap.scoring.session import Session
 
-__all__ = ["LOCAL", "Embedded", "EndpointEmbedder", "LocalEmbedder", "cosine"]
+__all__ = ["LOCAL", "Embedded", "EndpointEmbedder", "LocalEmbedder", "choose_embedder", "cosine"]
 
 #: A model's name with this before it is loaded here, by sentence-transformers.
 LOCAL = "local:"
@@ -207,6 +210,25 @@ class LocalEmbedder:
             # Regions depend on where texts are cut, so it is said.
             facts |= {"texts_cut": self._cut, "cut_at_tokens": self._model.max_seq_length}
         return facts
+
+
+def choose_embedder(options: ScoreOptions, session: Session) -> EndpointEmbedder | LocalEmbedder:
+    """The one that `embedding_model` and `embedding_base_url` name.
+
+    Raises:
+        InputError: there is no key for its server.
+    """
+    model = options.extra.get("embedding_model", DEFAULT_EMBEDDER)
+    if model.startswith(LOCAL):
+        return LocalEmbedder(session.store, model.removeprefix(LOCAL))
+    try:
+        return EndpointEmbedder(session.dispatcher(model, options.extra.get("embedding_base_url"), side=True), model)
+    except InputError as exc:
+        raise InputError(
+            f"embeddings of {model!r}: {exc.message}",
+            option="embedding_model",
+            hint=f"name their server with `embedding_base_url`, or embed on this machine with `embedding_model` {LOCAL}NAME",
+        ) from exc
 
 
 def _packed(vector: Any) -> bytes:

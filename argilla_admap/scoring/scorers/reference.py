@@ -24,8 +24,9 @@ from argilla_admap.errors import InputError
 from argilla_admap.scoring.cache.keys import key_hash
 from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.client.request import ParsedAnswer
+from argilla_admap.scoring.options import DEFAULT_EMBEDDER
 from argilla_admap.scoring.scorer import ScoredCompletion, ScorerOption, Work
-from argilla_admap.scoring.scorers.embedders import LOCAL, Embedded, EndpointEmbedder, LocalEmbedder, cosine
+from argilla_admap.scoring.scorers.embedders import Embedded, choose_embedder, cosine
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +41,7 @@ OPTIONS = (
     ScorerOption(
         "embedding_model",
         "Embeds for the scorer reference: a model of the endpoint, or local:NAME (needs the extra `embeddings`).",
-        default="text-embedding-3-small",
+        default=DEFAULT_EMBEDDER,
     ),
     ScorerOption("embedding_base_url", "Where `embedding_model` is served. [default: where the judge is]"),
     ScorerOption(
@@ -67,7 +68,7 @@ class ReferenceScorer:
         self._session = session
         self._source = options.extra.get("reference_from", "auto")
         self._writes = max(1, options.samples or 1)
-        self._embedder = _embedder(options, session)
+        self._embedder = choose_embedder(options, session)
         self._dispatcher: Dispatcher | None = None
         self._cannot_write: str | None = None
         self._counts: Counter[str] = Counter()
@@ -176,20 +177,6 @@ class ReferenceScorer:
         if self._dispatcher is not None:
             facts |= {"model": self._options.model, "prompt_version": PROMPT_VERSION, "references_a_prompt": self._writes}
         return facts
-
-
-def _embedder(options: ScoreOptions, session: Session) -> EndpointEmbedder | LocalEmbedder:
-    model = options.extra.get("embedding_model", "text-embedding-3-small")
-    if model.startswith(LOCAL):
-        return LocalEmbedder(session.store, model.removeprefix(LOCAL))
-    try:
-        return EndpointEmbedder(session.dispatcher(model, options.extra.get("embedding_base_url"), side=True), model)
-    except InputError as exc:
-        raise InputError(
-            f"embeddings of {model!r}: {exc.message}",
-            option="embedding_model",
-            hint=f"name their server with `embedding_base_url`, or embed on this machine with `embedding_model` {LOCAL}NAME",
-        ) from exc
 
 
 @dataclass(frozen=True, slots=True)
