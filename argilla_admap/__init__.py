@@ -17,7 +17,20 @@ from argilla_admap import mapping
 
 if TYPE_CHECKING:
     from argilla_admap import reviewers, server
-    from argilla_admap.commands import compare, demo, doctor, judge_check, map, merge, queues, report, select, selftest, status
+    from argilla_admap.commands import (
+        compare,
+        demo,
+        doctor,
+        help,
+        judge_check,
+        map,
+        merge,
+        queues,
+        report,
+        select,
+        selftest,
+        status,
+    )
     from argilla_admap.errors import AdmapError, ArgillaError, InputError, ScoringError, ServerError
     from argilla_admap.mapping.data_map import DataMap, build_map
     from argilla_admap.pipeline import pull, push, read, read_answers, run, score, undo, watch
@@ -31,7 +44,7 @@ _HOMES = {
     **dict.fromkeys(("DataMap", "build_map"), "mapping.data_map"),
     "QUEUES": "review.queues.queues",
     **dict.fromkeys(("pull", "push", "read", "read_answers", "run", "score", "undo", "watch"), "pipeline"),
-    **dict.fromkeys(("compare", "demo", "doctor", "judge_check", "map", "merge", "queues", "report"), "commands"),
+    **dict.fromkeys(("compare", "demo", "doctor", "help", "judge_check", "map", "merge", "queues", "report"), "commands"),
     **dict.fromkeys(("select", "selftest", "status"), "commands"),
     # Commands with commands below them: `argilla_admap.server.start()`.
     "reviewers": "",
@@ -50,6 +63,7 @@ __all__ = [
     "compare",
     "demo",
     "doctor",
+    "help",
     "judge_check",
     "map",
     "merge",

@@ -39,6 +39,7 @@ __all__ = [
     "compare",
     "demo",
     "doctor",
+    "help",
     "judge_check",
     "map",
     "merge",
@@ -672,6 +673,20 @@ def doctor(
         if say is not None:
             say(one)
     return found
+
+
+def help(topic: str | None = None) -> str:
+    """The longer text of a topic, as Markdown; without a topic, the topics and what they are about.
+
+    Args:
+        topic: judges, formats, map, privacy, threats, faq or troubleshooting.
+
+    Raises:
+        InputError: there is no such topic.
+    """
+    from argilla_admap import topics
+
+    return "\n".join(f"{name}: {about}" for name, about in topics.TOPICS.items()) if topic is None else topics.topic(topic)
 
 
 def _say_nothing(_line: str) -> None:

@@ -39,6 +39,7 @@ SLOW = {
     "test_bombs.py",
     "test_hostile_judges.py",
     "test_keys.py",
+    "test_wheel.py",
     "test_odd_judges.py",
     "test_a_store_that_cannot_grow_ends_the_run_and_loses_nothing_that_it_took_in",
     "test_an_argilla_that_is_named_and_does_not_answer_is_wrong",

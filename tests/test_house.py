@@ -22,7 +22,7 @@ FLOORS = [
     {"records", "tables"},
     {"stored"},
     {"formats", "server", "example_data"},
-    {"scoring"},
+    {"scoring", "topics"},
     {"mapping"},
     {"review", "reporting"},
     {"adaptive", "judge_audit", "keywords"},

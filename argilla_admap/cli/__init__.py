@@ -38,6 +38,7 @@ COMMANDS = {
     "compare": "Compare two maps: who moved, agreement, bias.",
     "server": "Run your own Argilla: start, stop, status, env.",
     "doctor": "Check the judge, the store and Argilla, and say how to fix what is wrong.",
+    "help": "Longer texts: judges, formats, map, privacy, threats, faq, troubleshooting.",
 }
 
 
@@ -46,7 +47,7 @@ _ROOMS = {
     **dict.fromkeys(("run", "score", "merge", "judge-check"), "scoring"),
     **dict.fromkeys(("map", "selftest", "select", "report", "compare"), "mapping"),
     **dict.fromkeys(("push", "queues", "status", "pull", "reviewers", "watch"), "review"),
-    **dict.fromkeys(("demo", "server", "doctor"), "machine"),
+    **dict.fromkeys(("demo", "server", "doctor", "help"), "machine"),
 }
 
 

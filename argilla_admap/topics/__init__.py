@@ -1,0 +1,39 @@
+"""What `admap help TOPIC` prints: longer texts, by topic, each in a file of its own here."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from argilla_admap.errors import InputError
+
+__all__ = ["TOPICS", "topic"]
+
+#: Each topic and what it is about. Its text is in the file of its name.
+TOPICS = {
+    "judges": "which judge, how it is asked, how its answer becomes a score, what it costs",
+    "formats": "every layout of preference data that is read, and what is taken for what",
+    "map": "how regions, agreement and P(wrong) come about, and how far to trust them",
+    "privacy": "what is sent where, what is kept where, and how to remove it",
+    "threats": "who might attack, what stands against it, and what does not",
+    "faq": "questions of people who use Argilla, distilabel and TRL",
+    "troubleshooting": "what the messages mean, and what to do",
+}
+
+
+def topic(name: str) -> str:
+    """The text of a topic, as Markdown.
+
+    Args:
+        name: one of TOPICS.
+
+    Raises:
+        InputError: there is no such topic.
+    """
+    if name not in TOPICS:
+        raise InputError(f"there is no topic {name!r}", hint=f"choose one of {', '.join(TOPICS)}")
+    text = resources.files(__package__).joinpath(f"{name}.txt").read_text(encoding="utf-8")
+    if name == "formats":
+        from argilla_admap.formats.registry import FORMATS, FieldNames
+
+        text += "".join(f"\n- {one.name}: {one.describe(FieldNames())}" for one in FORMATS) + "\n"
+    return text
