@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import os
@@ -19,6 +20,7 @@ from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.dataset.layout import shown_order
 from tests.doubles.argilla_server import Annotator, TestServer
 from tests.doubles.judge_server import Judge
+from tests.doubles.loops import run_apart
 from tests.review.test_push import answer, remote
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +56,30 @@ def test_every_script_is_tested_and_says_how_it_is_run() -> None:
         done = subprocess.run([sys.executable, str(EXAMPLES / name)], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1
         assert f"{name} " in done.stderr
+
+
+def test_the_notebook_s_cells_run_in_their_order_under_a_running_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+
+    async def cells() -> None:
+        # As a kernel runs them: within a loop, in one namespace, and the last expression is shown.
+        for cell in json.loads((EXAMPLES / "first_map.ipynb").read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                assert cell["outputs"] == []
+                body = ast.parse("".join(cell["source"]))
+                last = body.body.pop() if isinstance(body.body[-1], ast.Expr) else None
+                exec(compile(body, "cell", "exec"), names)
+                if isinstance(last, ast.Expr):
+                    shown = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+                    drawn = shown._repr_html_() if hasattr(shown, "_repr_html_") else repr(shown)
+                    assert shown is None or drawn
+
+    run_apart(cells())
+    assert int(capsys.readouterr().out.split(" of the first 20")[0].split()[-1]) >= 10
+    assert (tmp_path / "admap-notebook" / "map.html").stat().st_size > 100_000
 
 
 def test_a_scorer_of_one_s_own_is_tried_on_planted_errors(tmp_path: Path) -> None:

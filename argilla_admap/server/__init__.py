@@ -1,4 +1,4 @@
-"""An Argilla of one's own, without docker: `argilla_admap.server.start()`, `stop`, `status`, `env`."""
+"""An Argilla of one's own, without docker: `argilla_admap.server.start()`, `stop`, `status`, `env`, `backup`, `restore`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from argilla_admap.server.data_copy import Backup
     from argilla_admap.server.launcher import Connection, ServerStatus
 
-__all__ = ["env", "start", "status", "stop"]
+__all__ = ["backup", "env", "restore", "start", "status", "stop"]
 
 _Place = str | os.PathLike[str] | None
 
@@ -33,6 +34,32 @@ def status(data_dir: _Place = None) -> ServerStatus:
     from argilla_admap.server import launcher
 
     return launcher.status(data_dir)
+
+
+def backup(
+    folder: str | os.PathLike[str],
+    data_dir: _Place = None,
+    say: Callable[[str], None] | None = None,
+    *,
+    dry_run: bool = False,
+) -> Backup:
+    """Copies the server's data into a new folder, also while it runs; see `data_copy.backup`."""
+    from argilla_admap.server import data_copy
+
+    return data_copy.backup(folder, data_dir, say, dry_run=dry_run)
+
+
+def restore(
+    folder: str | os.PathLike[str],
+    data_dir: _Place = None,
+    say: Callable[[str], None] | None = None,
+    *,
+    dry_run: bool = False,
+) -> Backup:
+    """Puts a backup in the place of the stopped server's data; see `data_copy.restore`."""
+    from argilla_admap.server import data_copy
+
+    return data_copy.restore(folder, data_dir, say, dry_run=dry_run)
 
 
 def env(data_dir: _Place = None) -> dict[str, str]:

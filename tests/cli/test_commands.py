@@ -18,7 +18,10 @@ from argilla_admap.cli import COMMANDS, cli
 from argilla_admap.cli.printing import table
 from argilla_admap.errors import InputError
 
-SUBCOMMANDS = ["server start", "server stop", "server status", "server env", "reviewers add", "reviewers list"]
+SUBCOMMANDS = [
+    *(f"server {name}" for name in ("start", "stop", "status", "env", "backup", "restore")),
+    *("reviewers add", "reviewers list"),
+]
 
 
 def admap(*words: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

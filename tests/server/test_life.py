@@ -257,6 +257,38 @@ def test_a_start_goes_on_where_a_killed_one_left_off(life: Life, dataset: str) -
     assert_whole(life, dataset)
 
 
+def test_a_backup_of_the_running_server_comes_back_with_its_answers_and_its_index(
+    life: Life, dataset: str, tmp_path: Path
+) -> None:
+    kept = str(tmp_path / "kept")
+    answers = f"/api/v1/datasets/{dataset}/records?limit=1000&include=responses"
+    with life.http() as http:
+        answered = http.get(answers).json()["items"][20]["id"]
+        answer = {"values": {"note": {"value": "kept"}}, "status": "submitted"}
+        http.post(f"/api/v1/records/{answered}/responses", json=answer).raise_for_status()
+        before = http.get(answers).json()["items"]
+    assert json.loads(life.command("backup", kept, "--dry-run", "--json").stdout)["records"] == 300
+    assert not Path(kept).exists()
+    made = json.loads(life.command("backup", kept, "--json").stdout)
+    assert (made["records"], made["responses"] > 0) == (300, True)
+    assert {path.stat().st_mode & 0o077 for path in Path(kept).iterdir() if path.name != "backup.json"} == {0}
+    assert life.command("backup", kept).returncode == 2
+    with life.http() as http:
+        ids = ",".join(item["id"] for item in before[:50])
+        http.delete(f"/api/v1/datasets/{dataset}/records", params={"ids": ids}).raise_for_status()
+    running = life.command("restore", kept)
+    assert (running.returncode, "admap server stop" in running.stderr) == (1, True)
+    assert life.command("stop").returncode == 0
+    assert life.command("restore", str(tmp_path)).returncode == 2
+    assert life.command("restore", kept).returncode == 0
+    (aside,) = life.data_dir.glob("before-restore-*")
+    assert {"argilla.db", "secrets.json"} <= {path.name for path in aside.iterdir()}
+    assert life.command("start").returncode == 0
+    assert_whole(life, dataset)
+    with life.http() as http:
+        assert http.get(answers).json()["items"] == before
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "a closed terminal"])
 def test_ctrl_c_stops_what_the_start_has_begun_and_nothing_else(life: Life, dataset: str, number: signal.Signals) -> None:
     before = life.pids

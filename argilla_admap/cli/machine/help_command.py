@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from argilla_admap.cli.printing import emit, json_option, table
-from argilla_admap.topics import TOPICS, topic
+from argilla_admap.topics import TOPICS
 
 __all__ = ["command"]
 
@@ -21,5 +21,7 @@ def command(name: str | None, as_json: bool) -> None:
     if name is None:
         emit({"topics": TOPICS}, as_json, lambda: table(None, ["topic", "about"], [list(pair) for pair in TOPICS.items()]))
         return
-    text = topic(name)
+    from argilla_admap.commands import help
+
+    text = help(name)
     emit({"topic": name, "text": text}, as_json, lambda: click.echo(text))

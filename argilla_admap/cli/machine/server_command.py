@@ -23,7 +23,7 @@ _data_dir_option = click.option(
 
 @click.group("server")
 def command() -> None:
-    """Run your own Argilla on this machine, without docker: start, stop, status, env.
+    """Run your own Argilla on this machine, without docker: start, stop, status, env, backup, restore.
 
     Example: admap server start
     """
@@ -98,6 +98,44 @@ def env(data_dir: str | None, as_json: bool) -> None:
             click.echo(f"export {name}={shlex.quote(value)}")
 
     emit(values, as_json, show)
+
+
+@command.command()
+@click.argument("folder", type=click.Path(file_okay=False))
+@_data_dir_option
+@dry_run_option
+@json_option
+def backup(folder: str, data_dir: str | None, dry_run: bool, as_json: bool) -> None:
+    """Copy the server's data into a new folder: database, accounts, secrets. The server may run meanwhile.
+
+    Example: admap server backup backup-monday
+    """
+    from argilla_admap import server
+
+    made = server.backup(folder, data_dir, note, dry_run=dry_run)
+    did = "would be copied to" if dry_run else "copied to"
+    words = f"{made.records:,} records and {made.responses:,} answers {did} {made.folder}"
+    emit(dataclasses.asdict(made), as_json, lambda: click.echo(words))
+
+
+@command.command()
+@click.argument("folder", type=click.Path(file_okay=False))
+@_data_dir_option
+@dry_run_option
+@json_option
+def restore(folder: str, data_dir: str | None, dry_run: bool, as_json: bool) -> None:
+    """Put a backup in the place of the stopped server's data; what was there before is kept beside it.
+
+    The next `admap server start` fills the index, and brings a backup of an older version up to date.
+
+    Example: admap server restore backup-monday
+    """
+    from argilla_admap import server
+
+    found = server.restore(folder, data_dir, note, dry_run=dry_run)
+    did = "would be put back" if dry_run else "put back; start it with `admap server start`"
+    words = f"{found.records:,} records and {found.responses:,} answers of {found.at} {did}"
+    emit(dataclasses.asdict(found), as_json, lambda: click.echo(words))
 
 
 def _plan(found: Any, as_json: bool, does: str) -> None:
