@@ -236,9 +236,16 @@ def scoring_options(command: Command) -> Command:
             "--model", multiple=True, metavar="NAME", help="The judge; repeat for a panel of judges.  [default: gpt-4o]"
         ),
         click.option("--base-url", metavar="URL", help="An OpenAI-compatible server.  [default: OPENAI_BASE_URL, else OpenAI]"),
-        click.option("--samples", type=_Samples(), help="Samples per completion; auto: more where a label is undecided."),
         click.option(
-            "--screen", metavar="MODEL", help="With --samples auto: a second judge, asked only where it is undecided."
+            "--samples",
+            type=_Samples(),
+            help="Samples per completion; auto: another look where a label is undecided: a sample, or beside --guide, or by "
+            "--screen, whichever tells the most for its price.",
+        ),
+        click.option(
+            "--screen",
+            metavar="MODEL",
+            help="A second judge, asked only where a label is undecided; with --samples auto only where it pays.",
         ),
         click.option(
             "--method",
@@ -255,12 +262,14 @@ def scoring_options(command: Command) -> Command:
             type=click.Choice(["none", "reference", "criteria", "both"]),
             default="none",
             show_default=True,
-            help="What the judge first writes once a prompt, to grade beside it: its own answer, or what a good one must have.",
+            help="What the judge first writes once a prompt, to grade beside it: its own answer, or what a good one must have. "
+            "With --samples auto only where it pays.",
         ),
         click.option(
             "--together",
             is_flag=True,
-            help="One call a record, not one a completion: cheaper and less sure. Every second sample shows the reverse order.",
+            help="One call a record, not one a completion: about half to two thirds of the price, and less sure. Every second "
+            "sample shows the reverse order; where one answer does not grade all, each completion is asked for alone.",
         ),
         click.option("--rubric", type=file, help="Your guidelines: a text, JSON or TOML file."),
         click.option(

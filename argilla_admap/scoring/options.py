@@ -53,9 +53,10 @@ class ScoreOptions:
     samples: int | None = None
     #: Samples for each completion of single records, by id, where they are more than `samples`: a round of adaptive spending.
     plan: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    #: More samples where P(wrong) or the region is undecided; `samples` is then what all get first.
+    #: More looks where P(wrong) or the region is undecided: samples, the `guide`, the judge of `screen`, whichever tells the
+    #: most for its price; `samples` without a guide are then what all get first.
     adaptive: bool = False
-    #: A second judge, asked only where P(wrong) or the region is undecided.
+    #: A second judge, asked only where P(wrong) is undecided.
     screen: str | None = None
     method: str = "auto"
     reasons: bool = False

@@ -54,6 +54,7 @@ def test_one_call_a_record_grades_each_completion_by_its_own_probabilities(judge
     assert column(scored, "scores") == pytest.approx(expected)
     assert column(scored, "score_variances") == pytest.approx([0.16] * 80)
     assert (scored.summary["requests"], dict(judge.kinds), judge.bodies[-1]["logprobs"]) == (20, {"together": 20}, True)
+    assert scored.summary["cached"] == 0
     facts = scored.info["score"]["judges"][0]
     assert (facts["together"], facts["graded_apart"], facts["method"]) == (True, 0, "logprobs")
 
@@ -107,7 +108,7 @@ def test_without_probabilities_both_orders_are_asked(judge: TogetherJudge, tmp_p
     scored = score(stream(_graded(10)), _options(judge, tmp_path))
     assert column(scored, "scores") == [float(grade) for grade in _true(scored)]
     # One of the first question, which told that there are no probabilities.
-    assert (judge.kinds["together"], set(column(scored, "score_counts"))) == (21, {2})
+    assert (judge.kinds["together"], set(column(scored, "score_counts")), scored.summary["cached"]) == (21, {2}, 0)
 
 
 def test_nothing_is_paid_twice_and_no_key_passes_for_another(judge: TogetherJudge, tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_an_answer_without_one_grade_for_each_grades_nobody(judge: TogetherJudge
     expected = [0.8 * grade + 0.2 * (grade - 1 if grade > 1 else 2) for grade in _true(scored)]
     assert column(scored, "scores") == pytest.approx(expected)
     # After the first few none is asked together any more, and that is remembered.
-    assert dict(judge.kinds) == {"together": 5, "alone": 80}
+    assert (dict(judge.kinds), scored.summary["cached"]) == ({"together": 5, "alone": 80}, 0)
     assert len([words for words in said if "each is asked for alone" in words]) == 1
     again = score(stream(_graded(21)), _options(judge, tmp_path))
     assert (again.summary["requests"], judge.kinds["together"]) == (4, 5)

@@ -54,7 +54,7 @@ def show_estimate(answer: dict[str, Any]) -> None:
     rows = [
         ["records", answer["records"]],
         ["completions", answer["completions"]],
-        ["known already", answer["cached"]],
+        ["judgements known already", answer["cached"]],
         ["equal to an earlier one", answer["repeated"]],
         ["requests", answer["requests"]],
         ["input tokens", answer["input_tokens"]],
@@ -71,7 +71,8 @@ def show_estimate(answer: dict[str, Any]) -> None:
     table("What scoring would take", ["", ""], rows)
     if most is not None:
         note(
-            "At first one look at each completion; at most, what more samples and a second judge may add where it is undecided."
+            "At first one look at each completion; at most, what more looks may add where it is undecided: samples, a guide, a "
+            "second judge."
         )
     judges = answer.get("facts", ())
     if any(facts.get("tokens_counted") is False for facts in judges):
@@ -89,7 +90,7 @@ def show_score(summary: dict[str, Any]) -> None:
         ["completions", summary["completions"]],
         ["scored", summary["scored"]],
         ["unscored", summary["unscored"]],
-        ["known already", summary["cached"]],
+        ["judgements known already", summary["cached"]],
         ["requests", summary["requests"]],
         ["tokens in, out", f"{summary['input_tokens']:,}, {summary['output_tokens']:,}"],
         ["cost", dollars(summary["cost_usd"])],

@@ -204,13 +204,12 @@ class JudgeScorer:
             template = self._together[self.wants_logprobs]
             first = [TogetherQuestion(template, items, n, 0) for n in records[:_MOST_TOGETHER_PROBES]]
             known = self._dispatcher.cached([key for question in first for key in question.keys])
-            failed = 0
+            failed = answered = 0
             for question in first:
                 entries = [known[key] for key in question.keys if key in known]
                 if not entries:
                     entries = (await self._dispatcher.ask_now([question]))[0].entries
-                    # They are found in the store below, and were not there before this run.
-                    self.cached -= len(entries)
+                    answered += len(entries)
                 if entries and entries[0].score is not None:
                     self._together_proven = self._proven = True
                     if self._options.method == "auto" and not self.capabilities.logprobs:
@@ -218,6 +217,9 @@ class JudgeScorer:
                         self.capabilities.logprobs = "full" if believed else question.logprobs_seen
                     break
                 failed += bool(entries)
+            if template.logprobs == self.wants_logprobs:
+                # They are found in the store below, and were not there before this run.
+                self.cached -= answered
             self.capabilities.together = failed < _MOST_TOGETHER_PROBES
             self._asked.remember()
 
@@ -382,8 +384,8 @@ class JudgeScorer:
         notes = [_NO_ANSWER_YET] if requests and known_output is None and not thinks else []
         if requests and known_output is None and thinks:
             notes.append(
-                f"{self.name} thinks before it answers: {_THOUGHTS} tokens an answer are assumed, it may be more; after a "
-                "first run, such as with `limit` 20, the estimate knows"
+                f"the judge {self.name} thinks before it answers: {_THOUGHTS} tokens an answer are assumed, it may be more; "
+                "after a first run, such as with `limit` 20, the estimate knows"
             )
         if together.requests:
             notes.append(
