@@ -18,7 +18,9 @@ _FLAGS = {
     "as_json": "--json",
     "models": "--model",
     "output": "-o",
+    "parts": "PART",
     "path": "-o",
+    "shard": "--shard",
 }
 
 

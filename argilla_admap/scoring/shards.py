@@ -137,7 +137,8 @@ def _check_parts(parts: Sequence[_Part]) -> None:
     if missing:
         shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
         hint = f"score what is missing with `shard` {missing[0]}/{first.shard['of']}"
-        raise InputError(f"of {first.shard['of']} parts {len(missing)} are missing: {shown}", option="parts", hint=hint)
+        words = f"parts are missing of {first.shard['of']}: {shown}"
+        raise InputError(words, option="parts", hint=hint)
 
 
 def _check_judges(parts: Sequence[_Part]) -> None:

@@ -86,7 +86,7 @@ def test_any_number_of_parts_is_the_whole(of: int, source: Path, tmp_path: Path)
     parts = [scored(source, tmp_path, f"{i}/{of}", f"part{i}") for i in range(1, min(of, 12) + 1)]
     if of == 200:
         # More parts than prompts: most are empty, and all of them must be there.
-        with pytest.raises(InputError, match="of 200 parts 188 are missing: 13, 14"):
+        with pytest.raises(InputError, match="parts are missing of 200: 13, 14"):
             admap.merge(parts, tmp_path / "merged.parquet")
         assert not (tmp_path / "merged.parquet").exists()
         return
@@ -108,7 +108,7 @@ def test_a_part_that_does_not_fit_ends_the_merge(source: Path, tmp_path: Path) -
     whole = scored(source, tmp_path, None, "whole")
     third = scored(source, tmp_path, "3/3", "third")
     for parts, words in (
-        ([first], "of 2 parts 1 are missing: 2"),
+        ([first], "parts are missing of 2: 2"),
         ([first, second, first], "part 1 of 2 is there twice"),
         ([first, short], "parts of different inputs"),
         ([first, whole], "scored without `shard`"),
