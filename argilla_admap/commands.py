@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from argilla_admap.errors import InputError
 from argilla_admap.keywords import READING, listed, reading_of, scoring_of, takes
 from argilla_admap.pipeline import SCORING, SETTLING, check, connect, open_records, open_scored, read_answers
+from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.scoring.options import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -300,7 +301,7 @@ def queues(
     return find_queues(connect(client), dataset, where=where, sort=wanted, similar_to=similar_to, by=by)
 
 
-@takes(SETTLING)
+@takes(SETTLING, of=PullOptions)
 def status(dataset: str, client: rg.Argilla | None = None, **options: Any) -> Status:
     """How the review of a data set on Argilla stands: counts, label errors left, the judge against people, worse slices.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,11 +30,12 @@ READING = {"format": None, "fields": None, "split": None, "on_error": "stop", **
 _SEVERAL = ("prompt_field", "completion_field", "rating_field")
 
 
-def takes(*groups: Any) -> Callable[[F], F]:
+def takes(*groups: Any, of: Any = None) -> Callable[[F], F]:
     """Shows what ``**options`` of a function are, in its signature: for `help`, for notebooks, and for the tests.
 
     Args:
         groups: data classes, or names with their defaults.
+        of: a data class whose docstring says what such names are.
     """
 
     def shown(function: F) -> F:
@@ -46,6 +48,16 @@ def takes(*groups: Any) -> Callable[[F], F]:
                     own.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default))
                     known.add(name)
         function.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
+        told: dict[str, str] = {}
+        for group in (*groups, of):
+            told |= _words(group) if dataclasses.is_dataclass(group) else {}
+        added = [
+            f"    {one.name}: {words} Default: {one.default!r}."
+            for one in own
+            if one.name not in signature.parameters and (words := told.get(one.name) or _WORDS.get(one.name))
+        ]
+        if added:
+            function.__doc__ = "\n".join((inspect.cleandoc(function.__doc__ or ""), "", "Options:", *added))
         return function
 
     return shown
@@ -58,6 +70,25 @@ def _defaults(group: Any) -> Iterable[tuple[str, Any]]:
         (one.name, one.default_factory() if one.default_factory is not dataclasses.MISSING else one.default)
         for one in dataclasses.fields(group)
     )
+
+
+def _words(group: Any) -> dict[str, str]:
+    """What the docstring of a data class says of each of its attributes."""
+    section = inspect.getdoc(group).split("Attributes:\n")[1].split("\n\n")[0]  # type: ignore[union-attr]
+    found = re.findall(r"^    (\w+(?:, \w+)*): ((?:.|\n     )+)", section, re.MULTILINE)
+    return {name: " ".join(words.split()) for names, words in found for name in names.split(", ")}
+
+
+_OF_FIELDS = _words(FieldNames)
+_WORDS = {
+    **_words(ScoreOptions),
+    "model": "one name, or several for a panel; None: the default judge.",
+    "format": "the format of a path, where it is not recognised.",
+    "fields": "a `FieldNames`, in place of the options below.",
+    "split": "of data with several splits, one of them or ``all``.",
+    "on_error": "``stop`` raises InputError at a bad row, ``skip`` counts it and goes on.",
+    **{option: _OF_FIELDS[name] for option, name in FIELDS.items()},
+}
 
 
 def listed(names: str | Iterable[str] | None) -> tuple[str, ...]:

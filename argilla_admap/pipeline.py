@@ -319,6 +319,7 @@ def push(
 
     Args:
         data_map: a map, or its file; None with `adjudicate`: the conflicts alone.
+        progress: called after each request with how many records were sent.
         dataset: ``[WORKSPACE/]NAME``.
         client: of the server; None: ``ARGILLA_API_URL``, else the embedded server.
         reviewers: usernames to assign the records to.
@@ -452,6 +453,7 @@ def read_answers(place: str, client: rg.Argilla | None = None) -> dict[str, Labe
 
     Args:
         place: a data set on Argilla, or a file of changes that a pull wrote.
+        client: of the server; None: as for `push`.
 
     Raises:
         ArgillaError: there is no server or no such data set.
@@ -551,7 +553,7 @@ _take_back = undo
 _REREAD = ("original_format", "fields", "split", "on_error")
 
 
-@takes(SETTLING)
+@takes(SETTLING, of=PullOptions)
 def watch(
     dataset: str,
     client: rg.Argilla | None = None,
@@ -571,6 +573,7 @@ def watch(
         every: after so many answers.
         listen: ``HOST:PORT`` at which a server elsewhere is to tell of answers; one on this machine does so by itself.
         once: take in what is there, and end.
+        client: of the server; None: as for `push`.
         stop: ends the watch within a second.
         options: of `argilla_admap.review.pull.pull_options.PullOptions`: workspace, resolve, adjudicators, rating_question.
 
@@ -620,7 +623,7 @@ class Run:
 def run(preferences: Any, dataset: str, *, dry_run: Literal[False] = False, **options: Any) -> Run: ...
 @overload
 def run(preferences: Any, dataset: str, *, dry_run: Literal[True], **options: Any) -> dict[str, Any]: ...
-@takes(SCORING, READING, _PUSHED)
+@takes(SCORING, READING, _PUSHED, of=PushOptions)
 def run(
     preferences: Any,
     dataset: str,
@@ -646,6 +649,8 @@ def run(
         reviewers: usernames to assign the records to.
         client: of the Argilla server; None: as for `push`.
         judge: an openai client.
+        score_progress, push_progress: called now and then with how far each is.
+        warn: takes a sentence for the person; None: Python's own warnings.
         dry_run: ask nobody, and return the calls, tokens and dollars that it would take.
         options: those of `score` and of `push`.
     Raises:

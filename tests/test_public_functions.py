@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,14 @@ def map_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "map.parquet"
     admap.build_map(admap.score(admap.read(pairs), scorer="existing")).write(path)
     return path
+
+
+@pytest.mark.parametrize("name", [name for name in admap.__all__ if inspect.isfunction(getattr(admap, name))])
+def test_the_docstring_tells_of_every_option(name: str) -> None:
+    function = getattr(admap, name)
+    options = inspect.signature(function).parameters
+    assert [one for one in options if not re.search(rf"\b{one}\b", inspect.getdoc(function) or "")] == []
+    assert not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in options.values())
 
 
 def test_a_selection_is_the_same_from_a_map_and_from_its_file(map_file: Path, tmp_path: Path) -> None:

@@ -37,60 +37,68 @@ def read_shard(words: str) -> tuple[int, int]:
 class ScoreOptions:
     """How to score. The defaults are those of the command line.
 
+    Attributes:
+        scorer: a scorer's name, a ``.py`` file that defines ``score(prompt, completions)``, or such a function.
+        models: one name, or several for a panel; empty: the default judge.
+        model_named: False where nobody named a model: the default judge is then replaced by no other without a word.
+        base_url: None: OPENAI_BASE_URL, else OpenAI.
+        samples: samples a completion; None: one with logprobs, three without.
+        plan: samples for each completion of single records, by id, where they are more than `samples`: a round of
+            adaptive spending.
+        adaptive: more looks where P(wrong) or the region is undecided: samples, the `guide`, the judge of `screen`, whichever
+            tells the most for its price; `samples` without a guide are then what all get first.
+        screen: a second judge, asked only where P(wrong) is undecided.
+        method: auto, logprobs, sample or json; auto: what the server can.
+        reasons: ask for a reason in words too; kept with the score.
+        rubric: a file with the rubric, in place of ours.
+        guide: what the judge first writes for each prompt, and grades its completions beside.
+        together: all completions of a record in one question.
+        max_answer_tokens: most tokens of an answer, thoughts included; what a model needs is found out. None: 4,096.
+        max_cost: US dollars that this run may cost at most.
+        price: US dollars a million tokens in and out, for models without a listed price.
+        concurrency: most requests in flight; None: adapts to the server, up to 1,024.
+        rpm: requests a minute.
+        tpm: tokens a minute.
+        limit: records to score at most.
+        shard: ``I/N``: the records of part I of N alone; equal prompts are in one part.
+        store: the judgement store; None: in the user's data folder.
+        service_tier: OpenAI's name for how soon it answers and at what price, such as flex.
+        batch: by the Batch API: half price, within a day.
+        ask_waiting: without `batch`: ask also what waits in a batch that another run submitted, and so pay for it
+            twice.
+        extra: options that single scorers add, by the names in their `OPTIONS`.
+        timeout: seconds to wait for an answer at the first try.
+
     Raises:
         InputError: a value is out of its range.
     """
 
-    #: A scorer's name, a ``.py`` file that defines ``score(prompt, completions)``, or such a function.
     scorer: str | Callable[..., Any] = "judge"
-    #: One name, or several for a panel; empty: the default judge.
     models: tuple[str, ...] = ()
-    #: False where nobody named a model: the default judge is then replaced by no other without a word.
     model_named: bool = True
-    #: None: OPENAI_BASE_URL, else OpenAI.
     base_url: str | None = None
-    #: Samples a completion; None: one with logprobs, three without.
     samples: int | None = None
-    #: Samples for each completion of single records, by id, where they are more than `samples`: a round of adaptive spending.
     plan: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    #: More looks where P(wrong) or the region is undecided: samples, the `guide`, the judge of `screen`, whichever tells the
-    #: most for its price; `samples` without a guide are then what all get first.
     adaptive: bool = False
-    #: A second judge, asked only where P(wrong) is undecided.
     screen: str | None = None
     method: str = "auto"
     reasons: bool = False
     rubric: Path | None = None
-    #: What the judge first writes for each prompt, and grades its completions beside.
     guide: str = "none"
-    #: All completions of a record in one question.
     together: bool = False
-    #: Most tokens of an answer, thoughts included; what a model needs is found out. None: 4,096.
     max_answer_tokens: int | None = None
-    #: US dollars that this run may cost at most.
     max_cost: float | None = None
-    #: US dollars a million tokens in and out, for models without a listed price.
     price: tuple[float, float] | None = None
-    #: Most requests in flight; None: adapts to the server, up to 1,024.
     concurrency: int | None = None
-    #: Requests a minute.
     rpm: float | None = None
-    #: Tokens a minute.
     tpm: float | None = None
-    #: Records to score at most.
     limit: int | None = None
-    #: ``I/N``: the records of part I of N alone; equal prompts are in one part.
     shard: str | None = None
-    #: The judgement store; None: in the user's data folder.
     store: Path | None = None
     service_tier: str | None = None
-    #: By the Batch API: half price, within a day.
     batch: bool = False
-    #: Without `batch`: ask also what waits in a batch that another run submitted, and so pay for it twice.
     ask_waiting: bool = False
-    #: Options that single scorers add, by the names in their `OPTIONS`.
     extra: Mapping[str, str] = field(default_factory=dict)
-    #: Seconds to wait for an answer at the first try.
     timeout: float = 60.0
 
     def __post_init__(self) -> None:

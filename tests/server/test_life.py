@@ -242,6 +242,32 @@ def test_what_was_written_while_the_engine_was_dead_is_in_the_index_once_doctor_
     assert not list(life.data_dir.glob("index-missed*"))
 
 
+def test_doctor_repairs_an_index_that_lacks_records(
+    life: Life, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ARGILLA_API_URL", "ARGILLA_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    secrets = life.folder.secrets()
+    assert secrets is not None
+    with life.http() as http:
+        ids = [item["id"] for item in http.get(f"/api/v1/datasets/{dataset}/records?limit=5").json()["items"]]
+    engine = f"http://127.0.0.1:{life.folder.state().ports['elasticsearch']}/rg.{dataset}/_bulk?refresh=true"
+    body = "".join(json.dumps({"delete": {"_id": one}}) + "\n" for one in ids)
+    kind = {"content-type": "application/x-ndjson"}
+    httpx.post(engine, content=body, headers=kind, auth=("admap", secrets.engine_password)).raise_for_status()
+
+    def look(*, repair: bool) -> list[str]:
+        found = examine(store=tmp_path / "store", data_dir=life.data_dir, repair=repair)
+        return [f"{one.state}: {one.found}" for one in found if one.part == "data set"]
+
+    (wrong,) = look(repair=False)
+    assert wrong.startswith("wrong: ")
+    assert "holds 300 records and the index 295" in wrong
+    assert look(repair=True) == [wrong.replace("wrong: ", "mended: ")]
+    assert look(repair=False) == []
+    assert_whole(life, dataset)
+
+
 def test_a_start_goes_on_where_a_killed_one_left_off(life: Life, dataset: str) -> None:
     for name in ("server", "worker"):
         kill(life, name)
