@@ -185,7 +185,7 @@ def test_batches_ask_for_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     batches, judge = Batches(), TogetherJudge()
     lines = judge.says
     judge.says = lambda grades: lines(grades) if next(iter(grades.values())) > 1 else "A: 1"
-    monkeypatch.setattr("tests.doubles.batch_server.answer", judge.answer)
+    batches.answer = judge.answer
     with served(batches.app) as url:
         batches.url = f"{url}/v1"
         chosen = _options(batches, tmp_path, models=("gpt-4o",), batch=True)
