@@ -659,6 +659,9 @@ def run(
     reading = reading_of(options)
     pushed = {name: options.pop(name) for name in _PUSHED if name in options}
     asked = scoring_of(options)
+    if asked.shard is not None:
+        hint = "score each part, join them with merge, then map and push"
+        raise InputError("a map and its review are of all records, and a shard holds its own alone", option="shard", hint=hint)
     stream = open_records(preferences, reading, asked.limit)
     if dry_run:
         check(stream, warn)
@@ -697,21 +700,28 @@ def run_with(
     from argilla_admap.mapping.data_map import build_map
     from argilla_admap.review.argilla.argilla_api import Api, parse_address
     from argilla_admap.review.dataset.settings import choose_workspace
+    from argilla_admap.scoring.text_embedding import TextEmbedding
 
-    # A server or workspace that is not there, or a bad row, is found out before the judge is paid.
+    # A server or workspace that is not there, a bad row, or vectors without a price are found out before the judge is paid.
     argilla = connect(client)
     address = parse_address(dataset, push_options.get("workspace"))
     api = Api(argilla)
     if api.find(address) is None:
         choose_workspace(api, address)
     check(preferences, warn)
+    embedded = push_options.get("text_vectors") == "endpoint"
+    if embedded:
+        named = {"embedding_base_url": options.base_url, **options.extra}
+        named = {name: named.get(name) for name in ("embedding_model", "embedding_base_url")}
+        push_options |= {**named, "store": options.store}
+        TextEmbedding(
+            ScoreOptions(max_cost=options.max_cost, store=options.store, extra={k: v for k, v in named.items() if v}), dry=True
+        ).close()
     scored = score_with(preferences, options, client=judge, output=scored_path(output), progress=score_progress, warn=warn)
     data_map = build_map(scored, stratify=stratify)
     data_map.write(output)
-    if push_options.get("text_vectors") == "endpoint":
-        left = None if options.max_cost is None else max(0.0, options.max_cost - (scored.summary["cost_usd"] or 0.0))
-        push_options |= {"max_cost": left, "store": options.store, "embedding_model": options.extra.get("embedding_model")}
-        push_options["embedding_base_url"] = options.extra.get("embedding_base_url", options.base_url)
+    if embedded and options.max_cost is not None:
+        push_options["max_cost"] = max(0.0, options.max_cost - (scored.summary["cost_usd"] or 0.0))
     pushed = push(data_map, dataset, argilla, progress=push_progress, **push_options)
     return Run(scored, data_map, pushed, output)
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.pipeline import push
+from argilla_admap.pipeline import push, run
 from argilla_admap.review.argilla.argilla_api import Api, parse_address
 from argilla_admap.review.argilla.properties import TEXTS
 from argilla_admap.review.push.sender import lacks_text_vectors
@@ -18,6 +18,7 @@ from argilla_admap.review.push.text_vectors import DIMENSIONS, text_vectors
 from argilla_admap.review.queues.overview import find_queues
 from tests.doubles.argilla_server import Annotator
 from tests.doubles.embeddings_server import Embeddings
+from tests.doubles.judge_server import Judge
 from tests.review.maps import data_map, row
 
 TASKS = ("Translate the {} menu into French", "Write a sorting function in {} with tests", "Which {} planet has the most moons")
@@ -118,6 +119,25 @@ def test_a_model_makes_the_vectors_once_and_another_push_leaves_them(
         assert all(len(vector or ()) == 64 for vector in stored())
     push(data_map([*rows, row("new")]), name, argilla_client, text_vectors="hashed")
     assert all(len(vector or ()) == DIMENSIONS for vector in stored())
+
+
+def test_a_run_asks_for_the_price_of_the_vectors_before_the_judge_is_paid(
+    argilla_client: Any, workspace: str, judge: Judge, words: Embeddings, tmp_path: Path
+) -> None:
+    rows = [{"prompt": f"q {i}", "chosen": f"quality=5 {i}", "rejected": f"quality=2 {i}"} for i in range(3)]
+    ask: dict[str, Any] = {
+        "text_vectors": "endpoint", "embedding_base_url": words.url, "store": tmp_path / "store", "client": argilla_client,
+        "base_url": judge.url, "price": (1.0, 1.0), "output": tmp_path / "x.map.parquet",
+    }  # fmt: skip
+    name = f"{workspace}/run"
+    with pytest.raises(InputError, match="no price is listed for the model 'words'"):
+        run(rows, name, max_cost=1.0, embedding_model="words", **ask)
+    assert judge.counts()["paid"] == words.requests == 0
+    run(rows, name, embedding_model="words", **ask)
+    assert judge.counts()["paid"] == 6
+    api = Api(argilla_client)
+    found = [item for page in api.pages(api.dataset(parse_address(name)), ("vectors",)) for item in page]
+    assert [len(item["vectors"][TEXTS]) for item in found] == [64] * 3
 
 
 def test_a_data_set_of_somebody_else_gets_the_vector_too(argilla_client: Any, workspace: str) -> None:

@@ -137,3 +137,8 @@ def test_a_shard_is_a_part_of_all(shard: str) -> None:
 def test_what_is_undecided_cannot_be_told_from_a_part() -> None:
     with pytest.raises(InputError, match="told by all records"):
         admap.score([{"prompt": "p", "chosen": "a", "rejected": "b"}], shard="1/2", samples="auto")
+
+
+def test_a_run_of_a_part_is_refused_for_its_map_would_be_of_that_part_alone(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a map and its review are of all records"):
+        admap.run(source, "ws/name", shard="1/2", dry_run=True, store=tmp_path / "store")
