@@ -202,8 +202,7 @@ def _answered(name: str, model: str, reply: Reply) -> Iterator[Finding]:
     yield Finding("judge", "ok", f"{name} answers and has {model}")
     ends = ending(listed, model)
     if ends is not None:
-        found, hint = ends
-        yield Finding("model", "note", found, f"{hint[:1].upper()}{hint[1:]}.")
+        yield Finding("model", "wrong" if ends.over else "note", ends.words, f"{ends.hint[:1].upper()}{ends.hint[1:]}.")
 
 
 # The judgement store.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,17 @@ def test_where_nothing_is_set_up_nothing_is_wrong_and_each_part_says_how(look: L
     assert "admap server start" in str(found["argilla"][0])
 
 
+@pytest.mark.parametrize(("today", "state", "said"), [("2026-12-01", "note", "will be"), ("2027-02-01", "wrong", "was to be")])
 def test_a_judge_that_has_the_model_is_well_and_asked_nothing_that_is_paid(
-    look: Look, judge: Judge, monkeypatch: pytest.MonkeyPatch
+    look: Look, judge: Judge, monkeypatch: pytest.MonkeyPatch, today: str, state: str, said: str
 ) -> None:
+    monkeypatch.setattr("argilla_admap.scoring.judging.models._today", lambda: date.fromisoformat(today))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-doctor-0123456789")
     judge.behave(models=[{"id": "gpt-4o", "shutdown_date": "2027-01-14"}, {"id": "other"}])
     found = look(base_url=judge.url)
     assert found["judge"][0].state == "ok"
-    assert (found["model"][0].state, "2027-01-14" in found["model"][0].found) == ("note", True)
+    assert found["model"][0].state == state
+    assert f"{said} shut down on 2027-01-14" in found["model"][0].found
     assert "gpt-6-luna" in str(found["model"][0].mend)
     assert judge.counts()["paid"] == 0
     assert "sk-doctor" not in str(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,9 @@ def test_thoughts_that_nobody_has_seen_yet_are_warned_of(judge: Judge, tmp_path:
 def test_a_model_that_ends_is_named_without_asking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setattr("argilla_admap.scoring.judging.models._today", lambda: date(2026, 12, 1))
     answer = estimate(stream(records(2)), ScoreOptions(store=tmp_path / "none"))
-    assert noted(answer, "gpt-4o will be shut down on 2027-01-14") or noted(answer, "was to be shut down on 2027-01-14")
+    assert noted(answer, "gpt-4o will be shut down on 2027-01-14 (in 44 days)")
     assert noted(answer, "gpt-6-luna")
     elsewhere = ScoreOptions(store=tmp_path / "none", base_url="http://127.0.0.1:9/v1")
     assert not noted(estimate(stream(records(2)), elsewhere), "shut down")

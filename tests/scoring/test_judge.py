@@ -250,7 +250,10 @@ def test_a_rubric_of_the_judges_scale_or_of_none_is_taken(tmp_path: Any, words: 
     assert words in read_rubric(tmp_path / "r.txt").words()
 
 
-def test_a_model_that_ends_is_a_warning_with_its_replacement(judge: Judge, tmp_path: Any) -> None:
+def test_a_model_that_ends_is_a_warning_with_its_replacement(
+    judge: Judge, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "_today", lambda: dt.date(2026, 12, 1))
     judge.behave(models=[{"id": DEFAULT_MODEL, "shutdown_date": "2027-01-14"}, {"id": "other"}])
     said: list[str] = []
     score(stream(records(2)), options(judge.url, tmp_path), warn=said.append)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -21,6 +21,17 @@ __all__ = ["announced_ending", "ending", "listed_models", "look_for_model"]
 _ANNOUNCED = {model: (dt.date(2027, 1, 14), "gpt-6-luna") for model in ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini")}
 
 
+class Ending(NamedTuple):
+    """When a model will be, or was, shut down; what to do; whether that day is over."""
+
+    words: str
+    hint: str
+    over: bool
+
+    def sentence(self) -> str:
+        return f"{self.words}; {self.hint}"
+
+
 def announced_ending(endpoint: str, model: str, *, named: bool = True) -> str | None:
     """As `ending`, without asking the endpoint: what was announced when this version was made.
 
@@ -32,7 +43,7 @@ def announced_ending(endpoint: str, model: str, *, named: bool = True) -> str | 
     ends, replacement = _ANNOUNCED[model]
     if not named and ends < _today():
         raise _gone(f"the default judge {model} was shut down on {ends}", replacement, ())
-    return "; ".join(_warning(model, ends, replacement))
+    return _ending(model, ends, replacement).sentence()
 
 
 async def look_for_model(transport: Transport, endpoint: str, model: str, *, named: bool) -> list[str]:
@@ -61,7 +72,7 @@ async def look_for_model(transport: Transport, endpoint: str, model: str, *, nam
         if entry is None or over:
             what = "was shut down" if over else f"is not among the models of {endpoint.partition(' ')[0]}"
             raise _gone(f"the default judge {model} {what}", _replacement(entry, model), [one["id"] for one in listed])
-    return ["; ".join(ends)] if ends is not None else []
+    return [ends.sentence()] if ends is not None else []
 
 
 def _gone(words: str, replacement: str | None, listed: Sequence[str]) -> DefaultModelGone:
@@ -94,19 +105,19 @@ def listed_models(reply: Reply) -> list[dict[str, Any]] | None:
     return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
 
-def ending(listed: Sequence[Mapping[str, Any]], model: str) -> tuple[str, str] | None:
-    """When the model will be, or was, shut down, and what to do; None: the list says nothing of it."""
+def ending(listed: Sequence[Mapping[str, Any]], model: str) -> Ending | None:
+    """The ending of a model; None: the list says nothing of it."""
     for entry in listed:
         if entry["id"] == model and (ends := _date(entry.get("shutdown_date"))) is not None:
-            return _warning(model, ends, _replacement(entry, model))
+            return _ending(model, ends, _replacement(entry, model))
     return None
 
 
-def _warning(model: str, ends: dt.date, replacement: Any) -> tuple[str, str]:
+def _ending(model: str, ends: dt.date, replacement: Any) -> Ending:
     days = (ends - _today()).days
     when = f"on {ends} (in {days} days)" if days >= 0 else f"on {ends}"
     hint = f"its named replacement is {replacement}: `model` {replacement}" if replacement else "choose another `model`"
-    return f"the model {model} {'will be' if days >= 0 else 'was to be'} shut down {when}", hint
+    return Ending(f"the model {model} {'will be' if days >= 0 else 'was to be'} shut down {when}", hint, over=days < 0)
 
 
 def _date(value: Any) -> dt.date | None:
