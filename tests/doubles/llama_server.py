@@ -25,8 +25,8 @@ INSTALLED = all(importlib.util.find_spec(name) for name in ("xllamacpp", "gemma3
 
 # The weights are those of a base model, which continues texts and follows no instructions: the template leads it to a digit.
 _TEMPLATE = "{% for message in messages %}{{ message['content'] }}\n\n{% endfor %}The grade of this answer, from 1 to 5: "
-# Several answers: a base model keeps to no form of its own accord.
-_TWO_GRADES = 'root ::= "A: " [1-5] "\\nB: " [1-5]'
+# A base model keeps to no form of its own accord: its probabilities are its own, what it says has the form.
+_FORMS = {"chat": "root ::= [1-5]", "together": 'root ::= "A: " [1-5] "\\nB: " [1-5]'}
 _TEMPLATE_TOGETHER = _TEMPLATE.replace("The grade of this answer, from 1 to 5: ", "The grades of these answers, from 1 to 5:\n")
 
 
@@ -112,11 +112,12 @@ def _serve(folder: Path, kind: str) -> None:
     parameters.hostnames, parameters.port = ["127.0.0.1"], port
     # One thread: two that wait for each other crawl where the other core is busy.
     parameters.n_gpu_layers, parameters.cpuparams.n_threads, parameters.cpuparams_batch.n_threads = 0, 1, 1
-    parameters.chat_template = _TEMPLATE
+    parameters.chat_template, parameters.sampling.seed = _TEMPLATE, 7
     if kind == "together":
         parameters.chat_template = _TEMPLATE_TOGETHER
+    if kind in _FORMS:
         grammar = parameters.sampling.grammar
-        grammar.type, grammar.grammar = xllamacpp.common_grammar_type.COMMON_GRAMMAR_TYPE_USER, _TWO_GRADES
+        grammar.type, grammar.grammar = xllamacpp.common_grammar_type.COMMON_GRAMMAR_TYPE_USER, _FORMS[kind]
         parameters.sampling.grammar = grammar
     if kind == "embeddings":
         parameters.embedding = True

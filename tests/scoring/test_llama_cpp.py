@@ -20,16 +20,9 @@ from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.run import Scored, score
 from tests.scoring.small_data import record, stream
 
-DATA = [
-    record("capital", "What is the capital of France?", ["The capital of France is Paris.", "Bananas are yellow."]),
-    record("arabic", "ما هي عاصمة مصر؟", ["عاصمة مصر هي القاهرة.", "لا أعرف."]),
-]
-#: Questions that the model grades by a digit's probability, several of them: near ties fall either way.
-GRADED = [
-    *DATA,
-    record("sum", "What is 2 + 2?", ["4", "5"]),
-    record("list", "Name three colours.", ["Red, green and blue.", "One."]),
-]
+DATA = [record("capital", "What is the capital of France?", ["The capital of France is Paris.", "Bananas are yellow."])]
+#: What the model grades by the probability of a digit; elsewhere it is sampled, and a base model's samples are luck.
+GRADED = [record("sum", "What is 2 + 2?", ["4", "22", "It is 4."])]
 
 
 @pytest.fixture(autouse=True)
@@ -54,40 +47,30 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_grades_are_expected_values_of_real_token_probabilities(llama_url: str, store: Path) -> None:
     scored = score(stream(GRADED), _options(llama_url, store, method="logprobs"))
-    grades = [grade for grade in _column(scored, "scores") if grade is not None]
-    assert all(1 <= grade <= 5 for grade in grades)
-    # Where the model leaves the digits too little probability it is sampled: one sample alone is a distribution.
-    counts, variances = _column(scored, "score_counts"), _column(scored, "score_variances")
-    expected = [
-        (grade, variance)
-        for grade, variance, count in zip(_column(scored, "scores"), variances, counts, strict=True)
-        if count == 1 and variance is not None
-    ]
-    assert expected
-    assert all(grade != round(grade) and 0 < variance <= 4 for grade, variance in expected)
-    if scored.summary["unscored"] == 0:
-        again = score(stream(GRADED), _options(llama_url, store, method="logprobs"))
-        assert (again.summary["requests"], _column(again, "scores")) == (0, grades)
+    grades, variances = _column(scored, "scores"), _column(scored, "score_variances")
+    assert _column(scored, "score_counts") == [1, 1, 1]
+    assert all(1 < grade < 5 and grade != round(grade) for grade in grades)
+    assert all(0 < variance <= 4 for variance in variances)
+    again = score(stream(GRADED), _options(llama_url, store, method="logprobs"))
+    assert (again.summary["requests"], _column(again, "scores")) == (0, grades)
 
 
-def test_the_way_of_asking_is_found_out(llama_url: str, store: Path) -> None:
-    scored = score(stream(DATA[:1]), _options(llama_url, store))
-    grades = [grade for grade in _column(scored, "scores") if grade is not None]
-    assert grades
-    assert all(1 <= grade <= 5 for grade in grades)
+def test_the_way_of_asking_is_found_out(llama_url: str, tmp_path: Path) -> None:
+    scored = score(stream(GRADED), _options(llama_url, tmp_path / "store"))
+    assert all(1 < grade < 5 for grade in _column(scored, "scores"))
     assert scored.info["score"]["judges"][0]["method"] == "logprobs"
 
 
 def test_the_grades_of_a_record_come_from_one_real_answer(llama_together_url: str, tmp_path: Path) -> None:
     said: list[str] = []
     options = _options(llama_together_url, tmp_path / "store", together=True, method="logprobs")
-    scored = score(stream(DATA[:1]), options, warn=said.append)
+    scored = score(stream(DATA), options, warn=said.append)
     first, second = _column(scored, "scores")
     # Two digits of one text, each with its own probabilities; without enough of them, the mean of both orders.
     assert 1 <= min(first, second) <= max(first, second) <= 5
     assert (scored.summary["unscored"], scored.info["score"]["judges"][0]["graded_apart"], said) == (0, 0, [])
     assert scored.summary["requests"] <= 3
-    assert score(stream(DATA[:1]), options).summary["requests"] == 0
+    assert score(stream(DATA), options).summary["requests"] == 0
 
 
 def _expected_grade(url: str, question: str, answer: str, reference: str) -> float:
@@ -122,13 +105,13 @@ def test_a_wrong_reference_does_not_sink_a_right_answer(llama_url: str) -> None:
 
 
 def test_a_reason_comes_as_structured_output(llama_url: str, store: Path) -> None:
-    answers = [f"The capital of France is {name}." for name in ("Paris", "Lyon", "Rome", "Berlin", "Nice", "Lille")]
+    answers = [f"The capital of France is {name}." for name in ("Paris", "Lyon", "Rome")]
     data = [record("capital", "What is the capital of France?", answers)]
     scored = score(stream(data), _options(llama_url, store, reasons=True, samples=1))
     grades, reasons = _column(scored, "scores"), _column(scored, "reasons")
     graded = [(grade, reason) for grade, reason in zip(grades, reasons, strict=True) if grade is not None]
     assert all(1 <= grade <= 5 for grade, _ in graded)
-    # Some of a base model's texts are empty; all of six never are.
+    # Some of a base model's texts are empty; all three are not.
     assert any(reason for _, reason in graded)
 
 
@@ -157,13 +140,11 @@ def test_the_readmes_command_for_open_models_runs(
     llama_url: str, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "pairs.jsonl"
-    rows = [{"id": one.id, "prompt": one.prompt, "completions": [{"text": text} for text in one.completions]} for one in DATA]
+    rows = [{"id": one.id, "prompt": one.prompt, "completions": [{"text": text} for text in one.completions]} for one in GRADED]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     words = ["score", str(file), "-o", str(tmp_path / "scored.parquet"), "--model", "gemma", "--base-url", llama_url]
     words += ["--timeout", "600", "--max-answer-tokens", "200"]
     with pytest.raises(SystemExit) as ended:
         main([*words, "--store", str(store), "--json"])
     told = json.loads(capsys.readouterr().out)
-    # A noisy grade outside the scale is an unscored completion, and exit 3 says so.
-    assert (told["scored"] + told["unscored"], ended.value.code) == (4, 3 if told["unscored"] else 0)
-    assert told["scored"] > 0
+    assert (told["scored"], told["unscored"], ended.value.code) == (3, 0, 0)
