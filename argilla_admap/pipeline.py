@@ -658,6 +658,10 @@ def run(
     """
     reading = reading_of(options)
     pushed = {name: options.pop(name) for name in _PUSHED if name in options}
+    if pushed.get("text_vectors") == "endpoint":
+        # The scorer `reference` embeds by the same model; others know none.
+        take = options.get if options.get("scorer") == "reference" else options.pop
+        pushed |= {name: take(name, None) for name in ("embedding_model", "embedding_base_url")}
     asked = scoring_of(options)
     if asked.shard is not None:
         hint = "score each part, join them with merge, then map and push"
@@ -711,12 +715,11 @@ def run_with(
     check(preferences, warn)
     embedded = push_options.get("text_vectors") == "endpoint"
     if embedded:
-        named = {"embedding_base_url": options.base_url, **options.extra}
-        named = {name: named.get(name) for name in ("embedding_model", "embedding_base_url")}
-        push_options |= {**named, "store": options.store}
-        TextEmbedding(
-            ScoreOptions(max_cost=options.max_cost, store=options.store, extra={k: v for k, v in named.items() if v}), dry=True
-        ).close()
+        push_options["embedding_base_url"] = push_options.get("embedding_base_url") or options.base_url
+        push_options["store"] = options.store
+        named = {name: push_options.get(name) for name in ("embedding_model", "embedding_base_url")}
+        extra = {name: value for name, value in named.items() if value}
+        TextEmbedding(ScoreOptions(max_cost=options.max_cost, store=options.store, extra=extra), dry=True).close()
     scored = score_with(preferences, options, client=judge, output=scored_path(output), progress=score_progress, warn=warn)
     data_map = build_map(scored, stratify=stratify)
     data_map.write(output)
