@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.data_map import build_map
 from argilla_admap.scoring import run
+from argilla_admap.scoring.judging.tokens import OUTPUT_PRICE
 from argilla_admap.scoring.output import Scored, completions_of, scored_batch, write_scored
 from argilla_admap.scoring.scorer import ScoredCompletion
 from argilla_admap.tables import RecordStream
@@ -56,8 +57,6 @@ _SYSTEMATIC = 0.25
 _PRICED, _MEASURED = 256, 8
 #: Completions scored by both ways, after which the level of the second is drawn to that of the first.
 _LEVELLED = 20
-#: What an output token costs in input tokens where no price is known.
-_OUTPUT_TOKEN = 4
 #: So many samples' worth of the usual noise stand beside a record's own, which a few samples tell badly.
 _USUAL = 3.0
 _Floats = npt.NDArray[np.float64]
@@ -271,7 +270,7 @@ def _looks(
     priced = all(one["cost_usd"] for one in told.values())
     looks = []
     for name, one in told.items():
-        cost = one["cost_usd"] if priced else one["input_tokens"] + _OUTPUT_TOKEN * one["output_tokens"]
+        cost = one["cost_usd"] if priced else one["input_tokens"] + OUTPUT_PRICE * one["output_tokens"]
         worth = {SAMPLE: 1.0, GUIDE: GUIDE_WORTH.get(options.guide, 0.0), JUDGE: _JUDGE_WORTH}[name]
         # Where nothing is asked for, such as scores of the data, there is nothing to choose by.
         looks.append(Look(name, worth, cost / max(1, one["completions"]) or 1.0, name != SAMPLE or options.together))

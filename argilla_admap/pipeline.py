@@ -344,10 +344,7 @@ def push(
     if data_map is None and not adjudicate:
         raise InputError("no map is given", option="data_map", hint="only `adjudicate` does without")
     opened = DataMap.read(data_map) if isinstance(data_map, (str, os.PathLike)) else data_map
-    named = {"embedding_model": embedding_model, "embedding_base_url": embedding_base_url}
-    embedding = ScoreOptions(
-        max_cost=max_cost, price=price, store=Path(store) if store else None, extra={k: v for k, v in named.items() if v}
-    )
+    embedding = _embedding_options(embedding_model, embedding_base_url, max_cost, store, price)
     argilla = connect(client)
     pushed = PushResult(dataset, created=False, records=0, added=0, updated=0)
     if opened is not None:
@@ -356,6 +353,18 @@ def push(
         return pushed
     conflicts = ask_adjudicator(dataset, argilla, adjudicator=adjudicator, dry_run=asked.dry_run)
     return replace(pushed, dataset=conflicts.dataset, adjudicate=conflicts.json())
+
+
+def _embedding_options(
+    model: str | None,
+    base_url: str | None,
+    max_cost: float | None,
+    store: str | os.PathLike[str] | None,
+    price: tuple[float, float] | None = None,
+) -> ScoreOptions:
+    """Of the model that makes the vectors of the texts."""
+    extra = {name: value for name, value in (("embedding_model", model), ("embedding_base_url", base_url)) if value}
+    return ScoreOptions(max_cost=max_cost, price=price, store=Path(store) if store else None, extra=extra)
 
 
 @overload
@@ -717,9 +726,8 @@ def run_with(
     if embedded:
         push_options["embedding_base_url"] = push_options.get("embedding_base_url") or options.base_url
         push_options["store"] = options.store
-        named = {name: push_options.get(name) for name in ("embedding_model", "embedding_base_url")}
-        extra = {name: value for name, value in named.items() if value}
-        TextEmbedding(ScoreOptions(max_cost=options.max_cost, store=options.store, extra=extra), dry=True).close()
+        model, url = push_options.get("embedding_model"), push_options["embedding_base_url"]
+        TextEmbedding(_embedding_options(model, url, options.max_cost, options.store), dry=True).close()
     scored = score_with(preferences, options, client=judge, output=scored_path(output), progress=score_progress, warn=warn)
     data_map = build_map(scored, stratify=stratify)
     data_map.write(output)

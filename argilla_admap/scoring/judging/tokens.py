@@ -10,7 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["TokenCounter", "estimate_tokens", "most_tokens", "quick_tokens"]
+__all__ = ["OUTPUT_PRICE", "TokenCounter", "estimate_tokens", "most_tokens", "quick_tokens"]
+
+#: What an output token costs in input tokens, about, where no price is known.
+OUTPUT_PRICE = 4
 
 _RANKS = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 #: Tokens for each match, fitted to OpenAI's vocabulary of 200,000 on 7,600 public prompts and answers (each of six sets

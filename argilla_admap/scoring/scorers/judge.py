@@ -23,7 +23,7 @@ from argilla_admap.scoring.judging.items import BatchItems
 from argilla_admap.scoring.judging.models import announced_ending, look_for_model
 from argilla_admap.scoring.judging.prompt import PROMPT_VERSION, TOGETHER_VERSION, Instructions
 from argilla_admap.scoring.judging.rubric import SCALE, read_rubric
-from argilla_admap.scoring.judging.tokens import TokenCounter
+from argilla_admap.scoring.judging.tokens import OUTPUT_PRICE, TokenCounter
 from argilla_admap.scoring.options import DEFAULT_MODEL
 from argilla_admap.scoring.questions.grade_question import FRAME_TOKENS, Asked, GradeQuestion, QuestionTemplate
 from argilla_admap.scoring.questions.guides import GUIDES, GuideWriter
@@ -46,8 +46,6 @@ _BOTH_ORDERS = 2
 _MOST_PROBES = 3
 #: First questions for a record's grades together, after which a judge that answered none of them is asked for each alone.
 _MOST_TOGETHER_PROBES = 5
-#: What an output token costs in input tokens, about.
-_OUTPUT_TOKEN = 4
 _NO_GRADE = "the judge gave no grade"
 _TOO_MANY = f"a record has more than {MOST_TOGETHER} completions"
 _NEVER_TOGETHER = "this judge was found not to: none of its first answers held a grade for each"
@@ -433,8 +431,8 @@ class JudgeScorer:
                 tokens_in += about
                 said = len(question.keys) * (known or template.usual_output) + (thoughts if not known else 0)
                 tokens_out += round(said)
-                at_a_glance += question.tokens()[0] + _OUTPUT_TOKEN * said
-                one_by_one += question.one_by_one(self._templates[logprobs]) + _OUTPUT_TOKEN * len(question.keys) * (
+                at_a_glance += question.tokens()[0] + OUTPUT_PRICE * said
+                one_by_one += question.one_by_one(self._templates[logprobs]) + OUTPUT_PRICE * len(question.keys) * (
                     1 + thoughts
                 )
         return Work(requests, cached, tokens_in, tokens_out, repeated=repeated, share=(at_a_glance, one_by_one)), alone
