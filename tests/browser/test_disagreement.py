@@ -12,8 +12,9 @@ from argilla_admap.review.argilla.argilla_api import Api, parse_address
 from argilla_admap.review.pull.pull import PullResult
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.to_file import pull_to_file
-from argilla_admap.review.queues.disagreements import DISAGREE, open_disagreements
+from argilla_admap.review.queues.disagreements import open_disagreements
 from argilla_admap.review.queues.overview import count_queues
+from argilla_admap.review.queues.queues import REVIEWERS_DISAGREE
 from tests.doubles.argilla_server import Annotator, TestServer
 from tests.doubles.browser import card_frames, sign_in
 from tests.review.maps import data_map, row
@@ -55,7 +56,7 @@ def test_the_owner_sees_both_answers_and_decides(
     assert take_in(argilla_client, name, tmp_path).conflicts == 1
 
     dataset = api.refresh(dataset)
-    (queue,) = (found for found in count_queues(api, dataset) if found.queue.name == DISAGREE)
+    (queue,) = (found for found in count_queues(api, dataset) if found.queue == REVIEWERS_DISAGREE)
     assert (queue.count, queue.pending) == (1, 1)
     assert open_disagreements(api, dataset) == 0  # the pull opened them
     sign_in(browser_page, argilla_server.url, argilla_server.username, argilla_server.password)
@@ -71,4 +72,4 @@ def test_the_owner_sees_both_answers_and_decides(
 
     settled = take_in(argilla_client, name, tmp_path)
     assert (settled.reviewed, settled.conflicts) == (2, 0)
-    assert DISAGREE not in {found.queue.name for found in count_queues(api, api.refresh(dataset))}
+    assert REVIEWERS_DISAGREE not in {found.queue for found in count_queues(api, api.refresh(dataset))}

@@ -9,7 +9,7 @@ import numpy as np
 from argilla_admap.mapping.data.arrays import Bools, Floats
 from argilla_admap.mapping.regions.coordinates import cut_above
 
-__all__ = ["BOUNDARY_CONFIDENCE", "CONTESTED", "FLAGS", "FLAG_TITLES", "LIKELY_WRONG", "flag_records"]
+__all__ = ["BOUNDARY_CONFIDENCE", "CONTESTED", "FLAGS", "FLAG_TITLES", "LIKELY_WRONG", "SUSPECT", "flag_records"]
 
 #: What people read for each flag, in the order in which a record carries them.
 FLAG_TITLES = {
@@ -21,6 +21,8 @@ FLAG_TITLES = {
     "unscored": "unscored",
 }
 FLAGS = tuple(FLAG_TITLES)
+#: Flags that call the label into question: a blind review mixes these records with others.
+SUSPECT = frozenset({"likely_wrong", "contested"})
 
 #: `likely_wrong`: p_wrong of this or more: wrong is then likelier than right.
 LIKELY_WRONG = 0.5

@@ -14,6 +14,7 @@ import orjson
 import pyarrow as pa
 
 from argilla_admap.errors import InputError
+from argilla_admap.mapping.regions.record_flags import SUSPECT
 from argilla_admap.review.argilla.properties import BY_COLUMN, MIXED, ORIGINS, PROPERTIES, Property, encode_term
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ def mixed_sample(
     Suspects are the records flagged as likely wrong or contested; as many others are drawn by a hash of their ids, so that a
     reviewer who knows the queue knows nothing about a record; a tenth are controls, whose labels are the surest.
     """
-    suspect = np.array([bool({"likely_wrong", "contested"} & set(found or ())) for found in flags], dtype=bool)
+    suspect = np.array([bool(SUSPECT & set(found or ())) for found in flags], dtype=bool)
     part: list[str | None] = ["suspect" if is_suspect else None for is_suspect in suspect]
     wanted = max(int(suspect.sum()), min(20, len(ids)))
     sure = [int(row) for row in np.argsort(np.where(np.isnan(p_wrong), np.inf, p_wrong), kind="stable")]

@@ -10,12 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from argilla_admap.review.argilla.argilla_api import PAGE, Api, RemoteDataset
-from argilla_admap.review.queues.queues import QUEUES, usable
+from argilla_admap.review.queues.queues import REVIEWERS_DISAGREE, usable
 
-__all__ = ["DISAGREE", "open_disagreements"]
+__all__ = ["open_disagreements"]
 
-#: The queue.
-DISAGREE = "reviewers-disagree"
 _BATCH = 100
 
 
@@ -30,7 +28,7 @@ def open_disagreements(api: Api, dataset: RemoteDataset, user_id: str | None = N
     Returns:
         the number of records opened.
     """
-    queue = QUEUES[DISAGREE]
+    queue = REVIEWERS_DISAGREE
     if not usable(queue, dataset.properties):
         return 0
     me = str(api.me()["id"])

@@ -17,6 +17,7 @@ from argilla_admap.review.queues.places import refresh_places
 from argilla_admap.review.queues.queues import (
     CONTRACT,
     QUEUES,
+    RANDOM_SAMPLE,
     Queue,
     QueueCount,
     adhoc_queue,
@@ -44,7 +45,7 @@ def last_drawn(api: Api, dataset: RemoteDataset | None) -> float:
     prop = BY_COLUMN["audit"]
     if dataset is None or not dataset.ready or prop.name not in dataset.properties:
         return 0.0
-    found, _ = api.search(dataset, replace(QUEUES["audit"], order=(Order("audit", "desc"),)).body(), limit=1)
+    found, _ = api.search(dataset, replace(RANDOM_SAMPLE, order=(Order("audit", "desc"),)).body(), limit=1)
     return float(found[0]["metadata"][prop.name]) if found else 0.0
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTRACT",
     "QUEUES",
+    "RANDOM_SAMPLE",
+    "REVIEWERS_DISAGREE",
     "Queue",
     "QueueCount",
     "adhoc_queue",
@@ -187,6 +189,22 @@ def _flag(value: str) -> tuple[Condition, ...]:
     return (Condition("flags", values=(value,)),)
 
 
+#: Two that other rooms ask for by name.
+RANDOM_SAMPLE = Queue(
+    "audit",
+    "Random sample",
+    "Drawn at random, whatever the judge says: only these tell how many errors are left in the whole data set.",
+    (Condition("audit"),),
+    (Order("audit", "asc"),),
+)
+REVIEWERS_DISAGREE = Queue(
+    "reviewers-disagree",
+    "Reviewers disagree",
+    "The submitted answers contradict each other; a further answer decides.",
+    (Condition("review", values=("conflict",)),),
+    status="draft",
+)
+
 #: The queues of every data set.
 _ALWAYS = (
     Queue(
@@ -226,13 +244,7 @@ _ALWAYS = (
 
 #: Those that are offered where their metadata are.
 _OPTIONAL = (
-    Queue(
-        "audit",
-        "Random sample",
-        "Drawn at random, whatever the judge says: only these tell how many errors are left in the whole data set.",
-        (Condition("audit"),),
-        (Order("audit", "asc"),),
-    ),
+    RANDOM_SAMPLE,
     Queue(
         "judge-disagrees",
         "Judge and label disagree",
@@ -240,13 +252,7 @@ _OPTIONAL = (
         (Condition("agreement", high=-0.01),),
         (Order("p_wrong", "desc"), Order("agreement", "asc")),
     ),
-    Queue(
-        "reviewers-disagree",
-        "Reviewers disagree",
-        "The submitted answers contradict each other; a further answer decides.",
-        (Condition("review", values=("conflict",)),),
-        status="draft",
-    ),
+    REVIEWERS_DISAGREE,
     *(Queue(queue.name, queue.title, queue.why, (Condition("issues", values=checks),)) for queue, checks in check_queues()),
     Queue(
         "not-scored",
@@ -289,7 +295,7 @@ def adjudicate_queue(person: str, *, blind: bool = False) -> Queue:
     """
     conditions: tuple[Condition, ...] = (Condition("adjudicate", values=(person,)),)
     if not blind:
-        conditions = (Condition("review", values=("conflict",)), *conditions)
+        conditions = (*REVIEWERS_DISAGREE.conditions, *conditions)
     why = "Reviewers contradict each other here; this person's answer decides."
     return Queue(f"adjudicate-{person}", f"For {person} to decide", why, conditions, _NEUTRAL, "draft")
 
