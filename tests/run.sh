@@ -29,21 +29,29 @@ find_python() {
     done
 }
 
+# The oldest and the newest Python that are at hand, for the whole run alone.
+others=""
+if [ $# = 0 ]; then
+    ours=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    for version in 3.10 3.13; do
+        [ "$version" = "$ours" ] || [ -z "$(find_python "$version")" ] || others="$others $version"
+    done
+fi
+
 environment .venv python3
+# While one core looks at the types, the other one sets up.
+for version in $others; do environment ".venv-$version" "$(find_python "$version")"; done &
+setting_up=$!
 .venv/bin/ruff check
 .venv/bin/ruff format --check
 .venv/bin/mypy
+wait "$setting_up"
 # The same examples in each run: what is new is looked for by `pytest` alone.
 .venv/bin/python -m pytest --hypothesis-profile=ci "$@"
 
-[ $# = 0 ] || exit 0
-ours=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-# Both at once: each keeps one core busy.
+# All at once: each keeps one core busy.
 runs=()
-for version in 3.10 3.13; do
-    python=$(find_python "$version")
-    [ "$version" != "$ours" ] && [ -n "$python" ] || continue
-    environment ".venv-$version" "$python"
+for version in $others; do
     ".venv-$version/bin/python" -m pytest --hypothesis-profile=ci -q -p no:cacheprovider -m 'not server and not browser' \
         >".venv-$version/tests.log" 2>&1 &
     runs+=("$version:$!")

