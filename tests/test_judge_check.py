@@ -18,7 +18,7 @@ from argilla_admap.cli import main
 from argilla_admap.errors import InputError
 from argilla_admap.judge_audit import MOST_COST, plan_audit
 from argilla_admap.scoring.options import ScoreOptions
-from tests.doubles.served import served
+from tests.doubles.served import ChatJudge, served
 
 Grade = Callable[[str, int], int]
 
@@ -50,17 +50,12 @@ def pairs(tmp_path: Path) -> Path:
     return file
 
 
-class Judge:
+class Judge(ChatJudge):
     """Answers with a grade of its own for the completion's text; counts what it was asked."""
 
     def __init__(self, grade: Grade) -> None:
         self.grade = grade
         self.asked, self.grades = Counter[str](), Counter[str]()
-
-    def app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", self.chat)
-        return app
 
     async def chat(self, request: web.Request) -> web.Response:
         body = await request.json()

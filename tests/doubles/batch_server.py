@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.doubles.served import served
+from tests.doubles.served import error, served
 
 __all__ = ["Batches"]
 
@@ -129,14 +129,14 @@ class Batches:
 
     async def upload(self, request: web.Request) -> web.Response:
         if not self.takes_files:
-            return _error(404, "Not Found")
+            return error(404, "Not Found")
         form = await request.post()
         assert form["purpose"] == "batch"
         part = form["file"]
         assert isinstance(part, web.FileField)
         data = part.file.read()
         if len(data) > self.most_bytes:
-            return _error(413, "file too large")
+            return error(413, "file too large")
         name = f"file-{len(self.files)}"
         self.files[name], self.names[name] = data, part.filename
         self.hook("upload")
@@ -159,7 +159,7 @@ class Batches:
 
     async def content(self, request: web.Request) -> web.StreamResponse:
         if request.match_info["id"] not in self.files:
-            return _error(404, "No such File object")
+            return error(404, "No such File object")
         self.hook("content")
         body = self.files[request.match_info["id"]]
         if self.cut > 0:
@@ -181,7 +181,7 @@ class Batches:
         body = await request.json()
         fault = self.create_faults.pop(0) if self.create_faults else None
         if fault and fault != "drop":
-            return _error(int(fault), "try again")
+            return error(int(fault), "try again")
         assert body["endpoint"].endswith("/chat/completions")
         assert body["completion_window"] == "24h"
         assert all(isinstance(v, str) and len(v) <= 512 for v in body.get("metadata", {}).values())
@@ -256,7 +256,7 @@ class Batches:
 
     async def list_batches(self, request: web.Request) -> web.Response:
         if not self.lists:
-            return _error(404, "Not Found")
+            return error(404, "Not Found")
         rows = [batch.shown() for batch in reversed(self.batches.values())]
         start = next((i + 1 for i, row in enumerate(rows) if row["id"] == request.query.get("after")), 0)
         page = rows[start : start + int(request.query.get("limit", 20))]
@@ -268,7 +268,7 @@ class Batches:
         if self.not_found > 0:
             self.not_found -= 1
             batch = None
-        return web.json_response(batch.shown()) if batch else _error(404, "No batch found")
+        return web.json_response(batch.shown()) if batch else error(404, "No batch found")
 
     async def cancel(self, request: web.Request) -> web.Response:
         return web.json_response(self.batches[request.match_info["id"]].shown())
@@ -280,10 +280,6 @@ def _line(line: dict[str, Any], response: dict[str, Any] | None, error: dict[str
 
 def _hash(body: dict[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
-def _error(status: int, message: str) -> web.Response:
-    return web.json_response({"error": {"message": message, "type": "error", "code": None}}, status=status)
 
 
 @pytest.fixture

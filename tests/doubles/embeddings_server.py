@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from tests.doubles.served import served
+from tests.doubles.served import error, served
 
 __all__ = ["Embeddings"]
 
@@ -60,27 +60,23 @@ class Embeddings:
     async def answer(self, request: web.Request) -> web.Response:
         self.requests += 1
         if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
-            return _error(401, "Incorrect API key provided")
+            return error(401, "Incorrect API key provided")
         if self.faults:
-            return _error(self.faults.pop(0), "try again")
+            return error(self.faults.pop(0), "try again")
         body = await request.json()
         inputs = [body["input"]] if isinstance(body["input"], str) else body["input"]
         if not 0 < len(inputs) <= self.most_inputs:
-            return _error(413 if inputs else 400, f"batch size {len(inputs)} > maximum allowed batch size {self.most_inputs}")
+            return error(413 if inputs else 400, f"batch size {len(inputs)} > maximum allowed batch size {self.most_inputs}")
         if any(not text for text in inputs):
-            return _error(400, "'$.input' is invalid: an empty string")
+            return error(400, "'$.input' is invalid: an empty string")
         if any(len(text) > self.longest for text in inputs):
-            return _error(400, "This model's maximum context length is 8192 tokens, however you requested more")
+            return error(400, "This model's maximum context length is 8192 tokens, however you requested more")
         self.texts.extend(inputs)
         data = [{"object": "embedding", "index": i, "embedding": list(self.embed(text))} for i, text in enumerate(inputs)]
         tokens = sum(len(text.split()) for text in inputs)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         # In any order: the index counts.
         return web.json_response({"object": "list", "data": data[::-1], "model": body["model"], "usage": usage})
-
-
-def _error(status: int, message: str) -> web.Response:
-    return web.json_response({"error": {"message": message, "type": "invalid_request_error", "code": None}}, status=status)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.doubles.served import ChatJudge
+
 __all__ = ["KINDS", "OddJudge"]
 
 Body = dict[str, Any]
@@ -35,7 +37,7 @@ def shares(grade: int) -> dict[str, float]:
     return {str(grade): math.log(0.9), **{str(g): math.log(0.1 / len(beside)) for g in beside}, "The": -12.0}
 
 
-class OddJudge:
+class OddJudge(ChatJudge):
     """One kind of server.
 
     Args:
@@ -48,12 +50,7 @@ class OddJudge:
         self.bodies: list[Body] = []
         self.tokens_in = self.tokens_out = 0
 
-    def app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", self._chat)
-        return app
-
-    async def _chat(self, request: web.Request) -> web.Response:
+    async def chat(self, request: web.Request) -> web.Response:
         body = await request.json()
         self.asked += 1
         self.bodies.append(body)

@@ -10,7 +10,26 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-__all__ = ["served"]
+__all__ = ["ChatJudge", "error", "served"]
+
+
+class ChatJudge:
+    """A judge's double with one route, the chat completions."""
+
+    def app(self) -> web.Application:
+        """The application, to be served."""
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self.chat)
+        return app
+
+    async def chat(self, request: web.Request) -> web.Response:
+        """The answer to one question."""
+        raise NotImplementedError
+
+
+def error(status: int, message: str, kind: str = "invalid_request_error") -> web.Response:
+    """A refusal in the words of the protocol."""
+    return web.json_response({"error": {"message": message, "type": kind, "code": None}}, status=status)
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.doubles.served import ChatJudge
+
 __all__ = ["TogetherJudge"]
 
 _SHOWN = re.compile(r"\[(\w{12}) answer(?: begins| ([A-Z]))\]\n(.*?)(?=\n\[\1 answer)", re.DOTALL)
@@ -27,7 +29,7 @@ def quality(text: str) -> int:
     return int(found[1]) if found else 3
 
 
-class TogetherJudge:
+class TogetherJudge(ChatJudge):
     """The server. What it says is set on the object.
 
     Args:
@@ -45,12 +47,7 @@ class TogetherJudge:
         self.paid: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
 
-    def app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", self._chat)
-        return app
-
-    async def _chat(self, request: web.Request) -> web.Response:
+    async def chat(self, request: web.Request) -> web.Response:
         body = await request.json()
         if words := self.refuses(len(_SHOWN.findall(body["messages"][-1]["content"]))):
             return web.json_response({"error": {"message": words, "type": "invalid_request_error"}}, status=400)

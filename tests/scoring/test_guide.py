@@ -15,14 +15,14 @@ from aiohttp import web
 from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.run import estimate, score
 from tests.doubles.batch_server import Batches
-from tests.doubles.served import served
+from tests.doubles.served import ChatJudge, served
 from tests.scoring.makers import column
 from tests.scoring.small_data import numbered, record, stream
 
 WRITTEN = {"guide": 60, "grade": 1}
 
 
-class GuidedJudge:
+class GuidedJudge(ChatJudge):
     """Writes "What is right: QUESTION" for a guide, and grades 5 what repeats the guide that it is shown, else 2."""
 
     def __init__(self) -> None:
@@ -30,12 +30,7 @@ class GuidedJudge:
         self.bodies: list[dict[str, Any]] = []
         self.refuses = ""
 
-    def app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", self._chat)
-        return app
-
-    async def _chat(self, request: web.Request) -> web.Response:
+    async def chat(self, request: web.Request) -> web.Response:
         body = await request.json()
         self.bodies.append(body)
         system, said = (message["content"] for message in body["messages"])

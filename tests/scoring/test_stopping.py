@@ -18,7 +18,7 @@ from argilla_admap.scoring.client.concurrency import ConcurrencyLimiter
 from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.run import _ScoringRun, score
 from argilla_admap.tables import RecordStream
-from tests.doubles.served import served
+from tests.doubles.served import ChatJudge, served
 from tests.scoring.makers import record, stream
 
 
@@ -53,7 +53,7 @@ def test_an_output_that_fails_while_batches_wait_ends_the_run(monkeypatch: pytes
     assert time.monotonic() - started < 5.0
 
 
-class _OneSlot:
+class _OneSlot(ChatJudge):
     """A judge that answers one question after the other, and slowly; what it was asked meanwhile waits in its queue."""
 
     def __init__(self, seconds: float) -> None:
@@ -61,12 +61,7 @@ class _OneSlot:
         self.waiting = self.most = 0
         self.slot: asyncio.Lock | None = None
 
-    def app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", self._chat)
-        return app
-
-    async def _chat(self, request: web.Request) -> web.Response:
+    async def chat(self, request: web.Request) -> web.Response:
         self.slot = self.slot or asyncio.Lock()
         self.waiting += 1
         self.most = max(self.most, self.waiting)
