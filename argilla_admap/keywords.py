@@ -21,7 +21,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: Names of fields as `read` and the command line take them, and the attribute of `FieldNames` that each one gives.
 FIELDS = {
-    **{f"{name}_field": name for name in ("prompt", "completion", "chosen", "rejected", "rating", "verdict", "id", "source")},
+    **{
+        f"{name}_field": name
+        for name in ("prompt", "completion", "chosen", "rejected", "rating", "verdict", "id", "source", "annotator")
+    },
     "rating_order": "order",
     "verdict_values": "verdict_values",
 }

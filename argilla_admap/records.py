@@ -53,6 +53,7 @@ PREFERENCE_SCHEMA = pa.schema(
         pa.field("samples", pa.list_(_DOUBLES)),  # the judge's single scores: those that the data carry, later those asked
         pa.field("reasons", _STRINGS),  # the judge's reason, or the data set's critique
         pa.field("source", pa.string()),
+        pa.field("annotator", pa.string()),  # who gave the label
         pa.field("judge", pa.string()),  # who gave `samples`
         pa.field("reference", pa.string()),  # a reference answer, for the reference scorer
     ]
@@ -108,6 +109,7 @@ class Record:
     reasons: tuple[str | None, ...]
     turns: tuple[Turn, ...] = field(default=())
     source: str | None = None
+    annotator: str | None = None
     judge: str | None = None
     reference: str | None = None
 
@@ -178,6 +180,7 @@ def _record(row: dict[str, Any]) -> Record:
         reasons=tuple(row.get("reasons") or nothing),
         turns=tuple(Turn(turn["role"], turn["content"]) for turn in row.get("turns") or ()),
         source=row.get("source"),
+        annotator=row.get("annotator"),
         judge=row.get("judge"),
         reference=row.get("reference"),
     )

@@ -196,7 +196,7 @@ def input_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def collected(*args: Any, fields: FieldNames, **given: Any) -> Any:
-        fields = replace(fields, source=given.pop("source_field"))
+        fields = replace(fields, **{name: given.pop(f"{name}_field") for name in ("source", "annotator")})
         reading = {name: given.pop(name) for name in ("on_error", "split")}
         reading |= {"format": given.pop("format_name"), "fields": fields}
         return command(*args, reading=reading, **given)
@@ -205,6 +205,7 @@ def input_options(command: Command) -> Command:
         _once("--format", "format_name", metavar="NAME", help="The input's format.  [default: detected]"),
         field_options,
         _once("--source-field", metavar="FIELD", help="The field with the record's source."),
+        _once("--annotator-field", metavar="FIELD", help="The field that says who gave the label."),
         split_option,
         on_error_option,
     ]

@@ -62,6 +62,7 @@ class FieldNames:
         verdict_values: what its values mean, as pairs of ``a``, ``b``, ..., ``tie`` or ``both_bad`` and a value.
         id: the record's id.
         source: where the record is from, for stratifying.
+        annotator: who gave the label.
         scales: of `rows.verdict_scale`, what a format settled for its verdicts by the first rows; not given by hand.
     """
 
@@ -75,6 +76,7 @@ class FieldNames:
     verdict_values: tuple[tuple[str, str], ...] = ()
     id: str | None = None
     source: str | None = None
+    annotator: str | None = None
     scales: tuple[Any, ...] = ()
 
     @property
@@ -108,6 +110,7 @@ class Draft:
     reasons: tuple[str | None, ...] = ()
     id: str | None = None
     source: str | None = None
+    annotator: str | None = None
     judge: str | None = None
     reference: str | None = None
     remarks: tuple[str, ...] = ()

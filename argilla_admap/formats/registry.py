@@ -269,6 +269,7 @@ class Preferences(CheckedRecords):
             reasons=draft.reasons or nothing,
             turns=draft.turns,
             source=draft.source,
+            annotator=draft.annotator,
             judge=draft.judge,
             reference=draft.reference,
         )

@@ -22,6 +22,7 @@ __all__ = [
     "decoded",
     "fields_of",
     "find",
+    "found_annotator",
     "found_id",
     "found_source",
     "in_backticks",
@@ -60,6 +61,10 @@ _ID_FIELDS = (
 _IDS = frozenset(_ID_FIELDS)
 _SOURCE_FIELDS = ("source", "dataset", "subset", "domain", "task", "category")
 _SOURCES = frozenset(_SOURCE_FIELDS)
+_ANNOTATOR_FIELDS = tuple(
+    f"{name}{ending}" for name in ("annotator", "labeler", "labeller", "rater", "worker") for ending in ("", "_id")
+)
+_ANNOTATORS = frozenset(_ANNOTATOR_FIELDS)
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 70
@@ -272,6 +277,25 @@ def found_source(row: Row, fields: FieldNames) -> str | None:
             value = ", ".join(value)
         if isinstance(value, str):
             return optional_text(value)
+    return None
+
+
+def found_annotator(rows: Sequence[Row], fields: FieldNames) -> str | None:
+    """Who gave the label, a text or a number: the field that is named, else the first of the usual names.
+
+    Args:
+        rows: of one record; where they name several annotators, its label is not one person's.
+    """
+    found = {_annotator(row, fields) for row in rows}
+    return found.pop() if len(found) == 1 else None
+
+
+def _annotator(row: Row, fields: FieldNames) -> str | None:
+    names = _ANNOTATOR_FIELDS if not _ANNOTATORS.isdisjoint(row) else ()
+    given = [look(row, fields.annotator, "annotator_field")] if fields.annotator is not None else map(row.get, names)
+    for value in given:
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            return optional_text(_id_text(value))
     return None
 
 

@@ -41,7 +41,7 @@ class WriteReport:
         guarded: texts of a CSV file that got a ``'`` in front, so that no spreadsheet runs them as a formula; our own reader
             takes it away again.
         no_place: what some records have and the format cannot hold: of `models`, `ratings`, `samples`, `reasons`, `source`,
-            `judge`, `reference`.
+            `annotator`, `judge`, `reference`.
         output: the file, the folder, or the data set of the Hub.
         notes: what else the user should know.
     """

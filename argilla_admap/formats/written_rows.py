@@ -25,7 +25,7 @@ _RATED = pa.struct([("model", _TEXT), ("response", _TEXT), ("overall_score", _NU
 _RANKED = pa.struct([("answer", _TEXT), ("model", _TEXT), ("rank", _NUMBER)])
 
 #: What a record has beside its texts; a layout may have no place for it.
-_PARTS = ("models", "ratings", "samples", "reasons", "source", "judge", "reference")
+_PARTS = ("models", "ratings", "samples", "reasons", "source", "annotator", "judge", "reference")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class Writer:
         schema: the columns of a table of such rows.
         column_rows: the rows of a table, where they are others.
         readers: which training code reads it.
-        lacks: of `models`, `ratings`, `samples`, `reasons`, `source`, `judge`, `reference`, what it has no place for.
+        lacks: of `models`, `ratings`, `samples`, `reasons`, `source`, `annotator`, `judge`,
+            `reference`, what it has no place for.
     """
 
     rows: Callable[[Record], Iterator[Row]]
@@ -133,6 +134,7 @@ def _plain(record: Record) -> Iterator[Row]:
         "prompt": _messages(record.turns) if record.turns else record.prompt,
         "completions": completions,
         "source": record.source,
+        "annotator": record.annotator,
         "judge": record.judge,
         "reference": record.reference,
     }
@@ -390,6 +392,7 @@ WRITABLE: Mapping[str, Writer] = {
             "turns": _MESSAGES,
             "completions": pa.list_(_COMPLETION),
             "source": _TEXT,
+            "annotator": _TEXT,
             "judge": _TEXT,
             "reference": _TEXT,
         },
@@ -400,7 +403,7 @@ WRITABLE: Mapping[str, Writer] = {
         _ultrafeedback,
         "what reads UltraFeedback",
         {"source": _TEXT, "instruction": _TEXT, "models": _TEXTS, "completions": pa.list_(_RATED)},
-        ("samples", "judge", "reference"),
+        ("samples", "annotator", "judge", "reference"),
     ),
     "distilabel": _all(
         _distilabel,
@@ -413,13 +416,13 @@ WRITABLE: Mapping[str, Writer] = {
             "ratings": _NUMBERS,
             "rationales": _TEXTS,
         },
-        ("samples", "judge", "reference"),
+        ("samples", "annotator", "judge", "reference"),
     ),
     "nectar": _all(
         _nectar,
         "Axolotl zephyr.nectar",
         {"prompt": _TEXT, "answers": pa.list_(_RANKED), "source": _TEXT},
-        ("ratings", "samples", "reasons", "judge", "reference"),
+        ("ratings", "samples", "reasons", "annotator", "judge", "reference"),
     ),
 }
 

@@ -371,12 +371,12 @@ def check_stratum(scored: RecordStream, stratify: str | None) -> None:
 
 
 def _groups(kept: list[pa.RecordBatch], book: Observed) -> dict[str, Ints]:
-    """In what respects records may be alike: source, and every column of words or numbers that repeat, e.g. an annotator's."""
+    """In what respects records may be alike: source, annotator, and every other column of words or numbers that repeat."""
     found = {"source": book.sources}
     table = pa.Table.from_batches(kept)
     for field in table.schema:
         repeats = pa.types.is_string(field.type) or pa.types.is_integer(field.type)
-        if repeats and field.name not in SCORED_SCHEMA.names:
+        if repeats and (field.name == "annotator" or field.name not in SCORED_SCHEMA.names):
             codes, names = codes_of([table.column(field.name).cast(pa.string())])
             if 2 <= len(names) <= book.n / 3:
                 found[field.name] = codes

@@ -38,7 +38,9 @@ def test_a_verdict_its_values_and_a_prompt_of_two_fields_are_given_by_hand(data:
     assert "The first as it is read: the prompt 'Here\\n\\nq0'\n  1: 'x'\n  0: 'y'" in done.stderr
 
 
-@pytest.mark.parametrize("flag", ["--chosen-field", "--rejected-field", "--verdict-field", "--id-field", "--source-field"])
+@pytest.mark.parametrize(
+    "flag", ["--chosen-field", "--rejected-field", "--verdict-field", "--id-field", "--source-field", "--annotator-field"]
+)
 def test_an_option_with_one_value_says_so_when_it_is_given_twice(data: Path, flag: str) -> None:
     done = score(data, flag, "one", flag, "two")
     assert done.exit_code == 2

@@ -50,6 +50,39 @@ def test_batches_have_the_schema_of_preferences_and_can_be_gone_through_twice() 
     assert preferences.table().num_rows == preferences.report.records == 3
 
 
+@pytest.mark.parametrize(
+    ("values", "name", "said", "left_out"),
+    [
+        ({"annotator": "ann"}, None, "ann", []),
+        ({"worker_id": 7}, None, "7", []),
+        ({"worker_id": 7, "who": "bo"}, "who", "bo", ["worker_id"]),
+        ({"annotator": ["ann", "bo"]}, None, None, []),
+        ({"annotator": ""}, None, None, []),
+        ({"note": "ann"}, None, None, ["note"]),
+    ],
+)
+def test_who_gave_the_label_is_read_from_any_format(write, values, name: str | None, said: str | None, left_out) -> None:
+    preferences = read(write("x.jsonl", json.dumps({**json.loads(GOOD), **values})), fields=FieldNames(annotator=name))
+    assert preferences.table()["annotator"].to_pylist() == [said]
+    assert list(preferences.report.left_out) == left_out
+
+
+def test_rows_of_one_record_by_several_annotators_name_none(write) -> None:
+    grades = dict.fromkeys(("helpfulness", "correctness", "coherence", "complexity", "verbosity"), 1)
+    rows = [
+        {"prompt": prompt, "response": text, **grades, "annotator_id": who}
+        for prompt, text, who in ("pax", "pbx", "qcx", "qdy")
+    ]
+    path = write("x.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    assert read(path).table()["annotator"].to_pylist() == ["x", None]
+
+
+def test_an_annotator_field_that_is_absent_is_named(write) -> None:
+    assert "'who', named by `annotator_field`, is missing" in refusal(
+        write("x.jsonl", GOOD), fields=FieldNames(annotator="who")
+    )
+
+
 def test_the_chosen_format_says_in_words_what_is_taken_for_what() -> None:
     assert "`chosen`" in str(read(sample("trl")).format)
     assert "`overall_score`" in read(sample("ultrafeedback")).format.description

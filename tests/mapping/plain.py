@@ -44,6 +44,7 @@ def scored_batch(rows: Sequence[dict[str, Any]], samples: int | None = None) -> 
         columns["samples"].append(known)
         columns["reasons"].append([c.get("reason") for c in completions])
         columns["source"].append(row.get("source"))
+        columns["annotator"].append(row.get("annotator"))
         columns["reference"].append(None)
         columns["scores"].append([float(np.mean(s)) if s else None for s in known])
         columns["errors"].append([None if s else "no score" for s in known])

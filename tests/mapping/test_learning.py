@@ -16,7 +16,7 @@ from argilla_admap.reporting.words import learned_sentence
 from tests.mapping.plain import LLMBAR, load, scored_stream
 from tests.mapping.planting import Rows, found, one_sample, plant
 
-WRONG_SOURCE = "annotator 7"
+CARELESS = "annotator 7"
 
 
 def _ratings(row: dict[str, Any]) -> tuple[float, ...]:
@@ -33,13 +33,13 @@ def answers_to(rows: Rows, truth: Rows, chosen: Any) -> dict[str, LabelAnswer]:
 
 @pytest.fixture(scope="module")
 def pairs() -> tuple[Rows, Rows, Any]:
-    """LLMBar with a flip in 40% of one source's labels and none elsewhere: given, true, and which are wrong."""
+    """LLMBar with a flip in 40% of one annotator's labels and none elsewhere: given, true, and which are wrong."""
     rng = np.random.default_rng(3)
     truth = [
-        {**row, "source": WRONG_SOURCE if rng.random() < 0.35 else f"annotator {i % 3}"}
+        {**row, "annotator": CARELESS if rng.random() < 0.35 else f"annotator {i % 3}"}
         for i, row in enumerate(one_sample(load(LLMBAR), 0))
     ]
-    worse = [i for i, row in enumerate(truth) if row["source"] == WRONG_SOURCE]
+    worse = [i for i, row in enumerate(truth) if row["annotator"] == CARELESS]
     spoilt, wrong = plant([truth[i] for i in worse], "swap", 0.4, 0)
     rows, bad = list(truth), np.zeros(len(truth), bool)
     for i, row, is_wrong in zip(worse, spoilt, wrong, strict=True):
@@ -58,13 +58,13 @@ def _learned(pairs: tuple[Rows, Rows, Any], chosen: Any) -> DataMap:
     return build_map(scored_stream(pairs[0]), answers=answers_to(pairs[0], pairs[1], chosen))
 
 
-def test_unread_records_of_a_source_with_many_corrections_rise_and_more_errors_are_found(pairs: Any, read: Any) -> None:
+def test_unread_records_of_an_annotator_with_many_corrections_rise_and_more_errors_are_found(pairs: Any, read: Any) -> None:
     rows, _, bad = pairs
     before = build_map(scored_stream(rows)).frame["p_wrong"].to_numpy()
     after = _learned(pairs, read).frame["p_wrong"].to_numpy()
     unread = np.ones(len(rows), bool)
     unread[read] = False
-    worse = unread & np.array([row["source"] == WRONG_SOURCE for row in rows])
+    worse = unread & np.array([row["annotator"] == CARELESS for row in rows])
     assert after[worse].mean() > 1.5 * before[worse].mean()
     assert after[unread & ~worse].mean() < before[unread & ~worse].mean()
     qualities = [found(p[unread], bad[unread])["average_precision"] for p in (before, after)]
@@ -145,7 +145,7 @@ def test_the_command_learns_from_a_file_of_changes(
     assert facts == {"answers": 50, "wrong": int(bad[read].sum()), "learned": True}
     kept = DataMap.read(tmp_path / "new.parquet")
     assert kept.summary["learned_from"] == facts
-    assert kept.info["fit"]["learning"]["effects"]["source"] > 0
+    assert kept.info["fit"]["learning"]["effects"]["annotator"] > 0
     changes.write_text('{"id": "x"}\n', encoding="utf-8")
     with pytest.raises(SystemExit) as ended:
         main(command)

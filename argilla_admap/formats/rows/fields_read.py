@@ -9,7 +9,7 @@ from typing import Any
 
 from argilla_admap.formats.format import Chosen, Draft, Row, RowError
 from argilla_admap.formats.rows.conversations import looks_like_messages, only_media
-from argilla_admap.formats.values import shorten
+from argilla_admap.formats.values import found_annotator, shorten
 
 __all__ = ["FieldsRead", "left_out_line"]
 
@@ -68,15 +68,15 @@ class FieldsRead:
         Raises:
             RowError: the rows cannot be used, or a completion holds nothing that can be shown.
         """
-        chosen = self._chosen
+        chosen, given = self._chosen, rows
         if self._watched < _WATCHED or not all(self._known.issuperset(row) for row in rows):
             self._watched += 1
-            draft = chosen.format.parse([_Watched(row, self._read) for row in rows], chosen.fields)
+            given = [_Watched(row, self._read) for row in rows]
             for row in rows:
                 self._known.update(row)
                 self._within.update(dict.fromkeys(path for name in row for path in _paths(row[name], f"{name}.")))
-        else:
-            draft = chosen.format.parse(rows, chosen.fields)
+        draft = chosen.format.parse(given, chosen.fields)
+        draft.annotator = draft.annotator or found_annotator(given, chosen.fields)
         for row in rows:
             for name in row.keys() - self._read:
                 if row[name] not in (None, "", [], {}):

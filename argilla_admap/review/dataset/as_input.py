@@ -155,6 +155,7 @@ def _rating_question(target: RemoteDataset, fields: FieldNames) -> str | None:
     for option, value in (
         ("id_field", fields.id),
         ("source_field", fields.source),
+        ("annotator_field", fields.annotator),
         ("verdict_field", fields.verdict),
         ("rating_order", fields.order),
     ):

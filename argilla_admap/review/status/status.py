@@ -245,8 +245,9 @@ def _slice(found: Slice, target: Any, unread: list[str]) -> dict[str, Any]:
     else:
         no_link = f"Argilla's page cannot filter by {_UNLINKED[found.field]}, so this slice has no queue"
     names = {"models": "the pair of models", "prompts": "prompts about", "length": "records of"}
+    who = found.value if found.value.lower().startswith(found.field) else f"{names.get(found.field, found.field)} {found.value}"
     words = (
-        f"{found.corrected} of the {found.of} corrected labels come from {names.get(found.field, found.field)} {found.value}, "
+        f"{found.corrected} of the {found.of} corrected labels come from {who}, "
         f"which has {found.records:,} records; {found.expected:.0f} would be its share"
     )
     return {
