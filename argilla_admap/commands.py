@@ -296,8 +296,11 @@ def queues(
         ArgillaError: there is no server, or no such data set or record.
     """
     from argilla_admap.review.queues.overview import find_queues
+    from argilla_admap.review.queues.queues import adhoc_queue
 
     wanted = (sort,) if isinstance(sort, str) else sort
+    if where or wanted:
+        adhoc_queue(where, wanted)  # conditions that cannot be read are said before a server is asked
     return find_queues(connect(client), dataset, where=where, sort=wanted, similar_to=similar_to, by=by)
 
 

@@ -73,6 +73,10 @@ _ORDER = (
     "scored-rows",
 )
 _BY_HAND = "fields"
+_SAY_WHICH = (
+    "say which they are with `prompt_field`, `chosen_field` and `rejected_field`, or with `prompt_field`, "
+    "`completion_field` (repeated) and `rating_field`; or choose a format with `format`"
+)
 
 
 def _found_formats() -> tuple[Format, ...]:
@@ -363,7 +367,12 @@ def recognise(shards: Sequence[Shard], name: str | None, fields: FieldNames, on_
             raise _unknown(shards[0], sample)
         chosen = FORMATS[fits.index(best)]
     fitting = [row for row in sample if chosen.fits(row)] or sample
-    settled = chosen.settle(fitting, fields)
+    try:
+        settled = chosen.settle(fitting, fields)
+    except RowError as exc:
+        raise InputError(
+            f"{where}: the fields of the first rows are not those of the format {chosen.name} ({exc})", hint=_SAY_WHICH
+        ) from exc
     _check_use(chosen, fields, settled, fitting)
     return Chosen(chosen, settled)
 
@@ -408,8 +417,7 @@ def _unknown(shard: Shard, sample: Sequence[Row]) -> InputError:
             return InputError(f"{shard.name}: is one object with {what} ({seen})", hint=f"take them out with `{command}`")
     return InputError(
         f"{shard.name}: the format is not recognised from its fields ({seen})",
-        hint="say which they are with `prompt_field`, `chosen_field` and `rejected_field`, or with `prompt_field`, "
-        "`completion_field` (repeated) and `rating_field`; or choose a format with `format`",
+        hint=_SAY_WHICH,
     )
 
 
@@ -426,7 +434,7 @@ def _rows_within(table: Row) -> tuple[str, str]:
     if {"columns", "data"} <= set(table):
         return "the columns and rows of pandas", ".columns as $c | .data[] | [$c, .] | transpose | map({(.[0]): .[1]}) | add"
     inner = [set(value) for value in table.values() if isinstance(value, dict)]
-    if len(inner) != len(table) or not inner[0] or any(keys != inner[0] for keys in inner):
+    if not inner or len(inner) != len(table) or not inner[0] or any(keys != inner[0] for keys in inner):
         return "", ""
     if all(key.isdigit() for key in inner[0]):
         return (

@@ -220,7 +220,7 @@ def find(row: Row, dotted: str) -> list[tuple[Path, Any]]:
             if isinstance(value, Mapping) and name in value:
                 step.append(((*path, name), value[name]))
             elif isinstance(value, Sequence) and not isinstance(value, str):
-                if name.isdigit() and int(name) < len(value):
+                if name.isdecimal() and len(name) < 10 and int(name) < len(value):
                     step.append(((*path, int(name)), value[int(name)]))
                 else:
                     step += [

@@ -80,6 +80,22 @@ def lying(path: Path) -> None:
     path.write_bytes(content[:footer] + content[footer:].replace(b"\x16\x02", b"\x16\x7e"))
 
 
+def page_that_lies(path: Path, told: int) -> None:
+    """A page of 300 MB in a file whose footer tells of `told` bytes."""
+    one_large_text(path)
+    content = path.read_bytes()
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    honest, lie = (b"\x16" + varint(2 * size) for size in (300 * MB + 35, told))
+    assert content.count(honest, footer) >= 1
+    shortened = content[footer:-8].replace(honest, lie)
+    path.write_bytes(content[:footer] + shortened + len(shortened).to_bytes(4, "little") + b"PAR1")
+
+
+def varint(number: int) -> bytes:
+    low = [number >> shift & 127 for shift in range(0, max(number.bit_length(), 1), 7)]
+    return bytes(part | 128 for part in low[:-1]) + bytes(low[-1:])
+
+
 #: A file's name, who makes it, and what is said.
 BOMBS: dict[str, tuple[Callable[[Path], None], str]] = {
     "one-line.jsonl.zst": (lambda p: zst(p, b'{"prompt": "', b"a" * MB, 256), "more than 1000 times its size"),
@@ -112,6 +128,7 @@ BOMBS: dict[str, tuple[Callable[[Path], None], str]] = {
     "rows.parquet": (lambda p: repeated(p, "a", 10**6, groups=3), "says that it holds 3,000,000 rows"),
     "text.parquet": (one_large_text, "says that it holds 314,572,835 bytes in"),
     "texts.parquet": (lambda p: repeated(p, "a" * MB, 100_000), "says that it holds more than"),
+    "page.parquet": (lambda p: page_that_lies(p, 1000), "a column of 1,000 bytes, in pages of 314,572,810"),
     "lying.parquet": (lying, "says that it holds 63 rows, and holds 1"),
 }
 

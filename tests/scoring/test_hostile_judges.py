@@ -90,6 +90,49 @@ def test_the_run_ends_with_a_message_within_ten_seconds_of_work_and_500_mb(tmp_p
     assert int(peak) < 500
 
 
+OWN = r"""
+import pathlib, re, sys
+import openai
+from argilla_admap.errors import AdmapError
+from argilla_admap.scoring.run import score
+from tests.scoring.makers import column, options, records, stream
+for kind, library in ((openai.AsyncOpenAI, openai.DefaultAsyncHttpxClient), (openai.OpenAI, openai.DefaultHttpxClient)):
+    own = library()
+    client = kind(base_url=sys.argv[1], api_key="k", http_client=own)
+    chosen = options(sys.argv[1], pathlib.Path(sys.argv[2]) / kind.__name__, models=("m",))
+    try:
+        scored = score(stream(records(2)), chosen, client=client, warn=lambda words: None)
+        print(column(scored, "errors")[0])
+    except AdmapError as exc:
+        print(str(exc)[:300])
+    print(own.event_hooks["response"])
+print(int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path("/proc/self/status").read_text())[1]) // 1024)
+"""
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_client_of_the_user_s_own_reads_the_beginning_too_and_is_left_as_it_was(tmp_path: Path, status: int) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        response = web.StreamResponse(status=status, headers={"content-type": "application/json"})
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            for _ in range(200):
+                await response.write(b"good " * 2**18)
+        return response
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", answer)
+    with served(lambda: app) as url:
+        done = subprocess.run(
+            [sys.executable, "-c", OWN, f"{url}/v1", str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+        )
+    *said, peak = done.stdout.splitlines()
+    assert said[1::2] == ["[]", "[]"]
+    assert all("MB and more" in words if status == 200 else "500" in words for words in said[::2])
+    assert int(peak) < 500
+
+
 @pytest.mark.parametrize("body", [b'{"error": {"message": "' + b"a" * 2**22, b"<script>" * 2**19, b'{"error": ' + DEEP + b"}"])
 def test_an_error_without_end_is_read_at_its_beginning(body: bytes) -> None:
     started = time.process_time()

@@ -102,7 +102,7 @@ def _frame(frame: Any) -> Shard:
     """A pandas data frame; its index is no field."""
     try:
         return _Table(pa.Table.from_pandas(frame, preserve_index=False), "the DataFrame")
-    except (pa.ArrowException, TypeError, ValueError):
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
         # Columns of mixed values, which Arrow has no type for.
         rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
         return _Rows([{str(name): value for name, value in row.items()} for row in rows])

@@ -68,7 +68,7 @@ def open_source(
     if words == "-":
         return [json_shard(_spooled_stdin(), "jsonl", "standard input")]
     if path.is_dir():
-        return _saved(path) if (path / "state.json").is_file() else _folder(path, empty)
+        return _saved(path) if (path / "state.json").is_file() else _folder(path)
     if not path.exists():
         raise no_such_file(path)
     return [_file(path, empty)]
@@ -98,7 +98,7 @@ def _file(path: Path, empty: bool) -> Shard:
     return kinds[container](path)
 
 
-def _folder(path: Path, empty: bool) -> list[Shard]:
+def _folder(path: Path) -> list[Shard]:
     files = sorted(
         p for p in path.rglob("*") if p.is_file() and not any(part.startswith((".", "_")) for part in p.relative_to(path).parts)
     )
@@ -113,7 +113,8 @@ def _folder(path: Path, empty: bool) -> list[Shard]:
         raise InputError(
             f"{path}: holds files of several kinds ({', '.join(kinds)})", hint="name one file, or a folder with one kind"
         )
-    return [_file(p, empty) for p, extension in zip(files, extensions, strict=True) if extension == kinds[0]]
+    # A part of many may hold no row: of its records all were left out, or it was a shard of none. Its note says so.
+    return [_file(p, True) for p, extension in zip(files, extensions, strict=True) if extension == kinds[0]]
 
 
 def _saved(path: Path) -> list[Shard]:

@@ -250,8 +250,10 @@ def json_shard(path: Path, container: str, name: str | None = None, *, empty: bo
             lines.check_blank(lines.name, blank)
             first = stream.readline(2**20)
     first = first.removeprefix(codecs.BOM_UTF8).strip()
-    if not first and not empty:
-        raise InputError(f"{name or path}: the file has no rows, only blank lines")
+    if not first:
+        if not empty:
+            raise InputError(f"{name or path}: the file has no rows, only blank lines")
+        lines.note, lines.empty = f"{lines.name}: the file has no rows", True
     if first.startswith(b"["):
         return JsonArray(path, name)
     if container == "json" and first:

@@ -72,6 +72,8 @@ class TextShard(Shard):
     def __init__(self, path: Path, name: str | None = None) -> None:
         super().__init__(name or str(path))
         self.path = path
+        #: A file without a byte will do.
+        self.empty = False
 
     @abstractmethod
     def pieces(self, stream: IO[bytes]) -> Iterator[Piece]:
@@ -82,7 +84,7 @@ class TextShard(Shard):
         """The row in the bytes. Raises ValueError saying what is wrong."""
 
     def rows(self) -> Iterator[NumberedRow]:
-        with open_bytes(self.path) as stream:
+        with open_bytes(self.path, empty=self.empty) as stream:
             for number, _, raw, _ in self.pieces(stream):
                 if number:
                     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,14 @@ import pyarrow.parquet as pq
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats.containers.compressed import MOST_UNPACKED, no_such_file
+from argilla_admap.formats.containers.parquet_pages import UNPACKED_AT_LEAST, read_footer, what_it_lies
 from argilla_admap.formats.containers.shard import NumberedRow, Shard
 
 __all__ = ["ArrowShard", "HubShard", "ParquetShard", "TableShard", "hub_splits"]
 
 _ROWS = 256
-#: Bytes of a batch that its dictionaries may blow up to, and bytes to which any file may unpack.
-_MOST_BATCH, _UNPACKED_AT_LEAST = 2**25, 2**26
-#: Rows for each byte of a Parquet file, from a million on: a row has its own texts, and they take more than this.
-_MOST_ROWS_A_BYTE, _ROWS_AT_LEAST = 10, 2**20
+#: Bytes of a batch that its dictionaries may blow up to.
+_MOST_BATCH = 2**25
 
 
 class TableShard(Shard):
@@ -64,12 +62,41 @@ def _row(number: int, batch: pa.RecordBatch, position: int) -> NumberedRow:
     return NumberedRow(number, row)
 
 
+def _check_sound(batch: pa.RecordBatch) -> None:
+    """Raises ArrowInvalid where lengths and offsets of a batch do not fit together: its values would be other memory's.
+
+    Text that is no UTF-8 passes: its row is found bad later.
+    """
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid as exc:
+        if "UTF8" not in str(exc):
+            raise
+        for column in batch.columns:
+            column.view(_as_bytes(column.type)).validate(full=True)
+
+
+def _as_bytes(kind: pa.DataType) -> pa.DataType:
+    """The type with bytes in the place of texts."""
+    if pa.types.is_string(kind):
+        return pa.binary()
+    if pa.types.is_large_string(kind):
+        return pa.large_binary()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_as_bytes(field.type)) for field in kind])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(_as_bytes(kind.value_type)))
+    return kind
+
+
 class ParquetShard(TableShard):
     """A Parquet file."""
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         super().__init__(name or str(path))
         self.path = path
+        self._dictionaries = 0
 
     def open(self) -> pq.ParquetFile:
         """The open file. Raises InputError where it is absent, cut, or of another kind."""
@@ -79,7 +106,7 @@ class ParquetShard(TableShard):
             # Names are decoded when they are asked for: a damaged one must be found here.
             for column in range(file.metadata.num_columns):
                 _ = file.schema.column(column).path
-            self._check_claims(file.metadata)
+            self._check_claims()
             return file
         except FileNotFoundError as exc:
             raise no_such_file(self.path) from exc
@@ -89,14 +116,18 @@ class ParquetShard(TableShard):
                 hint="get it again",
             ) from exc
 
-    def _check_claims(self, claims: pq.FileMetaData) -> None:
+    def _check_claims(self) -> None:
         """Raises InputError where the file says that it holds what no honest file of its size does."""
         size = self.path.stat().st_size
-        if claims.num_rows > max(_ROWS_AT_LEAST, _MOST_ROWS_A_BYTE * size):
-            raise self._lies(f"{claims.num_rows:,} rows in {size:,} bytes")
-        for chunk in chain.from_iterable(_groups(claims)):
-            if chunk.total_uncompressed_size > _UNPACKED_AT_LEAST + MOST_UNPACKED["zstd"] * chunk.total_compressed_size:
-                raise self._lies(f"{chunk.total_uncompressed_size:,} bytes in {chunk.total_compressed_size:,}")
+        try:
+            with self.path.open("rb") as file:
+                footer = read_footer(file, size)
+                lie = what_it_lies(file, size, footer)
+        except ValueError as exc:
+            raise self._damaged(exc) from exc
+        self._dictionaries = footer.dictionaries
+        if lie:
+            raise self._lies(lie)
 
     def _lies(self, what: str) -> InputError:
         return InputError(
@@ -107,34 +138,23 @@ class ParquetShard(TableShard):
     def batches(self) -> Iterator[pa.RecordBatch]:
         with self.open() as file:
             # Each row may repeat the longest text of a dictionary.
-            dictionaries = max((sum(map(_dictionary, group)) for group in _groups(file.metadata)), default=0)
-            most = _UNPACKED_AT_LEAST + MOST_UNPACKED["zstd"] * self.path.stat().st_size
+            most = UNPACKED_AT_LEAST + MOST_UNPACKED["zstd"] * self.path.stat().st_size
             held = rows = 0
             try:
-                for batch in file.iter_batches(batch_size=min(_ROWS, max(1, _MOST_BATCH // max(dictionaries, 1)))):
+                for batch in file.iter_batches(batch_size=min(_ROWS, max(1, _MOST_BATCH // max(self._dictionaries, 1)))):
                     held += batch.nbytes
                     rows += batch.num_rows
                     if held > most:
                         raise self._lies(f"more than {held:,} bytes in {self.path.stat().st_size:,}")
+                    _check_sound(batch)
                     yield batch
                 if rows != file.metadata.num_rows:
                     raise self._lies(f"{file.metadata.num_rows:,} rows, and holds {rows:,}")
             except (pa.ArrowException, OSError) as exc:
-                raise InputError(f"{self.name}: damaged ({_line(exc)})", hint="get it again") from exc
+                raise self._damaged(exc) from exc
 
-
-def _groups(claims: pq.FileMetaData) -> Iterator[list[pq.ColumnChunkMetaData]]:
-    """The columns of each row group of a Parquet file."""
-    for group in map(claims.row_group, range(claims.num_row_groups)):
-        yield list(map(group.column, range(group.num_columns)))
-
-
-def _dictionary(chunk: pq.ColumnChunkMetaData) -> int:
-    """About how many bytes the dictionary of a column's chunk takes; 0: it has none."""
-    if chunk.dictionary_page_offset is None or not chunk.total_compressed_size:
-        return 0
-    packed = max(chunk.data_page_offset - chunk.dictionary_page_offset, 0)
-    return min(packed * chunk.total_uncompressed_size // chunk.total_compressed_size, chunk.total_uncompressed_size)
+    def _damaged(self, exc: Exception) -> InputError:
+        return InputError(f"{self.name}: damaged ({_line(exc)})", hint="get it again")
 
 
 class ArrowShard(TableShard):
@@ -158,6 +178,7 @@ class ArrowShard(TableShard):
     def batches(self) -> Iterator[pa.RecordBatch]:
         with self.stream() as reader:
             for batch in reader:
+                _check_sound(batch)
                 for start in range(0, batch.num_rows, _ROWS):
                     yield batch.slice(start, _ROWS)
 

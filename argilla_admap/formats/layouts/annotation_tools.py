@@ -173,8 +173,8 @@ def _position(name: object, names: Sequence[str], called: Sequence[object]) -> i
     """Which completion an answer calls by this name; those of a list are called by their number."""
     if name in names:
         return list(names).index(str(name))
-    numbers = [re.search(r"(\d+)$", str(other)) for other in called]
-    match = re.search(r"(\d+)$", str(name))
+    numbers = [re.search(r"([0-9]{1,9})$", str(other)) for other in called]
+    match = re.search(r"([0-9]{1,9})$", str(name))
     return int(match[1]) - min(int(n[1]) for n in numbers if n) if match and all(numbers) else None
 
 

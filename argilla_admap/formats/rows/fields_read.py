@@ -81,6 +81,8 @@ class FieldsRead:
             for name in row.keys() - self._read:
                 if row[name] not in (None, "", [], {}):
                     self._counts[name] += 1
+        if len(draft.ratings) not in (0, len(draft.completions)):
+            raise RowError(f"{len(draft.ratings)} ratings for {len(draft.completions)} completions")
         if chosen.name not in ("plain", "columns"):
             _check(draft)
         return draft

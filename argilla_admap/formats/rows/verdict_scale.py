@@ -35,7 +35,9 @@ _BOTH_BAD = frozenset(
 _BETTER = re.compile(r"(.+?) (?:is )?(?:[a-z]+ )*(?:better|best|preferred|wins?|won)\b.*")
 _COMPARED = re.compile(r"(.+?) ?(>{1,3}|<{1,3}|=|≈|~=?|≻) ?(.+)")
 _NOUNS = "model|response|answer|completion|output|option|assistant|candidate|text|generation|summary|reply|chat|conversation"
-_NOUN = re.compile(rf"(?:the )?(?:{_NOUNS}|side|human ref) ?#?([a-h]|\d+)")
+#: Of more digits a number names no completion, and of very many Python makes none.
+_WHOLE = r"(?<![0-9])[0-9]{1,9}(?![0-9])"
+_NOUN = re.compile(rf"(?:the )?(?:{_NOUNS}|side|human ref) ?#?([a-h]|{_WHOLE})")
 
 
 def _plain(value: str) -> str:
@@ -179,7 +181,7 @@ class VerdictScale:
         noun = _NOUN.fullmatch(words)
         if noun and noun[1] in _LETTERS[: self.k]:
             return noun[1]
-        if noun and noun[1].isdigit():
+        if noun and noun[1].isdecimal():
             position = int(noun[1]) - self.start
             return _LETTERS[position] if 0 <= position < self.k else None
         return None
@@ -320,18 +322,20 @@ def _cased(word: str, old: str) -> str:
     return word.upper() if old.isupper() and len(old) > 1 else word.capitalize() if old[:1].isupper() else word
 
 
-_TOKENS = re.compile(r"(?<![A-Za-z])(?:[A-Ha-h](?![A-Za-z])|left|right|first|second|Left|Right|First|Second|LEFT|RIGHT)|\d+")
+_TOKENS = re.compile(
+    r"(?<![A-Za-z])(?:[A-Ha-h](?![A-Za-z])|left|right|first|second|Left|Right|First|Second|LEFT|RIGHT)|" + _WHOLE
+)
 
 
 def _mirrored(old: str, letter: str) -> str | None:
     """The verdict with the two sides exchanged, word by word."""
     swaps = {"a": "b", "b": "a", "left": "right", "right": "left", "first": "second", "second": "first"}
-    numbers = sorted({int(n) for n in re.findall(r"\d+", old)})
+    numbers = sorted({int(n) for n in re.findall(_WHOLE, old)})
     base = 0 if 0 in numbers else 1
 
     def swap(match: re.Match[str]) -> str:
         word = match[0]
-        if word.isdigit():
+        if word.isdecimal():
             return str({base: base + 1, base + 1: base}.get(int(word), int(word)))
         return _cased(swaps.get(word.lower(), word), word)
 
@@ -362,7 +366,7 @@ def _order(ratings: Sequence[float | None]) -> list[int]:
 
 def _base(fields: Sequence[str]) -> int | None:
     """The number with which the completions' fields begin: 0, 1, or None where they have none."""
-    found = [re.search(r"(\d+)\D*$", name) for name in fields]
+    found = [re.search(r"([0-9]{1,9})\D*$", name) for name in fields]
     numbers = [int(match[1]) for match in found if match]
     return numbers[0] if len(numbers) == len(fields) and numbers == list(range(numbers[0], numbers[0] + len(numbers))) else None
 

@@ -103,7 +103,7 @@ class Listener:
 
             def do_POST(self) -> None:
                 length = self.headers.get("content-length", "")
-                body = self.rfile.read(int(length)) if length.isdigit() and int(length) <= _LARGEST else b""
+                body = self.rfile.read(int(length)) if length.isdecimal() and int(length) <= _LARGEST else b""
                 known = bool(body) and verified(listener._secret, dict(self.headers), body)
                 self.send_response(204 if known else 401)
                 self.end_headers()

@@ -10,6 +10,7 @@ The only module that imports `openai` and `aiohttp`.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import importlib
 import inspect
@@ -18,7 +19,8 @@ import os
 import ssl
 import threading
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
 
 import aiohttp
@@ -276,11 +278,15 @@ def _certificates() -> ssl.SSLContext:
     return context
 
 
+def _http_library() -> Any:
+    """The client's own HTTP library: httpx for openai 1 and 2, httpx2 from 3 on."""
+    return importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0])
+
+
 async def _ask_client(client: Client, path: str, model: str) -> _Template:
     """What the client would send to this path."""
     seen: list[Any] = []
-    # The client's own HTTP library: httpx for openai 1 and 2, httpx2 from 3 on.
-    library = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0])
+    library = _http_library()
 
     def answer(request: Any) -> Any:
         seen.append(request)
@@ -314,21 +320,37 @@ async def _ask_client(client: Client, path: str, model: str) -> _Template:
     return _Template(URL(str(request.url), encoded=True).with_user(None), headers)
 
 
+#: How much the answer to the request in hand may have; where nothing is set, the request is not ours.
+_most: ContextVar[Callable[[], int] | None] = ContextVar("_most", default=None)
+
+
 class _ClientTransport:
-    """A client with an http_client of its own carries its requests itself."""
+    """A client with an http_client of its own carries its requests itself; of a long answer it reads the beginning."""
 
     def __init__(self, client: Client) -> None:
         self._client = client.with_options(max_retries=0)
-        self._response = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]).Response
+        library = _http_library()
+        self._response = library.Response
+        carrier = getattr(client, "_client", None)
+        self._hooks = carrier if isinstance(carrier, (library.Client, library.AsyncClient)) else None
+        self._hook = _bounding_hook(library, blocking=isinstance(carrier, library.Client))
+        self._set_hooks(add=[self._hook])
+
+    def _set_hooks(self, add: list[Any]) -> None:
+        if self._hooks is not None:
+            before = self._hooks.event_hooks
+            kept = [hook for hook in before["response"] if hook is not self._hook]
+            self._hooks.event_hooks = {**before, "response": kept + add}
 
     async def post(self, path: str, body: bytes, timeout: float, most: Callable[[], int] = _usual_length) -> Reply:
-        return await self._send("post", path, timeout, body=orjson.loads(body))
+        return await self._send("post", path, timeout, most, body=orjson.loads(body))
 
     async def get(self, path: str, timeout: float) -> Reply:
-        return await self._send("get", path, timeout)
+        return await self._send("get", path, timeout, _usual_length)
 
-    async def _send(self, method: str, path: str, timeout: float, **more: Any) -> Reply:
+    async def _send(self, method: str, path: str, timeout: float, most: Callable[[], int], **more: Any) -> Reply:
         send = getattr(self._client, method)
+        _most.set(most)
         arguments = {"cast_to": self._response, "options": {"timeout": timeout}, **more}
         try:
             if inspect.iscoroutinefunction(send):
@@ -347,8 +369,51 @@ class _ClientTransport:
         return False
 
     async def close(self) -> None:
-        # The user's client stays open: it is not ours to close.
-        return
+        # The user's client stays open, and as it was: it is not ours to close.
+        self._set_hooks(add=[])
+
+
+def _bounding_hook(library: Any, *, blocking: bool) -> Any:
+    """A hook for responses of the client's own HTTP library that ends an answer behind what it may have."""
+
+    class Bounded(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[misc]
+        """The beginning of a stream, as long as an answer may be."""
+
+        def __init__(self, stream: Any, most: Callable[[], int]) -> None:
+            self._stream = stream
+            self._most = most
+            self._size = 0
+
+        def _ends(self, block: bytes) -> bool:
+            self._size += len(block)
+            return self._size > LARGE_REPLY and self._size > self._most()
+
+        def __iter__(self) -> Iterator[bytes]:
+            for block in self._stream:
+                yield block
+                if self._ends(block):
+                    return
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for block in self._stream:
+                yield block
+                if self._ends(block):
+                    return
+
+        def close(self) -> None:
+            self._stream.close()
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    def bound(response: Any) -> None:
+        if (most := _most.get()) is not None:
+            response.stream = Bounded(response.stream, most)
+
+    async def bound_soon(response: Any) -> None:
+        bound(response)
+
+    return bound if blocking else bound_soon
 
 
 async def _in_thread(send: Any, path: str, arguments: dict[str, Any]) -> Any:
@@ -375,5 +440,6 @@ async def _in_thread(send: Any, path: str, arguments: dict[str, Any]) -> Any:
         except RuntimeError:
             return  # the loop has ended: nobody waits for this answer
 
-    threading.Thread(target=work, name="admap-judge", daemon=True).start()
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(work,), name="admap-judge", daemon=True).start()
     return await future
