@@ -167,18 +167,22 @@ def select(
         sentences=(f"Chosen from {len(selection.chosen):,} records by an Alignment Data Map: {_in_words(rules)}.",),
     )
     if dataset is not None:
-        facts = _reviewed(facts, dataset, client, set(opened.frame["id"][selection.chosen]))
+        facts = _reviewed(facts, dataset, client, opened, set(opened.frame["id"][selection.chosen]))
     report = writing.write(stream, words, format, card=lambda rows, name: data_card(facts, rows, name))
     return Selected(selection, report.left_out, words, report.format, tuple(report.notes))
 
 
-def _reviewed(facts: CardFacts, dataset: str, client: rg.Argilla | None, chosen: set[str]) -> CardFacts:
+def _reviewed(facts: CardFacts, dataset: str, client: rg.Argilla | None, data_map: DataMap, chosen: set[str]) -> CardFacts:
     """The facts with what people said of the records that were chosen."""
     from argilla_admap.review.pull.label_errors import checked_labels, label_errors
     from argilla_admap.review.pull.reviews import read_reviews
+    from argilla_admap.review.push.not_pushed import NotPushed
 
     reviews = read_reviews(dataset, connect(client))
-    wrong = label_errors(reviews, chosen).estimate.total
+    # Where a part of the map was pushed: the map itself knows the others, and which of them were chosen.
+    absent = ~data_map.frame["id"].isin(set(reviews.frame["id"])).to_numpy(bool)
+    others = NotPushed.of_map(data_map.numbers, absent, chosen)
+    wrong = label_errors(reviews, chosen, others).estimate.total
     corrected = sum(one.outcome == "corrected" for one in reviews.records.values() if one.id in chosen)
     said = (
         f"{corrected:,} of these labels were corrected by people, and stand here as they were: `admap pull` writes corrections."

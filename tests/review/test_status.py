@@ -170,3 +170,12 @@ def standing(**changed: Any) -> dict[str, Any]:
 )
 def test_the_advice_says_go_on_or_stop_and_why(changed: dict[str, Any], unread: int, words: str) -> None:
     assert advice(standing(**changed), unread).startswith(words)
+
+
+def test_the_advice_tells_of_records_that_were_not_pushed() -> None:
+    assert "among 1,000 unread records (95% interval: 20 to 70); 200 of these are not in the data set" in advice(
+        standing(), 800, 200
+    )
+    assert advice(standing(), 0, 200).startswith(
+        "Stop here, and push more of the map: about 40 wrong labels are left among 200"
+    )

@@ -30,6 +30,11 @@ def push_options(command: Any) -> Any:
                 metavar="N",
                 help="Queue N records drawn at random: `admap status` estimates from them how many errors are left.",
             ),
+            click.option(
+                "--only",
+                metavar="flagged|QUEUE",
+                help="Push the flagged records or those of a queue alone; add --audit, which draws from all.",
+            ),
             click.option("--copy-to", metavar="NAME", help="Create a review copy instead of enriching the existing data set."),
             click.option(
                 "--text-vectors",
@@ -70,6 +75,7 @@ def command(
     reviewers: str | None,
     overlap: int,
     audit: int,
+    only: str | None,
     copy_to: str | None,
     prompt_field: str | None,
     completion_field: tuple[str, ...],
@@ -104,6 +110,7 @@ def command(
             reviewers=reviewers or (),
             overlap=overlap,
             audit=audit,
+            only=only,
             copy_to=copy_to,
             prompt_field=prompt_field,
             completion_field=completion_field,
@@ -132,7 +139,7 @@ def command(
         verb = "would be made" if dry_run and result.created else "made" if result.created else "updated"
         note(
             f"{result.dataset} {verb}: {result.records:,} records of the map, {result.added:,} added, {result.updated:,} "
-            f"updated, {result.unmatched:,} not found there."
+            f"updated, {result.unmatched:,} not found there, {result.left_out:,} left out."
         )
         show_queues(result.queues)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 from argilla_admap.mapping.analysis.errors_left import ErrorEstimate, estimate_errors, random_part
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 from argilla_admap.review.pull.reviews import Reviews
+from argilla_admap.review.push.not_pushed import NotPushed
 from argilla_admap.review.push.payload import random_number
 
 __all__ = ["LabelErrors", "checked_labels", "label_errors"]
@@ -26,7 +27,8 @@ class LabelErrors:
         frame: of `Reviews.frame`, the n labelled records.
         corrects, answers: shape (n,), the answers that correct the label, and all answers about it.
         random: shape (n,), the read records that are a random sample of all.
-        estimate: how many labels are wrong.
+        estimate: how many labels are wrong; those of records that a push left out are among them.
+        left_out: how many labelled records of the map the data set does not hold.
     """
 
     frame: pd.DataFrame
@@ -34,21 +36,29 @@ class LabelErrors:
     answers: Ints
     random: Bools
     estimate: ErrorEstimate
+    left_out: int = 0
 
 
-def label_errors(reviews: Reviews, chosen: Collection[str] | None = None) -> LabelErrors:
+def label_errors(reviews: Reviews, chosen: Collection[str] | None = None, left_out: NotPushed | None = None) -> LabelErrors:
     """How many labels are wrong, of those that were read and of the others.
 
     Args:
-        chosen: the ids of the records that the estimate counts; None: all.
+        chosen: the ids of the data set's records that the estimate counts; None: all.
+        left_out: records of the map that the data set does not hold; None: as the push has noted them.
     """
+    others = NotPushed.of_dataset(reviews.result.target.info) if left_out is None else left_out
     frame = reviews.frame[reviews.frame["labelled"]].reset_index(drop=True)
     corrects, answers = _votes(frame, reviews)
-    p_wrong = frame["p_wrong"].to_numpy(float)
-    random, weight = random_part(_numbers(frame, answers > 0), answers > 0, _codes(frame["flags"]), p_wrong)
-    within = None if chosen is None else frame["id"].isin(chosen).to_numpy(bool)
-    estimate = estimate_errors(p_wrong, corrects, answers, random, weight, within=within)
-    return LabelErrors(frame, corrects, answers, random, estimate)
+    n, absent = len(frame), np.zeros(len(others))
+    p_wrong = np.concatenate([frame["p_wrong"].to_numpy(float), others.p_wrong])
+    number = np.concatenate([_numbers(frame, answers > 0), absent + np.nan])
+    group = _codes([*frame["flags"], *others.flags])
+    all_corrects, all_answers = (np.concatenate([given, absent.astype(np.int64)]) for given in (corrects, answers))
+    random, weight = random_part(number, all_answers > 0, group, p_wrong)
+    here = np.ones(n, bool) if chosen is None else frame["id"].isin(chosen).to_numpy(bool)
+    within = np.concatenate([here, others.counted])
+    estimate = estimate_errors(p_wrong, all_corrects, all_answers, random, weight, within=within)
+    return LabelErrors(frame, corrects, answers, random[:n], replace(estimate, chance=estimate.chance[:n]), len(others))
 
 
 def checked_labels(reviews: Reviews, chosen: Collection[str] | None = None) -> dict[str, Any]:

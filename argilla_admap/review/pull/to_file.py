@@ -275,10 +275,11 @@ def _card_facts(pulled: Pulled, *, whole: bool) -> CardFacts:
     from argilla_admap.formats.data_card import CardFacts
     from argilla_admap.review.pull.label_errors import checked_labels, label_errors
     from argilla_admap.review.pull.reviews import reviews_of
+    from argilla_admap.review.push.not_pushed import NotPushed
 
     result = pulled.result
     reviews = reviews_of(result)
-    left = label_errors(reviews).estimate.left if whole else None
+    left = label_errors(reviews, left_out=NotPushed()).estimate.left if whole else None
     checked = checked_labels(reviews)
     return CardFacts(
         title=result.dataset,

@@ -157,6 +157,12 @@ class Payload:
         return values
 
     @property
+    def drawn(self) -> npt.NDArray[np.bool_]:
+        """Shape (n,): the records of the random sample and of the mixed sample."""
+        lists = [self._lists[name] for name in ("audit", "sample") if name in self._lists]
+        return np.array([any(value is not None for value in values) for values in zip(*lists, strict=True)] or [False], bool)
+
+    @property
     def columns(self) -> list[str]:
         """The columns of the metadata properties that these records need."""
         return [p.column for p in PROPERTIES if p.always or p.column in self._lists]

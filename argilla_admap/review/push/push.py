@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.errors import ArgillaError, InputError
+from argilla_admap.mapping.data.arrays import Bools
 from argilla_admap.records import Record, batch_to_records, content_id
 from argilla_admap.review.argilla.argilla_api import INFO, Address, Api, RemoteDataset, parse_address
 from argilla_admap.review.argilla.cipher import key_of
@@ -33,6 +36,7 @@ from argilla_admap.review.dataset.layout import (
 )
 from argilla_admap.review.dataset.settings import choose_workspace, complete_settings, create_dataset, ensure_text_vector
 from argilla_admap.review.push.enrich import enrich
+from argilla_admap.review.push.not_pushed import NotPushed, part_to_push
 from argilla_admap.review.push.payload import Payload, pushed_map
 from argilla_admap.review.push.push_options import PushOptions, PushProgress, PushResult
 from argilla_admap.review.push.sender import Sender, StoredRecord, StoredRecords, existing_records, lacks_text_vectors
@@ -91,15 +95,16 @@ def push(
         address = parse_address(options.copy_to if "/" in options.copy_to else f"{target.workspace}/{options.copy_to}")
         target = api.find(address)
     managed = target is None or _is_managed(target)
-    if not managed and (options.blind or options.reviewers):
+    if not managed and (options.blind or options.reviewers or options.only):
         raise InputError(
             f"{address} was made by somebody else and cannot be rearranged",
-            hint="make a review copy with `copy_to`, which takes `blind` and `reviewers`",
+            hint="make a review copy with `copy_to`, which takes `blind`, `reviewers` and `only`",
         )
-    texts = _text_vectors(data_map, target, options, embedding)
+    part = part_to_push(data_map, options.only, options.audit) if options.only is not None else None
+    texts = _text_vectors(data_map, target, options, embedding, part)
     try:
         if target is None or managed:
-            pushed = _push_managed(api, data_map, address, target, origin, options, texts, progress)
+            pushed = _push_managed(api, data_map, address, target, origin, options, texts, part, progress)
         else:
             adapter = adapter_for(target, prompt_field=options.prompt_field, completion_fields=options.completion_fields)
             pushed = enrich(
@@ -111,18 +116,30 @@ def push(
 
 
 def _text_vectors(
-    data_map: DataMap, target: RemoteDataset | None, options: PushOptions, embedding: ScoreOptions | None
+    data_map: DataMap,
+    target: RemoteDataset | None,
+    options: PushOptions,
+    embedding: ScoreOptions | None,
+    part: Bools | None,
 ) -> TextVectors | None:
     """How the vectors of the texts are made; None: none are, and those that are there stay."""
     there = target.vectors.get(TEXTS) if target is not None else None
     if options.text_vectors == "endpoint":
-        return EmbeddedTexts(embedding or ScoreOptions(), data_map.batches(), dry=options.dry_run)
+        return EmbeddedTexts(embedding or ScoreOptions(), _batches(data_map, part), dry=options.dry_run)
     hashed = (
         there is None or there["title"] == HashedWords.title
         if options.text_vectors is None
         else options.text_vectors == "hashed"
     )
     return HashedWords() if hashed else None
+
+
+def _batches(data_map: DataMap, part: Bools | None) -> Iterator[pa.RecordBatch]:
+    """The map's batches; with `part`, shape (n,), only those of its records."""
+    row = 0
+    for batch in data_map.batches():
+        yield batch if part is None else batch.filter(pa.array(part[row : row + batch.num_rows]))
+        row += batch.num_rows
 
 
 def _is_managed(target: RemoteDataset) -> bool:
@@ -138,6 +155,7 @@ def _push_managed(
     origin: Mapping[str, Any] | None,
     options: PushOptions,
     texts: TextVectors | None,
+    part: Bools | None,
     progress: PushProgress | None,
 ) -> PushResult:
     layout = _layout(data_map, options.blind, target)
@@ -155,7 +173,12 @@ def _push_managed(
         drawn=last_drawn(api, target),
         view=stored.get("place"),
     )
-    total = len(payload)
+    began = time.monotonic()
+    known = existing_records(api, target) if target is not None and target.ready else StoredRecords()
+    if part is not None:
+        part = part | payload.drawn | np.array([external_id(name) in known for name in payload.ids], bool)
+    total = len(payload) if part is None else int(part.sum())
+    left_out = len(payload) - total
     map_info = _map_info(data_map)
     # Noted when the data set is made: Argilla 2.8 keeps no later change of such notes.
     keyed = layout.blind and (target is None or bool((stored.get("layout") or {}).get("keyed")))
@@ -165,6 +188,9 @@ def _push_managed(
         "place": payload.view.json(),
         "map": None if layout.blind else map_info,
         "summary": {"judge": data_map.info.get("judge"), "records": total},
+        **(
+            NotPushed.of_map(data_map.numbers, ~part).note(str(options.only), left_out) if part is not None and left_out else {}
+        ),
         "pushed": pushed_map(data_map, stored.get("pushed")),
     }
     if reviewers:
@@ -178,6 +204,8 @@ def _push_managed(
             f"{without:,} records have no label that could be kept or flipped, and this data set asks about nothing else but "
             "ties: push them under another name"
         )
+    if left_out:
+        notes.append(_left_out(left_out, payload))
     if reviewers:
         workspace_id = target.workspace_id if target is not None else api.workspaces().get(choose_workspace(api, address), "")
         notes += _check_reviewers(api, reviewers, workspace_id)
@@ -185,7 +213,7 @@ def _push_managed(
         notes.append(_NOT_BLIND)
     created = target is None or not target.ready
     if options.dry_run and target is None:
-        return PushResult(str(address), True, total, total, 0, notes=(*notes, _DRY_RUN))
+        return PushResult(str(address), True, len(payload), total, 0, left_out=left_out, notes=(*notes, _DRY_RUN))
     if not options.dry_run:
         target = create_dataset(api, address, {INFO: info}, overlap) if target is None else target
         target = complete_settings(api, target, layout, payload.columns, map_info=map_info)
@@ -197,8 +225,6 @@ def _push_managed(
             api.update_dataset(target, distribution={"strategy": "overlap", "min_submitted": overlap})
     if target is None:  # a dry run of an absent data set has returned
         raise ArgillaError(f"{address}: the data set is gone")
-    began = time.monotonic()
-    known = existing_records(api, target) if target.ready else StoredRecords()
     sender = Sender(api, target, known, dry_run=options.dry_run)
     if texts is not None and not options.dry_run:
         there, texts_notes = ensure_text_vector(api, target, texts.title, texts.dimensions)
@@ -208,13 +234,21 @@ def _push_managed(
         notes += texts_notes
     key = key_of(target) if layout.blind and target.allow_extra_metadata else None
     rated = {str(q["name"]): str(q["id"]) for q in target.questions if layout.kind == "ratings" and q.get("id")}
-    for row, item in _items(data_map, payload, layout, known, key, rated, None if options.dry_run else texts):
+    items = _items(data_map, payload, layout, known, key, rated, None if options.dry_run else texts, part)
+    for done, item in enumerate(items, 1):
         sender.add(item)
-        if progress is not None and (row % 100 == 99 or row + 1 == total):
-            progress(row + 1, total)
+        if progress is not None and (done % 100 == 0 or done == total):
+            progress(done, total)
     sender.flush()
     result = PushResult(
-        target.full_name, created, total, sender.added, sender.updated, seconds=time.monotonic() - began, notes=tuple(notes)
+        target.full_name,
+        created,
+        len(payload),
+        sender.added,
+        sender.updated,
+        left_out=left_out,
+        seconds=time.monotonic() - began,
+        notes=tuple(notes),
     )
     if options.dry_run:
         return replace(result, notes=(*notes, _DRY_RUN))
@@ -244,23 +278,32 @@ def _items(
     key: str | None,
     questions: Mapping[str, str],
     vectors: TextVectors | None,
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each record as Argilla takes it, streamed. A blind record shows label and scores once its review is completed; until
-    then they travel along encrypted with the `key`, for the pull that finds it completed. In an open review ratings start
-    from the label's; `questions` are the ids of the rating questions by name."""
+    part: Bools | None,
+) -> Iterator[dict[str, Any]]:
+    """Each record as Argilla takes it, streamed; with `part` those and the ones that are there already.
+
+    A blind record shows label and scores once its review is completed; until then they travel along encrypted with the `key`,
+    for the pull that finds it completed. In an open review ratings start from the label's; `questions` are the ids of the
+    rating questions by name.
+    """
     row = 0
     ids = set(payload.ids)
     for batch in data_map.batches():
         extra = [name for name in batch.schema.names if name not in ("prompt", "turns", "completions", "samples")]
         rows = batch.select(extra).to_pylist()
         columns: dict[str, Any]
-        texts = vectors.of(batch) if vectors is not None else None
-        for place, (record, columns) in enumerate(zip(batch_to_records(batch), rows, strict=True)):
+        inside = np.ones(len(rows), bool) if part is None else part[row : row + len(rows)]
+        texts = iter(vectors.of(batch.filter(pa.array(inside)))) if vectors is not None else None
+        for sent, record, columns in zip(inside, batch_to_records(batch), rows, strict=True):
             if record.id != payload.ids[row]:
                 raise InputError(
                     f"the map's texts and numbers are not in one order at record {record.id!r}", hint="make the map again"
                 )
+            row += 1
+            text = next(texts) if sent and texts is not None else None
             name, stored = _stored(record, known, ids)
+            if not sent and stored is None:
+                continue
             k = len(record.completions)
             usual = shown_order(record.id, k, blind=layout.blind, key=layout.key)
             kept = stored.order_of(record.completions) if stored is not None else None
@@ -268,7 +311,7 @@ def _items(
             fields = record_fields(record, columns, blind=layout.blind, revealed=True, order=order, key=layout.key)
             if stored is not None and kept is not None and stored.answered and not layout.blind:
                 fields[card.FIELD] = card.with_label_asked(fields[card.FIELD], stored.label)
-            item: dict[str, Any] = {"external_id": name, "fields": fields, "metadata": payload.metadata(row)}
+            item: dict[str, Any] = {"external_id": name, "fields": fields, "metadata": payload.metadata(row - 1)}
             if name != external_id(record.id):
                 item["metadata"][_ID] = external_id(record.id)
             if order != usual:
@@ -281,13 +324,12 @@ def _items(
                     fields[card.FIELD] = hidden_fields.open_part(fields[card.FIELD])
             elif questions:
                 item["suggestions"] = _from_label(card.shown_label(fields[card.FIELD]), layout.scale, questions)
-            vector = payload.vector(row)
+            vector = payload.vector(row - 1)
             if vector is not None and not layout.blind:
                 item["vector"] = vector
-            if texts is not None and texts[place].any():
-                item["texts"] = texts[place].tolist()
-            yield row, item
-            row += 1
+            if text is not None and text.any():
+                item["texts"] = text.tolist()
+            yield item
 
 
 def _from_label(label: Sequence[float | None], scale: RatingScale, questions: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -401,6 +443,14 @@ def _judge_scale(info: Mapping[str, Any]) -> list[float] | None:
         return None
     low, high = (float(end) for end in scales[0])
     return [low, high] if low < high and low >= 0 else None
+
+
+def _left_out(number: int, payload: Payload) -> str:
+    """What to say of the records that are not sent."""
+    words = f"{number:,} records of the map were not asked for by `only` and are not in the data set"
+    if payload.drawn.any():
+        return f"{words}; the random sample was drawn from all records, so `status` counts them in"
+    return f"{words}; draw a random sample with `audit`, or nobody can say how many errors they hold"
 
 
 def _unassigned(api: Api, target: RemoteDataset) -> list[str]:

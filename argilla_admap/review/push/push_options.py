@@ -26,6 +26,8 @@ class PushOptions:
         overlap: how many of them see each record; as many answers complete it.
         audit: draw at least this many records at random, into a queue of their own: what is found there tells how many errors
             there are. Those drawn by an earlier push stay drawn.
+        only: send a part of the map: ``flagged`` records or those of a queue, by its name, and with them the random sample and
+            the mixed sample. Records that are there already stay and are renewed.
         copy_to: makes a review copy of this name instead of touching an external data set; it keeps the ids.
         prompt_field, completion_fields: of an external data set, where they are not recognised.
         text_vectors: how the vector of a record's texts is made, for "more like this": ``hashed`` words, ``endpoint`` (a model
@@ -41,6 +43,7 @@ class PushOptions:
     reviewers: tuple[str, ...] = ()
     overlap: int = 1
     audit: int = 0
+    only: str | None = None
     copy_to: str | None = None
     prompt_field: str | None = None
     completion_fields: tuple[str, ...] = ()
@@ -75,6 +78,7 @@ class PushResult:
         added: records made on Argilla.
         updated: records of which something was sent again.
         unmatched: records of the map that the external data set does not hold.
+        left_out: records of the map that were not asked for.
         queues: name, title, why, count, pending, url and bulk_url of each, as they stand now.
         notes: what the user should know.
         seconds: spent on reading what is there and sending.
@@ -87,6 +91,7 @@ class PushResult:
     added: int
     updated: int
     unmatched: int = 0
+    left_out: int = 0
     queues: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -101,6 +106,7 @@ class PushResult:
             "added": self.added,
             "updated": self.updated,
             "unmatched": self.unmatched,
+            "left_out": self.left_out,
             "queues": list(self.queues),
             "notes": list(self.notes),
             **({"adjudicate": self.adjudicate} if self.adjudicate is not None else {}),

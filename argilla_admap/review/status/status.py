@@ -93,7 +93,8 @@ def review_status(dataset: str, client: rg.Argilla, options: PullOptions = PullO
         **result.json(),
         "notes": [*result.notes, *_single_warning(single)],
         "unclear": list(result.outcomes.values()).count("unclear"),
-        "labels": len(frame),
+        "labels": len(frame) + errors.left_out,
+        "left_out": errors.left_out,
         "judge_accuracy": judge["accuracy"],
         "estimated_errors": estimate.total.json(),
         "remaining_errors": estimate.left.json(),
@@ -107,7 +108,7 @@ def review_status(dataset: str, client: rg.Argilla, options: PullOptions = PullO
         "slices_looked_at": looked,
         "judge": judge,
     }
-    return Status({**answer, "advice": advice(answer, int(unread.sum()))}, reviews, estimate)
+    return Status({**answer, "advice": advice(answer, int(unread.sum()), errors.left_out)}, reviews, estimate)
 
 
 def _fields(frame: pd.DataFrame) -> dict[str, list[str | None]]:
@@ -259,18 +260,19 @@ def _slice(found: Slice, target: Any, unread: list[str]) -> dict[str, Any]:
     }
 
 
-def advice(answer: Mapping[str, Any], unread: int) -> str:
+def advice(answer: Mapping[str, Any], unread: int, left_out: int = 0) -> str:
     """One sentence: go on, or stop, and why.
 
     Args:
         answer: of `admap status`.
-        unread: labelled records that nobody has read.
+        unread: labelled records of the data set that nobody has read.
+        left_out: labelled records of the map that the data set does not hold.
     """
     left: Mapping[str, Any] = answer["remaining_errors"]
     best, random = answer["next_100"], answer["random"]
     if not answer["labels"]:
         return "There is nothing to say: no record has a label that could be wrong."
-    if not unread:
+    if not unread and not left_out:
         return "Stop: every record has been read."
     coming = "" if best is None else f"the next {min(100, unread)} of the best queue are expected to hold {_about(best)}"
     if left["value"] is None:
@@ -281,9 +283,13 @@ def advice(answer: Mapping[str, Any], unread: int) -> str:
             "have been read."
         )
     interval = f"95% interval: {left['low']:,.0f} to {left['high']:,.0f}"
-    rest = f"{_about(left['value'])} are left among {unread:,} unread records ({interval})"
+    rest = f"{_about(left['value'])} are left among {unread + left_out:,} unread records ({interval})"
+    if left_out:
+        rest += f"; {left_out:,} of these are not in the data set, because a part of the map was pushed"
+    if not unread:
+        return f"Stop here, and push more of the map: {rest}."
     if left["high"] <= FEW * answer["labels"]:
-        return f"Stop: {rest}, which is at most 1% of the labels."
+        return f"Stop: {rest}; that is at most 1% of the labels."
     if best is not None and best < WORTH_READING:
         return f"Stop: {coming}; {rest}."
     return f"Go on: {coming + '; ' if coming else ''}{rest}."
