@@ -36,7 +36,7 @@ def stored_scores(source: Any) -> RecordStream | None:
     """The stream of SCORED or MAP, where `source` is the path of such a file."""
     if not isinstance(source, (str, os.PathLike)) or Path(source).suffix != ".parquet" or not Path(source).is_file():
         return None
-    opened = read_stream(source)
+    opened = read_stream(source, rows=None)
     return read_stored(source, opened) if holds_scores(opened) else None
 
 

@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 BATCH_ROWS = 1024
+#: Rows and bytes of a batch, at most, where all of it is looked at together.
+_LARGE_ROWS, _LARGE_BYTES = 8192, 6 << 20
 #: Row groups of a file.
 _GROUP_ROWS, _GROUP_BYTES = 4096, 4 << 20
 #: The key of our own facts in a file's Parquet metadata.
@@ -114,12 +116,14 @@ class RecordStream:
         return cls(lambda: iter(table.to_batches(max_chunksize=BATCH_ROWS)), table.schema, info)
 
 
-def read_stream(path: str | os.PathLike[str], columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> RecordStream:
+def read_stream(
+    path: str | os.PathLike[str], columns: Sequence[str] | None = None, rows: int | None = BATCH_ROWS
+) -> RecordStream:
     """The stream of a Parquet file that we wrote.
 
     Args:
         columns: those to read; None: all.
-        rows: of a batch, at most.
+        rows: of a batch, at most; None: as many as fit the processor's cache, more or less.
     Raises:
         InputError: the file is absent or not Parquet.
     """
@@ -127,6 +131,7 @@ def read_stream(path: str | os.PathLike[str], columns: Sequence[str] | None = No
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
+            rows = _rows_at_once(file.metadata) if rows is None else rows
             stored = (file.metadata.metadata or {}).get(METADATA_KEY.encode())
     except FileNotFoundError as exc:
         raise InputError(f"{path}: there is no such file") from exc
@@ -146,6 +151,11 @@ def read_stream(path: str | os.PathLike[str], columns: Sequence[str] | None = No
 
     schema = schema.remove_metadata() if columns is None else pa.schema([schema.field(name) for name in columns])
     return RecordStream(batches, schema, _info_of(path, stored))
+
+
+def _rows_at_once(metadata: pq.FileMetaData) -> int:
+    size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    return max(256, min(_LARGE_ROWS, _LARGE_BYTES * metadata.num_rows // max(size, 1)))
 
 
 def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from threadpoolctl import threadpool_limits
 
 from argilla_admap import mapping
 from argilla_admap.errors import InputError
@@ -234,6 +235,18 @@ def build_map(
     """
     scored = _opened(scored)
     check_stratum(scored, stratify)
+    # The arithmetic is many small matrices: threads of its own would wait for each other longer than they work.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _built(scored, stratify, thresholds, between, answers)
+
+
+def _built(
+    scored: RecordStream,
+    stratify: str | None,
+    thresholds: Thresholds | Mapping[str, Any] | DataMap | None,
+    between: bool,
+    answers: Mapping[str, LabelAnswer] | None,
+) -> DataMap:
     source = as_scored(scored)
     tap = _Tap(source, keep=answers is not None)
     places: list[Coordinates] = []

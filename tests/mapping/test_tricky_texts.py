@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+import string
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from argilla_admap.mapping.data.text_features import DENSE_FEATURES, SCRIPTS, facts_of
 from argilla_admap.mapping.data_map import build_map
 from tests.mapping.plain import scored_stream
 
@@ -68,3 +72,23 @@ def test_the_highest_rating_of_a_scale_is_no_impossible_one(scale: tuple[int, in
     rows[0]["completions"][0]["rating"] = float(high)
     frame = build_map(scored_stream(rows)).frame
     assert not [found for found in frame["issues"] if "impossible_value" in found]
+
+
+@pytest.mark.parametrize("sizes", [(0, 1, 7, 254, 255, 256, 1021, 0, 3000)], ids=str)
+def test_counts_are_those_of_every_byte(sizes: tuple[int, ...]) -> None:
+    text = "Ab, c9`\n\t- Ж ж ω ש ع ก 漢 の 한 é "
+    texts = ["".join(text[(size + i) % len(text)] for i in range(size)) for size in sizes]
+    for some in (texts, [one.encode("ascii", "ignore").decode() for one in texts]):
+        facts, raw = facts_of(pa.array(some).slice(1)), [one.encode() for one in some[1:]]
+        assert facts.length.tolist() == [len(one) for one in raw]
+        for name, members in (
+            ("capitals", string.ascii_uppercase),
+            ("digits", string.digits),
+            ("punctuation", string.punctuation),
+        ):
+            share = [sum(byte in members.encode() for byte in one) / max(len(one), 1) for one in raw]
+            assert facts.dense[:, DENSE_FEATURES.index(name)] == pytest.approx(share, abs=1e-6)
+        lines = [math.log1p(one.count(b"\n")) for one in raw]
+        assert facts.dense[:, DENSE_FEATURES.index("lines")] == pytest.approx(lines, abs=1e-6)
+    cyrillic, chinese = facts_of(pa.array(["привет, " * 200, "漢字" * 300])).script
+    assert (SCRIPTS[cyrillic], SCRIPTS[chinese]) == ("Cyrillic", "Chinese")

@@ -176,8 +176,7 @@ def letters(places: Ints) -> Any:
 
 def join_text(*parts: Any) -> Any:
     """Arrow arrays of strings and plain strings, joined row by row; null where a part is null."""
-    length = next(len(p) for p in parts if not isinstance(p, str))
-    columns: list[Any] = [pa.repeat(p, length) if isinstance(p, str) else p for p in parts]
+    columns: list[Any] = [pa.scalar(p) if isinstance(p, str) else p for p in parts]
     return pc.binary_join_element_wise(*columns, "", null_handling="emit_null")
 
 

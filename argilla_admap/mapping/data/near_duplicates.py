@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from argilla_admap.mapping.data.arrays import Bools, Ints, UInts, items_of, owners_of
 from argilla_admap.mapping.data.same_text import CompareBudget, Words, same_answer, same_question
-from argilla_admap.mapping.data.text_features import TEXTS_AT_ONCE, TextFacts, fingerprints
+from argilla_admap.mapping.data.text_features import TextFacts, fingerprints
 from argilla_admap.tables import RecordStream
 
 __all__ = ["Prompts", "answer_keys", "join_near_duplicates", "repeats", "sketches", "word_keys"]
@@ -43,6 +43,9 @@ EACH, LIKEST = 12, 3
 MOST_PAIRS = 200_000
 #: Bytes that are read again, at most: of prompts and of completions each, and of each text.
 MOST_BYTES, MOST_READ = 30_000_000, 20_000
+
+#: Bytes of texts that are read at a time, about: what is made of them stays in the processor's cache.
+BYTES_AT_ONCE = 1 << 16
 
 _DIGITS = range(48, 58)
 #: Signs that change a question, as digits do.
@@ -141,8 +144,9 @@ def _read(prompts: Any, bands: int) -> UInts:
         mask[long] = True
         whole = pc.replace_with_mask(whole, pa.array(mask), short)
     starts = np.frombuffer(whole.buffers()[1], np.int64)[whole.offset : whole.offset + len(whole) + 1] if len(whole) else None
-    for first in range(0, len(whole), TEXTS_AT_ONCE):
-        stop = min(first + TEXTS_AT_ONCE, len(whole))
+    step = max(1, len(whole) * BYTES_AT_ONCE // max(int(starts[-1] - starts[0]), 1)) if starts is not None else 1
+    for first in range(0, len(whole), step):
+        stop = min(first + step, len(whole))
         edges = starts[first : stop + 1] if starts is not None else np.zeros(1, np.int64)
         size = int(edges[-1] - edges[0])
         data = whole.buffers()[2][int(edges[0]) : int(edges[-1])].to_pybytes() if size else b""
@@ -168,21 +172,22 @@ def _sketch(data: bytes, edges: Ints, bands: int) -> UInts:
     # A word ends with a blank, whether or not one is written before a sign.
     neighbours[:-1] |= np.where(begins[1:], np.uint8(_BLANK), plain[1:])
     neighbours[edges[1:][edges[1:] > 0] - 1] = (plain[edges[1:][edges[1:] > 0] - 1].astype(np.uint16) << 8) | _BLANK
-    owner = np.searchsorted(edges, words, "right") - 1
-    firsts = np.flatnonzero(np.append(True, owner[1:] != owner[:-1]))
-    texts = owner[firsts]
-    rank = (np.arange(len(words)) - np.repeat(firsts, np.diff(np.append(firsts, len(words))))).astype(np.uint64)
+    ends = np.searchsorted(words, edges)
+    texts = np.flatnonzero(np.diff(ends))
+    firsts = ends[texts]
+    rank = (np.arange(len(words)) - np.repeat(firsts, np.diff(ends)[texts])).astype(np.uint64)
     with np.errstate(over="ignore"):
-        hashed = _mixed(np.add.reduceat(_TABLE[neighbours], words))
-        follows = np.append(owner[1:] == owner[:-1], False)
+        hashed = _mixed(np.add.reduceat(_TABLE.take(neighbours, mode="clip"), words))
         # The hash of all words depends on where numbers and signs stand among the words; the bands do not.
         sketch[texts, bands] = np.add.reduceat(_mixed(hashed + rank * _HASHES[-1]), firsts)
         if not bands:
             return sketch
+        follows = np.ones(len(words), bool)
+        follows[ends[texts + 1] - 1] = False
         pairs = _mixed(hashed * np.uint64(3) + np.append(hashed[1:], np.uint64(0)) * follows)
         counted = np.maximum.reduceat(kind & 3, words) == 2
         before = np.cumsum(counted).astype(np.uint64)
-        before -= np.repeat(before[firsts] - counted[firsts], np.diff(np.append(firsts, len(words))))
+        before -= np.repeat(before[firsts] - counted[firsts], np.diff(ends)[texts])
         numbers = np.add.reduceat(_mixed(hashed + before) * counted, firsts)
         for band in range(bands):
             total = numbers.copy()

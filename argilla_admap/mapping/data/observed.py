@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -58,6 +58,16 @@ def in_order(work: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[
                 future.cancel()
 
 
+@dataclass(frozen=True, slots=True)
+class _Outline:
+    """What is kept in memory of each piece, as in `Observations`."""
+
+    sizes: Ints
+    sources: Ints
+    source_names: tuple[str, ...]
+    model_names: tuple[str, ...]
+
+
 class Observed:
     """All records as numbers.
 
@@ -69,10 +79,19 @@ class Observed:
         rows: shape (sample,), their positions, ascending.
     """
 
-    def __init__(self, spool: Spool[Observations], stream: RecordStream, prompts: Prompts, keys: UInts, judged: bool) -> None:
+    def __init__(
+        self,
+        spool: Spool[Observations],
+        outlines: list[_Outline],
+        stream: RecordStream,
+        prompts: Prompts,
+        keys: UInts,
+        judged: bool,
+    ) -> None:
         """
         Args:
             spool: the pieces as they were read, each with codes and names of its own.
+            outlines: of each piece.
             stream: read once more where near duplicates are compared.
             prompts: of all records.
             keys: of all records, as in `Observations`.
@@ -80,17 +99,11 @@ class Observed:
         """
         self._spool, n = spool, len(keys)
         self._only: Observations | None = None
-        sizes, sources, self._starts = [], [], [0]
-        names: tuple[set[str], set[str]] = (set(), set())
-        for piece in spool:
-            sizes.append(piece.sizes)
-            sources.append((piece.sources, piece.source_names))
-            names[0].update(piece.model_names)
-            names[1].update(piece.source_names)
-            self._starts.append(self._starts[-1] + piece.n)
-        self.offsets = offsets_of(np.concatenate(sizes))
-        self.model_names, self.source_names = (tuple(sorted(some)) for some in names)
-        self.sources = np.concatenate([_codes(codes, own, self.source_names) for codes, own in sources])
+        self._starts = offsets_of(np.array([len(one.sizes) for one in outlines])).tolist()
+        self.offsets = offsets_of(np.concatenate([one.sizes for one in outlines]))
+        self.model_names = tuple(sorted({name for one in outlines for name in one.model_names}))
+        self.source_names = tuple(sorted({name for one in outlines for name in one.source_names}))
+        self.sources = np.concatenate([_codes(one.sources, one.source_names, self.source_names) for one in outlines])
         self._words = _all_words(stream) if 0 < n <= WORDS_RECORDS[judged] else None
         self._changed: tuple[Ints, UInts] = np.zeros(0, np.int64), np.zeros(0, np.uint64)
         self.prompt_keys, self.folds = prompts.keys, np.zeros(n, np.int8)
@@ -200,6 +213,7 @@ def observe_pieces(
     """
     spool: Spool[Observations] = Spool()
     found: list[tuple[UInts, ...]] = []
+    outlines: list[_Outline] = []
     open_reader = partial(NumbersReader, stream.schema, ("score_variances", "score_counts"), stratum or "source")
     judged, held = False, _Held(open_reader())
 
@@ -208,6 +222,7 @@ def observe_pieces(
         piece, prompts = held.piece(stream.schema)
         judged = judged or held.reader.judged
         note(piece)
+        outlines.append(_Outline(piece.sizes, piece.sources, piece.source_names, piece.model_names))
         spool.add(piece)
         found.append(prompts)
         held = _Held(open_reader())
@@ -220,7 +235,7 @@ def observe_pieces(
         keep()
     keys, *prompts = (np.concatenate(columns) for columns in zip(*found, strict=True))
     found.clear()
-    return Observed(spool, stream, Prompts(*prompts), keys, judged)
+    return Observed(spool, outlines, stream, Prompts(*prompts), keys, judged)
 
 
 class _Held:

@@ -50,10 +50,11 @@ SHORT_BLANK = 64
 #: Words of this much of a text are hashed.
 HASHED_CHARACTERS = 2000
 HASHED_FEATURES = 2**13
-#: Texts whose bytes are counted at a time, so that the counts stay in the processor's cache.
-TEXTS_AT_ONCE = 256
+#: Texts that are hashed at a time, so that they stay in the processor's cache.
+TEXTS_AT_ONCE = 1024
 #: Bytes of a long text within which English has a " the ".
 GLANCE = 600
+_THE = b" the "
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -91,6 +92,7 @@ _CHINESE, _JAPANESE = SCRIPTS.index("Chinese"), SCRIPTS.index("Japanese")
 _CLASSES: dict[str, list[tuple[int, int]]] = {
     "space": [(9, 13), (32, 32)],
     "line": [(10, 10)],
+    "backtick": [(96, 96)],
     "capital": [(65, 90)],
     "digit": [(48, 57)],
     "punctuation": [(33, 47), (58, 64), (91, 96), (123, 126)],
@@ -104,13 +106,22 @@ _CLASSES: dict[str, list[tuple[int, int]]] = {
     "Japanese": [(0xE3, 0xE3)],
     "Korean": [(0xEA, 0xED)],
 }
-_BACKTICK = 96
-#: The bytes in runs, each of which is wholly inside or outside of every class; the run of each byte.
-_RUNS = np.array(
-    sorted({0, _BACKTICK, _BACKTICK + 1, *(edge for ranges in _CLASSES.values() for a, b in ranges for edge in (a, b + 1))})
-)
-_RUN_OF = (np.searchsorted(_RUNS, np.arange(256), "right") - 1).astype(np.uint8).tobytes()
-_MEMBERS = np.array([[any(a <= run <= b for a, b in ranges) for ranges in _CLASSES.values()] for run in _RUNS], np.float64)
+#: Classes that are counted together, eight to a number of 64 bits, one to a byte of it: those of ASCII, and the others.
+_TOGETHER = (("space", "line", "capital", "digit", "punctuation", "Latin", "backtick"), SCRIPTS[1:])
+#: Bytes that are counted at a time, at most: so many fit a byte.
+_COUNTED_BYTES = 255
+
+
+def _packed(names: tuple[str, ...]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """The counts that each byte, and each two bytes, add to."""
+    one = np.zeros(256, np.uint64)
+    for place, name in enumerate(names):
+        for first, last in _CLASSES[name]:
+            one[first : last + 1] += np.uint64(1 << 8 * place)
+    return one, (one[:, None] + one[None, :]).reshape(-1)
+
+
+_TABLES = tuple(_packed(names) for names in _TOGETHER)
 #: Commonest words of German, French, Spanish, Italian, Portuguese, Dutch, Polish, Turkish, Vietnamese, Indonesian, Swedish.
 _FOREIGN_WORDS = (
     r"(?i)(?:^|[^\pL])(?:der|die|das|und|nicht|ist|les|des|est|une|dans|que|los|las|una|por|para|della|che|sono|não|uma|"
@@ -129,14 +140,12 @@ class _Counts:
         data: their bytes, one after the other.
         starts: shape (n + 1,), where each begins in `data`.
         by_class: shape (n,) for each of `_CLASSES`.
-        backticks: shape (n,).
     """
 
     texts: Any
     data: Bytes
     starts: Ints
     by_class: dict[str, Floats]
-    backticks: Ints
 
     @property
     def length(self) -> Ints:
@@ -174,16 +183,45 @@ def _count(texts: Any) -> _Counts:
     starts = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset : texts.offset + n + 1] if n else np.zeros(1, np.int64)
     first, last = int(starts[0]), int(starts[-1])
     data = np.frombuffer(texts.buffers()[2], np.uint8)[first:last] if last > first else np.zeros(0, np.uint8)
-    # One histogram of runs for each text, and every count is a sum over it.
-    runs, width = np.frombuffer(data.tobytes().translate(_RUN_OF), np.uint8), len(_RUNS)
-    histogram = np.empty((n, width), np.int64)
-    for start in range(0, n, TEXTS_AT_ONCE):
-        stop = min(start + TEXTS_AT_ONCE, n)
-        keys = np.repeat(np.arange(0, width * (stop - start), width), np.diff(starts[start : stop + 1]))
-        keys += runs[starts[start] - first : starts[stop] - first]
-        histogram[start:stop] = np.bincount(keys, minlength=width * (stop - start)).reshape(-1, width)
-    by_class = dict(zip(_CLASSES, (histogram @ _MEMBERS).T, strict=True))
-    return _Counts(texts, data, starts - first, by_class, histogram[:, int(np.searchsorted(_RUNS, _BACKTICK))])
+    starts = starts - first
+    by_class: dict[str, Floats] = {}
+    for number, (names, tables) in enumerate(zip(_TOGETHER, _TABLES, strict=True)):
+        if number and (not len(data) or data.max() < 128):
+            by_class |= {name: np.zeros(n) for name in names}
+        else:
+            by_class |= zip(names, _sums(data, starts, *tables)[: len(names)], strict=True)
+    return _Counts(texts, data, starts, by_class)
+
+
+def _sums(data: Bytes, starts: Ints, one: npt.NDArray[np.uint64], two: npt.NDArray[np.uint64]) -> Floats:
+    """The counts of a table of `_packed` over each text; shape (8, n).
+
+    Counts are differences of running sums over two bytes at a time; what runs over in a sum goes again in the difference.
+    """
+    pairs = len(data) // 2
+    running = np.zeros(pairs + 1, np.uint64)
+    two.take(data[: 2 * pairs].view(np.uint16), out=running[1:], mode="clip")
+    np.cumsum(running, out=running)
+    parts = np.maximum(-(-np.diff(starts) // _COUNTED_BYTES), 1)
+    firsts = np.cumsum(parts) - parts
+    edges = starts
+    if len(parts) and parts.max() > 1:
+        within = np.arange(int(parts.sum())) - np.repeat(firsts, parts)
+        edges = np.append(np.repeat(starts[:-1], parts) + _COUNTED_BYTES * within, starts[-1])
+    upto = running[edges >> 1]
+    odd = np.flatnonzero(edges & 1)
+    upto[odd] += one[data[edges[odd] - 1]]
+    packed = upto[1:] - upto[:-1]
+    counts = [(packed >> np.uint64(8 * place)) & np.uint64(255) for place in range(8)]
+    if len(packed) == len(parts):
+        return np.array(counts, np.float64)
+    return np.array([np.add.reduceat(count, firsts) for count in counts], np.float64)
+
+
+def _beginning(counted: _Counts, characters: int) -> Any:
+    """The first characters of each text; the texts themselves where none is longer."""
+    long = counted.length.max(initial=0) > characters
+    return pc.utf8_slice_codeunits(counted.texts, 0, characters) if long else counted.texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,13 +270,13 @@ def prompt_facts(prompts: Any, in_doubt: Bools) -> PromptFacts:
     other = np.flatnonzero(script > 0)
     if len(other):
         script[other[np.asarray(pc.match_substring_regex(counts.texts.take(pa.array(other)), _LATIN_FIRST))]] = -1
-    beginning = pc.utf8_slice_codeunits(counts.texts, 0, 1000)
+    beginning = _beginning(counts, 1000)
     foreign = np.zeros(len(script), bool)
     some = np.flatnonzero(in_doubt & (script == 0))
     if len(some):
-        foreign[some] = _foreign(counts.texts.take(pa.array(some)), counts.length[some], PROMPT_BYTES, PROMPT_WORDS)[0]
+        foreign = _foreign(counts, some, PROMPT_BYTES, PROMPT_WORDS)[0]
     translation = np.asarray(pc.match_substring_regex(beginning, _TRANSLATION))
-    return PromptFacts(script, foreign, translation, counts.empty(), holds_not_shown(counts.texts))
+    return PromptFacts(script, foreign, translation, counts.empty(), _holds_not_shown(counts))
 
 
 def languages_of(texts: Any) -> Ints:
@@ -266,7 +304,7 @@ def facts_of(texts: Any) -> TextFacts:
     empty = counted.empty()
     words = np.where(empty, 0.0, counts["space"] + 1)
     fences = np.zeros(len(length))
-    quoted = np.flatnonzero(counted.backticks >= 3)
+    quoted = np.flatnonzero(counts["backtick"] >= 3)
     if len(quoted):
         fences[quoted] = np.asarray(pc.count_substring(texts.take(pa.array(quoted)), "```"))
     dense = np.stack(
@@ -285,17 +323,18 @@ def facts_of(texts: Any) -> TextFacts:
     ).astype(np.float32)
     truncated = (length >= MIN_BYTES) & ((fences % 2 == 1) | _cut_short(texts, data, starts))
     script = counted.script()
-    foreign, english = _foreign(texts, length, MIN_BYTES, 5)
+    foreign, english = _foreign(counted, None, MIN_BYTES, 5)
     code = (fences > 0) | (counts["punctuation"] >= CODE_LIKE * size)
-    partial = holds_not_shown(texts)
+    partial = _holds_not_shown(counted)
     return TextFacts(dense, length, script, foreign, english & (script == 0), code, empty, truncated, partial)
 
 
-def holds_not_shown(texts: Any) -> Bools:
+def _holds_not_shown(counted: _Counts) -> Bools:
     """Texts with a remark that pictures or the like are not shown; shape (n,)."""
-    holds = np.asarray(pc.fill_null(pc.match_substring(texts, ", not shown]"), False), dtype=bool)
-    places = np.flatnonzero(holds)
-    holds[places] = np.asarray(pc.match_substring_regex(texts.take(pa.array(places)), NOT_SHOWN), dtype=bool)
+    holds = np.zeros(len(counted.length), bool)
+    # Hardly any data have one: one search through all texts tells.
+    if counted.data.tobytes().find(b", not shown]") >= 0:
+        holds[:] = pc.match_substring_regex(counted.texts, NOT_SHOWN)
     return holds
 
 
@@ -337,16 +376,19 @@ def _cut_short(texts: Any, data: Bytes, starts: Ints) -> Bools:
     return cut
 
 
-def _foreign(texts: Any, length: Ints, least: int, words: int) -> tuple[Bools, Bools]:
+def _foreign(counted: _Counts, rows: Ints | None, least: int, words: int) -> tuple[Bools, Bools]:
     """Texts of `least` bytes or more with at least `words` of the commonest words of another Latin-written language and hardly
-    any of English; and texts with " the " in their beginning. Only the few without are read."""
-    # Bytes, not characters: a letter cut in two is no " the ".
-    heads = pc.binary_slice(texts.cast(pa.large_binary()), 0, GLANCE)
-    english = np.asarray(pc.match_substring(heads, " the "))
-    foreign = np.zeros(len(length), bool)
-    where = np.flatnonzero((length >= least) & ~english)
+    any of English; and texts with " the " in their beginning. Only the few without are read.
+
+    Args:
+        rows: those to look at; None: all.
+    """
+    english = _has_the(counted)
+    foreign = np.zeros(len(english), bool)
+    asked = (counted.length >= least) & ~english
+    where = np.flatnonzero(asked) if rows is None else rows[asked[rows]]
     if len(where):
-        few = pc.utf8_slice_codeunits(texts.take(pa.array(where)), 0, HASHED_CHARACTERS)
+        few = pc.utf8_slice_codeunits(counted.texts.take(pa.array(where)), 0, HASHED_CHARACTERS)
         other = np.asarray(pc.count_substring_regex(few, _FOREIGN_WORDS))
         some = np.flatnonzero(other >= words)
         common = np.asarray(pc.count_substring_regex(few.take(pa.array(some)), _ENGLISH_WORDS))
@@ -354,11 +396,28 @@ def _foreign(texts: Any, length: Ints, least: int, words: int) -> tuple[Bools, B
     return foreign, english
 
 
+def _has_the(counted: _Counts) -> Bools:
+    """Texts with " the " in their first `GLANCE` bytes; shape (n,)."""
+    data, starts, has = counted.data, counted.starts, np.zeros(len(counted.length), bool)
+    if len(data) < 5:
+        return has
+    found = data[2:-2] == _THE[2]
+    for place in (0, 1, 3, 4):
+        found &= data[place : len(data) - 4 + place] == _THE[place]
+    at = np.flatnonzero(found)
+    owner = np.searchsorted(starts, at, "right") - 1
+    has[owner[at + 5 <= np.minimum(starts[owner] + GLANCE, starts[owner + 1])]] = True
+    return has
+
+
 def fingerprints(texts: Any) -> npt.NDArray[np.uint64]:
     """A 64-bit hash of each text without regard to case and outer white space; the same on every run."""
     plain = pc.utf8_trim_whitespace(pc.ascii_lower(pc.fill_null(texts, "")))
-    values = np.asarray(plain.to_numpy(zero_copy_only=False), dtype=object)
-    return np.asarray(pd.util.hash_array(values, categorize=False), dtype=np.uint64)
+    found = np.empty(len(plain), np.uint64)
+    for start in range(0, len(plain), TEXTS_AT_ONCE):
+        values = np.asarray(plain.slice(start, TEXTS_AT_ONCE).to_numpy(zero_copy_only=False), dtype=object)
+        found[start : start + TEXTS_AT_ONCE] = pd.util.hash_array(values, categorize=False)
+    return found
 
 
 def hashed_words(texts: Any) -> Any:

@@ -21,6 +21,8 @@ WORTH_SAYING = 0.1
 LITTLE, STRONG = float(np.log(2.0)), float(np.log(8.0))
 #: Nearer to 0 or 1 no probability is stated.
 CLOSE = 0.004
+#: Numbers that are written in advance, at most.
+MOST_NUMBERS = 4096
 UNPLACED = "It has no place on the map: fewer than two of its completions are scored."
 _KINDS = {
     "model": "The models that wrote them speak",
@@ -82,11 +84,10 @@ class Evidence:
         sentences = [*self.findings.sentences(start, stop), text_where(~self.placed[start:stop], UNPLACED), *pair]
         # Column by column to row by row, without the nulls.
         flat: Any = pa.concat_arrays([s.cast(pa.string()) for s in sentences])
-        order: Any = pa.array(np.arange(n * len(sentences)).reshape(len(sentences), n).T.reshape(-1))
-        flat = flat.take(order)
-        valid = np.asarray(flat.is_valid()).reshape(n, len(sentences))
+        valid = np.asarray(flat.is_valid()).reshape(len(sentences), n).T
+        row, sentence = np.nonzero(valid)
         ends: Any = pa.array(offsets_of(valid.sum(axis=1)).astype(np.int32))
-        return pa.ListArray.from_arrays(ends, flat.drop_null())
+        return pa.ListArray.from_arrays(ends, flat.take(pa.array(sentence * n + row)))
 
     def _pair(self, p_wrong: Floats, noise_rate: float, start: int, stop: int) -> list[Any]:
         """The pair in dispute: what the label says, what each kind of evidence says, and how much."""
@@ -154,8 +155,17 @@ def _sum(total: Floats, p_wrong: Floats, noise_rate: float) -> Any:
 
 
 def _number(values: Floats, digits: int, *, signed: bool = False) -> Any:
-    rounded = np.round(np.nan_to_num(np.asarray(values, np.float64)), digits) + 0.0  # no minus zero
-    text: Any = pc.cast(pa.array(rounded if digits else rounded.astype(np.int64)), pa.string())
+    rounded = np.asarray(np.round(np.nan_to_num(np.asarray(values, np.float64)), digits) + 0.0, np.float64)  # no minus zero
+    # Few numbers of so few digits are different: each is written once.
+    whole = np.rint(rounded * 10**digits)
+    low, high = whole.min(initial=0.0), whole.max(initial=0.0)
+    if high - low < min(len(rounded), MOST_NUMBERS):
+        numbers: Floats = np.arange(low, high + 1) / 10**digits
+        return _written(numbers, signed=signed).take(pa.array((whole - low).astype(np.int64)))
+    return _written(rounded, signed=signed)
+
+
+def _written(numbers: Floats, *, signed: bool) -> Any:
     # Arrow writes 2.0 as "2" in some versions and as "2.0" in others.
-    text = pc.replace_substring_regex(text, r"\.0$", "")
-    return join_text(choose_text(rounded > 0, "+", ""), text) if signed else text
+    text: Any = pc.replace_substring_regex(pc.cast(pa.array(numbers), pa.string()), r"\.0$", "")
+    return join_text(choose_text(numbers > 0, "+", ""), text) if signed else text
