@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from argilla_admap.distributed import check_engine
 from argilla_admap.errors import InputError
 from argilla_admap.keywords import READING, listed, reading_of, scoring_of, takes
 from argilla_admap.pipeline import SCORING, SETTLING, check, connect, open_records, open_scored, read_answers
@@ -106,6 +107,7 @@ def select(
     format: str | None = None,
     dataset: str | None = None,
     client: rg.Argilla | None = None,
+    engine: str = "local",
     dry_run: bool = False,
 ) -> Selected:
     """Chooses the records to train on.
@@ -124,12 +126,14 @@ def select(
         format: of the output; None: what TRL reads, but that a .parquet keeps the map's columns.
         dataset: the data set the map was pushed to: the data card says who checked the labels, and how many are wrong.
         client: of the Argilla server; None: as for `push`.
+        engine: local, or ray: records are taken out on a Ray cluster; which ones is found out here, by all numbers together.
         dry_run: choose, and write nothing.
     Raises:
         InputError: an option cannot be used, or no record is left; nothing was written.
     """
     from argilla_admap.mapping.analysis.selection import Rules, chosen_stream, select_records
 
+    check_engine(engine)
     rules = Rules(
         regions=listed(region),
         max_p_wrong=max_p_wrong,
@@ -149,7 +153,7 @@ def select(
         raise InputError(f"{place}no record is left ({reasons}); nothing was written", hint=hint)
     if output is None or dry_run:
         return Selected(selection, 0, None)
-    stream = chosen_stream(opened.stream(), selection)
+    stream = chosen_stream(opened.stream(), selection, engine)
     words = os.fspath(output)
     if format is None and Path(words).suffix == ".parquet" and not words.startswith("hf:"):
         from argilla_admap.tables import write_parquet
@@ -384,6 +388,7 @@ def map(
     answers: Mapping[str, LabelAnswer] | str | None = None,
     regions_only: bool = False,
     client: rg.Argilla | None = None,
+    engine: str = "local",
     warn: Callable[[str], None] | None = None,
     dry_run: bool = False,
     **options: Any,
@@ -401,6 +406,7 @@ def map(
         regions_only: coordinates, thresholds and regions alone, by the scores, without a look at texts and labels: many times
             as fast. What is written holds id, k, mean, variance and region, and is no map to push.
         client: of the Argilla server, for answers that are there.
+        engine: local, or ray: what is done for each record by itself is done on a Ray cluster.
         warn: takes a sentence for the person.
         dry_run: make the map, and write nothing.
     Raises:
@@ -413,7 +419,10 @@ def map(
         raise TypeError(f"map() got an unexpected keyword argument {next(iter(options))!r}")
     if length_control not in (None, "all", "excess"):
         raise InputError(f"{length_control!r} is neither all nor excess", option="length_control")
+    check_engine(engine)
     if regions_only:
+        if engine != "local":
+            raise InputError("reads numbers alone, in seconds", option="engine", hint="leave it out with `regions_only`")
         if length_control or answers is not None:
             option = "length_control" if length_control else "answers"
             raise InputError("needs texts and labels", option=option, hint="leave it out, or leave out `regions_only`")
@@ -431,7 +440,7 @@ def map(
         if warn is not None:
             warn(f"Scores are taken at equal length: {slope:+.3g} points per doubling of length were removed.")
     said = read_answers(answers, client) if isinstance(answers, str) else answers
-    data_map = build_map(stream, stratify=stratify, thresholds=limits, between=between, answers=said)
+    data_map = build_map(stream, stratify=stratify, thresholds=limits, between=between, answers=said, engine=engine)
     if output is not None and not dry_run:
         data_map.write(Path(output))
     return data_map

@@ -22,6 +22,9 @@ the command line. A message never holds a key or a password.
 
 from __future__ import annotations
 
+import copyreg
+from typing import Any
+
 __all__ = [
     "AdmapError",
     "ArgillaError",
@@ -51,6 +54,10 @@ class AdmapError(Exception):
         self.message = message
         self.hint = hint
         self.option = option
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors travel between processes with all that they hold; by default only the message would.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]  # as pickle calls it
 
     def __str__(self) -> str:
         named = f"`{self.option}`: {self.message}" if self.option else self.message

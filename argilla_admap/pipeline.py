@@ -673,7 +673,7 @@ def run(
         pushed |= {name: take(name, None) for name in ("embedding_model", "embedding_base_url")}
     asked = scoring_of(options)
     if asked.shard is not None:
-        hint = "score each part, join them with merge, then map and push"
+        hint = "score each part, join them with merge, then map and push; or have a cluster do it all with `engine` ray"
         raise InputError("a map and its review are of all records, and a shard holds its own alone", option="shard", hint=hint)
     stream = open_records(preferences, reading, asked.limit)
     if dry_run:
@@ -729,7 +729,7 @@ def run_with(
         model, url = push_options.get("embedding_model"), push_options["embedding_base_url"]
         TextEmbedding(_embedding_options(model, url, options.max_cost, options.store), dry=True).close()
     scored = score_with(preferences, options, client=judge, output=scored_path(output), progress=score_progress, warn=warn)
-    data_map = build_map(scored, stratify=stratify)
+    data_map = build_map(scored, stratify=stratify, engine=options.engine)
     data_map.write(output)
     if embedded and options.max_cost is not None:
         push_options["max_cost"] = max(0.0, options.max_cost - (scored.summary["cost_usd"] or 0.0))

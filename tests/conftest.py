@@ -57,6 +57,7 @@ SLOW = {
     "test_adaptive.py",
     "test_examples.py",
     "test_pieces.py",
+    "test_ray.py",
     "test_shards.py",
     "test_stopping.py",
     "test_together.py",
@@ -76,10 +77,13 @@ ROOT = Path(__file__).parents[1]
 
 
 class OneServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """One worker takes all tests that share the Argilla server: each worker would start its own."""
+    """One worker takes all tests that share a server: each worker would start its own."""
 
     def _split_scope(self, nodeid: str) -> str:
         path, _, _ = nodeid.partition("::")
+        if path == "tests/test_ray.py":
+            # One cluster, which one worker starts.
+            return path
         return "argilla" if _shares_a_server(path) else nodeid
 
 

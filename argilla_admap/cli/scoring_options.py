@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ScoringCommand",
+    "engine_option",
     "field_options",
     "input_options",
     "on_error_option",
@@ -114,6 +115,15 @@ on_error_option = click.option(
     default="stop",
     show_default=True,
     help="What to do with a row that cannot be used.",
+)
+
+
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where the work is done: in this process, or on a Ray cluster (pip install 'argilla-admap[ray]').",
 )
 
 
@@ -296,6 +306,10 @@ def scoring_options(command: Command) -> Command:
             "--ask-waiting", is_flag=True, help="Without --batch: also ask what is waiting in a batch, and pay for it twice."
         ),
         click.option("--service-tier", metavar="TIER", help="The endpoint's service tier, e.g. flex."),
+        engine_option,
+        click.option(
+            "--workers", type=int, metavar="N", help="With --engine ray: how many workers.  [default: one per processor]"
+        ),
         click.option(
             "--timeout", type=float, default=60.0, show_default=True, metavar="SECONDS", help="How long to wait for an answer."
         ),

@@ -16,14 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from threadpoolctl import threadpool_limits
 
-from argilla_admap import mapping
+from argilla_admap import distributed, mapping
+from argilla_admap.distributed import check_engine
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.added_columns import EXTRA_FIELDS, UNREAD, AddedColumns
 from argilla_admap.mapping.analysis.label_answers import LabelAnswer, match_answers
 from argilla_admap.mapping.checks.check import CheckInput, check_prompts, prompt_checks, run_checks
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, codes_of, items_of
 from argilla_admap.mapping.data.observations import Observations, scores_of_samples
-from argilla_admap.mapping.data.observed import Observed, in_order, observe_pieces
+from argilla_admap.mapping.data.observed import InOrder, Observed, in_order, observe_pieces
 from argilla_admap.mapping.regions.coordinates import (
     REGIONS,
     Coordinates,
@@ -217,6 +218,7 @@ def build_map(
     thresholds: Thresholds | Mapping[str, Any] | DataMap | None = None,
     between: bool = False,
     answers: Mapping[str, LabelAnswer] | None = None,
+    engine: str = "local",
 ) -> DataMap:
     """Places each record on the map and says how probably its label is wrong.
 
@@ -230,14 +232,17 @@ def build_map(
         between: take the judge's own noise, known where completions have several samples, off the variance and so off the
             regions; else the variance is the population variance of the scores, as in the paper.
         answers: what people said of labels, by record id: P(wrong) learns from them.
+        engine: local, or ray: what is done for each piece by itself is done on a Ray cluster; all is fitted here.
     Raises:
         InputError: no such column, or thresholds that are no numbers.
     """
+    check_engine(engine)
+    each = in_order if engine == "local" else distributed.in_order
     scored = _opened(scored)
     check_stratum(scored, stratify)
     # The arithmetic is many small matrices: threads of its own would wait for each other longer than they work.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _built(scored, stratify, thresholds, between, answers)
+        return _built(scored, stratify, thresholds, between, answers, each)
 
 
 def _built(
@@ -246,12 +251,16 @@ def _built(
     thresholds: Thresholds | Mapping[str, Any] | DataMap | None,
     between: bool,
     answers: Mapping[str, LabelAnswer] | None,
+    each: InOrder,
 ) -> DataMap:
     source = as_scored(scored)
     tap = _Tap(source, keep=answers is not None)
     places: list[Coordinates] = []
     book = observe_pieces(
-        tap.stream, stratify, lambda one: places.append(compute_coordinates(one.offsets, one.scores, one.error_variances()))
+        tap.stream,
+        stratify,
+        lambda one: places.append(compute_coordinates(one.offsets, one.scores, one.error_variances())),
+        each,
     )
     denoised = Coordinates.joined(places)
     places.clear()
@@ -277,9 +286,12 @@ def _built(
     model = fit_wrong(book, labels_of, (strength, known), said)
     usual, votes = usual_margins(sample.offsets, sample.ratings, sample.scores), are_votes(sample.offsets, sample.ratings)
 
+    # Not by way of `book`, whose pieces are on this machine's disk.
+    offsets = book.offsets
+
     def finish(one: tuple[slice, Observations]) -> tuple[slice, dict[str, Any], dict[str, Bools], Evidence]:
         at, piece = one
-        flat, labels = slice(int(book.offsets[at.start]), int(book.offsets[at.stop])), labels_of(piece)
+        flat, labels = slice(int(offsets[at.start]), int(offsets[at.stop])), labels_of(piece)
         diagnosis = model.diagnose(piece, labels, flat)
         given = CheckInput(piece, labels, piece.owner, strength[flat], known[flat])
         findings = run_checks(given, {name: mask[at] for name, mask in of_prompts.items()})
@@ -302,7 +314,7 @@ def _built(
     numbers: dict[str, Any] = {}
     issues: dict[str, Bools] = {}
     spool: Spool[Evidence] = Spool()
-    for at, found, issue, reasons in in_order(finish, book.pieces()):
+    for at, found, issue, reasons in each(finish, book.pieces()):
         for whole, values in ((numbers, found), (issues, issue)):
             for name, own in values.items():
                 whole.setdefault(name, np.empty(book.n, own.dtype))[at] = own

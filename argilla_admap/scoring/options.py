@@ -68,6 +68,8 @@ class ScoreOptions:
             twice.
         extra: options that single scorers add, by the names in their `OPTIONS`.
         timeout: seconds to wait for an answer at the first try.
+        engine: local, or ray: the workers of a Ray cluster, which share the store and all limits.
+        workers: of the engine ray; None: one for each processor of the cluster.
 
     Raises:
         InputError: a value is out of its range.
@@ -100,10 +102,12 @@ class ScoreOptions:
     ask_waiting: bool = False
     extra: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 60.0
+    engine: str = "local"
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "extra", {name.replace("-", "_"): value for name, value in self.extra.items()})
-        for option in ("samples", "max_answer_tokens", "concurrency", "rpm", "tpm", "limit", "timeout"):
+        for option in ("samples", "max_answer_tokens", "concurrency", "rpm", "tpm", "limit", "timeout", "workers"):
             value = getattr(self, option)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(f"{value}: must be above 0", option=option)
@@ -122,6 +126,13 @@ class ScoreOptions:
             if self.adaptive or self.screen is not None:
                 words = "what is undecided is told by all records, and a shard sees its own alone"
                 raise InputError(words, option="shard", hint="give a number of `samples`, and no `screen`")
+        if self.engine != "local":
+            from argilla_admap.distributed import check_engine
+
+            check_engine(self.engine)
+            if self.batch:
+                hint = "leave `engine` out: the work is the provider's, and one machine submits it"
+                raise InputError("batches are not for several workers", option="batch", hint=hint)
         if self.guide not in GUIDANCE:
             raise InputError(f"{self.guide!r}: no such guide", option="guide", hint=f"choose one of {', '.join(GUIDANCE)}")
         if self.together and (self.reasons or self.method == "json"):

@@ -20,7 +20,17 @@ from argilla_admap.scoring.scorer import ScoredCompletion
 from argilla_admap.scoring.scorers.existing import ExistingScorer
 from argilla_admap.tables import RecordStream, read_stream, write_parquet
 
-__all__ = ["ROW", "RunCounts", "Scored", "completions_of", "scored_batch", "scored_schema", "write_scored"]
+__all__ = [
+    "ROW",
+    "Progress",
+    "RunCounts",
+    "Scored",
+    "completions_of",
+    "run_summary",
+    "scored_batch",
+    "scored_schema",
+    "write_scored",
+]
 
 #: In a part of the records, each one's place in the input, from 0.
 ROW = "shard_row"
@@ -33,6 +43,21 @@ _JUDGE_COLUMNS = {
     "samples": "samples",
     "reasons": "reason",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is."""
+
+    #: Completions scored or given up.
+    done: int
+    #: Completions in all; None while they are being counted.
+    total: int | None
+    unscored: int
+    requests: int
+    cost_usd: float | None
+    #: Since the start.
+    seconds: float
 
 
 @dataclass(slots=True)
@@ -61,6 +86,35 @@ class RunCounts:
                 else:
                     reason = (one.error or "no reason given")[:200]
                     self.reasons[reason if reason in self.reasons or len(self.reasons) < 1000 else "other reasons"] += 1
+
+
+def run_summary(
+    count: RunCounts, totals: Mapping[str, Any], cached: int, judges: Sequence[str], seconds: float, output: str | None
+) -> dict[str, Any]:
+    """The JSON answer of ``score``.
+
+    Args:
+        totals: requests, failed, input_tokens, output_tokens, cost_usd (None: unknown) and stopped, of the run.
+        cached: judgements that were known before.
+    """
+    cost = totals["cost_usd"]
+    return {
+        "records": count.records,
+        "completions": count.completions,
+        "scored": count.scored,
+        "unscored": count.unscored,
+        "requests": totals["requests"],
+        "cached": cached,
+        "input_tokens": totals["input_tokens"],
+        "output_tokens": totals["output_tokens"],
+        "cost_usd": None if cost is None else round(cost, 6),
+        "model": ", ".join(judges),
+        "output": output,
+        "retried": totals["failed"],
+        "stopped": totals["stopped"],
+        "reasons": dict(count.reasons.most_common(20)),
+        "seconds": round(seconds, 3),
+    }
 
 
 def scored_schema(judges: Sequence[str]) -> pa.Schema:

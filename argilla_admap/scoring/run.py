@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,11 +22,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
+from argilla_admap.scoring.cluster_run import ClusterRun
 from argilla_admap.scoring.options import ScoreOptions
-from argilla_admap.scoring.output import RunCounts, Scored, scored_batch, scored_schema, write_scored
-from argilla_admap.scoring.scorer import Scorer, Work, find_scorer
+from argilla_admap.scoring.output import Progress, RunCounts, Scored, run_summary, scored_batch, scored_schema, write_scored
+from argilla_admap.scoring.scorer import Scorer, Work, open_scorers
 from argilla_admap.scoring.session import Session
-from argilla_admap.scoring.shards import shard_of
+from argilla_admap.scoring.shards import record_slices, shard_of
 from argilla_admap.tables import RecordStream, check_writable, row_groups
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "Scored", "estimate", "score"]
 
-_ROWS = 256
 #: Batches read ahead: enough requests for every slot, and what may pile up behind a slow one.
 _AHEAD_COMPLETIONS = 4096
 _AHEAD_BYTES = 16 << 20
@@ -45,21 +44,6 @@ _WAITING_BATCHES = 8
 _CLOSE_WITHIN = 30.0
 #: New objects before Python's collector looks for cycles; its own threshold is 700 (2,000 from 3.13 on).
 _COLLECT_AFTER = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is."""
-
-    #: Completions scored or given up.
-    done: int
-    #: Completions in all; None while they are being counted.
-    total: int | None
-    unscored: int
-    requests: int
-    cost_usd: float | None
-    #: Since the start.
-    seconds: float
 
 
 def score(
@@ -85,7 +69,12 @@ def score(
         InputError: the options or the store cannot be used; nothing was asked.
         ScoringError: the judge cannot be asked any more; what was answered is in the store.
     """
-    run = _ScoringRun(preferences, options or ScoreOptions(), client, progress, warn)
+    asked = options or ScoreOptions()
+    run: _ScoringRun | ClusterRun = (
+        ClusterRun(preferences, asked, client, progress, warn)
+        if asked.engine == "ray"
+        else _ScoringRun(preferences, asked, client, progress, warn)
+    )
     if output is not None:
         if not Path(output).parent.is_dir():
             hint = "make it, or name another place with `output`"
@@ -218,11 +207,7 @@ class _ScoringRun:
 
     async def _open(self, *, dry: bool = False) -> None:
         self._session = Session(self._options, self._client, dry=dry, warn=self._warn)
-        scorer = find_scorer(self._options.scorer)
-        for model in self._options.models:
-            one = scorer(replace(self._options, models=(model,)), self._session)
-            if one.name not in [s.name for s in self._scorers]:
-                self._scorers.append(one)
+        self._scorers += open_scorers(self._options, self._session)
 
     async def _work(self) -> None:
         try:
@@ -256,7 +241,7 @@ class _ScoringRun:
 
         waiting, known_before = True, None
         while waiting:
-            for batch in self._slices():
+            for batch in record_slices(self._preferences, self._options.limit):
                 await self._unless_stopped(asyncio.gather(*(scorer.score(batch) for scorer in self._scorers)))
             known_before = known_before or [scorer.cached for scorer in self._scorers]
             dispatchers = list(self._session.dispatchers.values()) if self._session is not None else []
@@ -286,7 +271,7 @@ class _ScoringRun:
             self._out.put_nowait(scored)
 
         try:
-            for batch in self._slices():
+            for batch in record_slices(self._preferences, self._options.limit):
                 while ahead and (ahead[0].results.done() or held + batch.nbytes > _AHEAD_BYTES or self._busy(ahead)):
                     if not ahead[0].results.done() and held + batch.nbytes <= _AHEAD_BYTES:
                         await self._any(ahead)
@@ -323,22 +308,10 @@ class _ScoringRun:
                 raise _Stopped
         return future.result()
 
-    def _slices(self) -> Iterator[pa.RecordBatch]:
-        left = self._options.limit
-        for batch in self._preferences.batches():
-            for start in range(0, batch.num_rows, _ROWS):
-                piece = batch.slice(start, _ROWS if left is None else min(_ROWS, left))
-                if left is not None:
-                    left -= piece.num_rows
-                if piece.num_rows:
-                    yield piece
-                if left == 0:
-                    return
-
     async def _estimate(self, works: list[Work]) -> None:
         try:
             await self._open(dry=True)
-            for batch in self._slices():
+            for batch in record_slices(self._preferences, self._options.limit):
                 self.count.records += batch.num_rows
                 self.count.completions += _completions(batch)
                 for scorer in self._scorers:
@@ -349,7 +322,7 @@ class _ScoringRun:
 
     def _count_all(self) -> None:
         try:
-            self._total = sum(_completions(batch) for batch in self._slices())
+            self._total = sum(_completions(batch) for batch in record_slices(self._preferences, self._options.limit))
         except Exception:
             # The run itself reads the same and says what is wrong.
             return
@@ -385,25 +358,9 @@ class _ScoringRun:
 
     def summary(self, output: str | None) -> dict[str, Any]:
         """The JSON answer of ``score``."""
-        totals = self._totals()
-        cost = totals["cost_usd"]
-        return {
-            "records": self.count.records,
-            "completions": self.count.completions,
-            "scored": self.count.scored,
-            "unscored": self.count.unscored,
-            "requests": totals["requests"],
-            "cached": sum(getattr(s, "cached", 0) for s in self._scorers),
-            "input_tokens": totals["input_tokens"],
-            "output_tokens": totals["output_tokens"],
-            "cost_usd": None if cost is None else round(cost, 6),
-            "model": ", ".join(s.name for s in self._scorers),
-            "output": output,
-            "retried": totals["failed"],
-            "stopped": totals["stopped"],
-            "reasons": dict(self.count.reasons.most_common(20)),
-            "seconds": round(time.monotonic() - self._started, 3),
-        }
+        cached = sum(getattr(s, "cached", 0) for s in self._scorers)
+        names, seconds = [s.name for s in self._scorers], time.monotonic() - self._started
+        return run_summary(self.count, self._totals(), cached, names, seconds, output)
 
     def info(self) -> dict[str, Any]:
         """What the file says of its scores."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from argilla_admap.scoring.options import ScoreOptions
     from argilla_admap.scoring.session import Session
 
-__all__ = ["ScoredCompletion", "Scorer", "ScorerOption", "Work", "find_scorer", "scorer_module"]
+__all__ = ["ScoredCompletion", "Scorer", "ScorerOption", "Work", "find_scorer", "open_scorers", "scorer_module"]
 
 _ROOM = "argilla_admap.scoring.scorers"
 
@@ -131,6 +131,16 @@ def find_scorer(scorer: str | Callable[..., Any]) -> Callable[[ScoreOptions, Ses
         names = [name for name in there if hasattr(scorer_module(name), "SCORER")]
         raise InputError(f"there is no scorer {name!r}", option="scorer", hint=f"choose one of {', '.join(names)}")
     return found
+
+
+def open_scorers(options: ScoreOptions, session: Session) -> list[Scorer]:
+    """The scorers of a run, one for each judge; two of one name are one."""
+    make = find_scorer(options.scorer)
+    found: dict[str, Scorer] = {}
+    for model in options.models:
+        one = make(replace(options, models=(model,)), session)
+        found.setdefault(one.name, one)
+    return list(found.values())
 
 
 def scorer_module(name: str) -> ModuleType | None:

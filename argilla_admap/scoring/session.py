@@ -26,6 +26,8 @@ class Session:
         client: the user's own; None: made from the options and the environment.
         dry: nothing is asked or written: a store that is not there is not made.
         warn: takes a sentence for the person.
+        store, budget: those that other processes have a part in; None: of this run alone.
+        share: the part of the limits a minute that is this process's own, in (0, 1].
     """
 
     def __init__(
@@ -35,14 +37,18 @@ class Session:
         *,
         dry: bool = False,
         warn: Callable[[str], None] | None = None,
+        store: Store | None = None,
+        budget: Budget | None = None,
+        share: float = 1.0,
     ) -> None:
         self._dry = dry
         self._options = options
         self._client = client
         self._warn = warn
-        self._store: Store | None = None
+        self._store = store
+        self._share = share
         self._locks: KeyLocks | None = None
-        self.budget = Budget(options.max_cost)
+        self.budget = budget if budget is not None else Budget(options.max_cost)
         self.dispatchers: dict[tuple[str, str], Dispatcher] = {}
 
     @property
@@ -87,7 +93,7 @@ class Session:
             self._locks,
             self.budget,
             price,
-            Throttle(options.rpm, options.tpm, options.concurrency, local=is_local(client)),
+            Throttle(options.rpm, options.tpm, options.concurrency, local=is_local(client), share=self._share),
             options.timeout if options.service_tier != "flex" else max(options.timeout, 900.0),
             name,
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pandas.util import hash_array
 
@@ -23,11 +24,12 @@ from argilla_admap.scoring.options import read_shard
 from argilla_admap.scoring.output import ROW
 from argilla_admap.tables import RecordStream, read_stream, row_groups, write_parquet
 
-__all__ = ["merge_parts", "merge_stores", "shard_of"]
+__all__ = ["merge_parts", "merge_stores", "record_slices", "shard_of", "text_hashes"]
 
 #: What must be equal of judges whose scores stand in one file. Not the endpoint: each machine may have a server of its own.
 _OF_A_JUDGE = ("scorer", "model", "range", "method", "prompt_version", "rubric", "reasons", "guide", "together", "samples")
 _SUMMED = ("records", "completions", "scored", "unscored", "requests", "cached", "input_tokens", "output_tokens", "retried")
+_ROWS = 256
 _AGAIN = "score all parts of the same input with `shard` 1/N to N/N"
 
 
@@ -48,8 +50,8 @@ def shard_of(stream: RecordStream, words: str) -> RecordStream:
             rows = np.arange(first, first + batch.num_rows)
             first += batch.num_rows
             with np.errstate(over="ignore"):
-                digest += int((_hashes(batch.column("id")) * (2 * rows.astype(np.uint64) + np.uint64(1))).sum())
-            own: Any = pa.array(_hashes(batch.column("prompt")) % np.uint64(of) == part - 1)
+                digest += int((text_hashes(batch.column("id")) * (2 * rows.astype(np.uint64) + np.uint64(1))).sum())
+            own: Any = pa.array(text_hashes(batch.column("prompt")) % np.uint64(of) == part - 1)
             columns = [*batch.columns, pa.array(rows)]
             found = pa.RecordBatch.from_arrays(columns, schema=schema).filter(own)
             if found.num_rows:
@@ -60,8 +62,24 @@ def shard_of(stream: RecordStream, words: str) -> RecordStream:
     return sharded
 
 
-def _hashes(texts: Any) -> Any:
-    return hash_array(np.asarray(texts.to_numpy(zero_copy_only=False), object), categorize=False).astype(np.uint64)
+def record_slices(stream: RecordStream, limit: int | None) -> Iterator[pa.RecordBatch]:
+    """The first `limit` records, or all, in batches of at most 256: what is asked together."""
+    left = limit
+    for batch in stream.batches():
+        for start in range(0, batch.num_rows, _ROWS):
+            piece = batch.slice(start, _ROWS if left is None else min(_ROWS, left))
+            if left is not None:
+                left -= piece.num_rows
+            if piece.num_rows:
+                yield piece
+            if left == 0:
+                return
+
+
+def text_hashes(texts: Any) -> npt.NDArray[np.uint64]:
+    """A number of each text, the same on every machine; shape (n,)."""
+    hashed: npt.NDArray[np.uint64] = hash_array(np.asarray(texts.to_numpy(zero_copy_only=False), object), categorize=False)
+    return hashed.astype(np.uint64)
 
 
 @dataclass(frozen=True, slots=True)

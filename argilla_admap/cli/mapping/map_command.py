@@ -17,7 +17,7 @@ from argilla_admap.cli.printing import (
     note,
     table,
 )
-from argilla_admap.cli.scoring_options import input_options
+from argilla_admap.cli.scoring_options import engine_option, input_options
 
 __all__ = ["command"]
 
@@ -55,6 +55,7 @@ MOST_TIED = 0.2
     help="Only mean, variance and region of each id, from the scores alone: for a look at very large data.",
 )
 @input_options
+@engine_option
 @dry_run_option
 @json_option
 def command(
@@ -66,6 +67,7 @@ def command(
     length_control: str | None,
     answers: str | None,
     regions_only: bool,
+    engine: str,
     reading: dict[str, Any],
     dry_run: bool,
     as_json: bool,
@@ -89,6 +91,7 @@ def command(
         stratify=stratify,
         thresholds=thresholds,
         between=between,
+        engine=engine,
         warn=note,
         dry_run=dry_run,
         **options,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from argilla_admap.cli.printing import dry_run_option, emit, json_option, keep_the_input, note, table, written_format_option
+from argilla_admap.cli.scoring_options import engine_option
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.analysis.selection import Selection
@@ -50,6 +51,7 @@ _LEANING = 0.1
     help="The Argilla data set the map was pushed to: the data card of a folder or of the Hub says who checked the labels, and "
     "how many are wrong.",
 )
+@engine_option
 @dry_run_option
 @json_option
 def command(
@@ -65,6 +67,7 @@ def command(
     seed: int,
     format_name: str | None,
     dataset: str | None,
+    engine: str,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -92,6 +95,7 @@ def command(
         seed=seed,
         format=format_name,
         dataset=dataset,
+        engine=engine,
         dry_run=dry_run,
     )
     answer = selected.json()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from argilla_admap.distributed import in_order
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, masks_of_names
 from argilla_admap.mapping.regions.coordinates import REGIONS
@@ -206,18 +207,29 @@ def _same_direction(ratings: Any, scores: Any) -> bool:
     return bool(both.sum() > 1 and ((label[both] - label[both].mean()) @ score[both]) > 1e-9)
 
 
-def chosen_stream(stream: RecordStream, selection: Selection) -> RecordStream:
-    """The chosen records of the stream, in its order; the counts of the choice are in its facts under ``selection``."""
+def chosen_stream(stream: RecordStream, selection: Selection, engine: str = "local") -> RecordStream:
+    """The chosen records of the stream, in its order; the counts of the choice are in its facts under ``selection``.
 
-    def batches() -> Iterator[pa.RecordBatch]:
+    Args:
+        engine: local, or ray: the records are taken out of their batches on a Ray cluster.
+    """
+
+    def parts() -> Iterator[tuple[pa.RecordBatch, Bools]]:
         start = 0
         for batch in stream.batches():
             mask = selection.chosen[start : start + batch.num_rows]
             start += batch.num_rows
             if mask.any():
-                yield batch.filter(pa.array(mask))
+                yield batch, mask
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        return map(_taken, parts()) if engine == "local" else in_order(_taken, parts())
 
     return RecordStream(batches, stream.schema, {**stream.info, "selection": selection.as_json()})
+
+
+def _taken(part: tuple[pa.RecordBatch, Bools]) -> pa.RecordBatch:
+    return part[0].filter(pa.array(part[1]))
 
 
 def quotas(sizes: Ints, total: int) -> Ints:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import tee
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ from argilla_admap.mapping.data.observations import NumbersReader, Observations,
 from argilla_admap.mapping.data.text_features import fingerprints, hashed_words, join_facts
 from argilla_admap.tables import RecordStream, Spool
 
-__all__ = ["FOLDS", "Observed", "folds_of", "in_order", "observe", "observe_pieces"]
+__all__ = ["FOLDS", "InOrder", "Observed", "folds_of", "in_order", "observe", "observe_pieces"]
 
 #: Records of a piece.
 PIECE_ROWS = 1 << 14
@@ -38,6 +39,8 @@ WORKERS = 2
 #: Parts into which records are dealt for fitting: no label predicts itself.
 FOLDS = 5
 
+#: Makes something of each of many, wherever that is done, and gives it in their order.
+InOrder = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -203,13 +206,17 @@ def observe(stream: RecordStream, stratum: str | None = None) -> Observations:
 
 
 def observe_pieces(
-    stream: RecordStream, stratum: str | None = None, note: Callable[[Observations], None] = lambda _: None
+    stream: RecordStream,
+    stratum: str | None = None,
+    note: Callable[[Observations], None] = lambda _: None,
+    each: InOrder = in_order,
 ) -> Observed:
     """Goes through a scored stream once and keeps its numbers.
 
     Args:
         stratum: as for `observe`.
         note: called with each piece as it is read, in order.
+        each: what looks at the texts of the batches, in their order.
     """
     spool: Spool[Observations] = Spool()
     found: list[tuple[UInts, ...]] = []
@@ -227,7 +234,8 @@ def observe_pieces(
         found.append(prompts)
         held = _Held(open_reader())
 
-    for batch, texts in in_order(lambda one: (one, read_texts(one)), (b for b in stream.batches() if b.num_rows)):
+    batches, given = tee(batch for batch in stream.batches() if batch.num_rows)
+    for texts, batch in zip(each(read_texts, given), batches, strict=True):
         held.add(batch, texts)
         if held.rows >= PIECE_ROWS:
             keep()

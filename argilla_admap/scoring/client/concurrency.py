@@ -20,12 +20,19 @@ class Throttle:
         tpm: tokens a minute, likewise.
         concurrency: requests in flight; None: adapts.
         local: a server of one's own, which may answer one after the other, and slowly.
+        share: as for `RateLimits`.
     """
 
     def __init__(
-        self, rpm: float | None = None, tpm: float | None = None, concurrency: int | None = None, *, local: bool = False
+        self,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        concurrency: int | None = None,
+        *,
+        local: bool = False,
+        share: float = 1.0,
     ) -> None:
-        self.limits = RateLimits(rpm, tpm)
+        self.limits = RateLimits(rpm, tpm, share)
         self.concurrency = ConcurrencyLimiter(concurrency, local=local)
         self._policy = BackoffPolicy()
 

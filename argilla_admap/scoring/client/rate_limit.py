@@ -158,15 +158,17 @@ class RateLimits:
     Args:
         rpm: requests a minute; None: taken from the server's headers, else learned by being refused.
         tpm: tokens a minute, likewise.
+        share: the part of each limit that is this process's own, of several on one account, in (0, 1].
     """
 
     #: Answers before a rate is concluded from them, and seconds that they are looked back on.
     ENOUGH, LOOK_BACK = 20, 5.0
 
-    def __init__(self, rpm: float | None = None, tpm: float | None = None) -> None:
+    def __init__(self, rpm: float | None = None, tpm: float | None = None, share: float = 1.0) -> None:
+        self._share = share
         self._fixed = (rpm is not None, tpm is not None)
-        self.requests = _a_minute(rpm) if rpm else None
-        self.tokens = _a_minute(tpm) if tpm else None
+        self.requests = _a_minute(rpm * share) if rpm else None
+        self.tokens = _a_minute(tpm * share) if tpm else None
         self._paused_until = 0.0
         self._streak = 0
         self._answers: list[float] = []
@@ -242,9 +244,9 @@ class RateLimits:
     def learn(self, headers: Mapping[str, str]) -> None:
         """Takes limits that the server states, unless the user has stated them."""
         if not self._fixed[0] and (rpm := _number(headers.get("x-ratelimit-limit-requests"))):
-            self.requests = _stated(self.requests, rpm)
+            self.requests = _stated(self.requests, rpm * self._share)
         if not self._fixed[1] and (tpm := _number(headers.get("x-ratelimit-limit-tokens"))):
-            self.tokens = _stated(self.tokens, tpm)
+            self.tokens = _stated(self.tokens, tpm * self._share)
 
 
 def _a_minute(units: float) -> RateLimiter:

@@ -212,10 +212,12 @@ class TokenHistory:
     ENOUGH, ENOUGH_ANSWERS = 5000, 5
     #: Answers that weigh: older ones are halved, so that a change is learned.
     MEMORY = 10_000
+    #: Of the name under which the store keeps it.
+    SUFFIX = " tokens"
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
-        self._name = f"{name} tokens"
+        self._name = name + self.SUFFIX
         facts: dict[str, Any] = store.endpoint(self._name)
         self._estimated, self._counted = (int(facts.get(key) or 0) for key in ("estimated", "counted"))
         self._outputs: dict[str, list[int]] = {form: list(counts) for form, counts in (facts.get("outputs") or {}).items()}

@@ -1,0 +1,304 @@
+"""The engine ``ray``: the same work on the machines of a Ray cluster, in the order given. The one place that speaks to Ray.
+
+The cluster is the one that this program is connected to already, else that at ``RAY_ADDRESS`` (which ``ray job submit`` sets;
+``auto`` is one that ``ray start`` has started on this machine), else one that is started here, on the loopback address alone,
+and ends with this program. What is sent between machines never holds a key: each machine has its own environment.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import pickle
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from itertools import islice
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from argilla_admap.errors import AdmapError, InputError
+
+__all__ = ["ENGINES", "Remote", "check_engine", "connect_cluster", "default_workers", "in_order", "in_pool", "worker_place"]
+
+ENGINES = ("local", "ray")
+#: Pieces that are sent together; more wait until these are done, so that memory stays flat.
+_WINDOW = 64
+#: The column of blocks that Ray Data carries: one pickled object a row.
+_ITEM = "item"
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+def check_engine(engine: str) -> None:
+    """Whether it can be used.
+
+    Raises:
+        InputError: no such engine, or Ray is not installed.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"{engine!r}: no such engine", option="engine", hint=f"choose one of {', '.join(ENGINES)}")
+    if engine == "ray":
+        _ray()
+
+
+def _ray() -> Any:
+    # Before Ray is imported, which reads them then. Nobody is told that it is used.
+    for name, value in (
+        ("RAY_USAGE_STATS_ENABLED", "0"),
+        ("RAY_BACKEND_LOG_LEVEL", "fatal"),
+    ):
+        os.environ.setdefault(name, value)
+    try:
+        import ray.data
+    except ImportError as exc:
+        words = f"Ray is not installed ({exc})"
+        raise InputError(
+            words, option="engine", hint="pip install 'argilla-admap[ray]', on each machine of the cluster"
+        ) from exc
+    return ray
+
+
+def connect_cluster() -> Any:
+    """Ray, connected to its cluster; once for a process.
+
+    Raises:
+        InputError: Ray is not installed.
+        AdmapError: there is no cluster at RAY_ADDRESS, or none can be started.
+    """
+    ray = _ray()
+    if ray.is_initialized():
+        return ray
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    try:
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(**quiet)
+        else:
+            _start_here(ray, quiet)
+        # Ray prints there what becomes of workers; standard output is for results, and what matters is told by us.
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    except (ConnectionError, RuntimeError, ValueError, OSError) as exc:
+        hint = "see that RAY_ADDRESS names a cluster that runs, or unset it: one is then started here"
+        raise AdmapError(f"no Ray cluster can be used: {_last_line(exc)}", hint=hint) from exc
+    return ray
+
+
+def _start_here(ray: Any, quiet: dict[str, Any]) -> None:
+    # Ray's servers listen on all addresses of a machine that can be part of a cluster. This one is of one machine.
+    from ray._private import ray_constants
+
+    enabled, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    before = os.environ.get(name)
+    os.environ[name] = "0"
+    try:
+        ray.init(address="local", include_dashboard=False, num_cpus=max(2, os.cpu_count() or 1), **quiet)
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = enabled
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _last_line(exc: BaseException) -> str:
+    return next(reversed(str(exc).strip().splitlines()), type(exc).__name__)
+
+
+def default_workers() -> int:
+    """One for each processor of the cluster."""
+    return max(1, int(connect_cluster().cluster_resources().get("CPU", 1)))
+
+
+class Remote:
+    """An object that lives in a process of its own on this machine, and is called from everywhere in the cluster.
+
+    Args:
+        actor: Ray's handle; it travels, and each process makes its own `Remote` of it.
+    """
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+
+    @classmethod
+    def start(cls, kind: type[Any]) -> Remote:
+        """Makes an object without arguments: Ray keeps and may show those, and they could hold what is private."""
+        ray = connect_cluster()
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=False
+        )
+        return cls(ray.remote(kind).options(num_cpus=0, max_concurrency=1000, scheduling_strategy=here).remote())
+
+    def send(self, name: str, *args: Any) -> Future[Any]:
+        """Calls a method; its result is to come."""
+        result: Future[Any] = getattr(self.actor, name).remote(*args).future()
+        return result
+
+    def result(self, sent: Future[Any]) -> Any:
+        """What a call that was sent brought, or the error that it raised."""
+        try:
+            return sent.result()
+        except _ray().exceptions.RayError as exc:
+            raise _own(exc) from exc
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Calls a method and waits for its result."""
+        return self.result(self.send(name, *args))
+
+    def kill(self) -> None:
+        """Ends its process."""
+        connect_cluster().kill(self.actor)
+
+
+def in_order(work: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[Made]:
+    """What `work` makes of each, in the order given: tasks of Ray Data, wherever the cluster has room.
+
+    Raises:
+        AdmapError: as `work` raises it.
+    """
+    waiting = iter(given)
+    while some := list(islice(waiting, _WINDOW)):
+        yield from _run(some, lambda data: data.map_batches(_Each(work), batch_size=None, batch_format="pyarrow"))
+
+
+def in_pool(worker: type[Any], remote: Remote, given: Iterable[Given], workers: int, calls: int) -> Generator[Any, None, None]:
+    """What a fixed number of workers make of each, in the order given: an actor pool of Ray Data.
+
+    A worker that is killed is started anew, and what it had in work is given out again.
+
+    Args:
+        worker: made with `remote.actor` in each of the processes, and called with one of `given` at a time ...
+        calls: ... by so many threads.
+    Raises:
+        AdmapError: as a worker raises it.
+    """
+    ray = connect_cluster()
+    processors = float(ray.cluster_resources().get("CPU", 1))
+    yield from _run(
+        given,
+        lambda data: data.map_batches(
+            _EachByWorker,
+            fn_constructor_args=(worker, remote.actor),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(
+                size=workers,
+                max_tasks_in_flight_per_actor=calls,
+                max_concurrent_calls_per_actor=calls,
+                enable_true_multi_threading=True,
+            ),
+            # All of them find room, and none of them is by itself all that a processor does.
+            num_cpus=min(1.0, int(100 * processors / workers) / 100),
+        ),
+    )
+
+
+def worker_place() -> str:
+    """Names the worker that this process is, also when it was killed and started anew."""
+    place: str = connect_cluster().get_runtime_context().get_actor_id()
+    return place
+
+
+class _Failed:
+    """An error of ours instead of a result: Ray would print it and hide it in its own."""
+
+    def __init__(self, error: AdmapError) -> None:
+        self.error = error
+
+
+def _tried(work: Callable[[Any], Any], given: Any) -> Any:
+    try:
+        return work(given)
+    except AdmapError as exc:
+        return _Failed(exc)
+
+
+class _Each:
+    """`work` over a block; the function is pickled once, and not with each block."""
+
+    def __init__(self, work: Callable[[Any], Any]) -> None:
+        self._work = work
+
+    # Ray Data takes a function here, and a class only for an actor pool.
+    __name__ = "work"
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        return _packed([_tried(self._work, one) for one in _unpacked(block)])
+
+
+class _EachByWorker:
+    """A worker over a block."""
+
+    def __init__(self, worker: type[Any], actor: Any) -> None:
+        self._worker = worker(actor)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        return _packed([_tried(self._worker, one) for one in _unpacked(block)])
+
+
+class _Packer(pickle.Pickler):
+    """Packs record batches in Arrow's own form: of a slice its rows alone, and not all that it was cut from."""
+
+    def reducer_override(self, given: Any) -> Any:
+        if not isinstance(given, pa.RecordBatch):
+            return NotImplemented
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, given.schema) as writer:
+            writer.write_batch(given)
+        return _batch_of, (sink.getvalue().to_pybytes(),)
+
+
+def _batch_of(packed: bytes) -> pa.RecordBatch:
+    with pa.ipc.open_stream(packed) as reader:
+        return reader.read_next_batch()
+
+
+def _packed(items: Sequence[Any]) -> pa.Table:
+    rows = []
+    for one in items:
+        packed = io.BytesIO()
+        _Packer(packed, protocol=5).dump(one)
+        rows.append(packed.getvalue())
+    return pa.table({_ITEM: pa.array(rows, pa.large_binary())})
+
+
+def _unpacked(block: pa.Table) -> Iterator[Any]:
+    for item in block.column(_ITEM):
+        yield pickle.loads(item.as_py())  # noqa: S301  # our own, from a process of ours
+
+
+def _run(given: Iterable[Any], plan: Callable[[Any], Any]) -> Iterator[Any]:
+    ray = connect_cluster()
+    blocks = [ray.put(_packed([one])) for one in given]
+    if not blocks:
+        return
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    context.print_on_execution_start = False
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            # Into its log file, and not between what the person reads.
+            handler.setLevel(logging.CRITICAL)
+    try:
+        for block in plan(ray.data.from_arrow_refs(blocks)).iter_batches(batch_size=None, batch_format="pyarrow"):
+            for made in _unpacked(block):
+                if isinstance(made, _Failed):
+                    raise made.error
+                yield made
+    except ray.exceptions.RayError as exc:
+        raise _own(exc) from exc
+
+
+def _own(exc: BaseException) -> BaseException:
+    """The error of ours that a worker raised; else one that says what Ray says."""
+    found: BaseException | None = exc
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        if isinstance(found, AdmapError):
+            return found
+        found = getattr(found, "cause", None) or found.__cause__
+    return AdmapError(f"the work on Ray failed: {_last_line(exc)}", hint="Ray's own words are in its logs, in /tmp/ray")
