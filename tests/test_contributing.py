@@ -26,6 +26,13 @@ def test_the_tour_names_every_room_and_sub_room() -> None:
         assert f"`{room.parent.name}/`" in tour
 
 
+def test_the_tour_names_every_file_and_folder_at_the_top() -> None:
+    tour = GUIDE.split("## A tour")[1].split("## How to add")[0]
+    top = [p.name for p in PACKAGE.glob("*.py") if not p.name.startswith("__")]
+    top += [f"{p.name}/" for p in PACKAGE.iterdir() if (p / "__init__.py").exists()]
+    assert [name for name in sorted(top) if f"`{name}`" not in tour] == []
+
+
 def test_the_commands_of_the_guide_name_tests_that_are_there() -> None:
     for command in re.findall(r"^\.venv/bin/python -m pytest ([^#\n]+)", GUIDE, re.MULTILINE):
         for word in command.split():

@@ -52,6 +52,8 @@ def asked(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> Judge:
 def test_every_script_is_tested_and_says_how_it_is_run() -> None:
     tested = set(re.findall(r'run\(\s*"(\w+\.py)"', Path(__file__).read_text(encoding="utf-8")))
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert tested <= set(re.findall(r"^\| \[([\w.]+)\]", page, re.MULTILINE))
     for name in tested:
         done = subprocess.run([sys.executable, str(EXAMPLES / name)], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1

@@ -136,7 +136,12 @@ def test_every_command_that_the_readme_names_is_there() -> None:
     assert set(COMMANDS) <= named, "the README tells of each command"
 
 
+def test_it_is_short() -> None:
+    assert len(README.splitlines()) < 200, "what is longer is a topic (argilla_admap/topics), or a page beside what it tells of"
+
+
 def test_its_links_and_pictures_are_there() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        if "://" not in target:
-            assert (ROOT / target).exists(), target
+    for page in (ROOT / "README.md", *ROOT.glob("examples/*.md"), *ROOT.glob("docker/*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page}: {target}"
