@@ -132,7 +132,8 @@ def test_two_workers_keep_to_the_rate_and_use_it(cluster: Any, judge: Judge, tmp
     summary = score(stream(records(500)), options(judge.url, tmp_path, rpm=6000.0, **ON_RAY)).summary
     counts = judge.counts()
     assert (summary["scored"], summary["retried"], counts["refused_times"]) == (1000, 0, [])
-    assert counts["times"][-1] < 1000 / 100 * 2.5
+    # Both have work, or one alone has all of it: in either case the whole rate is used.
+    assert counts["times"][-1] < 1000 / 100 * 1.9
 
 
 def test_a_refusal_ends_the_run_in_the_judge_s_words(cluster: Any, judge: Judge, tmp_path: Path) -> None:

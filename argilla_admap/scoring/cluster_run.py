@@ -67,11 +67,11 @@ class ScoringWorker:
                 self._opened = asyncio.ensure_future(self._open())
             await asyncio.shield(self._opened)
             prompts = sorted({*text_hashes(batch.column("prompt")).tolist()})
-            await self._ask("claim", self._name, prompts)
+            self._use_share(await self._ask("claim", self._name, prompts))
             try:
                 results = await asyncio.gather(*(scorer.score(batch) for scorer in self._scorers))
             finally:
-                await self._ask("report", self._name, self._report())
+                self._use_share(await self._ask("report", self._name, self._report()))
                 await self._ask("release", self._name, prompts)
         except Exception as exc:
             await self._ask("fail", exc)
@@ -99,8 +99,12 @@ class ScoringWorker:
     async def _tell(self, budget: LeasedBudget) -> None:
         while True:
             await asyncio.sleep(_TELL_EVERY)
-            await self._ask("report", self._name, self._report())
+            self._use_share(await self._ask("report", self._name, self._report()))
             budget.give_back()
+
+    def _use_share(self, share: float) -> None:
+        if share and self._session is not None:
+            self._session.use_share(share)
 
     async def _close_at_the_end(self) -> None:
         await self._ask("ended")

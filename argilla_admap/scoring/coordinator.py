@@ -3,8 +3,9 @@
 One `Coordinator` lives beside the store. An answer is in that one store before its request counts as finished, so that neither
 a worker nor a whole machine that is lost takes what was paid for with it, and there is nothing to merge afterwards. The budget
 is leased in slices that get smaller as it runs out: what is leased and not given back counts as spent, so `max_cost` is never
-passed, and a fast worker spends more than a slow one. Rates are split evenly instead: all workers are at work until the last
-records, and an even part needs no message for each request.
+passed, and a fast worker spends more than a slow one. Rates are split evenly between the workers that have something to ask,
+told twice a second: no message for each request, and the last one at work has the whole rate. A part grows when another has
+shrunk, so that together they never pass the rate.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import fcntl
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -82,6 +84,9 @@ class Coordinator:
         self._heard: dict[str, float] = {}
         self._places: dict[str, str] = {}
         self._held: dict[int, tuple[str, int]] = {}
+        #: Batches in work, and the part of the limits, of each life.
+        self._busy: Counter[str] = Counter()
+        self._shares: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._ending = asyncio.Event()
         self._notes: list[str] = []
@@ -108,7 +113,7 @@ class Coordinator:
     # The store.
 
     async def join(self, name: str, place: str) -> tuple[ScoreOptions, float, Path]:
-        """A worker begins, or begins again at its place: what to do, its part of the limits, and where the store is."""
+        """A worker begins, or begins again at its place: what to do, its part of what is split, and where the store is."""
         for before in [one for one, other in self._places.items() if other == place]:
             self._gone(before)
             await self.note("a worker was lost and is started anew; what it had in work is given out again")
@@ -124,7 +129,7 @@ class Coordinator:
         """Keeps answers: they are written when this returns."""
         for entry in entries:
             self._store.put(entry)
-        await self.report(name, report)
+        self._hear(name, report)
         while not self._store.flush():  # noqa: ASYNC110  # another program has the file
             await asyncio.sleep(0.005)
 
@@ -148,20 +153,39 @@ class Coordinator:
 
     # The prompts in work.
 
-    async def claim(self, name: str, prompts: Sequence[int]) -> None:
+    async def claim(self, name: str, prompts: Sequence[int]) -> float:
         """Waits until no other worker asks about one of these prompts, and holds them all then.
 
         Equal questions are of equal prompts: the second worker finds the answers of the first in the store.
+
+        Returns:
+            the worker's part of the limits a minute, above 0.
         """
         while any(self._held.get(prompt, (name, 0))[0] != name for prompt in prompts):
             self._changed.clear()
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), 1.0)
-            now = time.monotonic()
-            for silent in [one for one, heard in self._heard.items() if now - heard > _SILENT]:
-                self._gone(silent)
+            self._look_for_silent()
         for prompt in prompts:
             self._held[prompt] = (name, self._held.get(prompt, (name, 0))[1] + 1)
+        self._busy[name] += 1
+        # The others hear of their smaller parts within half a second.
+        while (share := self._share(name)) < 0.5 / len(self._busy):  # what is waited for is told to nobody
+            await asyncio.sleep(0.05)
+            self._look_for_silent()
+        return share
+
+    def _look_for_silent(self) -> None:
+        now = time.monotonic()
+        for silent in [one for one, heard in self._heard.items() if now - heard > _SILENT]:
+            self._gone(silent)
+
+    def _share(self, name: str) -> float:
+        """The worker's part of the limits from now on: an even one, as far as others have given up theirs."""
+        others = sum(share for other, share in self._shares.items() if other != name)
+        wanted = 1 / len(self._busy) if name in self._busy else 0.0
+        self._shares[name] = max(0.0, min(wanted, 1 - others))
+        return self._shares[name]
 
     async def release(self, name: str, prompts: Sequence[int]) -> None:
         """The worker has its answers to these prompts."""
@@ -172,19 +196,32 @@ class Coordinator:
                     self._held[prompt] = (name, times - 1)
                 else:
                     del self._held[prompt]
+        self._busy[name] -= 1
+        if self._busy[name] <= 0:
+            self._idle(name)
         self._changed.set()
+
+    def _idle(self, name: str) -> None:
+        """The worker asks nothing: its part of the limits is free."""
+        self._busy.pop(name, None)
+        self._shares.pop(name, None)
 
     def _gone(self, name: str) -> None:
         """A worker has ended without a word. What was leased to it counts as spent: nobody knows how much of it was."""
         self._heard.pop(name, None)
         self._places.pop(name, None)
+        self._idle(name)
         self._held = {prompt: held for prompt, held in self._held.items() if held[0] != name}
         self._changed.set()
 
     # How it goes.
 
-    async def report(self, name: str, report: WorkerReport) -> None:
-        """A worker tells what it has done, and that it is there."""
+    async def report(self, name: str, report: WorkerReport) -> float:
+        """A worker tells what it has done, and that it is there; it hears its part of the limits, 0 where it asks nothing."""
+        self._hear(name, report)
+        return self._share(name) if name in self._busy else 0.0
+
+    def _hear(self, name: str, report: WorkerReport) -> None:
         self._reports[name] = report
         if name in self._heard:
             self._heard[name] = time.monotonic()
@@ -222,7 +259,7 @@ class Coordinator:
 
     async def leave(self, name: str, report: WorkerReport) -> None:
         """A worker has written what it had."""
-        await self.report(name, report)
+        self._hear(name, report)
         self._gone(name)
 
     async def end(self, wait: bool) -> None:

@@ -115,6 +115,13 @@ class Session:
         self.dispatchers[(name, model)] = dispatcher
         return dispatcher
 
+    def use_share(self, share: float) -> None:
+        """Another part of the limits a minute is this process's own from now on."""
+        if share != self._share:
+            self._share = share
+            for dispatcher in self.dispatchers.values():
+                dispatcher.use_share(share)
+
     def _tell(self, name: str, space: KeySpace) -> None:
         """Says once for a store which of its older answers count for an endpoint."""
         if space.note is not None and self._warn is not None:

@@ -104,7 +104,6 @@ def test_equal_prompts_are_asked_by_one_worker_at_a_time(tmp_path: Path) -> None
         near.call("join", name, f"place of {name}")
     near.call("claim", "a", [1, 2])
     near.call("claim", "a", [2, 3])
-    near.call("claim", "b", [4])
     waits = near.send("claim", "b", [3, 5])
     near.call("release", "a", [1, 2])
     assert not waits.done()
@@ -123,6 +122,34 @@ def test_a_worker_that_begins_again_holds_nothing_of_before_and_its_lease_counts
     waits.result(5)
     assert near.call("lease", 0.2) == 0.0
     assert "a worker was lost" in near.call("status")[1][0]
+
+
+def test_the_parts_of_the_rate_are_never_more_than_the_whole_and_the_last_at_work_has_it_all(tmp_path: Path) -> None:
+    near = Near(tmp_path / "s.sqlite")
+    for name in "ab":
+        near.call("join", name, name)
+    assert near.call("report", "a", WorkerReport()) == 0.0
+    assert near.call("claim", "a", [1]) == 1.0
+    second = near.send("claim", "b", [2])
+    # Not before the first has heard of its smaller part.
+    assert near.call("claim", "a", [3]) == 0.5
+    assert second.result(5) == 0.5
+    near.call("release", "a", [1])
+    assert near.call("report", "b", WorkerReport()) == 0.5
+    near.call("release", "a", [3])
+    assert near.call("report", "b", WorkerReport()) == 1.0
+    near.call("join", "b again", "b")
+    assert near.call("claim", "a", [2]) == 1.0
+
+
+def test_a_rate_that_changes_keeps_what_was_taken_ahead() -> None:
+    limits = RateLimits(60 / MARGIN, None)
+    limits.take(10.0, 1)
+    assert limits.delay(10.0) == pytest.approx(1.0)
+    limits.use_share(10.0, 0.5)
+    assert limits.delay(10.0) == pytest.approx(2.1, abs=0.11)
+    limits.use_share(10.0, 1.0)
+    assert limits.delay(10.0) == pytest.approx(1.0)
 
 
 def test_the_counts_of_all_lives_are_added_and_the_tokens_remembered(tmp_path: Path) -> None:

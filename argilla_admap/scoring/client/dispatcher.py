@@ -223,6 +223,11 @@ class Dispatcher:
         """As `ask`, for what cannot wait where the rest goes by batches: what an endpoint can do."""
         return await self.ask(requests)
 
+    def use_share(self, share: float) -> None:
+        """Another part of the limits a minute is this process's own, of several."""
+        self._throttle.limits.use_share(self._loop.time(), share)
+        self._pump()
+
     # From the queue to the server.
 
     def _pump(self) -> None:

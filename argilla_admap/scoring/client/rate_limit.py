@@ -62,6 +62,13 @@ class RateLimiter:
         """Takes more (positive), or gives back (negative), once the true number is known."""
         self._clock += units / self.rate
 
+    def scale(self, now: float, ratio: float) -> None:
+        """So many times as fast from now on, and so is what was taken ahead of the time paid back."""
+        self.rate *= ratio
+        self.most *= ratio
+        self._refused_rate *= ratio
+        self._clock = now + (self._clock - now) / ratio if self._clock > now else self._clock
+
     def refused(self, now: float, until: float, let_through: float | None = None) -> None:
         """The server refused, and nothing is sent before `until`: from then on in smaller bursts, or slower.
 
@@ -201,6 +208,12 @@ class RateLimits:
         """Gives back the tokens that a request did not use."""
         if self.tokens is not None:
             self.tokens.settle(used - reserved)
+
+    def use_share(self, now: float, share: float) -> None:
+        """Another part of the limits is this process's own from now on."""
+        for limiter in self._limiters():
+            limiter.scale(now, share / self._share)
+        self._share = share
 
     def answered(self, now: float) -> None:
         """A request was let through."""
