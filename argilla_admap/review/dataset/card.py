@@ -61,6 +61,18 @@ _PLACE = re.compile(r"(/\*PLACE\*/)(.*)(/\*END\*/)", re.DOTALL)
 _RUN = re.compile("\u241b{3}([\u2800-\u28ff]{3})|\u241b{2}([\u2800-\u28ff]{2})|\u241b([\u2800-\u28ff])")
 
 
+class _Escapes(dict[int, str]):
+    """Each character's escape, by its code; made when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        width = 1 if code < 0x100 else 2 if code < 0x10000 else 3
+        self[code] = _ESCAPE * width + "".join(chr(_DIGITS + byte) for byte in code.to_bytes(width, "big"))
+        return self[code]
+
+
+_ESCAPES = _Escapes()
+
+
 def encode(text: str, *, opaque: bool = False) -> str:
     """The same text with nothing in it that markup, a script, a text replacement, JSON or UTF-8 could stumble over.
 
@@ -72,8 +84,8 @@ def encode(text: str, *, opaque: bool = False) -> str:
         opaque: encode every character: for our own sentences, whose words no search should find.
     """
     if opaque:
-        return "".join(map(_escape, text))
-    return _UNSAFE.sub(lambda match: _escape(match.group()), text)
+        return text.translate(_ESCAPES)
+    return _UNSAFE.sub(lambda match: _ESCAPES[ord(match.group())], text)
 
 
 def decode(text: str) -> str:
@@ -86,12 +98,6 @@ def decode(text: str) -> str:
         return chr(code)
 
     return _RUN.sub(restore, text)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    width = 1 if code < 0x100 else 2 if code < 0x10000 else 3
-    return _ESCAPE * width + "".join(chr(_DIGITS + byte) for byte in code.to_bytes(width, "big"))
 
 
 def card_value(
