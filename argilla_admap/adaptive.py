@@ -3,7 +3,7 @@
 Judging every completion alike spends most of the calls on labels that one look has settled. Here each round looks again at
 what decides the records that are the least decided: the label's best and worst completion, or all of a record without a label,
 whose region is in doubt. A look is another sample, the same judge beside a guide that it writes first, or a second judge:
-whichever tells the most for its price.
+whichever tells the most for its price. Of several judges the first scores everything, and the others are such second judges.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import pyarrow.compute as pc
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.data_map import build_map
 from argilla_admap.scoring import run
+from argilla_admap.scoring.client.budget import find_price
 from argilla_admap.scoring.judging.tokens import OUTPUT_PRICE
-from argilla_admap.scoring.output import Scored, completions_of, scored_batch, write_scored
+from argilla_admap.scoring.output import Scored, completions_of, guided_name, scored_batch, write_scored
 from argilla_admap.scoring.scorer import ScoredCompletion
 from argilla_admap.tables import RecordStream
 
@@ -48,9 +49,15 @@ MOST_SAMPLES = 5
 _SETTLED = 0.01
 #: What a guided look tells, in samples of the same judge, measured on LLMBar (`tests.bench.adaptive`).
 GUIDE_WORTH = {"reference": 3.0, "criteria": 0.5, "both": 3.0}
-#: The same of a second judge, of which nothing is known before it was asked; and the names of looks in the file of scores.
-_JUDGE_WORTH = 1.0
+#: The same of a second judge, measured on LLMBar and PandaLM (`tests.bench.adaptive`, as `second_judge`): of one that is about as
+#: good as the first, a weaker and a stronger one.
+JUDGE_WORTH = {"alike": 1.0, "weaker": 0.5, "stronger": 9.0}
+#: A judge is taken for the stronger one where its listed price is so many times the other's; nothing else is known of it.
+_PRICE_GAP = 3.0
+#: The names of looks in the file of scores; a second judge's is followed by its model.
 SAMPLE, GUIDE, JUDGE = "sample", "guide", "judge"
+#: Scorers that ask a model whose grades count.
+_ASKING = ("judge", "reference")
 #: Squared points by which a judge on the scale of 1 to 5 errs however often it is asked.
 _SYSTEMATIC = 0.25
 #: Records by which what a look costs is told; and measured noises after which the spread of single looks is not gone by.
@@ -80,13 +87,17 @@ def score_adaptively(
     """
     if options.screen is not None and len(options.models) > 1:
         raise InputError(
-            f"{options.screen}: goes with one judge, not with {len(options.models)}", option="screen", hint="name one `model`"
+            f"{options.screen}: goes with one judge, not with {len(options.models)}",
+            option="screen",
+            hint="name one `model`; or all of them with `model` and samples auto, where all but the first are second judges",
         )
     runs = _Runs(options, client, progress, warn or (lambda _: None))
-    plain = replace(options, adaptive=False, screen=None, samples=options.samples or 1)
-    if options.adaptive:
-        # The first look is a plain one: a guide is written only where it pays.
-        plain = replace(plain, guide="none")
+    plain = _first_look(options)
+    if options.adaptive and (seconds := _second_judges(options)):
+        runs.warn(
+            f"{plain.model} scores everything; {' and '.join(seconds)} only what is undecided, where it pays; all score "
+            "everything where `samples` is a number"
+        )
     scored = runs.score(preferences, plain)
     facts: dict[str, Any] = {}
     if options.adaptive:
@@ -94,7 +105,7 @@ def score_adaptively(
     else:
         voices = [] if runs.stopped else _screen(preferences, scored, runs, options)
     for voice in voices:
-        if voice.look == JUDGE:
+        if voice.look.startswith(JUDGE) and options.screen is not None:
             facts["screen"] = {"model": options.screen, "records": voice.records}
     return runs.finish(scored, voices, facts, output)
 
@@ -108,18 +119,30 @@ def estimate(preferences: RecordStream, options: ScoreOptions, *, client: Client
     Raises:
         InputError: the options or the store cannot be used.
     """
-    once = replace(options, adaptive=False, screen=None, samples=options.samples or 1)
-    if options.adaptive:
-        once = replace(once, guide="none")
+    once = _first_look(options)
     answer = run.estimate(preferences, once, client=client)
     most: dict[str, Any] = {name: answer[name] for name in _ESTIMATED}
     if options.adaptive:
         extra = most_extra_calls(answer["completions"])
         _add(most, _anew(preferences, once, client), extra / max(1, answer["completions"]))
-    if options.screen is not None:
-        second = replace(once, models=(options.screen,))
+    for judge in _second_judges(options):
+        second = replace(once, models=(judge,))
         _add(most, _anew(preferences, second, client), _screened(answer["records"]) / max(1, answer["records"]))
     return {**answer, "at_most": most}
+
+
+def _first_look(options: ScoreOptions) -> ScoreOptions:
+    """How every completion is scored first: where looks are chosen, by one judge and plainly, since a guide is to pay."""
+    plain = replace(options, adaptive=False, screen=None, samples=options.samples or 1)
+    return replace(plain, guide="none", models=options.models[:1]) if options.adaptive else plain
+
+
+def _second_judges(options: ScoreOptions) -> tuple[str, ...]:
+    """The judges that look only where it pays."""
+    if options.screen is not None:
+        return (options.screen,)
+    # Other scorers ask no model, or have no use for a second one.
+    return options.models[1:] if options.adaptive and options.scorer in _ASKING else ()
 
 
 def _anew(preferences: RecordStream, options: ScoreOptions, client: Client | None) -> dict[str, Any]:
@@ -197,6 +220,8 @@ class Look(NamedTuple):
     cost: float
     #: It takes all completions of a record: it has a scale of its own, or grades them in one call.
     every: bool = False
+    #: Who looks.
+    model: str = ""
 
 
 class _Voice(NamedTuple):
@@ -262,8 +287,10 @@ def _looks(
     ways = {SAMPLE: plain}
     if options.guide != "none":
         ways[GUIDE] = replace(plain, guide=options.guide)
-    if options.screen is not None:
-        ways[JUDGE] = replace(plain, models=(options.screen,))
+    seconds = _second_judges(options)
+    ways |= {f"{JUDGE} {model}": replace(plain, models=(model,)) for model in seconds}
+    worth = {SAMPLE: 1.0, GUIDE: GUIDE_WORTH.get(options.guide, 0.0)}
+    worth |= {f"{JUDGE} {model}": JUDGE_WORTH[how_good(plain.model, model, options)] for model in seconds}
     told = {
         name: _anew(preferences, replace(way, limit=min(way.limit or _PRICED, _PRICED)), client) for name, way in ways.items()
     }
@@ -271,13 +298,21 @@ def _looks(
     looks = []
     for name, one in told.items():
         cost = one["cost_usd"] if priced else one["input_tokens"] + OUTPUT_PRICE * one["output_tokens"]
-        worth = {SAMPLE: 1.0, GUIDE: GUIDE_WORTH.get(options.guide, 0.0), JUDGE: _JUDGE_WORTH}[name]
         # Where nothing is asked for, such as scores of the data, there is nothing to choose by.
-        looks.append(Look(name, worth, cost / max(1, one["completions"]) or 1.0, name != SAMPLE or options.together))
+        every, model = name != SAMPLE or options.together, ways[name].model
+        looks.append(Look(name, worth[name], cost / max(1, one["completions"]) or 1.0, every, model))
     budget = most_extra_calls(completions) * looks[0].cost
-    if options.screen is not None:
-        budget += _screened(records) * looks[-1].cost * completions / max(1, records)
+    budget += sum(_screened(records) * look.cost * completions / max(1, records) for look in looks if look.model in seconds)
     return looks, budget
+
+
+def how_good(first: str, second: str, options: ScoreOptions) -> str:
+    """Whether a second judge is ``stronger`` than the first, ``weaker`` or ``alike``, as far as listed prices tell."""
+    prices = [find_price(model, options.price, options.service_tier) for model in (first, second)]
+    before, after = (price.input if price is not None else 0.0 for price in prices)
+    if not before or not after:
+        return "alike"
+    return "stronger" if after >= _PRICE_GAP * before else "weaker" if before >= _PRICE_GAP * after else "alike"
 
 
 def choose_looks(
@@ -432,7 +467,7 @@ def _screen(preferences: RecordStream, scored: Scored, runs: _Runs, options: Sco
     worth = np.nan_to_num(columns.p_wrong * (1 - columns.p_wrong), nan=0.0)
     open_ = np.flatnonzero(worth >= _DECIDED)
     order = open_[np.argsort(-worth[open_], kind="stable")][: _screened(len(worth))]
-    look = Look(JUDGE, _JUDGE_WORTH, 1.0, every=True)
+    look = Look(f"{JUDGE} {options.screen}", 1.0, 1.0, every=True, model=str(options.screen))
     some = [columns.ids[row] for row in order]
     return [_look_again(preferences, scored, look, some, runs, options)] if some else []
 
@@ -452,10 +487,11 @@ def _look_again(
     some = RecordStream(batches, preferences.schema, preferences.info)
     own = replace(options, adaptive=False, screen=None, limit=None, samples=options.samples or 1)
     if look.name == GUIDE:
-        name, weight = f"{scored.summary['model']} + {options.guide}", look.worth
+        name, weight = guided_name(scored.summary["model"], options.guide), look.worth
+        own = replace(own, models=options.models[:1])
         runs.warn(f"{len(records):,} undecided records are looked at with a guide ({options.guide})")
     else:
-        name, weight = str(options.screen), 1.0
+        name, weight = look.model, 1.0
         own = replace(own, models=(name,), guide="none" if options.adaptive else options.guide)
         runs.warn(f"{name} looks at {len(records):,} records that are still undecided")
     return _Voice(look.name, name, runs.score(some, own), weight, len(records))

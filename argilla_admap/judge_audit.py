@@ -245,7 +245,7 @@ def _judged(
         "damage": {name: _change(changes[name]) for name in ("shuffled", "truncated")},
         "agreement": _agreement(drawn, scores),
     }
-    against = list(_against(answer, scores))
+    against = list(_against(answer, scores, summary["reasons"]))
     return {
         **answer,
         "fit": not against,
@@ -365,11 +365,12 @@ def _agreement(drawn: Sequence[Record], scores: _Floats) -> dict[str, Any] | Non
     }
 
 
-def _against(answer: dict[str, Any], scores: _Floats) -> Iterator[str]:
+def _against(answer: dict[str, Any], scores: _Floats, reasons: dict[str, int]) -> Iterator[str]:
     """What speaks against the judge, worst first."""
     graded = np.isfinite(scores)
     if graded.mean() < 0.95:
-        yield f"it gave no grade to {1 - graded.mean():.0%} of the completions"
+        why = next((f" ({words})" for words in reasons), "")
+        yield f"it gave no grade to {1 - graded.mean():.0%} of the completions{why}"
     if graded.any() and np.nanstd(scores) < 0.05:
         yield "it gives everything the same score"
     if (agreement := answer["agreement"]) and agreement["interval"][0] <= 0.5:

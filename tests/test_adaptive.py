@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,18 @@ import numpy as np
 import pytest
 
 import argilla_admap as admap
-from argilla_admap.adaptive import GUIDE, JUDGE, SAMPLE, Look, choose_looks, estimate, next_round, score_adaptively
+from argilla_admap.adaptive import (
+    GUIDE,
+    JUDGE,
+    JUDGE_WORTH,
+    SAMPLE,
+    Look,
+    choose_looks,
+    estimate,
+    how_good,
+    next_round,
+    score_adaptively,
+)
 from argilla_admap.errors import InputError
 from argilla_admap.example_data import write_example
 from argilla_admap.formats import registry
@@ -18,6 +30,7 @@ from argilla_admap.scoring.options import ScoreOptions
 from argilla_admap.scoring.output import Scored
 from argilla_admap.scoring.run import score
 from tests.bench.adaptive import GUIDED, UNGUIDED, Guided, adaptive, uniform
+from tests.bench.results import FOLDER
 from tests.doubles.judge_server import Judge
 from tests.doubles.served import served
 from tests.doubles.together_judge import TogetherJudge
@@ -224,6 +237,52 @@ def test_one_budget_holds_for_samples_guides_and_a_second_judge(preferences: Pat
     scored = admap.score(admap.read(preferences), **options)
     assert 0.3 < scored.summary["cost_usd"] <= 0.7
     assert scored.summary["stopped"]
+
+
+def test_of_several_judges_the_others_look_only_where_it_pays_and_a_resume_pays_nothing(
+    preferences: Path, judge: Judge, tmp_path: Path
+) -> None:
+    options = _auto(judge, tmp_path, model=["gpt-4o", "o1", "gpt-4o-mini"])
+    told = admap.score(admap.read(preferences), dry_run=True, **options)
+    said: list[str] = []
+    scored = admap.score(admap.read(preferences), warn=said.append, **options)
+    assert any("gpt-4o scores everything; o1 and gpt-4o-mini only what is undecided" in words for words in said)
+    looks, records_ = scored.summary["adaptive"]["looks"], scored.summary["records"]
+    assert 0 < looks["judge gpt-4o-mini"] < records_
+    rows = {name: _rows(scored, f"scores.{name}") for name in ("gpt-4o", "gpt-4o-mini")}
+    asked = {name: sum(any(s is not None for s in row) for row in given) for name, given in rows.items()}
+    assert asked == {"gpt-4o": records_, "gpt-4o-mini": looks["judge gpt-4o-mini"]}
+    # The first judge alone is sure to be asked of everything; what the others may cost stands beside.
+    assert told["requests"] == scored.summary["completions"]
+    assert scored.summary["cost_usd"] <= 1.1 * told["at_most"]["cost_usd"]
+    paid = judge.counts()["paid"]
+    again = admap.score(admap.read(preferences), **options)
+    assert (again.summary["requests"], judge.counts()["paid"]) == (0, paid)
+    assert again.table().column("scores").equals(scored.table().column("scores"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("gpt-4o-mini", "gpt-4o", "stronger"),
+        ("gpt-4o", "gpt-4o-mini", "weaker"),
+        ("gpt-4o", "gpt-4.1", "alike"),
+        ("gpt-4o", "a model of my own", "alike"),
+    ],
+)
+def test_a_second_judge_is_weighed_by_its_listed_price(first: str, second: str, told: str) -> None:
+    assert how_good(first, second, ScoreOptions()) == told
+    assert how_good(first, second, ScoreOptions(price=(1.0, 1.0))) == "alike"
+
+
+def test_the_worth_of_a_second_judge_is_that_measured() -> None:
+    measured = json.loads((FOLDER / "adaptive.json").read_text())["figures"]["second_judge"]
+    gains = {name: one["average_precision"]["both"] - one["average_precision"]["first"] for name, one in measured.items()}
+    alike = np.mean([gains["GPT-3.5, then PandaLM-7B"], gains["PandaLM-7B, then GPT-3.5"]])
+    sample = gains["GPT-4, again without rules"]
+    found = {"alike": alike, "weaker": gains["GPT-4, then ChatGPT"], "stronger": gains["ChatGPT, then GPT-4"]}
+    for kind, gain in found.items():
+        assert 0.5 <= gain / sample / JUDGE_WORTH[kind] <= 2, kind
 
 
 def test_the_look_that_tells_most_for_its_price_is_chosen() -> None:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from argilla_admap.errors import OutputError
 from argilla_admap.records import SCORED_SCHEMA
+from argilla_admap.scoring.options import GUIDANCE
 from argilla_admap.scoring.scorer import ScoredCompletion
 from argilla_admap.scoring.scorers.existing import ExistingScorer
 from argilla_admap.tables import RecordStream, read_stream, write_parquet
@@ -26,9 +27,11 @@ __all__ = [
     "RunCounts",
     "Scored",
     "completions_of",
+    "guided_name",
     "run_summary",
     "scored_batch",
     "scored_schema",
+    "second_looks",
     "write_scored",
 ]
 
@@ -115,6 +118,17 @@ def run_summary(
         "reasons": dict(count.reasons.most_common(20)),
         "seconds": round(seconds, 3),
     }
+
+
+def guided_name(judge: str, guide: str) -> str:
+    """The name under which a judge's looks beside a guide stand next to its plain ones."""
+    return f"{judge} + {guide}"
+
+
+def second_looks(judges: Iterable[str]) -> set[str]:
+    """Of the names of a file's judges those that stand for guided looks of another one of them: they are no further judges."""
+    names = set(judges)
+    return {guided_name(name, guide) for name in names for guide in GUIDANCE} & names
 
 
 def scored_schema(judges: Sequence[str]) -> pa.Schema:

@@ -5,6 +5,13 @@ flipped at random) in a random order and prints AUROC and average precision by c
 look brings there: the first look is the plain one, samples are those of the other styles without a guide, and the guided look
 is that of the judge which wrote its own answer first; costs are those of gpt-4o by the estimate, in plain calls a completion.
 `--keep` keeps the figures in `tests/bench/results/adaptive.json`.
+
+`--second-judge DATA` tells what a second judge is worth. DATA is a folder with `llmbar_pairs_gpt4.jsonl.gz` (GPT-4 and ChatGPT
+graded the same pairs; labels checked by people) and `pandalm_pairs_3annotators.jsonl.gz` (verdicts of GPT-3.5 and PandaLM-7B;
+labels are three people's votes). WildBench has two judges too, but the second one's grades are its labels. The worth is in
+looks of the first judge: with normal evidence AUROC = Phi(d / sqrt 2), and d squared adds up over independent looks, so that
+another look is worth (z(both) / z(first))^2 - 1 (Green & Swets, Signal Detection Theory, 1966): 1 is a judge of the first one's
+quality with errors all its own, 0 an echo of the first.
 """
 
 from __future__ import annotations
@@ -21,15 +28,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from argilla_admap.adaptive import GUIDE, GUIDE_WORTH, SAMPLE, Look, choose_looks, next_round
 from argilla_admap.mapping.data_map import build_map
 from argilla_admap.records import SCORED_SCHEMA
 from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.output import scored_batch, scored_schema
 from argilla_admap.scoring.run import estimate
+from argilla_admap.scoring.scorer import ScoredCompletion
 from argilla_admap.tables import RecordStream
 from tests.bench.results import FOLDER, keep
+from tests.mapping.plain import load, scored_stream
+from tests.mapping.planting import Rows, found, plant
 from tests.scoring.small_data import record, stream
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -201,13 +213,81 @@ def adaptive(seed: int, calls: float, *, rounds: int = 6) -> tuple[float, float,
     return replay.quality()
 
 
+#: A file, its first judge and another look: a column of scores, the place in it, and the weight beside the first look.
+LOOKS: dict[str, tuple[str, tuple[str, int], tuple[str, int]]] = {
+    "GPT-4, again without rules": ("llmbar_pairs_gpt4", ("scores", 0), ("scores", 3)),
+    "GPT-4, beside its own reference": ("llmbar_pairs_gpt4", ("scores", 0), ("scores", 4)),
+    "GPT-4, then ChatGPT": ("llmbar_pairs_gpt4", ("scores", 0), ("scores_gpt35", 0)),
+    "ChatGPT, again without rules": ("llmbar_pairs_gpt4", ("scores_gpt35", 0), ("scores_gpt35", 1)),
+    "ChatGPT, then GPT-4": ("llmbar_pairs_gpt4", ("scores_gpt35", 0), ("scores", 0)),
+    "GPT-3.5, then PandaLM-7B": ("pandalm_pairs_3annotators", ("scores", 0), ("scores_pandalm", 0)),
+    "PandaLM-7B, then GPT-3.5": ("pandalm_pairs_3annotators", ("scores_pandalm", 0), ("scores", 0)),
+}
+
+
+def _grades(rows: Rows, look: tuple[str, int]) -> Floats:
+    """What a look gave to each completion, shape (n, 2); NaN where it gave nothing."""
+    column, place = look
+    given = [[(c[column] or [None] * (place + 1))[place] for c in row["completions"]] for row in rows]
+    return np.array([[np.nan if one is None else one for one in pair] for pair in given], float)
+
+
+def _panel_quality(rows: Rows, looks: list[Any], seed: int) -> dict[str, float]:
+    """How well planted errors are found by the P(wrong) of a panel of looks."""
+    planted, bad = plant(rows, "swap", 0.1, seed)
+    batch = next(scored_stream(planted, batch_rows=len(planted)).batches())
+    results = [[[ScoredCompletion(float(s), count=1) for s in pair] for pair in look] for look in looks]
+    names = [f"judge {place}" for place in range(len(looks))]
+    scored, _ = scored_batch(batch, names, results)
+    stream = RecordStream(lambda: iter([scored]), scored_schema(names), {"judge": "test"})
+    return found(build_map(stream).frame["p_wrong"].fillna(0.0).to_numpy(), bad)
+
+
+def _worth(alone: float, both: float) -> float:
+    """In looks of the first judge; see above."""
+    return float((norm.ppf(both) / norm.ppf(alone)) ** 2 - 1)
+
+
+def second_judges(data: Path, seeds: int) -> dict[str, Any]:
+    """What P(wrong) finds by one look, by another one, and by both, and what the other is worth."""
+    table = {}
+    for name, (file, first, other) in LOOKS.items():
+        rows = load(data / f"{file}.jsonl.gz")
+        looks = [_grades(rows, first), _grades(rows, other)]
+        labels = np.array([[c["rating"] for c in row["completions"]] for row in rows], float)
+        known = np.isfinite(np.hstack(looks)).all(axis=1) & (labels[:, 0] != labels[:, 1])
+        rows, (a, b) = [row for row, one in zip(rows, known, strict=True) if one], [look[known] for look in looks]
+        # Of each draw, what the first look finds, what the other finds, and what both find.
+        drawn = [[_panel_quality(rows, some, seed) for some in ([a], [b], [a, b])] for seed in range(seeds)]
+        auroc, precision = (np.array([[one[key] for one in row] for row in drawn]) for key in ("auroc", "average_precision"))
+        again = np.random.default_rng(0).integers(0, seeds, (500, seeds))
+        error = np.std([_worth(*auroc[some].mean(axis=0)[[0, 2]]) for some in again])
+        table[name] = {
+            "records": len(rows),
+            "seeds": seeds,
+            "auroc": dict(zip(("first", "other", "both"), auroc.mean(axis=0).round(3).tolist(), strict=True)),
+            "average_precision": dict(zip(("first", "other", "both"), precision.mean(axis=0).round(3).tolist(), strict=True)),
+            "worth_in_looks": round(_worth(*auroc.mean(axis=0)[[0, 2]]), 2),
+            "standard_error": round(float(error), 2),
+        }
+        print(name, json.dumps(table[name]), flush=True)
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=24)
     parser.add_argument("--guide", choices=sorted(GUIDED), default="reference")
     parser.add_argument("--only", default="", help="the rows that begin with this")
     parser.add_argument("--keep", action="store_true", help="keep the figures in tests/bench/results/adaptive.json")
+    parser.add_argument("--second-judge", type=Path, metavar="DATA", help="measure what a second judge is worth instead")
     options = parser.parse_args()
+    kept = json.loads((FOLDER / "adaptive.json").read_text())["figures"] if (FOLDER / "adaptive.json").exists() else {}
+    if options.second_judge is not None:
+        told = second_judges(options.second_judge, options.seeds)
+        if options.keep:
+            keep("adaptive", {**kept, "second_judge": told})
+        return
     seeds, guide = range(options.seeds), options.guide
     cost = guided_cost(guide)
     cases: list[tuple[str, Callable[[int], tuple[float, float, float]]]] = [
@@ -222,21 +302,20 @@ def main() -> None:
             for calls in (1.5, 2.0)
         ),
     ]
-    kept = json.loads((FOLDER / "adaptive.json").read_text())["figures"] if (FOLDER / "adaptive.json").exists() else {}
     table = kept.get("table", {})
     print(f"{'':24}{'calls':>8}{'AUROC':>8}{'AP':>8}   (+- one standard error)")
     for name, measure in cases:
         if not name.startswith(options.only):
             continue
-        found = np.array([measure(seed) for seed in seeds])
-        calls, auroc, precision = found.mean(axis=0)
-        error = found[:, 2].std() / np.sqrt(len(seeds))
+        drawn = np.array([measure(seed) for seed in seeds])
+        calls, auroc, precision = drawn.mean(axis=0)
+        error = drawn[:, 2].std() / np.sqrt(len(seeds))
         print(f"{name:24}{calls:8.2f}{auroc:8.3f}{precision:8.3f} +-{error:.3f}", flush=True)
         figures = {"calls": calls, "auroc": auroc, "average_precision": precision, "standard_error": error}
         table[name] = {"seeds": options.seeds, **{key: round(float(value), 3) for key, value in figures.items()}}
     if options.keep:
         costs = {**kept.get("calls_of_a_guided_look", {}), guide: round(cost, 2)}
-        keep("adaptive", {"calls_of_a_guided_look": costs, "table": table})
+        keep("adaptive", {**kept, "calls_of_a_guided_look": costs, "table": table})
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
 `python -m tests.bench.together DATA [--keep]`. DATA is a folder with `llmbar_pairs_gpt4.jsonl.gz`, which holds for each pair
 the scores that GPT-4 and ChatGPT gave to each completion alone, and the verdicts that they gave when they saw both in one
-call, in either order. `--real N` asks a real small model (llama.cpp) for N of the pairs instead, alone and together; its grades
-are
-near chance, so that it shows the bias and the tokens, and not what a strong judge loses. `--keep` keeps the figures in
+call, in either order. `--real N` asks a real small model (llama.cpp) for N of the pairs instead, alone and together; its
+grades are near chance, so that it shows the bias and the tokens, and not what a strong judge loses. `--keep` keeps them in
 `tests/bench/results/together.json`.
 """
 
@@ -21,6 +20,7 @@ import numpy as np
 from argilla_admap.mapping.data.arrays import Floats
 from argilla_admap.mapping.data_map import build_map
 from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.scoring.questions.together import shown_order
 from argilla_admap.scoring.run import estimate, score
 from tests.bench.results import FOLDER, keep
 from tests.doubles.llama_server import running
@@ -100,15 +100,15 @@ def real(data: Path, pairs: int) -> dict[str, Any]:
                 models=("gemma",), base_url=url, store=Path(folder, "s"), timeout=600, method="logprobs", **more
             )
             scored = score(stream(asked), options)
-        grades = np.array([[np.nan if s is None else s for s in own] for own in scored.table().column("scores").to_pylist()])
+        given = scored.table()
+        grades = np.array([[np.nan if s is None else s for s in own] for own in given.column("scores").to_pylist()])
         known = np.isfinite(grades).all(axis=1)
-        labels = np.array([row["completions"][0]["rating"] > row["completions"][1]["rating"] for row in rows])[known]
-        better = (grades[:, 0] - grades[:, 1])[known]
+        kept = [row for row, one in zip(rows, known, strict=True) if one]
         facts = scored.info["score"]["judges"][0]
         table[name] = {
-            "pairs": int(known.sum()),
-            "right": round(float(np.mean(np.where(better == 0, 0.5, (better > 0) == labels))), 3),
-            "ties": round(float(np.mean(better == 0)), 3),
+            "pairs": len(kept),
+            **_measures(kept, grades[known], 5),
+            **_by_place(rows, given.column("samples").to_pylist(), together=kind == "together"),
             "graded_apart": facts["graded_apart"],
             "requests": scored.summary["requests"],
             "input_tokens": scored.summary["input_tokens"],
@@ -117,21 +117,46 @@ def real(data: Path, pairs: int) -> dict[str, Any]:
     return table
 
 
+def _by_place(rows: Rows, samples: list[Any], *, together: bool) -> dict[str, float]:
+    """How much higher, in points, the completion that a question shows first is graded; of pairs graded in one call."""
+    gaps: list[float] = []
+    for row, given in zip(rows, samples, strict=True):
+        texts = [c["text"] for c in row["completions"]]
+        for sample, pair in enumerate(zip(*(own or () for own in given), strict=False)):
+            first = texts.index(shown_order(row["prompt"], texts, sample)[0])
+            gaps.append(pair[first] - pair[1 - first])
+    if not together or not gaps:
+        return {}
+    shown_first = np.array(gaps)
+    return {
+        "first_shown_is_graded_higher_by": round(float(shown_first.mean()), 3),
+        "first_shown_wins": round(float(np.mean(np.where(shown_first == 0, 0.5, shown_first > 0))), 3),
+    }
+
+
 def price(data: Path) -> dict[str, Any]:
-    """What gpt-4o would cost, by the estimate: the pairs of LLMBar, and the records of four completions of Prometheus."""
+    """What gpt-4o would cost, by the estimate: records of 2 to `k` completions, as a share of one call a completion."""
     table = {}
-    for file in ("llmbar_pairs_gpt4", "prometheus_k4_gpt4_3samples"):
+    for file, k in (("llmbar_pairs_gpt4", 8), ("prometheus_k4_gpt4_3samples", 4), ("wildbench_k6_gpt4turbo_gpt4o", 6)):
         rows = load(data / f"{file}.jsonl.gz")[:200]
-        asked = [record(row["id"], row["prompt"], [c["text"] for c in row["completions"]]) for row in rows]
-        with tempfile.TemporaryDirectory() as folder:
-            ways = [
-                estimate(stream(asked), ScoreOptions(models=("gpt-4o",), store=Path(folder, "s"), together=together))[
-                    "cost_usd"
-                ]
-                for together in (False, True)
+        own = len(rows[0]["completions"])
+        shares = {}
+        for count in range(2, k + 1, own if k > own else 1):
+            # Of a file of pairs, records of more completions are made of the answers to several prompts: their lengths count.
+            some = [rows[i : i + max(1, count // own)] for i in range(0, len(rows), max(1, count // own))]
+            asked = [
+                record(group[0]["id"], group[0]["prompt"], [c["text"] for row in group for c in row["completions"]][:count])
+                for group in some
             ]
-        k = np.mean([len(row["completions"]) for row in rows])
-        table[f"{file}, {k:.0f} completions"] = {"share_of_the_price": round(ways[1] / ways[0], 3)}
+            with tempfile.TemporaryDirectory() as folder:
+                ways = [
+                    estimate(stream(asked), ScoreOptions(models=("gpt-4o",), store=Path(folder, "s"), together=together))[
+                        "cost_usd"
+                    ]
+                    for together in (False, True)
+                ]
+            shares[str(count)] = round(ways[1] / ways[0], 3)
+        table[file] = {"share_of_the_price_by_completions": shares}
     return table
 
 

@@ -81,6 +81,7 @@ class Batches:
 
     def __init__(self) -> None:
         self.answer = answer  # to a question's body
+        self.refuses: Callable[[dict[str, Any]], str] = lambda body: ""  # the words of a refusal, by a question's body
         self.seconds = 0.3  # until a batch is done; may be changed while one is under way
         self.most_requests, self.most_bytes = 50_000, 200_000_000
         self.most_under_way = 1_000_000  # requests in batches at once
@@ -119,6 +120,8 @@ class Batches:
 
     async def chat(self, request: web.Request) -> web.Response:
         body = await request.json()
+        if words := self.refuses(body):
+            return error(400, words)
         self.paid_in_full[_hash(body)] += 1
         return web.json_response(self.answer(body))
 
@@ -235,9 +238,10 @@ class Batches:
                         },
                     )
                 )
-            elif end:
-                body = {"error": {"message": f"refused with {end}", "type": "invalid_request_error", "code": None}}
-                bad.append(_line(line, {"status_code": int(end), "request_id": "r", "body": body}, None))
+            elif end or (refusal := self.refuses(line["body"])):
+                words = f"refused with {end}" if end else refusal
+                body = {"error": {"message": words, "type": "invalid_request_error", "code": None}}
+                bad.append(_line(line, {"status_code": int(end or 400), "request_id": "r", "body": body}, None))
             else:
                 self.paid[_hash(line["body"])] += 1
                 good.append(_line(line, {"status_code": 200, "request_id": "r", "body": self.answer(line["body"])}, None))

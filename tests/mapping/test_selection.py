@@ -267,6 +267,12 @@ def test_labels_that_several_judges_agree_with_are_kept() -> None:
         frame[name] = pd.Series(values, dtype=object)
     kept = {n: select_records(frame, Rules(agreed_by=n)) for n in (1, 2)}
     assert [found.chosen.tolist() for found in kept.values()] == [[True, True, False, False], [True, False, False, False]]
-    assert kept[2].dropped == {"agreed by fewer than 2 judges": 3}
+    assert kept[2].dropped == {"scored by fewer than 2 judges": 1, "agreed by fewer than 2 judges": 2}
     with pytest.raises(InputError, match=r"`agreed_by`: 3 judges cannot agree.*`model` more than once"):
         select_records(frame, Rules(agreed_by=3))
+    # A look beside a guide is the same judge's: it makes no third, and no second, judge.
+    frame["scores.b + reference"] = frame["scores.a"]
+    with pytest.raises(InputError, match="3 judges cannot agree: this map has the scores of 2"):
+        select_records(frame, Rules(agreed_by=3))
+    with pytest.raises(InputError, match="2 judges cannot agree: this map has the scores of one judge"):
+        select_records(frame.drop(columns="scores.a"), Rules(agreed_by=2))

@@ -503,6 +503,33 @@ def test_a_judge_without_grades_gets_no_batch(
     assert sum(batches.paid_in_full.values()) < 12
 
 
+def _one_choice(body: dict[str, Any]) -> str:
+    return "Unsupported value: 'n' does not support 3 with this model." if body.get("n", 1) > 1 else ""
+
+
+def _newer_name(body: dict[str, Any]) -> str:
+    return "Unsupported parameter: 'max_tokens'; use 'max_completion_tokens' instead." if "max_tokens" in body else ""
+
+
+def test_what_the_endpoint_refuses_is_found_out_before_a_batch_is_spent_on_it(
+    batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BatchDispatcher, "asks_later", True)
+    batches.refuses = lambda body: _newer_name(body) or _one_choice(body)
+    scored = score(stream(numbered(20)), _options(batches, tmp_path / "store", method="sample", guide="reference"))
+    assert (scored.summary["scored"], scored.table().column("score_counts").to_pylist()[0]) == (40, [3, 3])
+    # The references, then all samples at once: each a request of its own, none of them refused.
+    assert [batch.counts["failed"] for batch in batches.batches.values()] == [0, 0]
+
+
+def test_a_refusal_in_a_batch_is_learned_from_once_for_all(batches: Batches, tmp_path: Path) -> None:
+    # The second refusal must not pass for answered by what the first one taught.
+    batches.refuses = lambda body: _newer_name(body) or _one_choice(body)
+    scored = score(stream(numbered(300)), _options(batches, tmp_path / "store", method="sample"))
+    assert scored.summary["scored"] == 600
+    assert [batch.counts["failed"] for batch in batches.batches.values()] == [600, 600, 0, 0]
+
+
 def test_the_first_question_is_paid_in_full_and_once(batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BatchDispatcher, "asks_later", True)
     scored = score(stream(numbered(20)), _options(batches, tmp_path / "store"))

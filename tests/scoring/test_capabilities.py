@@ -62,6 +62,7 @@ def test_control_characters_are_taken_out_and_all_else_stays(text: str) -> None:
         ("Requested sample logprobs of 20, which is greater than max allowed: 5", {"top_logprobs": 5}),
         ("Range of top_logprobs should be [0, 5]", {"top_logprobs": 5}),
         ("body -> top_logprobs: Input should be less than or equal to 8", {"top_logprobs": 8}),
+        ("Input validation error: `top_n_tokens` must be >= 0 and <= 5", {"top_logprobs": 5}),
         ("logprobs is not supported for qwen2.5-7b", {"logprobs": "none"}),
         ("Conversation roles must alternate user/assistant/user/assistant/...", {"system": False}),
         ("Developer instruction is not enabled for models/gemma-3-1b-it", {"system": False}),

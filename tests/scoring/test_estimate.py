@@ -39,6 +39,18 @@ def test_thoughts_that_nobody_has_seen_yet_are_warned_of(judge: Judge, tmp_path:
     assert not noted(estimate(stream(records(20)), chosen), "think")
 
 
+def test_the_thoughts_of_every_sample_are_counted_where_a_model_that_thinks_gives_no_probabilities(tmp_path: Path) -> None:
+    def told(model: str, **more: Any) -> dict[str, Any]:
+        return estimate(stream(records(10)), options("http://127.0.0.1:9/v1", tmp_path, models=(model,), **more))
+
+    assert told("o4-mini")["output_tokens"] == 20 * 3 * 501
+    assert told("o4-mini", samples=1)["output_tokens"] == 20 * 501
+    assert noted(told("o4-mini"), "3 samples of each grade are counted")
+    # An open model's server gives them.
+    assert told("Qwen/Qwen3-8B")["output_tokens"] == 20 * 501
+    assert told("Qwen/Qwen3-4B-Instruct-2507")["output_tokens"] == 20
+
+
 def test_a_model_that_ends_is_named_without_asking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)

@@ -13,9 +13,11 @@ import pyarrow as pa
 from argilla_admap.distributed import in_order
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, masks_of_names
+from argilla_admap.mapping.data.observations import OTHER_JUDGE
 from argilla_admap.mapping.regions.coordinates import REGIONS
 from argilla_admap.mapping.regions.record_flags import FLAGS
 from argilla_admap.mapping.regions.sources import cramers_v
+from argilla_admap.scoring.output import second_looks
 from argilla_admap.tables import RecordStream
 
 if TYPE_CHECKING:
@@ -151,7 +153,9 @@ def select_records(frame: pd.DataFrame, rules: Rules, vectors: Floats | None = N
     for flag in rules.without_flags:
         drop(f"flag {flag}", flags.get(flag, np.zeros(n, bool)))
     if rules.agreed_by is not None:
-        drop(f"agreed by fewer than {rules.agreed_by} judges", _agreeing(frame, rules.agreed_by) < rules.agreed_by)
+        asked, agreeing = _agreeing(frame, rules.agreed_by)
+        drop(f"scored by fewer than {rules.agreed_by} judges", asked < rules.agreed_by)
+        drop(f"agreed by fewer than {rules.agreed_by} judges", agreeing < rules.agreed_by)
     stratum = rules.stratify or "source"
     strata, names = _strata(frame, stratum, required=rules.stratify is not None)
     eligible = int(left.sum())
@@ -182,20 +186,24 @@ def select_records(frame: pd.DataFrame, rules: Rules, vectors: Floats | None = N
     )
 
 
-def _agreeing(frame: pd.DataFrame, wanted: int) -> Ints:
-    """How many judges of each record agree with its label: what it rates higher they score higher; shape (n,).
+def _agreeing(frame: pd.DataFrame, wanted: int) -> tuple[Ints, Ints]:
+    """How many judges scored each record, and how many agree with its label, scoring higher what it rates higher; shape (n,).
 
     Source: removing what several judges doubt cleans best in PrefCleanBench, arXiv 2509.23564.
     """
-    judges = [name for name in frame.columns if name.startswith("scores.")] or [n for n in ("scores",) if n in frame.columns]
+    every = [name.removeprefix(OTHER_JUDGE) for name in frame.columns if name.startswith(OTHER_JUDGE)]
+    # A judge that looked again beside a guide is still one judge.
+    judges = [OTHER_JUDGE + name for name in every if name not in second_looks(every)]
+    judges = judges if len(judges) > 1 else [name for name in ("scores",) if name in frame.columns]
     if wanted > len(judges):
         has = f"the scores of {len(judges)}" if len(judges) != 1 else "the scores of one judge"
-        hint = "score the data with several judges (`model` more than once) and map them again"
+        hint = "score the data with several judges (`model` more than once, a number of `samples`) and map them again"
         raise InputError(f"{wanted} judges cannot agree: this map has {has}", option="agreed_by", hint=hint)
-    counts = np.zeros(len(frame), np.int64)
+    asked, agreeing = np.zeros(len(frame), np.int64), np.zeros(len(frame), np.int64)
     for name in judges:
-        counts += [_same_direction(*pair) for pair in zip(frame["ratings"], frame[name], strict=True)]
-    return counts
+        asked += [scores is not None and bool(np.isfinite(np.asarray(scores, np.float64)).sum() > 1) for scores in frame[name]]
+        agreeing += [_same_direction(*pair) for pair in zip(frame["ratings"], frame[name], strict=True)]
+    return asked, agreeing
 
 
 def _same_direction(ratings: Any, scores: Any) -> bool:

@@ -152,6 +152,8 @@ class _Batches:
         self._gathered = RequestFile(self._files)
         #: US dollars set aside for what was gathered in this pass.
         self._reserved = 0.0
+        #: Refusals, in words, and whether something was learned from each.
+        self._learned: dict[str, bool] = {}
         #: Questions whose batches brought no judgement, for good in this run.
         self._failed: list[bytes] = []
         #: Answers read in this run that hold a judgement, and those that do not.
@@ -198,10 +200,16 @@ class _Batches:
         if failure.action in (RetryAction.STOP, RetryAction.RENEW_KEY):
             raise JudgeRefused(failure.reason)
         if failure.action in (RetryAction.RETRY, RetryAction.SLOW_DOWN) or (
-            failure.action is RetryAction.NEGOTIATE and question.negotiate(failure.reason)
+            failure.action is RetryAction.NEGOTIATE and self._learns(question, failure.reason)
         ):
             return self._retry(question, found, failure.reason)
         return self._give_up(question, failure.reason)
+
+    def _learns(self, question: Request, refusal: str) -> bool:
+        """Whether the next try is put differently. All requests of a batch were put in one way: one refusal speaks for them."""
+        if refusal not in self._learned:
+            self._learned[refusal] = question.negotiate(refusal)
+        return self._learned[refusal]
 
     def _read_reply(self, question: Request, found: Replied) -> Outcome:
         try:

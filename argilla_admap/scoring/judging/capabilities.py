@@ -25,6 +25,8 @@ _MOST_REVISIONS = 24
 _END = b'"}]}'
 #: Before the server's words: its number is no limit.
 _STATUS = re.compile(r"\A.{0,40}answered \d{3}\b")
+#: What Text Generation Inference calls top_logprobs when it refuses them.
+_OWN_NAME = "top_n_tokens"
 _UNKNOWN_FIELD = re.compile(r"unsupported|unrecognized|unknown|not permitted|extra")
 _TOO_MANY = re.compile(r"too (?:large|many|high|big)|at most|less than|exceed|maximum|<=|(?<!must be )greater than")
 _LIMIT = re.compile(r"max|allowed|at most|up to|less than|<=|between|range|exceed|greater|\[0")
@@ -171,7 +173,7 @@ class Capabilities:
                 self.answer_tokens = self.most_answer_tokens = max(fewer)
                 return True
             return self.longer()
-        elif "logprobs" in low:
+        elif "logprobs" in low or _OWN_NAME in low:
             return self._fewer_logprobs(low)
         elif "reasoning_effort" in low or "reasoning effort" in low or "reasoning.effort" in low:
             return self._other_effort(low)

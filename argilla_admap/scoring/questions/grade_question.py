@@ -146,7 +146,7 @@ class GradeQuestion:
         self._template = template
         self._items = items
         self._index = index
-        self._revision = 0
+        self._revision = template.asked.capabilities.revision
         #: What it is asked with, where that is more than all others have; and how often its answer was cut.
         self._answer_tokens = self._cuts = 0
         self.keys = keys

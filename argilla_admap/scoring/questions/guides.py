@@ -83,6 +83,8 @@ class GuideWriter:
         self.tier = tier
         #: Records with a reference from the data; and texts that the store held.
         self.given = self.cached = 0
+        #: Whether one was written at once, where all others go into a batch.
+        self._proven = False
         #: What an estimate has counted: a prompt may come again in another batch.
         self._counted: set[bytes] = set()
 
@@ -93,6 +95,12 @@ class GuideWriter:
         self.cached += len(known)
         missing = [request for key, request in requests.items() if key not in known]
         errors: dict[bytes, str] = {}
+        if missing and self.dispatcher.asks_later and not self._proven:
+            # What the endpoint refuses of such a request is known before all of them go into a batch, which takes up to a day.
+            self._proven = True
+            first = (await self.dispatcher.ask_now(missing[:1]))[0]
+            known |= {entry.key: entry for entry in first.entries}
+            missing = missing[bool(first.entries) :]
         for request, outcome in zip(missing, await self.dispatcher.ask(missing), strict=True):
             known |= {entry.key: entry for entry in outcome.entries}
             errors[request.keys[0]] = outcome.error or "nothing came back"
@@ -147,7 +155,7 @@ class GuideRequest:
         self._writer, self.form, self._items, self._record = writer, f"guide {name}", items, record
         self._task = _TASKS[name]
         self._limit = min(_FIRST_LIMIT, writer.most)
-        self._revision = 0
+        self._revision = writer.capabilities.revision
         prompt, turns = items.record_prompt(record)
         parts = (_VERSION, name, writer.model, self._task, prompt, turns, *writer.dispatcher.key_space.parts)
         self.keys: tuple[bytes, ...] = (key_hash(*parts).digest(),)

@@ -54,10 +54,13 @@ _NO_ANSWER_YET = (
     "after a first run, such as with `limit` 20, the estimate knows"
 )
 #: Models that think before they answer, by their names; and tokens of an answer of theirs, until one was counted.
+_HOSTED_THINKERS = r"(?:\A|/)o[1345](?:-|\Z)|gpt-5(?:-mini|-nano)?(?:-20\d\d|\Z)|reasoner"
 _THINKS = re.compile(
-    r"(?:\A|/)o[1345](?:-|\Z)|gpt-5(?:-mini|-nano)?(?:-20\d\d|\Z)|deepseek-r|reasoner|qwq|thinking|magistral|gpt-oss",
+    rf"{_HOSTED_THINKERS}|deepseek-r|qwq|qwen3-[\d.]+b(?:-a\d+b)?(?:\Z|:|-fp8|-awq|-gguf)|thinking|magistral|gpt-oss",
     re.IGNORECASE,
 )
+#: Of these, those that give no token probabilities.
+_NO_PROBABILITIES = re.compile(_HOSTED_THINKERS, re.IGNORECASE)
 _THOUGHTS = 500
 _OWN_REFERENCE = "the data's own reference is used for the records that have one; it is not written anew"
 _HOSTED = ("api.openai.com", ".openai.azure.com", ".cognitiveservices.azure.com")
@@ -274,7 +277,8 @@ class JudgeScorer:
             if len(found) < len(group):
                 missing = tuple(key for key in group if key not in stored)
                 # Choices of one request share its token probabilities: samples of those are requests of their own.
-                groups = [(key,) for key in missing] if template.logprobs else [missing]
+                apart = template.logprobs or not self.capabilities.several
+                groups = [(key,) for key in missing] if apart else [missing]
                 open_requests += [(index, GradeQuestion(template, items, index, group)) for group in groups]
         errors: dict[int, str] = {}
         while open_requests:
@@ -298,12 +302,14 @@ class JudgeScorer:
         """
         async with self._probing:
             self._proven = self._proven or bool(self._dispatcher.cached([key for group in keys for key in group]))
-            first = [(index, group[:1]) for index, group in enumerate(keys) if group][:_MOST_PROBES]
+            first = [(index, group) for index, group in enumerate(keys) if group][:_MOST_PROBES]
             for index, group in [] if self._proven else first:
-                answer = (await self._dispatcher.ask_now([GradeQuestion(template, items, index, group)]))[0]
+                # As many choices as the batch will ask for: whether the endpoint gives them must not be found out there.
+                want = group[:1] if template.logprobs else group
+                answer = (await self._dispatcher.ask_now([GradeQuestion(template, items, index, want)]))[0]
                 self._proven = bool(answer.entries)
                 if self._proven:
-                    return 1
+                    return len(answer.entries)
             self._proven = self._proven or any(keys)
         return 0
 
@@ -337,8 +343,14 @@ class JudgeScorer:
         items = BatchItems(batch)
         return [group[0] for group in items.keys(self._templates[self.wants_logprobs].prefix, [1] * len(items))]
 
+    @property
+    def _expects_logprobs(self) -> bool:
+        """As `wants_logprobs`, for an estimate: where nothing is known yet, hosted models that think are taken to give none."""
+        unknown = self._options.method == "auto" and not self.capabilities.logprobs
+        return self.wants_logprobs and not (unknown and _NO_PROBABILITIES.search(self.name))
+
     async def estimate(self, batch: pa.RecordBatch) -> Work:
-        template = self._templates[self.wants_logprobs]
+        template = self._templates[self._expects_logprobs]
         items = BatchItems(batch)
         usual = 1 if template.logprobs or self._options.method == "json" else SAMPLES_WITHOUT_LOGPROBS
         cached = -self._writer.cached
@@ -385,6 +397,11 @@ class JudgeScorer:
                 f"the judge {self.name} thinks before it answers: {_THOUGHTS} tokens an answer are assumed, it may be more; "
                 "after a first run, such as with `limit` 20, the estimate knows"
             )
+            if not template.logprobs and self._options.samples is None and self._options.method == "auto":
+                notes.append(
+                    f"models such as {self.name} give no token probabilities: {usual} samples of each grade are counted; "
+                    "`samples` 1 takes a third"
+                )
         if together.requests:
             notes.append(
                 "where one answer does not grade all completions of a record, each is asked for alone, not counted in here"
@@ -404,7 +421,7 @@ class JudgeScorer:
     def _estimate_together(self, batch: pa.RecordBatch, items: BatchItems, counter: TokenCounter) -> tuple[Work, set[int]]:
         """What the questions for whole records take; and the records whose completions are asked for alone."""
         records = [n for n in range(len(items.shape)) if distinct_texts(items, n)] if self._options.together else []
-        logprobs, history = self.wants_logprobs, self._dispatcher.token_history
+        logprobs, history = self._expects_logprobs, self._dispatcher.token_history
         template, samples = self._together[logprobs], self._together_samples(batch, items, logprobs=logprobs)
         asked = {n: self._together_questions(items, n, samples[n], logprobs=logprobs) for n in records}
         stored = self._dispatcher.cached([key for own in asked.values() for question in own for key in question.keys])
