@@ -290,16 +290,12 @@ def _argilla(data_dir: str | os.PathLike[str] | None, repair: bool) -> Iterator[
     try:
         api = Api(pipeline.connect(data_dir=data_dir))
         me = api.me()
-        version = str(api.request("GET", "/api/v1/version").get("version"))
+        version = api.version()
     except ArgillaError as exc:
         yield _refused("argilla", exc, state="wrong" if named else "note")
         return
     yield Finding("argilla", "ok", f"{api.url}: Argilla {version}, as {me['username']} ({me['role']})")
-    client = importlib.metadata.version("argilla")
-    if version.split(".")[:2] != client.split(".")[:2]:
-        yield Finding(
-            "argilla", "note", f"the server is version {version}, the client {client}", "Bring both to the same version."
-        )
+    yield from _version(api)
     if me["role"] == "annotator":
         yield Finding("argilla", "note", "an annotator's key cannot push or pull", "Take an owner's or an admin's key.")
         return
@@ -316,6 +312,26 @@ def _argilla(data_dir: str | os.PathLike[str] | None, repair: bool) -> Iterator[
         yield from found
     except AdmapError as exc:
         yield _refused("data sets", exc)
+
+
+def _version(api: Api) -> Iterator[Finding]:
+    """What the server's version cannot do; see ``admap help argilla``."""
+    try:
+        api.check_version()
+    except AdmapError as exc:
+        yield _refused("argilla", exc)
+        return
+    if not api.replaces_fields():
+        yield Finding(
+            "argilla",
+            "note",
+            f"Argilla {api.version()} cannot change texts and numbers of records that are there: a push that would is refused",
+            "Update it to 2.6 or newer.",
+        )
+    client = importlib.metadata.version("argilla")
+    if api.is_newer_than(client):
+        words = f"the server is version {api.version()}, the client {client}: nobody has tried these two together"
+        yield Finding("argilla", "note", words, "Update the client: `pip install -U argilla`.")
 
 
 def _indexes(api: Api) -> Iterator[Finding]:

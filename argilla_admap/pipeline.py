@@ -715,10 +715,12 @@ def run_with(
     from argilla_admap.review.dataset.settings import choose_workspace
     from argilla_admap.scoring.text_embedding import TextEmbedding
 
-    # A server or workspace that is not there, a bad row, or vectors without a price are found out before the judge is paid.
+    # A server that is too old or not there, a workspace that is not there, a bad row, or vectors without a price are found out
+    # before the judge is paid.
     argilla = connect(client)
     address = parse_address(dataset, push_options.get("workspace"))
     api = Api(argilla)
+    api.check_version()
     if api.find(address) is None:
         choose_workspace(api, address)
     check(preferences, warn)

@@ -28,6 +28,7 @@ MARKS = {
     "argilla_server": "server",
     "batches": "server",
     "life": "server",
+    "unpatched": "server",
     "llama_url": "server",
     "llama_together_url": "server",
     "llama_embeddings_url": "server",
@@ -81,6 +82,8 @@ class OneServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type
 
     def _split_scope(self, nodeid: str) -> str:
         path, _, _ = nodeid.partition("::")
+        if path.startswith("tests/unpatched/"):
+            return "unpatched"
         if path == "tests/test_ray.py":
             # One cluster, which one worker starts.
             return path

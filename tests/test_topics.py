@@ -123,3 +123,20 @@ def test_commands_that_need_no_server_and_no_judge_run_as_they_stand_there(
     names: dict[str, object] = {"admap": argilla_admap}
     exec(re.sub("^ {4}", "", cell, flags=re.MULTILINE), names)
     assert len(names["data_map"]) == 201  # type: ignore[arg-type]
+
+
+def test_every_request_to_argilla_and_every_patch_of_it_is_in_the_list_of_what_is_relied_on() -> None:
+    text, room = argilla_admap.help("argilla"), Path(argilla_admap.__file__).parent
+    listed = set(re.findall(r"\b(?:GET|POST|PUT|PATCH|DELETE) /api/v1/[^ ,\n]+", text))
+    made = set()
+    for path in room.joinpath("review").rglob("*.py"):
+        code = path.read_text(encoding="utf-8").replace('f"{base}/', 'f"/api/v1/datasets/{id}/')
+        for how, place in re.findall(r'(request\("[A-Z]+", |_items\(|_http\.post\()f?"(/api/v1/[^"?]+)"', code):
+            verb = how.split('"')[1] if how.startswith("request") else "POST" if "post" in how else "GET"
+            made.add(f"{verb} {re.sub(r'{[^}]*}', '{}', re.sub(r'quote[(]|[)]', '', place))}")
+    assert len(made) > 30
+    assert made == listed
+    entry = room.joinpath("server", "server_entry.py").read_text(encoding="utf-8")
+    replaced = set(re.findall(r"^    (?!settings)\w+(?:\.\w+)*\.(\w+)(?:, \w+\.(\w+))? = ", entry, re.MULTILINE))
+    for name in (name for names in replaced for name in names if name):
+        assert name in text, name

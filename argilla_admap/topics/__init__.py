@@ -21,6 +21,7 @@ TOPICS = {
     "python": "the same commands as functions, in a script or a notebook",
     "privacy": "what is sent where, what is kept where, and how to remove it",
     "threats": "who might attack, what stands against it, and what does not",
+    "argilla": "versions of Argilla, and all that is relied on of it",
     "faq": "questions of people who use Argilla, distilabel and TRL",
     "troubleshooting": "what the messages mean, and what to do",
 }

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from argilla_admap.errors import ArgillaError
+from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, connect
 
 KEY = "the-key-of-the-test"
@@ -112,6 +112,69 @@ def test_a_local_server_is_asked_not_to_pack_its_answers() -> None:
     api(handle, "https://argilla.example").me()
     assert asked[0] == "identity"
     assert "gzip" in asked[1]
+
+
+@pytest.mark.parametrize(("told", "waits"), [({"Retry-After": "7"}, [7.0, 7.0]), ({}, [0.2, 0.4])])
+def test_too_many_requests_are_sent_again_after_the_time_that_is_asked_for(
+    told: dict[str, str], waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    statuses = iter([429, 429, 200])
+    api(lambda request: httpx.Response(next(statuses), headers=told, json={"username": "me"})).me()
+    assert waited == pytest.approx(waits)
+    waited.clear()
+    with pytest.raises(ArgillaError, match="too many requests") as caught:
+        api(lambda request: httpx.Response(429, headers=told)).me()
+    assert 100 < sum(waited) <= 300
+    assert "goes on where it stopped" in str(caught.value.hint)
+
+
+def test_a_request_that_a_proxy_finds_too_large_is_sent_in_parts() -> None:
+    sent: list[list[int]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if len(request.content) > 200:
+            return httpx.Response(413, html="<html><h1>413 Request Entity Too Large</h1></html>")
+        items = [item["id"] for item in json.loads(request.content)["items"]]
+        sent.append(items)
+        return httpx.Response(200, json={"items": [{"id": number} for number in items]})
+
+    answer = api(handle).put_records(_dataset(), [{"id": number, "text": "x" * 40} for number in range(11)])
+    assert [number for part in sent for number in part] == list(range(11))
+    assert [item["id"] for item in answer["items"]] == list(range(11))
+    with pytest.raises(ArgillaError, match="does not take a request of this size") as caught:
+        api(handle).put_records(_dataset(), [{"id": 1}, {"id": 2, "text": "x" * 400}])
+    assert "client_max_body_size" in str(caught.value.hint)
+    assert sent[-1] == [1]
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxy_that_gets_no_answer_is_named_as_one(status: int) -> None:
+    with pytest.raises(ArgillaError, match="a proxy in front of the server") as caught:
+        api(lambda request: httpx.Response(status, html="<h1>Gateway</h1>")).me()
+    assert "goes on where it stopped" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("version", "too_old", "replaces"),
+    [("2.4.1", True, False), ("2.5.0", False, False), ("2.6.0", False, True), ("2.10.0", False, True), ("dev", False, True)],
+)
+def test_what_a_version_cannot_do_is_known_before_anything_is_written(version: str, too_old: bool, replaces: bool) -> None:
+    calls: list[str] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        calls.append(request.url.path)
+        return httpx.Response(200, json={"version": version})
+
+    server = api(handle)
+    assert server.replaces_fields() is replaces
+    if too_old:
+        with pytest.raises(InputError, match=r"Argilla 2\.4\.1, which has no custom fields"):
+            server.check_version()
+    else:
+        server.check_version()
+    assert set(calls) == {"/api/v1/version"}
 
 
 def _dataset() -> RemoteDataset:

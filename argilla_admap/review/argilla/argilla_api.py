@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ import orjson
 
 from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
 from argilla_admap.review.argilla.refusals import Refused, not_argilla, not_connected, refused, unreachable
+from argilla_admap.scoring.client.rate_limit import retry_after
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -45,6 +48,10 @@ INFO = "admap"
 #: The sort of a search whose pages must not overlap.
 BY_AGE = [{"scope": {"entity": "record", "property": "inserted_at"}, "order": "asc"}]
 _TRANSIENT = (500, 502, 503, 504)
+#: Seconds that one request waits in all, where it is told that there are too many.
+_PATIENCE, _SHORTEST_WAIT = 300.0, 0.2
+#: The first version with custom fields, which the review page is made of, and the first that replaces a record's fields.
+_OLDEST, _REPLACES_FIELDS = (2, 5), (2, 6)
 
 
 def terms_filter(prop: str, values: Sequence[str]) -> dict[str, Any]:
@@ -172,6 +179,7 @@ class Api:
         self.client = client
         self.url = str(client.api_url).rstrip("/")
         self._http: httpx.Client = client.http_client
+        self._version: str | None = None
 
     def request(self, method: str, path: str, *, json: Any = None, params: Any = None) -> Any:
         """One request; its JSON answer. All calls below go through here; a repeated one must do no harm.
@@ -193,7 +201,7 @@ class Api:
         try:
             for attempt in stamina.retry_context(on=_worth_a_retry, attempts=3, wait_initial=0.2, wait_max=3.0, timeout=None):
                 with attempt:
-                    answer = self._http.request(method, path, content=content, params=params, headers=headers)
+                    answer = self._patiently(method, path, content=content, params=params, headers=headers)
                     if answer.status_code in _TRANSIENT:
                         answer.raise_for_status()
                     # A web page instead of JSON: a proxy or a login page that answers for the server, perhaps for a moment.
@@ -208,6 +216,20 @@ class Api:
             return found
         raise refused(self.url, method, path, answer)
 
+    def _patiently(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """The answer of a request that is sent again after a while where there were too many (429)."""
+        waited = 0.0
+        while True:
+            answer = self._http.request(method, path, **request)
+            if answer.status_code != 429:
+                return answer
+            told = retry_after(answer.headers)
+            wait = max(_SHORTEST_WAIT, 2 * waited if told is None else told)
+            if waited + wait > _PATIENCE:
+                return answer
+            time.sleep(wait)
+            waited += wait
+
     def _items(self, path: str) -> list[dict[str, Any]]:
         found = self.request("GET", path)
         if not isinstance(found, dict) or not isinstance(found.get("items"), list):
@@ -215,6 +237,32 @@ class Api:
         return list(found["items"])
 
     # --- reading ---------------------------------------------------------------------------------------------------------
+
+    def version(self) -> str:
+        """The server's version, asked for once. Reads."""
+        if self._version is None:
+            self._version = str(self.request("GET", "/api/v1/version").get("version"))
+        return self._version
+
+    def check_version(self) -> None:
+        """Refuses a server on which no review page can be made, before anything is written to it.
+
+        Raises:
+            InputError: it is older than 2.5.
+        """
+        if _numbers(self.version()) < _OLDEST:
+            raise InputError(
+                f"{self.url} is Argilla {self.version()}, which has no custom fields: the review page is made of them",
+                hint="update it to 2.5 or newer (2.8 is what we test most), or start one with `admap server start`",
+            )
+
+    def replaces_fields(self) -> bool:
+        """Whether the fields of a record can be changed: Argilla 2.5 answers 200 and keeps the old ones."""
+        return _numbers(self.version()) >= _REPLACES_FIELDS
+
+    def is_newer_than(self, client: str) -> bool:
+        """Whether the server's first two numbers are above those of the client's version."""
+        return _numbers(self.version()) > _numbers(client)
 
     def me(self) -> dict[str, Any]:
         """Who the key belongs to. Reads."""
@@ -512,8 +560,22 @@ class Api:
         no junk. Sending the same again changes nothing. The answer's records carry the times of the update; their fields are
         not to be sent back, because the server prints some of them otherwise than it takes them.
         """
-        answer: dict[str, Any] = self.request("PUT", f"/api/v1/datasets/{dataset.id}/records/bulk", json={"items": items})
+        try:
+            answer: dict[str, Any] = self.request("PUT", f"/api/v1/datasets/{dataset.id}/records/bulk", json={"items": items})
+        except Refused as error:
+            if error.status != 413 or len(items) < 2:
+                raise
+            # A proxy takes no request of this size, often of 1 MB: in halves, then.
+            halves = items[: len(items) // 2], items[len(items) // 2 :]
+            first, answer = (self.put_records(dataset, half) for half in halves)
+            answer = {**answer, "items": [*first["items"], *answer["items"]]}
         return answer
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The first two numbers of a version; of one without numbers, which is somebody's own build, those of the newest need."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return tuple(map(int, found.groups())) if found else _REPLACES_FIELDS
 
 
 def _worth_a_retry(exc: Exception) -> bool:

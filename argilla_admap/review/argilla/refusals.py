@@ -73,7 +73,19 @@ _REASONS = {
     403: ("this user is not allowed to do that", "ask for the role owner, or admin of the workspace"),
     404: ("it is not there (any more)", "list what there is with `admap queues`"),
     409: ("it exists already", ""),
+    413: (
+        "a proxy in front of the server does not take a request of this size",
+        "raise its limit (nginx: `client_max_body_size`), or go round it; what was sent before is kept",
+    ),
     422: ("the server cannot accept it", ""),
+    429: ("too many requests", "run it again later, and it goes on where it stopped; or raise the limit of the proxy"),
+    **dict.fromkeys(
+        (502, 503, 504),
+        (
+            "a proxy in front of the server does not get its answer (in time)",
+            "see whether the server runs; then run it again, and it goes on where it stopped",
+        ),
+    ),
 }
 
 

@@ -7,7 +7,7 @@ is sent, so that a push that was killed half way is resumed where it stopped, an
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,7 @@ def push(
     """
     api = Api(client)
     address = parse_address(dataset, options.workspace)
+    api.check_version()
     target = api.find(address)
     origin = None
     if options.copy_to is not None:
@@ -214,6 +215,10 @@ def _push_managed(
     created = target is None or not target.ready
     if options.dry_run and target is None:
         return PushResult(str(address), True, len(payload), total, 0, left_out=left_out, notes=(*notes, _DRY_RUN))
+    if target is not None and target.ready and not api.replaces_fields():
+        usual = replace(layout, key=key_of(target)) if keyed else layout
+        rehearsed = _items(data_map, payload, usual, known, _sealing_key(usual, target), {}, None, part)
+        _check_fields_stay(api, target, known, rehearsed)
     if not options.dry_run:
         target = create_dataset(api, address, {INFO: info}, overlap) if target is None else target
         target = complete_settings(api, target, layout, payload.columns, map_info=map_info)
@@ -232,7 +237,7 @@ def _push_managed(
         target = api.refresh(target)
         sender.all_texts = there and lacks_text_vectors(api, target)
         notes += texts_notes
-    key = key_of(target) if layout.blind and target.allow_extra_metadata else None
+    key = _sealing_key(layout, target)
     rated = {str(q["name"]): str(q["id"]) for q in target.questions if layout.kind == "ratings" and q.get("id")}
     items = _items(data_map, payload, layout, known, key, rated, None if options.dry_run else texts, part)
     for done, item in enumerate(items, 1):
@@ -268,6 +273,28 @@ def _push_managed(
     if left > 0:
         notes.append(f"{left:,} records of the data set are not in this map; they were left alone")
     return replace(result, queues=tuple(found.json() for found in counts), notes=tuple(notes))
+
+
+def _sealing_key(layout: ReviewLayout, target: RemoteDataset) -> str | None:
+    """With which a blind record's hidden part is encrypted; None where it does not travel along."""
+    return key_of(target) if layout.blind and target.allow_extra_metadata else None
+
+
+def _check_fields_stay(api: Api, target: RemoteDataset, known: StoredRecords, items: Iterable[Mapping[str, Any]]) -> None:
+    """Refuses what Argilla 2.5 would do by half: it takes a record's metadata and leaves its old texts and numbers on the page.
+
+    Raises:
+        InputError: records that are there would change; nothing was sent.
+    """
+    rehearsal = Sender(api, target, known, dry_run=True)
+    for item in items:
+        rehearsal.add(item)
+    if rehearsal.reworded:
+        raise InputError(
+            f"{target.full_name}: {rehearsal.reworded:,} records would show other texts or numbers than before, and Argilla "
+            f"{api.version()} cannot change the fields of a record that is there",
+            hint="update it to 2.6 or newer, or push under another name: the answers that are there can still be pulled",
+        )
 
 
 def _items(

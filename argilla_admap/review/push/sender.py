@@ -120,7 +120,7 @@ class Sender:
     """Sends records in batches, of each only what differs from what is there.
 
     Attributes:
-        added, updated: records sent.
+        added, updated: records sent; `reworded` of those updated get other fields.
         met: records of the server that were among those given.
         held: records whose metadata could not be sent without losing others'; `held_by` is one of these others.
         stale: answers to completions that were replaced by others.
@@ -136,7 +136,7 @@ class Sender:
         self._since: str | None = None
         self._retexted: set[str] = set()
         self._relabelled: dict[str, tuple[float | None, ...]] = {}
-        self.added = self.updated = self.met = self.held = self.stale = 0
+        self.added = self.updated = self.reworded = self.met = self.held = self.stale = 0
         self.held_by = ""
         self.all_texts = False
         self.notes: list[str] = []
@@ -155,6 +155,7 @@ class Sender:
         changed: dict[str, Any] = {}
         if _digest(item["fields"]) != stored.fields:
             changed["fields"] = item["fields"]
+            self.reworded += 1
             if _letters(item["fields"]) != stored.letters:
                 self._retexted.add(str(uuid.UUID(bytes=stored.server_id)))
             elif stored.label and not alike(stored.label, card.shown_label(item["fields"][card.FIELD])):

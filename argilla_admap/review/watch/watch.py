@@ -148,7 +148,8 @@ class _Watch:
                     yield self._read(via)
                     wait = 0.0
                 except ArgillaError as error:
-                    gone = isinstance(error, UnknownDataset) or (isinstance(error, Refused) and error.status < 500)
+                    refused = isinstance(error, Refused) and error.status < 500 and error.status != 429
+                    gone = isinstance(error, UnknownDataset) or refused
                     if gone or not self._last.at:
                         raise
                     # The server restarts, or is not to be reached: what was said meanwhile is read when it is back.
