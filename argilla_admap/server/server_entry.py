@@ -239,8 +239,12 @@ async def is_sound(client: Any, index: str) -> bool:
     """Whether an index is there and can be read in full."""
     if not await client.indices.exists(index=index):
         return False
+    # A disk that was full: the engine gives a shard up after five tries, and takes it again when it is told to.
+    await client.cluster.reroute(retry_failed=True)
     while True:
-        health = await client.cluster.health(index=index, wait_for_status="yellow", timeout="20s")
+        # The client waits ten seconds for an answer, and one that comes too late (408) is none to it.
+        patient = client.options(ignore_status=408)
+        health = await patient.cluster.health(index=index, wait_for_status="yellow", timeout="5s")
         if health["status"] != "red":
             return True
         # An index that is still being read from the disk is not damaged.

@@ -30,6 +30,7 @@ from typing import Any
 import httpx
 import pyarrow.parquet as pq
 
+from argilla_admap.errors import ServerError
 from argilla_admap.example_data import write_example
 from argilla_admap.server import launcher
 from argilla_admap.server.data_dir import DataDir
@@ -216,7 +217,10 @@ class Soak:
 
     def start(self) -> None:
         began = time.monotonic()
-        launcher.start(self.data_dir)
+        try:
+            launcher.start(self.data_dir)
+        except ServerError as error:
+            self.wrong(f"the server did not come back: {error}")
         self.back.append(round(time.monotonic() - began, 1))
 
     def fill_disk(self, room: Path) -> None:

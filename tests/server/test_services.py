@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from argilla_admap.server import server_entry
 from argilla_admap.server.services import argilla_answers, elasticsearch_answers, redis_answers
 
 
@@ -76,3 +79,34 @@ def test_a_service_that_answers_is_known(served: Callable[[bytes], int]) -> None
     assert argilla_answers(f"http://127.0.0.1:{user}", "key")
     assert elasticsearch_answers(f"http://127.0.0.1:{health}")
     assert redis_answers(f"redis://127.0.0.1:{pong}")
+
+
+def test_an_index_that_stays_red_is_made_anew_and_one_that_is_still_read_is_waited_for() -> None:
+    asked: list[Any] = []
+
+    class Engine:
+        def __init__(self, *answers: tuple[str, int]) -> None:
+            self.answers = iter(answers)
+            self.indices = self.cluster = self
+
+        def options(self, **given: Any) -> Engine:
+            asked.append(given)
+            return self
+
+        async def exists(self, index: str) -> bool:
+            return True
+
+        async def reroute(self, *, retry_failed: bool) -> None:
+            asked.append("again" if retry_failed else None)
+
+        async def health(self, *, index: str, wait_for_status: str, timeout: str) -> dict[str, Any]:
+            # The client gives up after ten seconds, and the answer must come before.
+            assert int(timeout.removesuffix("s")) < 10
+            status, initializing = next(self.answers)
+            return {"status": status, "initializing_shards": initializing}
+
+    sound = server_entry.is_sound
+    assert not asyncio.run(sound(Engine(("red", 0)), "rg.x"))
+    assert asyncio.run(sound(Engine(("red", 1), ("red", 1), ("yellow", 0)), "rg.x"))
+    assert "again" in asked
+    assert {"ignore_status": 408} in asked
