@@ -17,7 +17,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -323,14 +323,23 @@ def note_missed_writes() -> None:
 
     update, bulk = ElasticSearchEngine._update_document_request, ElasticSearchEngine._bulk_op_request
 
+    unnoted: list[tuple[str, Any]] = []
+
     def note(missed: list[tuple[str, Any]]) -> None:
-        with MISSED_WRITES.open("a", encoding="utf-8") as file:
-            file.writelines(f"{index} {record_id}\n" for index, record_id in missed)
+        unnoted.extend(missed)
+        # On a full disk no note can be made either: it is, with the first request after that.
+        with suppress(OSError):
+            with MISSED_WRITES.open("a", encoding="utf-8") as file:
+                # The line before may be cut.
+                file.write("".join(f"\n{index} {record_id}\n" for index, record_id in unnoted))
+            unnoted.clear()
 
     async def noted_update(self: Any, index_name: str, id: str, body: dict[str, Any]) -> None:
         try:
             # A person answers a record while a push or a pull writes to it: Elasticsearch takes the changed one again.
             await update(self, index_name, id, {**body, "retry_on_conflict": _CONFLICTS})
+            if unnoted:
+                note([])
         except BaseException:
             note([(index_name, id)])
             raise
@@ -338,6 +347,8 @@ def note_missed_writes() -> None:
     async def noted_bulk(self: Any, actions: list[dict[str, Any]]) -> None:
         try:
             await bulk(self, actions)
+            if unnoted:
+                note([])
         except BaseException:
             note([(action["_index"], action["_id"]) for action in actions])
             raise

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -110,3 +114,35 @@ def test_an_index_that_stays_red_is_made_anew_and_one_that_is_still_read_is_wait
     assert asyncio.run(sound(Engine(("red", 1), ("red", 1), ("yellow", 0)), "rg.x"))
     assert "again" in asked
     assert {"ignore_status": 408} in asked
+
+
+def test_a_change_that_cannot_be_noted_on_a_full_disk_is_noted_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ElasticSearchEngine:
+        fails = True
+
+        async def _update_document_request(self, index_name: str, id: str, body: dict[str, Any]) -> None:
+            if self.fails:
+                raise TimeoutError
+
+        async def _bulk_op_request(self, actions: list[dict[str, Any]]) -> None:
+            await self._update_document_request("", "", {})
+
+    module = ModuleType("argilla_server.search_engine.elasticsearch")
+    monkeypatch.setattr(module, "ElasticSearchEngine", ElasticSearchEngine, raising=False)
+    for name in ("argilla_server", "argilla_server.search_engine", module.__name__):
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.chdir(tmp_path)
+    server_entry.note_missed_writes()
+    engine, ids = ElasticSearchEngine(), [str(uuid.uuid4()) for _ in range(4)]
+    # To the program a folder in its place is what a full disk is: no file can be opened.
+    server_entry.MISSED_WRITES.mkdir()
+    with pytest.raises(TimeoutError):
+        asyncio.run(engine._update_document_request("rg.a", ids[0], {}))
+    with pytest.raises(TimeoutError):
+        asyncio.run(engine._bulk_op_request([{"_index": "rg.b", "_id": one} for one in ids[1:3]]))
+    server_entry.MISSED_WRITES.rmdir()
+    engine.fails = False
+    asyncio.run(engine._update_document_request("rg.a", ids[3], {}))
+    assert server_entry.take_missed_writes()[1] == {"rg.a": {ids[0]}, "rg.b": set(ids[1:3])}
