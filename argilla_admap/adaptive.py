@@ -49,8 +49,8 @@ MOST_SAMPLES = 5
 _SETTLED = 0.01
 #: What a guided look tells, in samples of the same judge, measured on LLMBar (`tests.bench.adaptive`).
 GUIDE_WORTH = {"reference": 3.0, "criteria": 0.5, "both": 3.0}
-#: The same of a second judge, measured on LLMBar and PandaLM (`tests.bench.adaptive`, as `second_judge`): of one that is about as
-#: good as the first, a weaker and a stronger one.
+#: The same of a second judge, measured on LLMBar and PandaLM (`tests.bench.adaptive`, as `second_judge`): of one that is about
+#: as good as the first, a weaker and a stronger one.
 JUDGE_WORTH = {"alike": 1.0, "weaker": 0.5, "stronger": 9.0}
 #: A judge is taken for the stronger one where its listed price is so many times the other's; nothing else is known of it.
 _PRICE_GAP = 3.0

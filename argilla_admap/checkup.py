@@ -1,7 +1,7 @@
 """What answers, in which versions, what is wrong, and how to mend it. Spends nothing, and changes only what it is to mend.
 
 What `repair` mends loses nothing: who may read the store and the server's folder, a server of our own of which a part has
-ended, and its index where it differs from the database.
+ended, its index where it differs from the database, and queues that hold other numbers of records than the page tells.
 """
 
 from __future__ import annotations
@@ -310,6 +310,7 @@ def _argilla(data_dir: str | os.PathLike[str] | None, repair: bool) -> Iterator[
             still = {one.found for one in found if one.state == "wrong"}
             yield from (Finding("data set", "mended", words) for words in sorted(differ - still))
         yield from found
+        yield from _queues(api, repair)
     except AdmapError as exc:
         yield _refused("data sets", exc)
 
@@ -332,6 +333,21 @@ def _version(api: Api) -> Iterator[Finding]:
     if api.is_newer_than(client):
         words = f"the server is version {api.version()}, the client {client}: nobody has tried these two together"
         yield Finding("argilla", "note", words, "Update the client: `pip install -U argilla`.")
+
+
+def _queues(api: Api, repair: bool) -> Iterator[Finding]:
+    """The page tells how many records each queue has, as they were counted by the last push or pull."""
+    from argilla_admap.review.queues.overview import renew_counts
+
+    for address, item in api.datasets():
+        dataset = api.find(address) if item["status"] == "ready" else None
+        if dataset is None or not renew_counts(api, dataset, dry=not repair):
+            continue
+        if repair:
+            yield Finding("queues", "mended", f"{dataset.full_name}: the queues were counted anew")
+        else:
+            words = f"{dataset.full_name}: its queues hold other numbers of records than the page tells"
+            yield Finding("queues", "note", words, f"{_REPAIR}, or `admap pull`: both count them anew.")
 
 
 def _indexes(api: Api) -> Iterator[Finding]:

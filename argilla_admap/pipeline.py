@@ -640,6 +640,8 @@ def run(
     output: str | os.PathLike[str] | None = None,
     stratify: str | None = None,
     reviewers: str | Sequence[str] = (),
+    embedding_model: str | None = None,
+    embedding_base_url: str | None = None,
     client: rg.Argilla | None = None,
     judge: Client | None = None,
     score_progress: Callable[[ScoreProgress], None] | None = None,
@@ -656,6 +658,7 @@ def run(
         output: the map's file, ``NAME.map.parquet`` by default; the scores are kept beside it as ``NAME.scored.parquet``.
         stratify: split the regions within each value of this column.
         reviewers: usernames to assign the records to.
+        embedding_model, embedding_base_url: for `text_vectors` endpoint: the model (or ``local:NAME``), and where it is served.
         client: of the Argilla server; None: as for `push`.
         judge: an openai client.
         score_progress, push_progress: called now and then with how far each is.
@@ -667,10 +670,17 @@ def run(
     """
     reading = reading_of(options)
     pushed = {name: options.pop(name) for name in _PUSHED if name in options}
+    embedder = {"embedding_model": embedding_model, "embedding_base_url": embedding_base_url}
+    given = {name: value for name, value in embedder.items() if value is not None}
     if pushed.get("text_vectors") == "endpoint":
-        # The scorer `reference` embeds by the same model; others know none.
-        take = options.get if options.get("scorer") == "reference" else options.pop
-        pushed |= {name: take(name, None) for name in ("embedding_model", "embedding_base_url")}
+        pushed |= embedder
+    elif given and options.get("scorer") != "reference":
+        raise InputError(
+            "no vectors are asked of a model", option=min(given), hint="add `text_vectors` endpoint, or leave it out"
+        )
+    if options.get("scorer") == "reference":
+        # It embeds by the same model; other scorers know none.
+        options |= given
     asked = scoring_of(options)
     if asked.shard is not None:
         hint = "score each part, join them with merge, then map and push; or have a cluster do it all with `engine` ray"

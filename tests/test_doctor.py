@@ -13,12 +13,14 @@ import pytest
 from argilla_admap.checkup import Finding, examine
 from argilla_admap.cli import main
 from argilla_admap.errors import ArgillaError
-from argilla_admap.review.argilla.argilla_api import Api
+from argilla_admap.review.argilla.argilla_api import Api, parse_address
+from argilla_admap.review.push.push import push
 from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.judging.capabilities import Capabilities
 from tests.doubles.argilla_server import Annotator, TestServer
 from tests.doubles.judge_server import Judge
 from tests.doubles.loops import run_apart
+from tests.review.maps import data_map, row
 
 Look = Callable[..., dict[str, list[Finding]]]
 
@@ -162,6 +164,31 @@ def test_records_that_the_index_lacks_are_told(
     (lacking,) = (one for one in look_again()["data set"] if one.found.startswith(f"{workspace}/checked:"))
     assert lacking.state == "wrong"
     assert "holds 2 records and the index 1" in lacking.found
+
+
+def test_queues_that_hold_other_numbers_than_the_page_tells_are_counted_anew(
+    look: Look, argilla_environment: TestServer, argilla_client: Any, workspace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed = push(data_map([row(f"q{n}") for n in range(3)]), f"{workspace}/queues", argilla_client)
+    api, address = Api(argilla_client), parse_address(pushed.dataset)
+    api.update_dataset(api.dataset(address), guidelines=f"Ours.\n\n{api.dataset(address).guidelines}\n\nAnd ours.")
+
+    def told(**given: bool) -> list[Finding]:
+        monkeypatch.setenv("ARGILLA_API_URL", argilla_environment.url)
+        monkeypatch.setenv("ARGILLA_API_KEY", argilla_environment.api_key)
+        return [one for one in look(**given).get("queues", []) if one.found.startswith(f"{workspace}/queues:")]
+
+    assert told() == []
+    (gone,) = (item["id"] for item in api.search(api.dataset(address), {}, limit=1)[0])
+    api.request("DELETE", f"/api/v1/datasets/{api.dataset(address).id}/records", params={"ids": gone})
+    (stale,) = told()
+    assert (stale.state, stale.mend) == ("note", "Run `admap doctor` with `repair`, or `admap pull`: both count them anew.")
+    assert [one.state for one in told(repair=True)] == ["mended"]
+    after = api.dataset(address).guidelines or ""
+    assert "2 records, scored by" in after
+    assert after.startswith("Ours.\n\n<!--")
+    assert after.endswith("-->\n\nAnd ours.")
+    assert told(repair=True) == []
 
 
 def test_an_argilla_that_fails_on_the_way_is_told_and_the_rest_too(

@@ -14,6 +14,7 @@ from argilla_admap.cli import COMMANDS, cli, main
 from argilla_admap.errors import InputError
 from argilla_admap.example_data import write_example
 from argilla_admap.formats.registry import FORMATS
+from argilla_admap.scoring.scorer import scorer_module
 from argilla_admap.topics import TOPICS
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +84,8 @@ def test_a_topic_has_a_text_whose_commands_and_flags_are_there(name: str) -> Non
         r"`(?:vllm|llama-server|text-embeddings-router|python) [^`]*`|#SBATCH .*|ray start .*|ray job submit .* -- ", "", text
     )
     known = {flag for command in found if command for param in command.params for flag in (*param.opts, *param.secondary_opts)}
+    for scorer in ("reference", "reward"):
+        known |= {f"--{option.name.replace('_', '-')}" for option in scorer_module(scorer).OPTIONS}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)) <= known | {"--debug", "--help"}
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from argilla_admap import pipeline
 from argilla_admap.cli import main
+from argilla_admap.errors import InputError
 from argilla_admap.mapping.data_map import build_map
 from tests.mapping.test_diagnosis import synthetic
 
@@ -88,3 +89,26 @@ def test_run_tells_the_noise_rate_with_its_interval_and_what_to_mind(tmp_path, c
     assert stopped.value.code == 0, told.err
     assert "of the labels are probably wrong (90% interval: " in told.out
     assert "Note: fitted on 80 records only" in told.out
+
+
+def test_run_takes_the_model_of_the_text_vectors_and_refuses_it_where_nothing_uses_it(tmp_path, capsys, monkeypatch):
+    rows, _ = synthetic(4)
+    source = tmp_path / "rows.jsonl"
+    source.write_text("\n".join(json.dumps(row) for row in rows))
+    kept: dict[str, Any] = {}
+
+    def run(preferences, dataset, *, options, **given):
+        kept.update(given)
+        raise InputError("far enough")
+
+    def told(*more: str) -> str:
+        with pytest.raises(SystemExit) as stopped:
+            main(["run", str(source), "--dataset", "rows", "--scorer", "existing", "--embedding-model", "words", *more])
+        assert stopped.value.code == 2
+        return capsys.readouterr().err
+
+    monkeypatch.setattr(pipeline, "run_with", run)
+    assert "far enough" in told("--text-vectors", "endpoint", "--embedding-base-url", "http://127.0.0.1:9/v1")
+    assert kept["embedding_model"] == "words"
+    assert kept["embedding_base_url"] == "http://127.0.0.1:9/v1"
+    assert "add --text-vectors endpoint, or leave it out" in told()

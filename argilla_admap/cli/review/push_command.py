@@ -12,7 +12,7 @@ from argilla_admap.cli.scoring_options import PriceType
 from argilla_admap.review.push.push_options import TEXT_VECTORS
 from argilla_admap.scoring.options import DEFAULT_EMBEDDER
 
-__all__ = ["command", "push_options"]
+__all__ = ["command", "embedding_options", "push_options"]
 
 
 def push_options(command: Any) -> Any:
@@ -47,6 +47,17 @@ def push_options(command: Any) -> Any:
     return command
 
 
+def embedding_options(command: Any) -> Any:
+    """Which model makes the text vectors, for `admap push` and `admap run`."""
+    model = click.option(
+        "--embedding-model", metavar="NAME", help=f"The model of `endpoint`, or local:NAME.  [default: {DEFAULT_EMBEDDER}]"
+    )
+    place = click.option(
+        "--embedding-base-url", metavar="URL", help="Where it is served.  [default: OPENAI_BASE_URL, or OpenAI]"
+    )
+    return model(place(command))
+
+
 @click.command("push")
 @click.argument("data_map", metavar="MAP", required=False)
 @click.option(
@@ -55,10 +66,7 @@ def push_options(command: Any) -> Any:
 @push_options
 @click.option("--prompt-field", metavar="FIELD", help="The prompt's field, in a data set that admap did not create.")
 @click.option("--completion-field", metavar="FIELD", multiple=True, help="A completion's field there; can be repeated.")
-@click.option(
-    "--embedding-model", metavar="NAME", help=f"The model of `endpoint`, or local:NAME.  [default: {DEFAULT_EMBEDDER}]"
-)
-@click.option("--embedding-base-url", metavar="URL", help="Where it is served.  [default: OPENAI_BASE_URL, or OpenAI]")
+@embedding_options
 @click.option("--max-cost", type=float, metavar="USD", help="Never spend more than this on embeddings.")
 @click.option("--price", type=PriceType(), help="US dollars per million tokens in and out, for a model without a listed price.")
 @click.option(

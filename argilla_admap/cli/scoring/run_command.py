@@ -17,7 +17,7 @@ from argilla_admap.cli.printing import (
     note,
     show_queues,
 )
-from argilla_admap.cli.review.push_command import push_options
+from argilla_admap.cli.review.push_command import embedding_options, push_options
 from argilla_admap.cli.scoring.score_command import dollars, explain_unscored, show_estimate
 from argilla_admap.cli.scoring_options import ScoringCommand, input_options, scoring_options
 
@@ -42,6 +42,7 @@ __all__ = ["command"]
 @input_options
 @scoring_options
 @push_options
+@embedding_options
 @dry_run_option
 @json_option
 def command(
@@ -52,6 +53,8 @@ def command(
     reading: dict[str, Any],
     options: dict[str, Any],
     reviewers: str | None,
+    embedding_model: str | None,
+    embedding_base_url: str | None,
     dry_run: bool,
     as_json: bool,
     **push: Any,
@@ -68,8 +71,9 @@ def command(
 
     output = output or pipeline.map_path(dataset)
     keep_the_input(source, output, pipeline.scored_path(output))
+    push |= {"embedding_model": embedding_model, "embedding_base_url": embedding_base_url}
     if dry_run:
-        answer = pipeline.run(source, dataset, dry_run=True, warn=note, **reading, **options)
+        answer = pipeline.run(source, dataset, dry_run=True, warn=note, **reading, **options, **push)
         emit(answer, as_json, lambda: show_estimate(answer))
         return
     with ProgressLine() as line:

@@ -13,7 +13,7 @@ from argilla_admap.records import letter
 from argilla_admap.review.dataset.layout import OF_BOTH, OF_SIDES, ReviewLayout
 from argilla_admap.review.queues.queues import QueueCount
 
-__all__ = ["BEGIN", "END", "LIMIT", "map_svg", "merge_guidelines", "render_guidelines", "room_beside"]
+__all__ = ["BEGIN", "END", "LIMIT", "map_svg", "merge_guidelines", "render_guidelines", "room_beside", "shown_counts"]
 
 #: Argilla takes no longer guidelines than this, in characters.
 LIMIT = 10_000
@@ -218,6 +218,15 @@ def merge_guidelines(existing: str | None, ours: str) -> str:
     else:
         merged = ours
     return merged if len(merged) <= LIMIT else text
+
+
+def shown_counts(existing: str | None) -> list[int] | None:
+    """How many records our part of the guidelines tells of each queue, in their order; None: it has no part of ours."""
+    text = existing or ""
+    begin, end = text.find(BEGIN), text.find(END)
+    if not 0 <= begin < end:
+        return None
+    return [int(found.replace(",", "")) for found in re.findall(r"^- .*?: ([\d,]+) records?\b", text[begin:end], re.MULTILINE)]
 
 
 def _theirs(text: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_a
 from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset.layout import managed_layout
 from argilla_admap.review.queues.conditions import Order
-from argilla_admap.review.queues.guidelines import merge_guidelines, render_guidelines, room_beside
+from argilla_admap.review.queues.guidelines import merge_guidelines, render_guidelines, room_beside, shown_counts
 from argilla_admap.review.queues.places import refresh_places
 from argilla_admap.review.queues.queues import (
     CONTRACT,
@@ -30,7 +30,7 @@ from argilla_admap.review.queues.similar import similar_records
 if TYPE_CHECKING:
     import argilla as rg
 
-__all__ = ["count_queue", "count_queues", "find_queues", "last_drawn", "never_pushed", "refresh_overview"]
+__all__ = ["count_queue", "count_queues", "find_queues", "last_drawn", "never_pushed", "refresh_overview", "renew_counts"]
 
 _OPEN = terms_filter("status", ["pending"])
 
@@ -110,6 +110,32 @@ def find_queues(
         if BY_COLUMN[column].name not in target.properties:
             raise InputError(f"{target.full_name} has no {column!r}: it is noted only where it is used")
     return [count_queue(api, target, queue)]
+
+
+def renew_counts(api: Api, dataset: RemoteDataset, *, dry: bool = False) -> bool:
+    """Counts the queues of a managed data set anew where its guidelines tell of other numbers. Returns whether they do.
+
+    Args:
+        api, dataset: whose.
+        dry: write nothing.
+
+    Raises:
+        ArgillaError: the server refused.
+    """
+    layout = managed_layout(dataset)
+    told = shown_counts(dataset.guidelines)
+    if layout is None or told is None or never_pushed(dataset):
+        return False
+    counts = count_queues(api, dataset)
+    # Where there was no room for all, the last are left out.
+    now = [found.count for found in counts if not layout.blind or found.queue.neutral]
+    if told == now[: len(told)]:
+        return False
+    if not dry:
+        done = api.progress(dataset)
+        summary = {**dataset.info.get("summary", {}), "records": done["total"], "reviewed": done["completed"]}
+        refresh_overview(api, dataset, counts, map_info=dataset.info.get("map"), summary=summary)
+    return True
 
 
 def refresh_overview(
