@@ -144,7 +144,8 @@ def select(
         seed=seed,
     )
     opened = _opened(data_map)
-    selection = select_records(opened.frame, rules, _vectors(embeddings, opened))
+    frame = opened.columns(rules.columns(opened.numbers.schema.names))
+    selection = select_records(frame, rules, _vectors(embeddings, opened))
     if not selection.chosen.any():
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in selection.dropped.items())
         unplaced = selection.dropped.get("no region") == len(selection.chosen)
@@ -163,7 +164,7 @@ def select(
     from argilla_admap.formats import writing
     from argilla_admap.formats.data_card import CardFacts, data_card
 
-    doubt = opened.frame["p_wrong"][selection.chosen]
+    doubt = frame["p_wrong"][selection.chosen]
     facts = CardFacts(
         title=Path(words.removeprefix("hf:")).name,
         records=int(selection.chosen.sum()),
@@ -171,7 +172,7 @@ def select(
         sentences=(f"Chosen from {len(selection.chosen):,} records by an Alignment Data Map: {_in_words(rules)}.",),
     )
     if dataset is not None:
-        facts = _reviewed(facts, dataset, client, opened, set(opened.frame["id"][selection.chosen]))
+        facts = _reviewed(facts, dataset, client, opened, set(frame["id"][selection.chosen]))
     report = writing.write(stream, words, format, card=lambda rows, name: data_card(facts, rows, name))
     return Selected(selection, report.left_out, words, report.format, tuple(report.notes))
 
@@ -184,7 +185,7 @@ def _reviewed(facts: CardFacts, dataset: str, client: rg.Argilla | None, data_ma
 
     reviews = read_reviews(dataset, connect(client))
     # Where a part of the map was pushed: the map itself knows the others, and which of them were chosen.
-    absent = ~data_map.frame["id"].isin(set(reviews.frame["id"])).to_numpy(bool)
+    absent = ~data_map.columns(("id",))["id"].isin(set(reviews.frame["id"])).to_numpy(bool)
     others = NotPushed.of_map(data_map.numbers, absent, chosen)
     wrong = label_errors(reviews, chosen, others).estimate.total
     corrected = sum(one.outcome == "corrected" for one in reviews.records.values() if one.id in chosen)
@@ -216,10 +217,10 @@ def _vectors(embeddings: str | os.PathLike[str] | None, data_map: DataMap) -> An
     if embeddings == "position":
         from argilla_admap.mapping.analysis.selection import map_vectors
 
-        return map_vectors(data_map.frame)
+        return map_vectors(data_map.columns(("mean", "variance")))
     from argilla_admap.formats.vectors import read_vectors
 
-    return read_vectors(Path(embeddings), data_map.frame["id"].tolist())
+    return read_vectors(Path(embeddings), data_map.columns(("id",))["id"].tolist())
 
 
 def compare(

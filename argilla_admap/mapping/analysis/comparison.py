@@ -15,7 +15,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.analysis.bias import measure_bias
-from argilla_admap.mapping.analysis.selection import flag_masks, frame_numbers, region_codes
+from argilla_admap.mapping.analysis.selection import arrow_lists, flag_masks, frame_numbers, region_codes
 from argilla_admap.mapping.data.arrays import (
     Bools,
     Floats,
@@ -40,6 +40,7 @@ __all__ = ["MOVED_COLUMNS", "Comparison", "cohen_kappa", "compare_frames", "comp
 UNPLACED = "none"
 _TOP = 100
 _COMPARED = ("region", "mean", "variance", "p_wrong")
+_OF_FRAME = ("id", *_COMPARED, "flags", "scores")
 MOVED_COLUMNS = ("id", *(f"{name}_{side}" for name in _COMPARED for side in "ab"), "distance")
 
 
@@ -62,7 +63,7 @@ def compare_maps(a: DataMap, b: DataMap) -> Comparison:
     Raises:
         InputError: no record is in both.
     """
-    found = compare_frames(a.frame.assign(texts=_text_keys(a)), b.frame.assign(texts=_text_keys(b)))
+    found = compare_frames(*(one.columns(_OF_FRAME).assign(texts=_text_keys(one)) for one in (a, b)))
     biases = {side: measure_bias(data_map.stream()).as_json() for side, data_map in (("a", a), ("b", b))}
     thresholds = {side: m.thresholds.as_json() if m.thresholds else None for side, m in (("a", a), ("b", b))}
     return Comparison({**found.answer, "thresholds": thresholds, "bias": biases}, found.moved)
@@ -197,7 +198,7 @@ def _orders(left: pd.DataFrame, right: pd.DataFrame) -> dict[str, float | int | 
 
 
 def _ragged(column: pd.Series[Any]) -> tuple[Floats, Ints]:
-    lists: Any = pa.array(column.tolist(), pa.list_(pa.float64()))
+    lists = arrow_lists(column, pa.float64())
     sizes = list_sizes(lists)
     return flat_numbers(lists, sizes), sizes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from argilla_admap.tables import RecordStream
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Rules", "Selection", "chosen_stream", "flag_masks", "map_vectors", "region_codes", "select_records"]
+__all__ = ["Rules", "Selection", "arrow_lists", "chosen_stream", "flag_masks", "map_vectors", "region_codes", "select_records"]
 
 #: The diverse subset is chosen among the best this many times the wanted number.
 POOL = 4
@@ -53,6 +53,13 @@ class Rules:
     fraction: float | None = None
     stratify: str | None = None
     seed: int = 0
+
+    def columns(self, names: Sequence[str]) -> list[str]:
+        """Of a map's columns, those that the rules look at; all where they name one that is not there."""
+        wanted = {"id", "region", "p_wrong", "mean", "flags", self.stratify or "source"}
+        if self.agreed_by is not None:
+            wanted |= {"ratings", *(name for name in names if name == "scores" or name.startswith("scores."))}
+        return [name for name in names if name in wanted or self.stratify not in (None, *names)]
 
     def __post_init__(self) -> None:
         for region in self.regions:
@@ -369,4 +376,15 @@ def _strata(frame: pd.DataFrame, column: str, *, required: bool) -> tuple[Ints, 
 
 def flag_masks(frame: pd.DataFrame) -> dict[str, Bools]:
     """For each flag that occurs, which records have it."""
-    return masks_of_names(pa.array(frame["flags"].tolist(), pa.list_(pa.string())))
+    return masks_of_names(arrow_lists(frame["flags"], pa.string()))
+
+
+def arrow_lists(column: pd.Series[Any], of: pa.DataType) -> Any:
+    """A column of lists as one Arrow array, whether a frame holds it as such or as objects."""
+    import pandas as pd
+
+    if not isinstance(column.dtype, pd.ArrowDtype):
+        return pa.array(column.tolist(), pa.list_(of))
+    held: Any = pa.array(column)
+    whole = held.combine_chunks() if isinstance(held, pa.ChunkedArray) else held
+    return whole.cast(pa.list_(of))
