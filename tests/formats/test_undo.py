@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from argilla_admap.cli import main
 from argilla_admap.errors import InputError
 from argilla_admap.formats.registry import read
 from argilla_admap.formats.writeback.corrected import SeenRecord, write_corrected
@@ -69,6 +70,21 @@ def pairs(path: Path, n: int = 6) -> Path:
     rows = [{"id": f"r{i}", "prompt": f"p{i}", "chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(n)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def test_the_command_says_what_came_back_and_only_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    there, changes, back = pairs(tmp_path / "there.jsonl"), tmp_path / "changes.jsonl", tmp_path / "back.jsonl"
+    line = {"before": [0.0, 1.0], "after": [1.0, 0.0], "written": True}
+    changes.write_text(json.dumps({"id": "r1", **line}) + "\n" + json.dumps({"id": "r9", **line}) + "\n", encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        main(["pull", "--undo", str(changes), str(there), "-o", str(back)])
+    assert ended.value.code == 3
+    assert capsys.readouterr().err == (
+        "changes taken back: 1; of these, the label alone, since the pull wrote another format or the row was changed later: 1"
+        f"; of records that are not in {there}: 1.\n"
+    )
+    was, now = (json.loads(path.read_text(encoding="utf-8").splitlines()[1]) for path in (there, back))
+    assert (now["chosen"], now["rejected"]) == (was["rejected"], was["chosen"])
 
 
 def test_rows_that_moved_are_found_and_those_that_say_something_else_are_conflicts(tmp_path: Path) -> None:

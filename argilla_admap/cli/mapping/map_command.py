@@ -47,7 +47,7 @@ MOST_TIED = 0.2
 @click.option(
     "--answers",
     metavar="DATASET|CHANGES.jsonl",
-    help="Learn from what people answered: P(wrong) of the records that nobody has read yet gets better.",
+    help="Learn from what people answered: unread records like the corrected ones (source, annotator, models) rise.",
 )
 @click.option(
     "--regions-only",

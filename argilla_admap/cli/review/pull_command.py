@@ -127,16 +127,19 @@ def _show_pulled(pulled: Pulled, *, as_json: bool) -> None:
 def _show_undone(done: Undone, source: str, *, dry_run: bool, as_json: bool) -> None:
     for record_id, why in list(done.conflicts.items())[:5]:
         note(plain(f"not taken back: {record_id}: {why}"))
-    emit(
-        done.json(),
-        as_json,
-        lambda: note(
-            f"{len(done.undone):,} changes {'would be' if dry_run else 'were'} taken back ({done.exact:,} of them exactly), "
-            f"{len(done.already):,} were taken back before, {len(done.conflicts):,} are conflicts and stay, "
-            f"{len(done.unmatched):,} records are not in {source}. Of the rows left out, {done.put_back:,} are back and "
-            f"{done.not_put_back:,} are not, because what stood beside them was changed."
-        ),
-    )
+    by_label = len(done.undone) - done.exact
+    parts = [f"changes {'that would be ' if dry_run else ''}taken back: {len(done.undone):,}"]
+    for number, what in (
+        (by_label, "of these, the label alone, since the pull wrote another format or the row was changed later"),
+        (len(done.already), "taken back before"),
+        (len(done.conflicts), "in conflict with later changes, which stay"),
+        (len(done.unmatched), f"of records that are not in {source}"),
+        (done.put_back, "rows that were left out and are back"),
+        (done.not_put_back, "rows that were left out and are not back, because what stood beside them was changed"),
+    ):
+        if number:
+            parts.append(f"{what}: {number:,}")
+    emit(done.json(), as_json, lambda: note("; ".join(parts) + "."))
     if done.conflicts or done.unmatched or done.not_put_back:
         fail_partly()
 
