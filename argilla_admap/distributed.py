@@ -133,6 +133,9 @@ class Remote:
 
     def send(self, name: str, *args: Any) -> Future[Any]:
         """Calls a method; its result is to come."""
+        if not _ray().is_initialized():
+            # Ray would begin with another cluster.
+            raise AdmapError("the Ray cluster is gone", hint="run the same command again: what was paid for is kept")
         result: Future[Any] = getattr(self.actor, name).remote(*args).future()
         return result
 
@@ -149,7 +152,8 @@ class Remote:
 
     def kill(self) -> None:
         """Ends its process."""
-        connect_cluster().kill(self.actor)
+        if (ray := _ray()).is_initialized():
+            ray.kill(self.actor)
 
 
 def in_order(work: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[Made]:
@@ -160,7 +164,7 @@ def in_order(work: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[
     """
     waiting = iter(given)
     while some := list(islice(waiting, _WINDOW)):
-        yield from _run(some, lambda data: data.map_batches(_Each(work), batch_size=None, batch_format="pyarrow"))
+        yield from _run(some, lambda data, _: data.map_batches(_Each(work), batch_size=None, batch_format="pyarrow"))
 
 
 def in_pool(worker: type[Any], remote: Remote, given: Iterable[Given], workers: int, calls: int) -> Generator[Any, None, None]:
@@ -178,13 +182,13 @@ def in_pool(worker: type[Any], remote: Remote, given: Iterable[Given], workers: 
     processors = float(ray.cluster_resources().get("CPU", 1))
     yield from _run(
         given,
-        lambda data: data.map_batches(
+        lambda data, blocks: data.map_batches(
             _EachByWorker,
             fn_constructor_args=(worker, remote.actor),
             batch_size=None,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(
-                size=workers,
+                size=min(workers, blocks),
                 max_tasks_in_flight_per_actor=calls,
                 max_concurrent_calls_per_actor=calls,
                 enable_true_multi_threading=True,
@@ -269,7 +273,8 @@ def _unpacked(block: pa.Table) -> Iterator[Any]:
         yield pickle.loads(item.as_py())  # noqa: S301  # our own, from a process of ours
 
 
-def _run(given: Iterable[Any], plan: Callable[[Any], Any]) -> Iterator[Any]:
+def _run(given: Iterable[Any], plan: Callable[[Any, int], Any]) -> Iterator[Any]:
+    """What a plan for a data set of Ray Data, with so many blocks, makes of each."""
     ray = connect_cluster()
     blocks = [ray.put(_packed([one])) for one in given]
     if not blocks:
@@ -283,7 +288,7 @@ def _run(given: Iterable[Any], plan: Callable[[Any], Any]) -> Iterator[Any]:
             # Into its log file, and not between what the person reads.
             handler.setLevel(logging.CRITICAL)
     try:
-        for block in plan(ray.data.from_arrow_refs(blocks)).iter_batches(batch_size=None, batch_format="pyarrow"):
+        for block in plan(ray.data.from_arrow_refs(blocks), len(blocks)).iter_batches(batch_size=None, batch_format="pyarrow"):
             for made in _unpacked(block):
                 if isinstance(made, _Failed):
                     raise made.error

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import argilla_admap as admap
+from argilla_admap import distributed, pipeline
 from argilla_admap.distributed import connect_cluster, in_order
 from argilla_admap.errors import InputError, JudgeRefused
 from argilla_admap.example_data import write_example
 from argilla_admap.mapping.data import observed
+from argilla_admap.review.argilla import argilla_api
+from argilla_admap.scoring.cache.store import Store
 from argilla_admap.scoring.run import score
 from tests.doubles.judge_server import Judge
 from tests.scoring.makers import options, record, records, stream
@@ -93,27 +97,36 @@ def test_a_killed_worker_costs_what_it_had_in_flight(cluster: Any, judge: Judge,
     assert counts["most_in_flight"] <= 16 + 8
 
 
-def test_a_killed_driver_costs_what_was_in_flight(cluster: Any, judge: Judge, tmp_path: Path) -> None:
-    judge.behave(latency=0.05)
-    source = write_records(tmp_path / "in.jsonl", 800)
-    words = ["score", str(source), "-o", str(tmp_path / "out.parquet"), "--base-url", judge.url, "--concurrency", "16"]
+def test_a_driver_that_is_stopped_loses_nothing_and_a_killed_one_what_was_in_flight(
+    cluster: Any, judge: Judge, tmp_path: Path
+) -> None:
+    judge.behave(latency=0.5)
+    source = write_records(tmp_path / "in.jsonl", 300)
+    words = ["score", str(source), "-o", str(tmp_path / "out.parquet"), "--base-url", judge.url, "--concurrency", "40"]
     words += ["--store", str(tmp_path / "s.sqlite"), "--engine", "ray", "--workers", "2", "--json"]
     # The cluster of these tests has no other address than loopback, which Ray takes for that of one machine.
     environment = {**os.environ, "RAY_ADDRESS": cluster.get_runtime_context().gcs_address, LOOPBACK: "0"}
-    running = subprocess.Popen(
-        [sys.executable, "-m", "argilla_admap", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    )
-    while judge.counts()["paid"] < 300:
-        assert running.poll() is None, running.communicate()
-        time.sleep(0.05)
-    running.send_signal(signal.SIGKILL)
-    running.communicate()
-    assert not (tmp_path / "out.parquet").exists()
+    for paid, how in ((60, signal.SIGINT), (250, signal.SIGKILL)):
+        running = subprocess.Popen(
+            [sys.executable, "-m", "argilla_admap", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        )
+        while judge.counts()["paid"] < paid:
+            assert running.poll() is None, running.communicate()
+            time.sleep(0.05)
+        running.send_signal(how)
+        running.communicate()
+        assert not (tmp_path / "out.parquet").exists()
+        if how is signal.SIGINT:
+            store = Store(tmp_path / "s.sqlite")
+            assert paid <= store.count() == judge.counts()["paid"] < 600
+            store.close()
+    judge_so_far = judge.counts()
+    assert judge_so_far["twice"] == 0
     done = admap.score(source, base_url=judge.url, store=tmp_path / "s.sqlite", output=tmp_path / "out.parquet", **ON_RAY)
     counts = judge.counts()
-    assert (done.summary["scored"], counts["distinct"]) == (1600, 1600)
-    assert done.summary["cached"] > 200
-    assert counts["twice"] <= 16
+    assert (done.summary["scored"], counts["distinct"]) == (600, 600)
+    assert done.summary["cached"] >= 200
+    assert counts["twice"] <= 40
 
 
 def test_two_workers_spend_no_more_than_the_budget(cluster: Any, judge: Judge, tmp_path: Path) -> None:
@@ -162,6 +175,29 @@ def test_a_map_and_a_choice_are_those_of_one_process(cluster: Any, tmp_path: Pat
     # The public function of the map alone takes the engine too.
     again = admap.build_map(tmp_path / "scored.parquet", engine="ray")
     assert again.summary == admap.build_map(tmp_path / "scored.parquet").summary
+
+
+def test_a_run_scores_and_maps_on_the_cluster(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[str] = []
+
+    def noted(work: Any, given: Any) -> Any:
+        used.append(getattr(work, "__name__", ""))
+        return in_order(work, given)
+
+    monkeypatch.setattr(distributed, "in_order", noted)
+    for name, stub in (("connect", lambda _client: None), ("push", lambda data_map, *_, **__: data_map)):
+        monkeypatch.setattr(pipeline, name, stub)
+    monkeypatch.setattr(argilla_api, "Api", lambda _client: SimpleNamespace(find=lambda _address: object()))
+    pairs, _ = write_example(tmp_path)
+    done = admap.run(pairs, "ws/pairs", scorer=longest, output=tmp_path / "map.parquet", store=tmp_path / "s", **ON_RAY)
+    assert done.scored.summary["scored"] == done.scored.summary["completions"] > 400
+    assert used == ["read_texts", "finish"]
+    local = admap.build_map(admap.score(pairs, scorer=longest))
+    assert done.data_map.summary == local.summary
+
+
+def longest(_prompt: str, completions: list[str]) -> list[float]:
+    return [float(len(text)) for text in completions]
 
 
 def test_work_keeps_its_order_and_its_errors(cluster: Any) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from argilla_admap.distributed import Remote, connect_cluster, default_workers, in_pool, worker_place
-from argilla_admap.errors import InputError
+from argilla_admap.errors import AdmapError, InputError
 from argilla_admap.scoring.batch.ledger import waiting_in_batches
 from argilla_admap.scoring.cache.store import default_path
 from argilla_admap.scoring.coordinator import Coordinator, LeasedBudget, RemoteStore, WorkerReport
@@ -204,8 +204,10 @@ class ClusterRun:
         done = threading.Event()
 
         def look() -> None:
-            while not done.wait(_TELL_EVERY):
-                self._look(hub)
+            # Where the cluster is gone the run itself says so.
+            with suppress(AdmapError):
+                while not done.wait(_TELL_EVERY):
+                    self._look(hub)
 
         thread = threading.Thread(target=look, name="admap-progress", daemon=True)
         thread.start()
