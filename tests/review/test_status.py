@@ -157,6 +157,12 @@ def standing(**changed: Any) -> dict[str, Any]:
         ),
         ({"next_100": 1.2}, 800, "Stop: the next 100 of the best queue are expected to hold about 1 wrong label; about 40 "),
         ({"remaining_errors": {"value": 2.0, "low": 0.0, "high": 9.0}}, 800, "Stop: about 2 wrong labels are left among 800 "),
+        ({"remaining_errors": {"value": 1.2, "low": 0.0, "high": 5.0}}, 800, "Stop: about 1 wrong label is left among 800 "),
+        (
+            {"next_100": 0.5},
+            800,
+            "Stop: the next 100 of the best queue are expected to hold hardly any wrong labels; about 40 ",
+        ),
         ({}, 0, "Stop: every record has been read."),
         ({"labels": 0}, 0, "There is nothing to say"),
         (

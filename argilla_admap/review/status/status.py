@@ -283,7 +283,8 @@ def advice(answer: Mapping[str, Any], unread: int, left_out: int = 0) -> str:
             "have been read."
         )
     interval = f"95% interval: {left['low']:,.0f} to {left['high']:,.0f}"
-    rest = f"{_about(left['value'])} are left among {unread + left_out:,} unread records ({interval})"
+    verb = "is" if round(left["value"]) == 1 else "are"
+    rest = f"{_about(left['value'])} {verb} left among {unread + left_out:,} unread records ({interval})"
     if left_out:
         rest += f"; {left_out:,} of these are not in the data set, because a part of the map was pushed"
     if not unread:
@@ -296,5 +297,5 @@ def advice(answer: Mapping[str, Any], unread: int, left_out: int = 0) -> str:
 
 
 def _about(number: float) -> str:
-    words = "hardly any" if number < 0.5 else f"about {number:,.0f}"
+    words = "hardly any" if round(number) < 1 else f"about {number:,.0f}"
     return f"{words} wrong label{'' if round(number) == 1 else 's'}"
