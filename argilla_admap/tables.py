@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from argilla_admap.errors import AdmapError, InputError, OutputError
 
 __all__ = [
+    "READ_BYTES",
     "RecordStream",
     "Spool",
     "atomic_path",
@@ -37,6 +38,8 @@ BATCH_ROWS = 1024
 _LARGE_ROWS, _LARGE_BYTES = 8192, 6 << 20
 #: Row groups of a file.
 _GROUP_ROWS, _GROUP_BYTES = 4096, 4 << 20
+#: Bytes of a column that are read at a time.
+READ_BYTES = 1 << 18
 #: The key of our own facts in a file's Parquet metadata.
 METADATA_KEY = "admap"
 # A full disk, a spent quota, a limit on the size of files, a disk that broke or was mounted again without the right to write.
@@ -143,8 +146,9 @@ def read_stream(
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
-            # Without pre_buffer: it would keep what it has read of the file until the end.
-            with pq.ParquetFile(path, pre_buffer=False) as file:
+            # Without pre_buffer: it would keep what it has read of the file until the end. With a buffer: without, a column is
+            # read as a whole from each row group, and others write row groups of a million rows.
+            with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
                 yield from file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
         except (pa.ArrowInvalid, OSError) as exc:
             raise InputError(f"{path}: cannot be read to its end ({exc})", hint="make it again") from exc

@@ -252,3 +252,16 @@ def test_an_answer_that_cannot_be_printed_is_said_once(data: Path) -> None:
     assert done.returncode == 1, said
     assert "No space left on device; make room there" in said
     assert "Exception ignored" not in said
+
+
+def test_a_row_group_is_not_held_as_a_whole(tmp_path: Path) -> None:
+    rows = 40_000
+    table = pa.table({"id": [str(i) for i in range(rows)], "text": [os.urandom(512).hex() for _ in range(rows)]})
+    pq.write_table(table, tmp_path / "one.parquet", row_group_size=rows, compression="none", use_dictionary=False)
+    del table
+    before, most, seen = pa.total_allocated_bytes(), 0, 0
+    for batch in read_stream(tmp_path / "one.parquet", rows=None).batches():
+        seen += batch.num_rows
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert seen == rows
+    assert most < 25_000_000, "the file is of 40 MB"

@@ -352,7 +352,7 @@ def _built(
     columns = AddedColumns(
         book.offsets, denoised, place.variance, split.region, doubles, masks, issues, spool, diagnosis.noise_rate
     )
-    association = cramers_v(split.region[mapped & (book.sources >= 0)], book.sources[mapped & (book.sources >= 0)])
+    association = cramers_v(split.region, book.sources)
     high = association is not None and association >= HIGH_ASSOCIATION
     column = stratify or "source"
     rate = diagnosis.mixture.noise_rate if diagnosis.mixture else None

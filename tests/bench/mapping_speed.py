@@ -1,25 +1,30 @@
-"""Seconds and memory of `admap map`, file to file: `python -m tests.bench.mapping_speed [RECORDS] [K] [CHARACTERS]`.
+"""Seconds and memory of `admap map`, file to file: `python -m tests.bench.mapping_speed --rows 10000 100000 1000000 10000000`.
 
-The map runs in a process of its own, whose peak memory is measured.
+The map runs in a process of its own. With `--keep` the README's table is of these figures (`python -m tests.bench --table`).
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from argilla_admap.records import SCORED_SCHEMA
 from argilla_admap.tables import write_parquet
+from tests.bench.results import FOLDER, keep
 
 ROWS = 16_384
 POOL = 8192
@@ -66,20 +71,35 @@ def synthetic(records: int, k: int, characters: int) -> Iterator[pa.RecordBatch]
 
 
 def measure(command: list[str]) -> dict[str, float]:
-    """Wall and CPU seconds and peak memory, in megabytes, of a program."""
+    """Wall and CPU seconds of a program, its peak memory in megabytes, and the machine's load at its end.
+
+    Memory is the sum over the program and those that it starts, what they share counted once (PSS), looked at ten times a
+    second; or the peak that the system kept of the program alone, where that is more.
+    """
     start = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        said = process.stderr.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)}: {said.decode()[-2000:]}")
+    with tempfile.TemporaryFile() as said, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said) as process:
+        watched, peak = psutil.Process(process.pid), 0
+        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+            peak = max(peak, held(watched))
+            time.sleep(0.1)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(ended[1])
+        said.seek(0)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)}: {said.read().decode()[-2000:]}")
     return {
-        "seconds": round(time.perf_counter() - start, 1),
-        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
-        "peak_memory_mb": round(used.ru_maxrss / 1024),
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(ended[2].ru_utime + ended[2].ru_stime, 1),
+        "peak_memory_mb": round(max(peak / 2**20, ended[2].ru_maxrss / 1024)),
+        "load": round(os.getloadavg()[0], 1),
     }
+
+
+def held(process: psutil.Process) -> int:
+    """Bytes that a process and those below it hold; 0 once it has ended."""
+    with suppress(psutil.Error):
+        return sum(one.memory_full_info().pss for one in (process, *process.children(recursive=True)))
+    return 0
 
 
 def mapped(records: int, k: int = 4, characters: int = 120) -> dict[str, float]:
@@ -92,12 +112,25 @@ def mapped(records: int, k: int = 4, characters: int = 120) -> dict[str, float]:
 
 
 def main() -> None:
-    numbers = [int(word) for word in sys.argv[1:]]
-    got = mapped(*(numbers or [200_000]))
-    print(
-        f"{got['records']:,} records of {got['completions']} texts of {got['characters']} characters: {got['seconds']} s, "
-        f"{got['cpu_seconds']} s of CPU, peak memory {got['peak_memory_mb']:,} MB"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="records, one run for each")
+    parser.add_argument("--completions", type=int, default=4)
+    parser.add_argument("--characters", type=int, default=120, help="of a completion")
+    parser.add_argument("--keep", action="store_true", help="in results/overview.json, in the place of the map's figures there")
+    options = parser.parse_args()
+    found = []
+    for records in options.rows:
+        found.append(mapped(records, options.completions, options.characters))
+        got = found[-1]
+        each = f"{1e6 * got['cpu_seconds'] / records:.1f} µs a record"
+        print(
+            f"{records:>12,} records: {got['seconds']:>7.1f} s, {got['cpu_seconds']:>6.1f} s of CPU ({each}), "
+            f"peak memory {got['peak_memory_mb']:,} MB, load {got['load']}",
+            flush=True,
+        )
+    if options.keep:
+        kept = json.loads((FOLDER / "overview.json").read_text(encoding="utf-8"))["figures"]
+        keep("overview", {**kept, "map": found})
 
 
 if __name__ == "__main__":

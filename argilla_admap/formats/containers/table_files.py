@@ -16,6 +16,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.formats.containers.compressed import MOST_UNPACKED, no_such_file
 from argilla_admap.formats.containers.parquet_pages import UNPACKED_AT_LEAST, read_footer, what_it_lies
 from argilla_admap.formats.containers.shard import NumberedRow, Shard
+from argilla_admap.tables import READ_BYTES
 
 __all__ = ["ArrowShard", "HubShard", "ParquetShard", "TableShard", "hub_splits"]
 
@@ -102,7 +103,7 @@ class ParquetShard(TableShard):
         """The open file. Raises InputError where it is absent, cut, or of another kind."""
         try:
             # Without pre_buffer: it would keep what it has read of the file until the end.
-            file = pq.ParquetFile(self.path, pre_buffer=False)
+            file = pq.ParquetFile(self.path, pre_buffer=False, buffer_size=READ_BYTES)
             # Names are decoded when they are asked for: a damaged one must be found here.
             for column in range(file.metadata.num_columns):
                 _ = file.schema.column(column).path

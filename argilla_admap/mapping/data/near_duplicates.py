@@ -226,7 +226,7 @@ def join_near_duplicates(
     prompt_keys = prompts.keys
     none = np.zeros(0, np.int64), np.zeros(0, np.uint64)
     # A prompt of punctuation alone has no words to compare.
-    filled = np.flatnonzero((prompt_keys != 0) & (prompts.words != 0))
+    filled = np.flatnonzero((prompt_keys != 0) & (prompts.words != 0) & repeats(prompts.words))
     order = filled[np.lexsort((prompt_keys[filled], prompts.words[filled]))]
     same = prompts.words[order[1:]] == prompts.words[order[:-1]]
     prompt_keys = _joined(prompt_keys, prompt_keys[order[1:][same]], prompt_keys[order[:-1][same]])
@@ -287,7 +287,7 @@ def _same_completions(prompt_keys: UInts, prompts: Prompts) -> tuple[Ints, Ints,
     """One row of each prompt that shares all completions with another prompt; its group; and whether the completions are so
     short that they may be equal by chance."""
     held = prompts.answers
-    rows = np.flatnonzero(prompt_keys != 0)
+    rows = np.flatnonzero((prompt_keys != 0) & repeats(held))
     rows = rows[repeats(held[rows])]
     # Which wording of a prompt is read depends on the text, not on the order of the rows.
     rows = rows[np.lexsort((rows, prompts.keys[rows], prompt_keys[rows], held[rows]))]

@@ -241,8 +241,10 @@ def observe_pieces(
             keep()
     if held.rows or not found:
         keep()
-    keys, *prompts = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    # Each column's parts go as it is joined: all of them together are large.
+    columns = list(zip(*found, strict=True))
     found.clear()
+    keys, *prompts = (np.concatenate(columns.pop(0)) for _ in range(len(columns)))
     return Observed(spool, outlines, stream, Prompts(*prompts), keys, judged)
 
 
@@ -310,9 +312,12 @@ def _folds(prompt_keys: UInts, keys: UInts) -> Folds:
 def folds_of(keys: UInts) -> Folds:
     """A fold for each key, evenly and the same on every run; shape (n,), 0..FOLDS - 1."""
     # splitmix64's finaliser: neighbouring keys land apart.
-    mixed = keys.astype(np.uint64)
-    with np.errstate(over="ignore"):
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
-    return np.asarray(mixed % np.uint64(FOLDS), np.int8)
+    folds = np.empty(len(keys), np.int8)
+    for start in range(0, len(keys), SAMPLE):
+        mixed = keys[start : start + SAMPLE].astype(np.uint64)
+        with np.errstate(over="ignore"):
+            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            mixed ^= mixed >> np.uint64(31)
+        folds[start : start + SAMPLE] = mixed % np.uint64(FOLDS)
+    return folds

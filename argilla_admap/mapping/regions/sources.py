@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import chi2_contingency
-from scipy.stats.contingency import crosstab
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.regions.coordinates import REGIONS
@@ -25,6 +24,8 @@ GRID, BINS, REACH = 400, 800, 20.0
 #: Far worse than the rest: this many times its rate, and this much above it, beyond both 90% intervals.
 TIMES, MORE = 2.0, 0.03
 _NAME = 60
+#: Records that are counted at a time.
+AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +70,17 @@ def noise_by_source(
     if np.count_nonzero(counts) < 2:
         return ()
     largest = np.argsort(-counts, kind="stable")[:MOST]
-    # Log-odds in bins, so that a million records cost no more than a thousand.
-    odds = _log_odds(p_wrong[known]) - _log_odds(np.array([rate]))[0]
-    place = np.clip(np.round((odds + REACH) / (2 * REACH) * (BINS - 1)), 0, BINS - 1).astype(np.int64)
     evidence = np.exp(np.linspace(-REACH, REACH, BINS))
     found = []
     for code in largest[counts[largest] >= FEWEST]:
-        inside = sources[known] == code
-        held = np.bincount(place[inside], minlength=BINS).astype(np.float64)
-        wrong = float(np.sort(p_wrong[known][inside]).sum())
+        own = np.sort(p_wrong[known & (sources == code)])
+        # Log-odds in bins, so that a million records cost no more than a thousand.
+        held = np.zeros(BINS)
+        for start in range(0, len(own), AT_ONCE):
+            odds = _log_odds(own[start : start + AT_ONCE]) - _log_odds(np.array([rate]))[0]
+            place = np.clip(np.round((odds + REACH) / (2 * REACH) * (BINS - 1)), 0, BINS - 1).astype(np.int64)
+            held += np.bincount(place, minlength=BINS)
+        wrong = float(own.sum())
         found.append(SourceNoise(names[code], int(counts[code]), wrong, *_posterior(held, evidence, rate)))
     return tuple(found)
 
@@ -134,11 +137,18 @@ def cramers_v(first: Ints, second: Ints) -> float | None:
     Bias-corrected, since with many rare sources the plain one is high by chance.
 
     Args:
-        first, second: shape (n,), codes.
+        first, second: shape (n,), codes; records without one, of a negative code, do not count.
     Source: Cramér 1946, § 21.9; correction: Bergsma, "A bias-correction for Cramér's V and Tschuprow's T" (2013).
     """
-    n = len(first)
-    table = crosstab(first, second).count if n else np.zeros((0, 0))
+    height, width = (int(codes.max(initial=-1)) + 1 for codes in (first, second))
+    counts = np.zeros(height * width, np.int64)
+    for start in range(0, len(first), AT_ONCE):
+        a, b = first[start : start + AT_ONCE], second[start : start + AT_ONCE]
+        both = (a >= 0) & (b >= 0)
+        counts += np.bincount(a[both] * width + b[both], minlength=len(counts))
+    table = counts.reshape(height, width)
+    table = table[table.any(axis=1)][:, table.any(axis=0)]
+    n = int(table.sum())
     rows, columns = table.shape
     if rows < 2 or columns < 2:
         return None
