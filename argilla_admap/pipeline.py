@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.keywords import FIELDS, READING, listed, reading_of, scoring_of, takes
+from argilla_admap.progress import drawn
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.push.push_options import PushOptions, PushProgress, PushResult
 from argilla_admap.scoring.options import ScoreOptions
@@ -237,7 +238,7 @@ def score(
         preferences: what `read` gave; or what it takes (a path, a data frame, a list of dicts, ...), with its options.
         client: an openai client to ask with; None: made from ``OPENAI_API_KEY`` and ``OPENAI_BASE_URL``.
         output: a Parquet file to keep the scores in; None: a temporary one.
-        progress: called about twice a second.
+        progress: called about twice a second; None: a bar in a notebook, else nothing.
         warn: takes a sentence for the person; None: Python's own warnings.
         dry_run: ask nobody, and return the calls, tokens and dollars that it would take.
         options: of `argilla_admap.scoring.options.ScoreOptions`: scorer (a name, a ``.py`` file or a function that gives a
@@ -254,7 +255,8 @@ def score(
     if dry_run:
         return {**estimate(stream, asked), **found}
     say = warn or (lambda words: warnings.warn(words, stacklevel=3))
-    scored = score_with(stream, asked, client=client, output=output, progress=progress, warn=say)
+    with drawn(progress, "scoring") as told:
+        scored = score_with(stream, asked, client=client, output=output, progress=told, warn=say)
     scored.summary.update(found)
     if asked.scorer == "existing" and not scored.summary["scored"]:
         say("no record carries scores: to have them scored leave `scorer` out and name a judge in `model`")
@@ -319,7 +321,7 @@ def push(
 
     Args:
         data_map: a map, or its file; None with `adjudicate`: the conflicts alone.
-        progress: called after each request with how many records were sent.
+        progress: called after each request with how many records were sent; None: a bar in a notebook, else nothing.
         dataset: ``[WORKSPACE/]NAME``.
         client: of the server; None: ``ARGILLA_API_URL``, else the embedded server.
         reviewers: usernames to assign the records to.
@@ -348,7 +350,8 @@ def push(
     argilla = connect(client)
     pushed = PushResult(dataset, created=False, records=0, added=0, updated=0)
     if opened is not None:
-        pushed = room.push(opened, dataset, argilla, asked, progress=progress, embedding=embedding)
+        with drawn(progress, "pushing") as told:
+            pushed = room.push(opened, dataset, argilla, asked, progress=told, embedding=embedding)
     if not adjudicate or (asked.dry_run and pushed.created):
         return pushed
     conflicts = ask_adjudicator(dataset, argilla, adjudicator=adjudicator, dry_run=asked.dry_run)
@@ -661,7 +664,7 @@ def run(
         embedding_model, embedding_base_url: for `text_vectors` endpoint: the model (or ``local:NAME``), and where it is served.
         client: of the Argilla server; None: as for `push`.
         judge: an openai client.
-        score_progress, push_progress: called now and then with how far each is.
+        score_progress, push_progress: called now and then with how far each is; None: a bar in a notebook, else nothing.
         warn: takes a sentence for the person; None: Python's own warnings.
         dry_run: ask nobody, and return the calls, tokens and dollars that it would take.
         options: those of `score` and of `push`.
@@ -740,7 +743,8 @@ def run_with(
         push_options["store"] = options.store
         model, url = push_options.get("embedding_model"), push_options["embedding_base_url"]
         TextEmbedding(_embedding_options(model, url, options.max_cost, options.store), dry=True).close()
-    scored = score_with(preferences, options, client=judge, output=scored_path(output), progress=score_progress, warn=warn)
+    with drawn(score_progress, "scoring") as told:
+        scored = score_with(preferences, options, client=judge, output=scored_path(output), progress=told, warn=warn)
     data_map = build_map(scored, stratify=stratify, engine=options.engine)
     data_map.write(output)
     if embedded and options.max_cost is not None:

@@ -25,7 +25,7 @@ FLOORS = [
     {"scoring", "topics"},
     {"mapping"},
     {"review", "reporting"},
-    {"adaptive", "judge_audit", "keywords"},
+    {"adaptive", "judge_audit", "keywords", "progress"},
     {"pipeline"},
     {"demonstration", "checkup", "reviewers"},
     {"commands"},

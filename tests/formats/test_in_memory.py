@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
@@ -113,6 +115,34 @@ def test_all_works_in_a_notebook_under_its_event_loop() -> None:
     assert list(data_map.head(3)["prompt"]) == [f"Question {i}?" for i in range(3)]
     assert 'src="data:image/png;base64,' in data_map._repr_html_()
     assert admap.build_map(frame).frame["p_wrong"].equals(data_map.frame["p_wrong"])
+
+
+def test_a_notebook_draws_how_far_scoring_is_and_a_script_draws_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[str] = []
+    # What IPython is to us: a shell with a kernel, and a display whose content can be changed.
+    bar = SimpleNamespace(update=shown.append)
+
+    def display(first: str, *, display_id: bool) -> SimpleNamespace:
+        shown.append(first)
+        return bar
+
+    shell = SimpleNamespace(kernel=None)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(HTML=str, display=display))
+
+    def scored() -> int:
+        rows = [{"prompt": f"q {n}", "chosen": "a", "rejected": "b"} for n in range(40)]
+        (tmp_path / "scorer.py").write_text("def score(prompt, completions):\n    return [1.0, 0.0]\n")
+        return len(admap.score(rows, scorer=str(tmp_path / "scorer.py"), store=tmp_path / "store"))
+
+    assert scored() == 40
+    assert shown == []
+    shell.kernel = object()
+    assert scored() == 40
+    assert shown[-1].startswith('<progress value="80" max="80"></progress> scored 80 of 80 completions')
+    assert capsys.readouterr().err == ""
 
 
 def test_a_file_of_scores_is_mapped_by_its_name(tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ def command(
 
     Example: admap demo --no-browser
     """
-    from argilla_admap.cli.progress import ProgressLine
     from argilla_admap.commands import demo
+    from argilla_admap.progress import ProgressLine
 
     if dry_run:
         _say_what_would_be_done(output_dir, live, as_json)

@@ -106,7 +106,7 @@ def command(
     Example: admap push map.parquet --dataset default/uf
     """
     from argilla_admap import pipeline
-    from argilla_admap.cli.progress import ProgressLine
+    from argilla_admap.progress import ProgressLine
 
     if data_map is None and not adjudicate:
         raise click.UsageError("Name the MAP to push; only --adjudicate does without.")

@@ -32,8 +32,8 @@ def command(
     Example: admap judge-check pairs.jsonl --model gpt-4o --dry-run
     """
     from argilla_admap.cli.printing import fail_partly
-    from argilla_admap.cli.progress import ProgressLine
     from argilla_admap.commands import judge_check
+    from argilla_admap.progress import ProgressLine
 
     asked: dict[str, Any] = {"records": records, "seed": seed, "warn": note, **reading, **options}
     if dry_run:

@@ -67,7 +67,7 @@ def command(
     Example: admap run pairs.jsonl --dataset pairs --scorer existing
     """
     from argilla_admap import pipeline
-    from argilla_admap.cli.progress import ProgressLine
+    from argilla_admap.progress import ProgressLine
 
     output = output or pipeline.map_path(dataset)
     keep_the_input(source, output, pipeline.scored_path(output))

@@ -33,7 +33,7 @@ def command(
     if output is None and not dry_run:
         raise click.UsageError("Name the output with -o SCORED.parquet, or see the cost first with --dry-run.")
     from argilla_admap import pipeline
-    from argilla_admap.cli.progress import ProgressLine
+    from argilla_admap.progress import ProgressLine
 
     keep_the_input(source, output)
     if dry_run:
