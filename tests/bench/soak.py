@@ -349,10 +349,15 @@ def _said(response: dict[str, Any]) -> tuple[str, str | None]:
     return response["status"], ((response["values"] or {}).get("better") or {}).get("value")
 
 
+def _numbers(vectors: dict[str, list[float]] | None) -> list[list[float]]:
+    """The vectors of a record, which the index knows by other names, to the digits that it keeps."""
+    return sorted([round(number, 4) for number in vector] for vector in (vectors or {}).values())
+
+
 def _indexed(item: dict[str, Any]) -> Any:
     """What the index must hold of a record."""
     answers = {one["id"]: _said(one) for one in item["responses"]}
-    return item["status"], answers, item["metadata"], item["vectors"]
+    return item["status"], answers, item["metadata"], _numbers(item["vectors"])
 
 
 def _in_index(source: dict[str, Any] | None) -> Any:
@@ -364,7 +369,7 @@ def _in_index(source: dict[str, Any] | None) -> Any:
         for one in source.get("responses") or ()
     }
     metadata = {name: value for name, value in (source.get("metadata") or {}).items() if value is not None}
-    return source["status"], answers, metadata, source.get("vectors")
+    return source["status"], answers, metadata, _numbers(source.get("vectors"))
 
 
 @contextmanager
