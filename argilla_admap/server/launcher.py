@@ -24,6 +24,8 @@ __all__ = ["Connection", "ServerStatus", "find", "start", "status", "stop"]
 
 #: Seconds until a start is given up; a busy machine with two cores needs about 40.
 PATIENCE = 300.0
+#: Seconds that an engine which runs and cannot be searched is given before it is started anew.
+_RECOVERY = 15.0
 #: Argilla's own port, taken where it is free.
 USUAL_PORT = 6900
 # What the logs say where another program took a port between our check and the start.
@@ -193,6 +195,8 @@ def _bring_up(services: Services, state: ServerState, report: Report) -> None:
         if is_alive(process):
             same = name in services.names and process.fingerprint == services.program(name).fingerprint()
             (kept if same else outdated)[name] = process
+    if "elasticsearch" in kept and not _recovers(services, kept["elasticsearch"]):
+        outdated["elasticsearch"] = kept.pop("elasticsearch")
     engine_ended = "elasticsearch" in services.names and "elasticsearch" not in kept
     if "server" in kept and (engine_ended or (state.ready and folder.missed_writes.exists())):
         # What was written while the engine failed is in the database only: the server repairs the index as it starts.
@@ -268,6 +272,21 @@ def _launch_and_wait(services: Services, state: ServerState, begun: dict[str, Pr
                 stuck = "" if name in begun else "; it ran before this start: run admap server stop first"
                 raise ServerError(_why(services, name, f"was not ready after {PATIENCE:.0f} s{stuck}"))
         time.sleep(0.1)
+
+
+def _recovers(services: Services, engine: Process) -> bool:
+    """Whether an engine that runs can be searched, now or soon, or is still starting.
+
+    One whose disk was full gives up its part as master, and does not always take it up again.
+    """
+    deadline = time.monotonic() + _RECOVERY
+    while not services.is_ready("elasticsearch", engine):
+        if not listens(engine, services.ports["elasticsearch"]):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def _index_lines(services: Services) -> list[str]:
