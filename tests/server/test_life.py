@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +27,7 @@ from argilla_admap.checkup import examine
 from argilla_admap.errors import InputError
 from argilla_admap.server import launcher, runtime
 from argilla_admap.server.services import elasticsearch_answers, redis_answers
+from tests.bench.soak import Soak
 from tests.server.life import NAMES, Life, assert_whole, kill, put, size_of, stranger_at, target_of, until
 
 
@@ -266,6 +268,16 @@ def test_doctor_repairs_an_index_that_lacks_records(
     assert look(repair=True) == [wrong.replace("wrong: ", "mended: ")]
     assert look(repair=False) == []
     assert_whole(life, dataset)
+
+
+def test_a_review_loses_nothing_while_a_part_and_our_own_commands_are_killed(life: Life, dataset: str, tmp_path: Path) -> None:
+    """`python -m tests.bench.soak` in short."""
+    one = Soak(tmp_path, life.data_dir, records=30, pause=0.3)
+    one.prepare()
+    one.go(5, [partial(one.kill, "server")], every=3)
+    differ = one.compare()
+    assert one.counts["answers taken"] >= 5, one.counts
+    assert not any(differ.values()), (differ, one.problems)
 
 
 def test_a_start_goes_on_where_a_killed_one_left_off(life: Life, dataset: str) -> None:
