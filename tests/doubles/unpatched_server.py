@@ -140,7 +140,9 @@ def _environment(version: str, report: Callable[[str], None], *, postgresql: boo
         return embedded
     lines = [line for line in _REQUIREMENTS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     wanted = [line for line in lines if line.partition("==")[0] not in ("argilla-server", *_left_out(version))]
-    wanted += [f"argilla-server{'[postgresql]' if postgresql else ''}=={version}", *(_FOR_2_5 if _left_out(version) else ())]
+    wanted += [f"argilla-server=={version}", *(_FOR_2_5 if _left_out(version) else ())]
+    # The drivers with wheels: those of the extra are built from their source.
+    wanted += runtime._POSTGRESQL if postgresql else ()
     cache = embedded.python.parents[2]
     build = runtime._Build(
         cache / f"unpatched-{runtime._key(*wanted, sys.version)}",

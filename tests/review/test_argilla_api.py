@@ -149,6 +149,17 @@ def test_a_request_that_a_proxy_finds_too_large_is_sent_in_parts() -> None:
     assert sent[-1] == [1]
 
 
+@pytest.mark.parametrize(("version", "named"), [("2.7.1", True), ("2.8.0", False), ("2.5.0", False)])
+def test_a_version_that_cannot_change_records_on_postgresql_is_named(version: str, named: bool) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        found = request.url.path == "/api/v1/version"
+        return httpx.Response(200, json={"version": version}) if found else httpx.Response(500, text="Internal Server Error")
+
+    with pytest.raises(ArgillaError) as caught:
+        api(handle).put_records(_dataset(), [{"id": "1", "metadata": {}}])
+    assert ("PostgreSQL" in str(caught.value.hint)) is named
+
+
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_a_proxy_that_gets_no_answer_is_named_as_one(status: int) -> None:
     with pytest.raises(ArgillaError, match="a proxy in front of the server") as caught:

@@ -50,8 +50,9 @@ BY_AGE = [{"scope": {"entity": "record", "property": "inserted_at"}, "order": "a
 _TRANSIENT = (500, 502, 503, 504)
 #: Seconds that one request waits in all, where it is told that there are too many.
 _PATIENCE, _SHORTEST_WAIT = 300.0, 0.2
-#: The first version with custom fields, which the review page is made of, and the first that replaces a record's fields.
-_OLDEST, _REPLACES_FIELDS = (2, 5), (2, 6)
+#: The first version with custom fields, which the review page is made of, the first that replaces a record's fields, and the
+#: first after it that changes a record on PostgreSQL.
+_OLDEST, _REPLACES_FIELDS, _KNOWS_POSTGRESQL = (2, 5), (2, 6), (2, 8)
 
 
 def terms_filter(prop: str, values: Sequence[str]) -> dict[str, Any]:
@@ -563,6 +564,10 @@ class Api:
         try:
             answer: dict[str, Any] = self.request("PUT", f"/api/v1/datasets/{dataset.id}/records/bulk", json={"items": items})
         except Refused as error:
+            if error.status == 500 and _REPLACES_FIELDS <= _numbers(self.version()) < _KNOWS_POSTGRESQL:
+                # They write a time with a zone where PostgreSQL takes none; nothing of the request is kept.
+                hint = "on PostgreSQL, Argilla 2.6 and 2.7 cannot change a record that is there: update it to 2.8"
+                raise Refused(error.message, error.status, hint) from error
             if error.status != 413 or len(items) < 2:
                 raise
             # A proxy takes no request of this size, often of 1 MB: in halves, then.
