@@ -345,7 +345,7 @@ WRITABLE: Mapping[str, Writer] = {
     "trl": _pairs(_texts, "TRL, OpenRLHF", {"prompt": _TEXT, **_SIDES}),
     "trl-messages": _pairs(_chat, "TRL, OpenRLHF", {"prompt": _MESSAGES, **_CHATS}),
     "trl-implicit": _pairs(_implicit, "TRL, OpenRLHF", _SIDES),
-    "trl-messages-implicit": _pairs(_implicit_chat, "TRL, OpenRLHF, Axolotl chatml.ultra", _CHATS),
+    "trl-messages-implicit": _pairs(_implicit_chat, "TRL, OpenRLHF, Axolotl chat_template.argilla_chat", _CHATS),
     "kto": _all(_kto, "TRL's KTO, OpenRLHF", {"prompt": _TEXT, "completion": _TEXT, "label": _FLAG}),
     "kto-messages": _all(_kto_messages, "TRL's KTO", {"prompt": _MESSAGES, "completion": _MESSAGES, "label": _FLAG}),
     "alpaca": _pairs(_alpaca, "LLaMA-Factory", {**_TUNING, **_SIDES}),
@@ -359,7 +359,7 @@ WRITABLE: Mapping[str, Writer] = {
     "prompt-pairs": _system_pairs("prompt", "Axolotl chatml.prompt_pairs"),
     "intel": _system_pairs("question", "Axolotl chatml.intel"),
     "orca": _system_pairs("input", "Axolotl chatml.icr"),
-    "argilla_binarized": _system_pairs("instruction", "Axolotl chatml.argilla", "chosen_response", "rejected_response"),
+    "argilla_binarized": _system_pairs("instruction", "Axolotl chatml.default", "chosen_response", "rejected_response"),
     "hh-rlhf": _pairs(_transcripts, "what reads Anthropic's HH", _SIDES),
     "openai-dpo": _pairs(
         _openai,
@@ -420,7 +420,8 @@ WRITABLE: Mapping[str, Writer] = {
     ),
     "nectar": _all(
         _nectar,
-        "Axolotl zephyr.nectar",
+        # Not Axolotl: its zephyr.nectar (0.19) trains on the highest rank, the worst answer, as the chosen one.
+        "what reads Nectar",
         {"prompt": _TEXT, "answers": pa.list_(_RANKED), "source": _TEXT},
         ("ratings", "samples", "reasons", "annotator", "judge", "reference"),
     ),

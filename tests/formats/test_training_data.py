@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.formats.data_card import CardFacts, data_card
 from argilla_admap.formats.registry import read
 from argilla_admap.formats.writing import WRITABLE, can_hold, write
+from argilla_admap.formats.written_rows import who_reads
 from argilla_admap.records import Record, Turn
 from tests.doubles.hub_server import Hub, hub  # noqa: F401  # a fixture
 from tests.formats.samples import sample
@@ -89,7 +91,7 @@ RULES = {
     "sharegpt-kto": lambda r: (
         is_chat(r["conversations"], "gpt", role="from", content="value") and isinstance(r["kto_tag"], bool)
     ),
-    # Axolotl, RLHF: chat_template.default, chatml.prompt_pairs, .intel, .icr, .argilla, zephyr.nectar.
+    # Axolotl, RLHF: chat_template.default, chatml.prompt_pairs, .intel, .icr, .default.
     "axolotl": lambda r: is_chat(r["messages"], "user") and all(said(r[s], "role", "content") for s in ("chosen", "rejected")),
     "prompt-pairs": lambda r: all(is_text(r[n]) for n in ("system", "prompt", "chosen", "rejected")),
     "intel": lambda r: all(is_text(r[n]) for n in ("system", "question", "chosen", "rejected")),
@@ -97,6 +99,7 @@ RULES = {
     "argilla_binarized": lambda r: all(
         is_text(r[n]) for n in ("system", "instruction", "chosen_response", "rejected_response")
     ),
+    # Nectar: rank 1 is the best.
     "nectar": lambda r: is_text(r["prompt"]) and all({"answer", "rank"} <= set(answer) for answer in r["answers"]),
     # Anthropic's transcripts; OpenAI's preference fine-tuning; ms-swift's custom data.
     "hh-rlhf": lambda r: all(
@@ -125,6 +128,14 @@ def test_each_format_is_what_its_reader_asks_for_and_datasets_loads_it(name: str
 
 def test_all_that_can_be_written_has_its_rule() -> None:
     assert set(WRITABLE) - set(RULES) == {"plain", "ultrafeedback", "distilabel"}
+
+
+def test_no_reader_is_named_that_would_train_on_the_worse_side(tmp_path: Path) -> None:
+    """As Axolotl 0.19 does: zephyr.nectar takes the last rank for the chosen answer, chatml.ultra the second message."""
+    row = one(tmp_path / "x.jsonl", "nectar", record("good", "bad"))
+    assert sorted(row["answers"], key=lambda answer: answer["rank"])[-1]["answer"] == "bad"
+    assert not {"zephyr.nectar", "chatml.ultra", "chatml.argilla"} & set(re.split(r"[ ();]+", who_reads()))
+    assert "argilla_binarized (Axolotl chatml.default)" in who_reads()
 
 
 @pytest.mark.parametrize("name", RULES)
