@@ -49,6 +49,19 @@ def test_an_arrow_file_whose_offsets_lead_outside_is_refused_and_ends_no_process
         assert "cannot be read as Arrow" in done.stderr
 
 
+def test_an_arrow_file_with_a_damaged_name_is_refused(tmp_path: Path) -> None:
+    content = arrow(tmp_path / "x.arrow", pa.table({"prompt": ["p"], "chosen": ["a"], "rejected": ["b"]}))
+    assert content.count(b"rejected") == 1
+    (tmp_path / "x.arrow").write_bytes(content.replace(b"rejected", b"reje\xffted"))
+    assert "cannot be read as Arrow" in said(tmp_path / "x.arrow")
+
+
+def test_annotations_that_are_no_list_give_no_label() -> None:
+    row = json.loads(sample("label-studio").read_text(encoding="utf-8").splitlines()[0])
+    found = read([{**row, "annotations": 1}], format="label-studio")
+    assert (found.check().records, found.report.labelled) == (1, 0)
+
+
 def test_text_that_is_no_utf8_is_its_row_s_matter_and_not_the_file_s(tmp_path: Path) -> None:
     bad = pa.array([b"fine", b"\xff"]).view(pa.string())
     nested = pa.array([[{"role": "user", "content": "q"}]] * 2)

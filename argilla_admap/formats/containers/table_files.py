@@ -170,10 +170,12 @@ class ArrowShard(TableShard):
         """The open file. Raises InputError where it is absent, cut, or of another kind."""
         try:
             with pa.memory_map(str(self.path)) as source, pa.ipc.open_stream(source) as reader:
+                # Names are decoded when they are asked for: a damaged one must be found here.
+                _ = reader.schema.names
                 yield reader
         except FileNotFoundError as exc:
             raise no_such_file(self.path) from exc
-        except (pa.ArrowException, OSError) as exc:
+        except (pa.ArrowException, UnicodeDecodeError, OSError) as exc:
             raise InputError(f"{self.name}: cannot be read as Arrow ({_line(exc)})", hint="save the data set again") from exc
 
     def batches(self) -> Iterator[pa.RecordBatch]:

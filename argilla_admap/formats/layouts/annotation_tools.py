@@ -338,7 +338,8 @@ class LabelStudio(_Export):
 
     def _answers(self, row: Row) -> dict[str, list[_Answer]]:
         found: dict[str, list[_Answer]] = {}
-        for n, annotation in enumerate(unpacked(row.get("annotations")) or ()):
+        annotations = unpacked(row.get("annotations"))
+        for n, annotation in enumerate(annotations if isinstance(annotations, list) else ()):
             results = annotation.get("result") if isinstance(annotation, Mapping) else None
             if not isinstance(results, list) or annotation.get("was_cancelled"):
                 continue
