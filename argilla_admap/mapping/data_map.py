@@ -264,7 +264,7 @@ def _built(
     each: InOrder,
 ) -> DataMap:
     source = as_scored(scored)
-    tap = _Tap(source, keep=answers is not None)
+    tap = _Tap(source, answers)
     places: list[Coordinates] = []
     book = observe_pieces(
         tap.stream,
@@ -282,7 +282,7 @@ def _built(
     error = fit_error(sample)
     said, alike = None, {}
     if answers is not None:
-        said, alike = match_answers(answers, tap.ids(), book.offsets, book.ratings()), _groups(tap.kept, book)
+        said, alike = match_answers(answers, tap.answered, book.offsets, book.ratings()), _groups(tap.kept, book)
 
     def labels_of(part: Observations) -> Labels:
         return scale.labels(part.offsets, part.ratings)
@@ -410,12 +410,16 @@ def _groups(kept: list[pa.RecordBatch], book: Observed) -> dict[str, Ints]:
     found = {"source": book.sources}
     table = pa.Table.from_batches(kept)
     for field in table.schema:
-        repeats = pa.types.is_string(field.type) or pa.types.is_integer(field.type)
-        if repeats and (field.name == "annotator" or field.name not in SCORED_SCHEMA.names):
-            codes, names = codes_of([table.column(field.name).cast(pa.string())])
-            if 2 <= len(names) <= book.n / 3:
-                found[field.name] = codes
+        codes, names = codes_of([table.column(field.name).cast(pa.string())])
+        if 2 <= len(names) <= book.n / 3:
+            found[field.name] = codes
     return found
+
+
+def _may_group(field: pa.Field[Any]) -> bool:
+    """Whether records may be alike in what a column says."""
+    repeats = pa.types.is_string(field.type) or pa.types.is_integer(field.type)
+    return repeats and (field.name == "annotator" or field.name not in SCORED_SCHEMA.names)
 
 
 def _learned_from(diagnosis: Diagnosis, said: Answers | None) -> dict[str, Any] | None:
@@ -511,29 +515,34 @@ class _Tap:
 
     Attributes:
         judges: how many records each judged, in the order of their first.
-        kept: the columns without long text, where they are wanted.
+        answered: the ids of records that people answered, by position.
+        kept: the columns by which records may be alike, where there are answers.
     """
 
-    def __init__(self, stream: RecordStream, *, keep: bool) -> None:
-        self._source, self._keep = stream, keep
-        self._light = [name for name in stream.schema.names if name not in TEXT_COLUMNS]
+    def __init__(self, stream: RecordStream, answers: Mapping[str, LabelAnswer] | None) -> None:
+        self._source = stream
+        self._asked = None if answers is None else pa.array(answers, pa.string())
+        self._alike = [field.name for field in stream.schema if _may_group(field)]
         self.judges: dict[str, int] = {}
+        self.answered: dict[int, str] = {}
         self.kept: list[pa.RecordBatch] = []
         self.stream = RecordStream(self._batches, stream.schema, stream.info)
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         # A second pass starts afresh.
         self.judges.clear()
+        self.answered.clear()
         self.kept.clear()
+        start = 0
         for batch in self._source.batches():
             named: Any = batch.column("judges")
             for one in pc.value_counts(named.drop_null()):
                 judge = one["values"].as_py()
                 self.judges[judge] = self.judges.get(judge, 0) + one["counts"].as_py()
-            if self._keep:
-                self.kept.append(batch.select(self._light))
+            if self._asked is not None:
+                ids: Any = batch.column("id").cast(pa.string())
+                rows = np.flatnonzero(pc.is_in(ids, self._asked))
+                self.answered |= zip((start + rows).tolist(), ids.take(pa.array(rows)).to_pylist(), strict=True)
+                self.kept.append(batch.select(self._alike))
+            start += batch.num_rows
             yield batch
-
-    def ids(self) -> list[str]:
-        """Of all records."""
-        return [str(value) for batch in self.kept for value in batch.column("id").to_pylist()]

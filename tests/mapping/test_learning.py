@@ -121,7 +121,7 @@ def test_a_reviewer_who_contradicts_the_others_counts_less() -> None:
 def test_answers_to_a_label_that_was_corrected_since_confirm_it_and_to_another_label_say_nothing() -> None:
     flipped = LabelAnswer((1.0, 0.0), (0.0, 1.0), {"ann": True})
     ratings = np.array([1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0])
-    found_answers = match_answers(dict.fromkeys("abc", flipped), list("abcd"), np.array([0, 2, 4, 6, 8]), ratings)
+    found_answers = match_answers(dict.fromkeys("abc", flipped), dict(enumerate("abc")), np.array([0, 2, 4, 6, 8]), ratings)
     assert list(found_answers.answered) == [True, True, False, False]
     assert list(np.sign(found_answers.evidence)) == [1, -1, 0, 0]
     np.testing.assert_array_equal(found_answers.ratings, [0, 1, *[np.nan] * 6])

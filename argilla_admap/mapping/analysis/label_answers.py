@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,22 +55,20 @@ def weigh_answers(n: int, records: Ints, reviewers: Ints, wrong: Bools, ratings:
     return Answers(np.bincount(records, weight, minlength=n).astype(np.float64), np.bincount(records, minlength=n) > 0, ratings)
 
 
-def match_answers(answers: Mapping[str, LabelAnswer], ids: Sequence[str], offsets: Ints, ratings: Floats) -> Answers:
+def match_answers(answers: Mapping[str, LabelAnswer], ids: Mapping[int, str], offsets: Ints, ratings: Floats) -> Answers:
     """The answers to the labels that the records have now.
 
     Where the label was corrected since, the answer confirms it; where it is another one, the answer says nothing of it.
 
     Args:
         answers: by record id.
-        ids: of the n records.
+        ids: of the records that were answered, by their positions among the n.
         offsets: shape (n + 1,), of the flat `ratings`; NaN where absent.
     """
     found: list[tuple[int, str, bool]] = []
     corrected = np.full(len(ratings), np.nan)
-    for row, record_id in enumerate(ids):
-        answer = answers.get(record_id)
-        if answer is None:
-            continue
+    for row, record_id in ids.items():
+        answer = answers[record_id]
         part = slice(int(offsets[row]), int(offsets[row + 1]))
         before, after = (np.array(label or (), np.float64) for label in (answer.before, answer.after))
         if np.array_equal(ratings[part], before, equal_nan=True):
@@ -81,4 +79,4 @@ def match_answers(answers: Mapping[str, LabelAnswer], ids: Sequence[str], offset
             found += [(row, person, not said) for person, said in answer.votes.items()]
     people = {person: code for code, person in enumerate(dict.fromkeys(person for _, person, _ in found))}
     rows, reviewers = (np.array(column, np.int64) for column in ([f[0] for f in found], [people[f[1]] for f in found]))
-    return weigh_answers(len(ids), rows, reviewers, np.array([f[2] for f in found], bool), corrected)
+    return weigh_answers(len(offsets) - 1, rows, reviewers, np.array([f[2] for f in found], bool), corrected)

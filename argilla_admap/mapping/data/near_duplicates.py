@@ -6,7 +6,7 @@ different completions. They are few; their texts are read once more and compared
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -46,6 +46,8 @@ MOST_BYTES, MOST_READ = 30_000_000, 20_000
 
 #: Bytes of texts that are read at a time, about: what is made of them stays in the processor's cache.
 BYTES_AT_ONCE = 1 << 16
+#: Keys that are looked up at a time.
+KEYS_AT_ONCE = 1 << 20
 
 _DIGITS = range(48, 58)
 #: Signs that change a question, as digits do.
@@ -273,8 +275,18 @@ def _joined(keys: UInts, left: UInts, right: UInts) -> UInts:
     component = _components(place[: len(left)], place[len(left) :], len(names))
     # The names are sorted: the first of a component is its smallest.
     least = names[np.unique(component, return_index=True)[1]][component]
-    at = np.minimum(np.searchsorted(names, keys), len(names) - 1)
-    return np.where(names[at] == keys, least[at], keys)
+    joined: UInts = keys.copy()
+    for rows, place, found in _places(names, keys):
+        joined[rows][found] = least[place[found]]
+    return joined
+
+
+def _places(names: UInts, keys: UInts) -> Iterator[tuple[slice, Ints, Bools]]:
+    """For some keys at a time: which, their places in the sorted `names`, and whether they are there."""
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        rows = slice(start, start + KEYS_AT_ONCE)
+        at = np.minimum(np.searchsorted(names, keys[rows]), len(names) - 1)
+        yield rows, at, names[at] == keys[rows]
 
 
 def _components(left: Ints, right: Ints, n: int) -> Ints:
@@ -304,7 +316,11 @@ def repeats(keys: UInts) -> Bools:
     """The keys that occur more than once; shape (n,)."""
     ordered = np.sort(keys)
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    return np.isin(keys, twice) if len(twice) else np.zeros(len(keys), bool)
+    del ordered
+    repeated = np.zeros(len(keys), bool)
+    for rows, _, found in _places(twice, keys) if len(twice) else ():
+        repeated[rows] = found
+    return repeated
 
 
 def _close_completions(prompt_keys: UInts, flat: Ints, part: ComparedTexts) -> tuple[Ints, Ints]:
