@@ -12,10 +12,10 @@ need git git
 fc-list 2>/dev/null | grep -qi cjk || missing="$missing fonts-noto-cjk"
 install_missing
 
-# environment FOLDER PYTHON: a virtual environment with the package and what its tests need.
+# environment FOLDER PYTHON EXTRAS: a virtual environment with the package and what its tests need.
 environment() {
     "$1/bin/python" -m pip --version >/dev/null 2>&1 || "$2" -m venv --clear "$1"
-    "$1/bin/python" -m pip install -q --disable-pip-version-check -e '.[test]'
+    "$1/bin/python" -m pip install -q --disable-pip-version-check -e ".[$3]"
 }
 
 # find_python 3.X: the path of that Python, where the machine has it.
@@ -38,9 +38,9 @@ if [ $# = 0 ]; then
     done
 fi
 
-environment .venv python3
+environment .venv python3 test,ray
 # While one core looks at the types, the other one sets up.
-for version in $others; do environment ".venv-$version" "$(find_python "$version")"; done &
+for version in $others; do environment ".venv-$version" "$(find_python "$version")" test; done &
 setting_up=$!
 .venv/bin/ruff check
 .venv/bin/ruff format --check
