@@ -201,6 +201,9 @@ def _bring_up(services: Services, state: ServerState, report: Report) -> None:
     if "server" in kept and (engine_ended or (state.ready and folder.missed_writes.exists())):
         # What was written while the engine failed is in the database only: the server repairs the index as it starts.
         outdated["server"] = kept.pop("server")
+    if "worker" in kept and "redis" in services.names and "redis" not in kept:
+        # It ends some seconds after its Redis has, and may not have done so yet.
+        outdated["worker"] = kept.pop("worker")
     if set(kept) == set(services.names) and not outdated and all(services.is_ready(name, one) for name, one in kept.items()):
         state.ready = True
         folder.write_state(state)
