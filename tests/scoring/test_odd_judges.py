@@ -43,6 +43,12 @@ LEFT = {
 RIGHT = [kind for kind in KINDS if kind not in STOPPED and kind not in LEFT]
 
 
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many tries as ever, and a tenth of the time between them."""
+    monkeypatch.setattr(Dispatcher, "retries", replace(Dispatcher.retries, pause=Dispatcher.retries.pause / 10))
+
+
 @contextmanager
 def _asked(kind: str, folder: Path, n: int = 6, **more: Any) -> Iterator[tuple[OddJudge, Any]]:
     judge = OddJudge(kind)
