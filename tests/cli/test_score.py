@@ -125,12 +125,13 @@ def test_a_refusing_judge_is_exit_code_1_and_leaves_no_file(judge: Judge, pairs:
 def test_an_estimate_needs_no_key_and_leaves_nothing_behind(pairs: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
+    # Named, so that the test holds after the default judge's last day.
     store = pairs.with_name("store")
-    code, said, _ = admap(capsys, "score", pairs, "--dry-run", "--store", store)
+    code, said, _ = admap(capsys, "score", pairs, "--dry-run", "--store", store, "--model", "gpt-4o")
     assert code == 0
     assert said.splitlines()[0] == "What scoring would take"
     assert list(pairs.parent.iterdir()) == [pairs]
-    code, _, err = admap(capsys, "score", pairs, "-o", pairs.with_name("o.parquet"), "--store", store)
+    code, _, err = admap(capsys, "score", pairs, "-o", pairs.with_name("o.parquet"), "--store", store, "--model", "gpt-4o")
     assert (code, "OPENAI_API_KEY" in err) == (2, True)
     assert list(pairs.parent.iterdir()) == [pairs]
 
