@@ -35,7 +35,7 @@ __all__ = [
 
 BATCH_ROWS = 1024
 #: Rows and bytes of a batch, at most, where all of it is looked at together.
-_LARGE_ROWS, _LARGE_BYTES = 8192, 6 << 20
+_LARGE_ROWS, _LARGE_BYTES = 4096, 2 << 20
 #: Row groups of a file.
 _GROUP_ROWS, _GROUP_BYTES = 4096, 4 << 20
 #: Bytes of a column that are read at a time.
@@ -131,6 +131,8 @@ def read_stream(
         InputError: the file is absent or not Parquet.
     """
     path = Path(path)
+    # Where batches are worked on by several threads, more of them for reading only hold more memory.
+    threads = rows is not None
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
@@ -144,12 +146,14 @@ def read_stream(
     except (pa.ArrowInvalid, OSError) as exc:
         raise InputError(f"{path}: not a Parquet file ({exc})", hint="make it with `admap score` or `admap map`") from exc
 
+    names = None if columns is None else list(columns)
+
     def batches() -> Iterator[pa.RecordBatch]:
         try:
             # Without pre_buffer: it would keep what it has read of the file until the end. With a buffer: without, a column is
             # read as a whole from each row group, and others write row groups of a million rows.
             with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
-                yield from file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
+                yield from file.iter_batches(batch_size=rows, use_threads=threads, columns=names)
         except (pa.ArrowInvalid, OSError) as exc:
             raise InputError(f"{path}: cannot be read to its end ({exc})", hint="make it again") from exc
 
