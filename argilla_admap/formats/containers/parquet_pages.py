@@ -68,7 +68,8 @@ def _chunk(column: dict[int, Any]) -> _Chunk:
     unpacked, packed, data, dictionary = _whole(values, 6), _whole(values, 7), _whole(values, 9), int(values.get(11) or 0)
     head = max(data - dictionary, 0) if dictionary > 0 and packed else 0
     return _Chunk(
-        min(data, dictionary) if dictionary > 0 else data,
+        # A row group without rows may have a dictionary and no data: it says 0 then.
+        min((at for at in (data, dictionary) if at > 0), default=0),
         unpacked,
         packed,
         min(head * unpacked // packed, unpacked) if head else 0,
