@@ -37,9 +37,10 @@ def contested(seen: Observations, error_variance: Floats, votes: bool | None = N
     measures.append(2 * ndtr(-np.abs(difference) / np.sqrt(2 * np.maximum(error_variance[rows], 1e-12))))
     if seen.other_scores:
         # A guided look is the same judge's: that it changed its mind is no split between judges.
-        own = seen.other_scores.keys() - second_looks(seen.other_scores)
-        several = (seen.scores, *(seen.other_scores[name] for name in sorted(own))) if len(own) > 1 else ()
-        signs = np.stack([np.sign(s[a] - s[b]) for s in several or (seen.scores,)])
+        again = second_looks(seen.other_scores)
+        own = sorted(seen.other_scores.keys() - again)
+        several = own if len(own) > 1 or not again else []
+        signs = np.stack([np.sign(s[a] - s[b]) for s in (seen.scores, *(seen.other_scores[name] for name in several))])
         judges = np.isfinite(signs).sum(axis=0)
         split = 1 - np.abs(np.nansum(signs, axis=0)) / np.maximum(judges, 1)
         measures.append(np.where(judges >= 2, split, np.nan))
