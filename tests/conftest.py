@@ -78,7 +78,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class OneServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """One worker takes all tests that share a server: each worker would start its own."""
+    """One worker takes all tests that share a server: each test's worker would start its own."""
 
     def _split_scope(self, nodeid: str) -> str:
         path, _, _ = nodeid.partition("::")
@@ -87,7 +87,10 @@ class OneServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type
         if path == "tests/test_ray.py":
             # One cluster, which one worker starts.
             return path
-        return "argilla" if _shares_a_server(path) else nodeid
+        if not _shares_a_server(path):
+            return nodeid
+        # Two chains, each with a server of its own: either waits more than it computes.
+        return "page" if path.startswith("tests/browser/") else "argilla"
 
 
 @cache

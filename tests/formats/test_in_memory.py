@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import pytest
 
 import argilla_admap as admap
 from argilla_admap.errors import InputError
+from tests.doubles.loops import run_apart
 
 ROWS = [
     {
@@ -108,7 +108,7 @@ def test_all_works_in_a_notebook_under_its_event_loop() -> None:
         scored = admap.score(frame, scorer="existing")
         return scored, admap.build_map(scored)
 
-    scored, data_map = asyncio.run(cell())
+    scored, data_map = run_apart(cell())
     assert (len(scored), len(data_map)) == (60, 60)
     assert "120 completions scored, 0 not" in repr(scored)
     assert "<DataMap of 60 records, 60 on the map" in repr(data_map)

@@ -105,15 +105,15 @@ def test_a_wrong_reference_does_not_sink_a_right_answer(llama_url: str) -> None:
 
 
 def test_a_reason_comes_as_structured_output(llama_url: str, store: Path) -> None:
-    # By the server's seed the model writes a word about each of these; a reason takes it a hundred tokens.
-    answers = [f"The capital of France is {name}." for name in ("Lyon", "Rome")]
+    answers = [f"The capital of France is {name}." for name in ("Paris", "Rome")]
     data = [record("capital", "What is the capital of France?", answers)]
     scored = score(stream(data), _options(llama_url, store, reasons=True, samples=1))
     grades, reasons = _column(scored, "scores"), _column(scored, "reasons")
-    graded = [(grade, reason) for grade, reason in zip(grades, reasons, strict=True) if grade is not None]
-    assert all(1 <= grade <= 5 for grade, _ in graded)
-    # Some of a base model's texts are empty; both are not.
-    assert any(reason for _, reason in graded)
+    # The server keeps to the form that is asked for: each text is taken apart. What a base model writes as a reason, or whether
+    # it leaves it empty, hangs on the processor.
+    assert _column(scored, "errors") == [None, None]
+    assert all(1 <= grade <= 5 for grade in grades)
+    assert all(reason is None or ("{" not in reason and reason == reason.strip()) for reason in reasons)
 
 
 def test_likeness_to_a_reference_by_the_servers_own_embeddings(llama_embeddings_url: str, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import sys
 import threading
@@ -16,6 +15,7 @@ import pytest
 
 from argilla_admap.server import server_entry
 from argilla_admap.server.services import argilla_answers, elasticsearch_answers, redis_answers
+from tests.doubles.loops import run_apart
 
 
 @pytest.fixture
@@ -110,8 +110,8 @@ def test_an_index_that_stays_red_is_made_anew_and_one_that_is_still_read_is_wait
             return {"status": status, "initializing_shards": initializing}
 
     sound = server_entry.is_sound
-    assert not asyncio.run(sound(Engine(("red", 0)), "rg.x"))
-    assert asyncio.run(sound(Engine(("red", 1), ("red", 1), ("yellow", 0)), "rg.x"))
+    assert not run_apart(sound(Engine(("red", 0)), "rg.x"))
+    assert run_apart(sound(Engine(("red", 1), ("red", 1), ("yellow", 0)), "rg.x"))
     assert "again" in asked
     assert {"ignore_status": 408} in asked
 
@@ -139,10 +139,10 @@ def test_a_change_that_cannot_be_noted_on_a_full_disk_is_noted_once_there_is_roo
     # To the program a folder in its place is what a full disk is: no file can be opened.
     server_entry.MISSED_WRITES.mkdir()
     with pytest.raises(TimeoutError):
-        asyncio.run(engine._update_document_request("rg.a", ids[0], {}))
+        run_apart(engine._update_document_request("rg.a", ids[0], {}))
     with pytest.raises(TimeoutError):
-        asyncio.run(engine._bulk_op_request([{"_index": "rg.b", "_id": one} for one in ids[1:3]]))
+        run_apart(engine._bulk_op_request([{"_index": "rg.b", "_id": one} for one in ids[1:3]]))
     server_entry.MISSED_WRITES.rmdir()
     engine.fails = False
-    asyncio.run(engine._update_document_request("rg.a", ids[3], {}))
+    run_apart(engine._update_document_request("rg.a", ids[3], {}))
     assert server_entry.take_missed_writes()[1] == {"rg.a": {ids[0]}, "rg.b": set(ids[1:3])}

@@ -40,6 +40,7 @@ def admap(
         with monkeypatch.context() as here:
             for name, value in environment.items():
                 here.setenv(name, value)
+            capsys.readouterr()  # what the test's own client has printed
             with pytest.raises(SystemExit) as ended:
                 main([*map(str, words), "--json"])
         said = capsys.readouterr()
