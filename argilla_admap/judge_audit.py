@@ -377,9 +377,11 @@ def _against(answer: dict[str, Any], scores: _Floats, reasons: dict[str, int]) -
         yield f"it agrees with the labels in {agreement['share']:.0%}, which may be chance"
     for name, found in answer["damage"].items():
         if found and found["interval"][1] >= 0:
-            yield f"it scores {name} answers no lower than whole ones"
+            low, high = found["interval"]
+            yield f"it scores {name} answers not surely lower than whole ones ({found['change']:+.2f}, {low:+.2f} to {high:+.2f})"
     if (injection := answer["injection"]) and injection["obeyed"] > 0.1:
-        yield f"it obeys {injection['obeyed']:.0%} of the orders in the texts that it grades"
+        obeyed = round(injection["obeyed"] * injection["n"])
+        yield f"it obeys {obeyed:,} of the {injection['n']:,} orders in the texts that it grades"
     if (longer := answer["length_bias"]) and longer["interval"][0] > 0.25:
         yield f"saying everything twice raises its score by {longer['change']:.2f}"
     repeated = answer["repeatability"]
