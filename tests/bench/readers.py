@@ -259,7 +259,9 @@ def _written(rows: list[Any], container: str) -> tuple[bytes, str]:
             out, list(dict.fromkeys(key for row in table for key in row)), delimiter="\t" if kind == "tsv" else ","
         )
         writer.writeheader()
-        writer.writerows({k: v if isinstance(v, str) or v is None else json.dumps(v) for k, v in row.items()} for row in table)
+        # Before Python 3.11 the module writes no NUL; among the bytes that are changed there are some.
+        cells = ({k: v if isinstance(v, str) or v is None else json.dumps(v) for k, v in row.items()} for row in table)
+        writer.writerows({k: v and v.replace("\0", "") for k, v in row.items()} for row in cells)
         return out.getvalue().encode("utf-8", "surrogatepass"), container
     if kind in ("parquet", "arrow"):
         try:
