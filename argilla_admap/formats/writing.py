@@ -212,6 +212,13 @@ def _write_csv(out: IO[bytes], columns: list[str], rows: Iterator[Row], report: 
         # All texts are quoted: where a spreadsheet takes another character for the separator, none of them opens a new cell.
         table = csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         table.writerow([*columns, GUARDED][:width])
-        table.writerows(orjson.loads(line)[:width] for line in spool)
+        try:
+            table.writerows(orjson.loads(line)[:width] for line in spool)
+        except csv.Error as exc:
+            raise InputError(
+                f"a text cannot be written as CSV ({exc}): it holds a NUL, which Python before 3.11 does not write",
+                option="output",
+                hint="write JSON Lines or Parquet",
+            ) from exc
         text.flush()
         text.detach()

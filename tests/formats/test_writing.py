@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -201,3 +202,16 @@ def test_what_a_format_has_no_place_for_is_said(tmp_path: Path) -> None:
     assert write(stream(rich), tmp_path / "x.jsonl", "trl").no_place == ["models", "ratings", "source"]
     assert write(stream(record("a", "b")), tmp_path / "y.jsonl", "trl").no_place == []
     assert write(stream(rich), tmp_path / "z.parquet", "plain").no_place == []
+
+
+def test_a_nul_is_written_as_csv_or_the_person_is_told(tmp_path: Path) -> None:
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.csv"
+    source.write_text(json.dumps({"prompt": "a\0b", "chosen": "c", "rejected": "d"}) + "\n")
+    if sys.version_info >= (3, 11):
+        write(read(str(source)), output)
+        assert '"a\0b"' in output.read_text()
+        return
+    with pytest.raises(InputError, match="NUL") as raised:
+        write(read(str(source)), output)
+    assert "JSON Lines" in (raised.value.hint or "")
+    assert not output.exists()
