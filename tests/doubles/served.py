@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,7 @@ from aiohttp import web
 __all__ = ["ChatJudge", "error", "served"]
 
 
-class ChatJudge:
+class ChatJudge(ABC):
     """A judge's double with one route, the chat completions."""
 
     def app(self) -> web.Application:
@@ -22,9 +23,9 @@ class ChatJudge:
         app.router.add_post("/v1/chat/completions", self.chat)
         return app
 
+    @abstractmethod
     async def chat(self, request: web.Request) -> web.Response:
         """The answer to one question."""
-        raise NotImplementedError
 
 
 def error(status: int, message: str, kind: str = "invalid_request_error") -> web.Response:

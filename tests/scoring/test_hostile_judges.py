@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from aiohttp import web
 
 from argilla_admap.scoring.client.failures import classify
 from tests.doubles.served import served
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 DEEP = b"[" * 100_000 + b"NaN" + b"]" * 100_000
 MANY_MB = 20
@@ -62,6 +64,15 @@ print(len(said), right, round(time.process_time()), peak, said[:600])
 """
 
 
+def asked(work: str, answer: Answer, folder: Path) -> str:
+    """What a program prints that asks a judge of such answers."""
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", answer)
+    with served(lambda: app) as url:
+        command = [sys.executable, "-c", work, f"{url}/v1", str(folder)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_run_ends_with_a_message_within_ten_seconds_of_work_and_500_mb(tmp_path: Path, kind: str) -> None:
     sent, said = KINDS[kind]
@@ -75,13 +86,7 @@ def test_the_run_ends_with_a_message_within_ten_seconds_of_work_and_500_mb(tmp_p
                 await response.write(block)
         return response
 
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", answer)
-    with served(lambda: app) as url:
-        done = subprocess.run(
-            [sys.executable, "-c", WORK, f"{url}/v1", str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
-        )
-    length, right, seconds, peak, words = done.stdout.split(maxsplit=4)
+    length, right, seconds, peak, words = asked(WORK, answer, tmp_path).split(maxsplit=4)
     print(kind, seconds, peak, words[:200])
     assert right == "True"
     assert said in words
@@ -121,13 +126,7 @@ def test_a_client_of_the_user_s_own_reads_the_beginning_too_and_is_left_as_it_wa
                 await response.write(b"good " * 2**18)
         return response
 
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", answer)
-    with served(lambda: app) as url:
-        done = subprocess.run(
-            [sys.executable, "-c", OWN, f"{url}/v1", str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
-        )
-    *said, peak = done.stdout.splitlines()
+    *said, peak = asked(OWN, answer, tmp_path).splitlines()
     assert said[1::2] == ["[]", "[]"]
     assert all("MB and more" in words if status == 200 else "500" in words for words in said[::2])
     assert int(peak) < 500

@@ -18,7 +18,7 @@ from scipy.special import expit, logit
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.data.arrays import Bools, Floats
-from argilla_admap.review.push.payload import random_number
+from argilla_admap.review.push.payload import random_sample
 from argilla_admap.review.queues.queues import QUEUES
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def part_to_push(data_map: DataMap, only: str, audit: int = 0) -> Bools:
     else:
         inside = QUEUES[only].mask(frame).to_numpy(bool)
     if audit:
-        numbers = np.array([random_number(str(name)) for name in frame["id"]])
-        inside |= numbers <= np.sort(numbers)[min(audit, len(numbers)) - 1]
+        inside |= np.array([number is not None for number in random_sample(frame["id"].astype(str).tolist(), audit)], bool)
     return inside
 
 

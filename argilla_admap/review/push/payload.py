@@ -20,7 +20,7 @@ from argilla_admap.review.argilla.properties import BY_COLUMN, MIXED, ORIGINS, P
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap
 
-__all__ = ["MapView", "Payload", "mixed_sample", "pushed_map", "random_number"]
+__all__ = ["MapView", "Payload", "mixed_sample", "pushed_map", "random_number", "random_sample"]
 
 _UNREAD = BY_COLUMN["p_wrong_unread"]
 #: Columns of the map that go along as they are.
@@ -110,9 +110,7 @@ class Payload:
             self._lists["queue"] = [part and MIXED for part in self._lists["sample"]]
         self._lists |= _origins(table, [name for name in ORIGINS if name != "models" or not mixed])
         if audit or drawn:
-            numbers = [random_number(record_id) for record_id in self.ids]
-            most = max([drawn, *sorted(numbers)[:audit][-1:]])
-            self._lists["audit"] = [number if number <= most else None for number in numbers]
+            self._lists["audit"] = random_sample(self.ids, audit, drawn)
         if reviewers:
             self._lists["reviewer"] = [_assign(record_id, reviewers, overlap) for record_id in self.ids]
         if "issues" in table.schema.names:
@@ -236,6 +234,13 @@ def random_number(record_id: str) -> float:
     one of more records (permanent random numbers: Ohlsson, "Coordination of samples using permanent random numbers", 1995).
     """
     return (int.from_bytes(_hash(f"audit\0{record_id}")[:6], "big") + 1) / 2**48
+
+
+def random_sample(ids: Sequence[str], audit: int, drawn: float = 0.0) -> list[float | None]:
+    """The random numbers of the `audit` records with the smallest, and of all up to `drawn`; None for the others."""
+    numbers = [random_number(record_id) for record_id in ids]
+    most = max([drawn, *sorted(numbers)[:audit][-1:]])
+    return [number if number <= most else None for number in numbers]
 
 
 def _hash(text: str) -> bytes:
