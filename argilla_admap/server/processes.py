@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -22,6 +23,9 @@ __all__ = ["Process", "Program", "free_port", "is_alive", "is_free", "launch", "
 # A child waits here until its pid is written down. If we die before that, it reads the end of the pipe and ends too:
 # no process is ever left that the next start does not know.
 _BARRIER = ("/bin/sh", "-c", 'read -r go || exit 1; exec "$@"', "admap-server")
+
+# Below are those of well-known services.
+_FIRST_PORT = 10_000
 
 # Kept, so that Python takes their exit codes when they end.
 _started: list[subprocess.Popen[bytes]] = []
@@ -162,17 +166,29 @@ def is_free(port: int) -> bool:
 
 
 def free_port(*preferred: int | None, taken: Iterable[int] = ()) -> int:
-    """The first of the preferred ports that is free and not in `taken`, else any free port of loopback."""
+    """The first of the preferred ports that is free and not in `taken`, else any free port of loopback.
+
+    Never one that the system gives to clients: between a server's end and its next start any connection could hold that.
+    """
     used = set(taken)
     for port in preferred:
         if port is not None and port not in used and is_free(port):
             return port
+    first, last = _ports_of_clients()
     while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in used:
+        port = secrets.choice(range(_FIRST_PORT, 65536))
+        if not first <= port <= last and port not in used and is_free(port):
             return port
+
+
+def _ports_of_clients() -> tuple[int, int]:
+    """The first and the last port that the system may give to a connection that asks for none; IANA's where it does not say."""
+    try:
+        first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split())
+    except (OSError, ValueError):
+        first, last = 49152, 65535
+    # A system set to give nearly all of them leaves us no choice.
+    return (first, last) if first - _FIRST_PORT + 65535 - last > 1000 else (0, 0)
 
 
 def _boot() -> str:
@@ -185,11 +201,12 @@ def _boot() -> str:
 def _started_at(pid: int) -> int | None:
     """When a process was started; None where there is none, or it has ended and only waits to be reaped.
 
-    Counted from the machine's start: a clock that is set does not change it.
+    Counted from the machine's start: a clock that is set does not change it. The first thread of a killed program is a
+    zombie while its other threads still end, and they hold its ports and files until then: it has not ended yet.
     """
     try:
         process = psutil.Process(pid)
-        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD) and process.num_threads() <= 1:
             return None
         return round((process.create_time() - psutil.boot_time()) * 100)
     except psutil.Error:

@@ -149,3 +149,35 @@ def test_a_port_on_which_another_listens_is_not_free_and_not_chosen() -> None:
     assert is_free(port)
     assert free_port(port) == port
     assert free_port(port, taken=[port]) != port
+
+
+def test_a_chosen_port_is_none_that_a_connection_could_be_given() -> None:
+    for _ in range(20):
+        with (
+            socket.create_server(("127.0.0.1", free_port())) as server,
+            socket.create_connection(server.getsockname()) as client,
+        ):
+            first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+            assert first <= client.getsockname()[1] <= last
+            assert not first <= server.getsockname()[1] <= last
+
+
+def test_a_killed_program_has_ended_only_when_its_ports_are_free(tmp_path: Path) -> None:
+    port = free_port()
+    script = f"""
+import socket, threading, time
+server = socket.create_server(("127.0.0.1", {port}))
+memory = bytearray(200_000_000)
+memory[::4096] = b"1" * len(memory[::4096])
+for _ in range(60):
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+open("ready", "w").close()
+time.sleep(60)
+"""
+    process = launch(program(tmp_path, sys.executable, "-c", script), lambda _: None)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    while is_alive(process):
+        pass
+    assert is_free(port)
