@@ -168,6 +168,13 @@ def test_a_completion_of_pictures_alone_is_refused(written) -> None:
     assert "completion 1 is 1 image, not shown: it has no text" in refusal(written(row))
 
 
+def test_empty_prompts_are_told_before_anything_is_spent(written) -> None:
+    other = {"chosen": "g", "rejected": "b"}
+    preferences = read(written({"prompt": " ", **PAIR}, {"prompt": "p", **PAIR}, {"prompt": "", **other}))
+    assert len(list(preferences.records())) == 3
+    assert "2 records: the prompt is empty" in "\n".join(preferences.report.lines())
+
+
 CONVERSATION = [user("Say 1"), assistant("It's 1")]
 OTHER = [user("Say 1"), assistant("no")]
 

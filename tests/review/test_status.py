@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from argilla_admap.cli.review.status_command import command
+from argilla_admap.cli.review.status_command import _show, command
 from argilla_admap.commands import status
 from argilla_admap.reporting.review_words import review_figures
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.status.status import advice
+from tests.report.standing import STANDING
 from tests.review.maps import row
 from tests.review.test_pull import review
 from tests.review.test_push import answer
@@ -135,6 +136,16 @@ def test_a_slice_that_the_page_cannot_filter_by_names_records_in_place_of_a_link
     monkeypatch.setattr("argilla_admap.commands.connect", lambda client: api.client)
     shown = CliRunner().invoke(command, [f"{workspace}/review"]).stdout
     assert "so this slice has no queue. Its unread records that are the likeliest to be wrong: r" in shown
+
+
+@pytest.mark.parametrize(("drawn", "labels", "told"), [(0, 600, True), (19, 600, True), (20, 600, False), (0, 0, False)])
+def test_the_command_that_draws_a_random_sample_is_told_where_there_is_none(
+    drawn: int, labels: int, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing: dict[str, Any] = {"queues": [], "reviewers": [], "agreement": {}, "slices": []}
+    random = {"drawn": drawn, "read": 0}
+    _show({**STANDING, **nothing, "dataset": "a b/c", "labels": labels, "random": random})
+    assert ("admap push MAP --dataset 'a b/c' --audit 50" in capsys.readouterr().out) == told
 
 
 def standing(**changed: Any) -> dict[str, Any]:

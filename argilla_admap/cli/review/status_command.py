@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -34,9 +35,13 @@ def command(dataset: str, resolve: str, rating_question: str | None, as_json: bo
 
 
 def _show(answer: dict[str, Any]) -> None:
+    from argilla_admap.mapping.analysis.errors_left import LEAST_RANDOM
     from argilla_admap.reporting.review_words import no_queue, review_figures
 
-    click.echo(f"{answer['dataset']}: {answer['advice']}\n")
+    click.echo(f"{answer['dataset']}: {answer['advice']}")
+    if answer["labels"] and answer["random"]["drawn"] < LEAST_RANDOM:
+        click.echo(f"To draw a random sample: admap push MAP --dataset {shlex.quote(answer['dataset'])} --audit 50")
+    click.echo()
     table(None, ["", "", ""], [[figure.label, figure.value, figure.note] for figure in review_figures(answer)])
     if answer["queues"]:
         names = ["title", "count", "reviewed", "corrected", "confirmed", "conflicts"]

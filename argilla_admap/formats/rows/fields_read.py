@@ -83,6 +83,8 @@ class FieldsRead:
                     self._counts[name] += 1
         if len(draft.ratings) not in (0, len(draft.completions)):
             raise RowError(f"{len(draft.ratings)} ratings for {len(draft.completions)} completions")
+        if not draft.prompt.strip():
+            draft.remarks += ("the prompt is empty: a judge sees the completions alone (`prompt_field` names another field)",)
         if chosen.name not in ("plain", "columns"):
             _check(draft)
         return draft
