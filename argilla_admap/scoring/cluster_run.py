@@ -224,7 +224,8 @@ class ClusterRun:
                 self._said.add(words)
                 self._warn(words)
         if self._progress is not None:
-            asked = (self._totals["finished"] + self._totals["cached"]) // max(1, len(self._totals["judges"]))
+            each = max(1, len(self._totals["judges"])) * (self._options.samples or 1)
+            asked = (self._totals["finished"] + self._totals["cached"]) // each
             total = self._preferences.completions if self._options.limit is None else None
             done = max(self.count.completions, asked if total is None else min(asked, total))
             seconds = time.monotonic() - self._started

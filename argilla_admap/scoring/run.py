@@ -136,6 +136,8 @@ class _ScoringRun:
         self._total: int | None = None
         #: Completions of the batches that are in work, or through.
         self._begun = 0
+        #: What was last shown as done.
+        self._shown = 0
         self._started = time.monotonic()
         self._scorers: list[Scorer] = []
         self._session: Session | None = None
@@ -338,9 +340,12 @@ class _ScoringRun:
         if self._progress is None:
             return
         done, unscored, totals = self.count.completions, self.count.unscored, self._totals()
-        # Of a batch that is in work nothing is counted yet; with a slow judge that is all there is to see for minutes.
-        asked = sum(dispatcher.finished for dispatcher in self._session.dispatchers.values()) if self._session else 0
-        done = max(done, min(self._begun, (asked + sum(s.cached for s in self._scorers)) // max(1, len(self._scorers))))
+        # Of a batch that is in work nothing is counted yet; with a slow judge that is all there is to see for minutes. A
+        # completion may take several requests, some of which the answer to the first brings about.
+        asked = list(self._session.dispatchers.values()) if self._session else []
+        through = sum(dispatcher.finished for dispatcher in asked) + sum(scorer.cached for scorer in self._scorers)
+        waiting = sum(dispatcher.unfinished for dispatcher in asked)
+        self._shown = done = max(self._shown, done, self._begun * through // max(1, through + waiting))
         seconds = time.monotonic() - self._started
         self._progress(Progress(done, self._total, unscored, totals["requests"], totals["cost_usd"], seconds))
 

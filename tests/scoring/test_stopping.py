@@ -90,6 +90,20 @@ def test_a_slow_judge_of_ones_own_is_asked_no_faster_than_it_answers(tmp_path: P
     assert len({done for done in seen if 0 < done < 20}) >= 3
 
 
+def test_progress_is_not_at_its_end_while_more_samples_are_asked(tmp_path: Path) -> None:
+    judge, seen = _OneSlot(0.1), []
+    with served(judge.app) as url:
+        options = ScoreOptions(models=("m",), base_url=f"{url}/v1", store=tmp_path / "s", method="sample", samples=4)
+        rows = stream([record(f"r{i}", f"p{i}", "a", "b") for i in range(4)])
+        scored = score(rows, options, progress=lambda now: seen.append((now.done, now.requests)))
+    assert scored.summary["scored"] == 8
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    asked = scored.summary["requests"]
+    assert asked >= 24
+    assert all(done < 8 for done, requests in seen if requests < 0.8 * asked)
+    assert any(0 < done < 8 for done, _ in seen)
+
+
 def test_a_judge_that_is_too_slow_is_left_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     judge = _OneSlot(5.0)
     with served(judge.app) as url, pytest.raises(ScoringError, match=r"no answer in time.*`timeout`.*`concurrency`"):

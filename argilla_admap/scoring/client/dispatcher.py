@@ -192,6 +192,11 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._closed = False
 
+    @property
+    def unfinished(self) -> int:
+        """Requests that wait to be sent, or for their answer."""
+        return len(self._tasks)
+
     def cached(self, keys: Sequence[bytes]) -> dict[bytes, CacheEntry]:
         """Those of the keys that were answered before."""
         entries = self.store.look_up(keys)
