@@ -252,9 +252,11 @@ def score(
     stream = open_records(preferences, reading, asked.limit)
     # Before the first call: bad input never costs one.
     found = check(stream, warn)
+    say = warn or (lambda words: warnings.warn(words, stacklevel=3))
+    if asked.unused:
+        say(asked.unused)
     if dry_run:
         return {**estimate(stream, asked), **found}
-    say = warn or (lambda words: warnings.warn(words, stacklevel=3))
     with drawn(progress, "scoring") as told:
         scored = score_with(stream, asked, client=client, output=output, progress=told, warn=say)
     scored.summary.update(found)
@@ -737,6 +739,8 @@ def run_with(
     if api.find(address) is None:
         choose_workspace(api, address)
     check(preferences, warn)
+    if options.unused and warn is not None:
+        warn(options.unused)
     embedded = push_options.get("text_vectors") == "endpoint"
     if embedded:
         push_options["embedding_base_url"] = push_options.get("embedding_base_url") or options.base_url

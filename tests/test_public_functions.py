@@ -58,3 +58,16 @@ def test_a_selftest_takes_a_map_its_file_or_scored_data(map_file: Path) -> None:
     ]
     assert answers[0] == answers[1]
     assert answers[0]["auroc"] == pytest.approx(answers[2]["auroc"], abs=0.02)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_options_of_a_judge_beside_another_scorer_are_said_to_be_unused(dry_run: bool) -> None:
+    rows = [{"prompt": "p", "completions": [{"text": "a", "scores": [1]}, {"text": "b", "scores": [2]}]}]
+    said: list[str] = []
+    admap.score(rows, scorer="existing", model="gpt-4o", reasons=True, samples="auto", dry_run=dry_run, warn=said.append)
+    assert [words for words in said if "not used" in words] == [
+        "`model`, `samples`, `reasons`: for a judge, which the scorer existing does not ask; not used"
+    ]
+    said.clear()
+    admap.score(rows, scorer="existing", dry_run=dry_run, warn=said.append)
+    assert [words for words in said if "not used" in words] == []

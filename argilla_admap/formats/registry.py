@@ -380,7 +380,12 @@ def recognise(shards: Sequence[Shard], name: str | None, fields: FieldNames, on_
 def _check_use(chosen: Format, given: FieldNames, settled: FieldNames, sample: Sequence[Row]) -> None:
     """Refuses what was given by hand and the format does not look at: else a label would silently be another."""
     unused = None
-    if (given.verdict or given.verdict_values) and not settled.scales and chosen.name != "argilla-export":
+    if (
+        (given.verdict or given.verdict_values)
+        and not settled.scales
+        and settled.rating != (given.verdict,)
+        and chosen.name != "argilla-export"
+    ):
         unused = "verdict_field" if given.verdict else "verdict_values"
     elif settled.order == "lower":
         try:

@@ -101,6 +101,10 @@ def write(
             write_parquet(table, _batches(stream, writer, report), writer.schema)
             report.notes.append(publish(table, place, card(report.rows, name) if card is not None else ""))
         return report
+    if words == "-":
+        raise InputError(
+            "-: standard output is not written to", hint="name a file, as in out.jsonl, or a new folder", option="output"
+        )
     if not path.suffix:
         _write_folder(stream, path, writer, report, card)
         return report

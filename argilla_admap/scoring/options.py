@@ -145,6 +145,26 @@ class ScoreOptions:
             raise InputError(f"{names} names a model twice", option="models", hint="name each judge once")
 
     @property
+    def unused(self) -> str | None:
+        """A sentence on the options of a judge that were given to a scorer that has none; None: there are none."""
+        if self.scorer == "judge":
+            return None
+        given = {
+            "model": self.model_named and self.scorer == "existing",
+            "samples": self.adaptive or (self.samples is not None and self.scorer != "reference"),
+            "screen": self.screen is not None,
+            "method": self.method != "auto",
+            "reasons": self.reasons,
+            "guide": self.guide != "none",
+            "together": self.together,
+            "rubric": self.rubric is not None,
+            "batch": self.batch,
+        }
+        names = ", ".join(f"`{name}`" for name, there in given.items() if there)
+        who = f"the scorer {self.scorer}" if isinstance(self.scorer, str) else "the scorer"
+        return f"{names}: for a judge, which {who} does not ask; not used" if names else None
+
+    @property
     def model(self) -> str:
         """The model, of options for one judge."""
         return self.models[0]

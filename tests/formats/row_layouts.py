@@ -173,6 +173,7 @@ LAYOUTS = [
     _plain_pair("argilla_binarized", "instruction", "chosen_response", "rejected_response"),
     _plain_pair("stack-exchange-paired", "question", "response_j", "response_k"),
     _plain_pair("named-pair", "prompt", "preferred", "dispreferred"),
+    _plain_pair("named-pair of ms-swift", "query", "response", "rejected_response"),
     _plain_pair("fields", "q", "x", "y", fields=FieldNames(prompt="q", chosen="x", rejected="y")),
     Layout(
         "orca with ratings",
@@ -296,6 +297,12 @@ LAYOUTS = [
     _verdict("versus from 1", ("output_1", "output_2"), "preference", {A: 1, B: 2}, "instruction"),
     _verdict("versus from 0", ("response_0", "response_1"), "better_response_id", {A: 0, B: 1}),
     _verdict("versus by booleans", ("response_0", "response_1"), "label", {A: True, B: False}),
+    Layout(
+        "versus by shares",
+        lambda p, items: [{"prompt": p, "response_a": items[0][0], "response_b": items[1][0], "label": [r for _, r in items]}],
+        lambda unit: list(zip((unit[0]["response_a"], unit[0]["response_b"]), unit[0]["label"], strict=True)),
+        [A, B, TIE],
+    ),
     _verdict("versus by names", ("answer_a", "answer_b"), "better", {A: "answer_a", B: "answer_b"}),
     _verdict("versus left and right", ("left_answer", "right_answer"), "choice", {A: "left", B: "right"}),
     _verdict(

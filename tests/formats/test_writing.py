@@ -215,3 +215,10 @@ def test_a_nul_is_written_as_csv_or_the_person_is_told(tmp_path: Path) -> None:
         write(read(str(source)), output)
     assert "JSON Lines" in (raised.value.hint or "")
     assert not output.exists()
+
+
+def test_a_dash_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="standard output is not written to"):
+        write(stream(record("a", "b")), "-")
+    assert list(tmp_path.iterdir()) == []

@@ -25,6 +25,9 @@ _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _GUARD = re.compile(f"'{_FORMULA.pattern}")
 
 
+_OTHER_DELIMITERS = (";", "\t", "|")
+_SAYS_DELIMITER = re.compile(rb"(?:\xef\xbb\xbf)?sep=([,;|\t])\r?\n", re.IGNORECASE)
+
 _TRIM = (
     'python3 -c \'import csv, io, sys; rows = csv.reader(io.TextIOWrapper(sys.stdin.buffer, "utf-8", newline=""), '
     'skipinitialspace=True); csv.writer(io.TextIOWrapper(sys.stdout.buffer, "utf-8", newline="")).writerows('
@@ -89,8 +92,9 @@ class CsvShard(TextShard):
 
     def take_header(self, header: str) -> None:
         """Sets the columns by the file's first line."""
-        if "," not in header and ";" in header:
-            self.delimiter = ";"
+        if "," not in header:
+            # Spreadsheets separate by a semicolon where the comma is the decimal point, or by tabs.
+            self.delimiter = max(self.delimiter, *_OTHER_DELIMITERS, key=header.count)
         self.header = next(csv.reader([header], delimiter=self.delimiter), [])
         if any(name != name.strip() for name in self.header):
             # A quote behind a space would be text, and a comma within it the end of a cell.
@@ -157,10 +161,15 @@ class _Lines:
             return b""
         line, _ = self.taken()
         self._file.refuse_utf16(line)
+        before = b""
+        if (said := _SAYS_DELIMITER.fullmatch(line)) is not None and next(self, None) is not None:
+            # Excel's own first line.
+            self._file.delimiter = said[1].decode()
+            before, (line, _) = line, self.taken()
         try:
             self._file.take_header(line.removeprefix(codecs.BOM_UTF8).decode("utf-8").strip("\r\n"))
         except UnicodeDecodeError as exc:
             raise InputError(f"{self._file.name}:1: {self._file.not_utf8(line, exc, 'of the header')}") from exc
         except csv.Error as exc:
             raise InputError(f"{self._file.name}:1: the header cannot be read ({exc}); expected the columns' names") from exc
-        return line
+        return before + line

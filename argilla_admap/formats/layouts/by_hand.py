@@ -149,6 +149,10 @@ _SIDES = (
 )
 
 
+#: ms-swift's fields of texts.
+_PLAIN_AND_REJECTED = ("response", "rejected_response")
+
+
 def _named_sides(row: Row) -> tuple[str, str] | None:
     """The fields of a better and a worse answer, told by their names: ``preferred`` and ``dispreferred``, ``pos_resp`` ..."""
     for better, worse in _SIDES:
@@ -160,6 +164,8 @@ def _named_sides(row: Row) -> tuple[str, str] | None:
             partner = name[: found.start()] + word + name[found.end() :]
             if partner in row and all(_is_an_answer(row[side]) for side in (name, partner)):
                 return name, partner
+    if all(_is_an_answer(row.get(side)) for side in _PLAIN_AND_REJECTED):
+        return _PLAIN_AND_REJECTED
     return None
 
 

@@ -78,8 +78,11 @@ class Messages(Pair):
         stated = messages(given, repr(name)) if given is not None and looks_like_messages(given) else None
         if stated is not None and tuple(shared[: len(stated)]) != stated:
             shared = (*stated, *shared)
+        remarks: tuple[str, ...] = ()
         if any(turn.role == "user" for turn in shared) or (shared and given is None):
             prompt, kept = with_surroundings(row, shared, (*self.sides, "prompt", "messages", name))
+            if stated is None and given is not None and not _says_the_same(given, prompt, shared):
+                remarks = (f"{name!r} is another text than the messages that both sides begin with, and is not read",)
         elif given is None and "context" not in row:
             raise RowError(
                 f"there is no prompt: {' and '.join(map(repr, self.sides))} begin with no common message; "
@@ -89,7 +92,9 @@ class Messages(Pair):
             prompt, kept = prompt_of(row, (name,) if name else ("context",), taken=(*self.sides, "messages"))
             if shared:
                 prompt, kept = with_surroundings({}, [*shared, *(kept or (Turn("user", prompt),))])
-        return self.draft(row, fields, prompt, kept, pair)
+        draft = self.draft(row, fields, prompt, kept, pair)
+        draft.remarks += remarks
+        return draft
 
     def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
         found = conversation_pair([row[name] for name in self.sides], self.sides)
@@ -99,6 +104,14 @@ class Messages(Pair):
             # The conversation to train on, beside the pair, is the chosen one.
             edits.append(Copy(("chosen",), ("messages",)))
         return edits
+
+
+def _says_the_same(given: object, prompt: str, shared: Sequence[Turn]) -> bool:
+    """Whether a prompt's own field is in the messages, or they are in it, as in a template's marks."""
+    words = " ".join(str(given).split())
+    if not words or words in " ".join(prompt.split()):
+        return True
+    return all(" ".join(turn.content.split()) in words for turn in shared if turn.role == "user")
 
 
 class UltraFeedbackBinarized(Messages):

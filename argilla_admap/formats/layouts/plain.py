@@ -88,7 +88,7 @@ def _items(row: Row, name: str = "completions") -> list[Mapping[str, Any]]:
 
 
 #: What the rating of a completion's object is called, the first that is there is taken.
-_RATINGS = ("rating", "score", "overall_score", "reward", "label", "grade", "preference_score", *RANKS)
+_RATINGS = ("rating", "score", "overall_score", "reward", "label", "grade", "preference_score", "pm_score", *RANKS)
 
 
 class Plain(RowFormat):

@@ -229,7 +229,16 @@ class Arena(Versus):
         return fields
 
     def describe(self, fields: FieldNames) -> str:
-        return self.takes
+        sides = fields.scales[0].fields if fields.scales else ("response_a", "response_b")
+        words = ["the completions are `conversation_a` and `conversation_b` after what both begin with"]
+        if sides[0] != "conversation_a":
+            words = ["the completions are `response_a` and `response_b`"]
+        words += [scale.describe() for scale in fields.scales]
+        if fields.rating:
+            words.append(f"the {'ranks' if fields.order == 'lower' else 'ratings'} are {in_backticks(fields.rating)}")
+        elif not fields.scales:
+            words.append(f"the verdict is {in_backticks(_FLAGS)}")
+        return "; ".join(words)
 
     def _sides(self, row: Row) -> tuple[str, str]:
         return ("conversation_a", "conversation_b") if "conversation_a" in row else ("response_a", "response_b")
@@ -244,9 +253,12 @@ class Arena(Versus):
                 if value is None:
                     raise RowError(f"{name!r} is {seen(row.get(name))}, expected a list of messages")
                 sides.append(value)
+            whole, sides = sides, [_judged(side, row.get("turn")) for side in sides]
+            cut = whole != sides
             shared, answers = split_messages(*sides)
             prompt, kept = with_surroundings(row, shared, names)
         else:
+            cut = False
             prompt, kept, *answers = _exchange(row)
         draft = Draft(
             prompt=prompt,
@@ -256,6 +268,8 @@ class Arena(Versus):
             id=found_id(row, fields),
             source=found_source(row, fields),
         )
+        if cut:
+            draft.remarks = ("'turn' says which answer was judged: what was said after it is not read",)
         if fields.scales or fields.rating:
             label(row, draft, fields)
         else:
@@ -276,6 +290,15 @@ class Arena(Versus):
             if name in row and number(_as_number(row[name]), repr(name)) != value:
                 edits.append(Put((name,), bool(value) if isinstance(row[name], bool) else written_like(value, row[name])))
         return edits
+
+
+def _judged(side: tuple[Turn, ...], turn: object) -> tuple[Turn, ...]:
+    """The conversation up to the answer that was judged, where `turn` is its number: MT-Bench's verdicts are on the first or
+    on the second of two answers, and each row has both."""
+    answers = [place for place, one in enumerate(side) if one.role == "assistant"]
+    if not isinstance(turn, int) or isinstance(turn, bool) or not 0 < turn < len(answers):
+        return side
+    return side[: answers[turn - 1] + 1]
 
 
 def _as_number(value: object) -> object:
@@ -324,6 +347,11 @@ def _said(row: Row, name: str) -> list[str]:
     turns = messages(value, repr(name))
     if turns is not None:
         return [render_turns(turns) if len(turns) > 1 else turns[0].content]
+    if isinstance(unpacked(value), Mapping):
+        raise RowError(
+            f"{name!r} is {seen(value)}, expected text, messages or a list of texts; name the fields of the texts within it "
+            f"with `completion_field`, as in {name}.content"
+        )
     # The public file has null for an empty answer.
     return ["" if item is None else as_text(item, repr(name)) for item in listing(value, repr(name))]
 

@@ -24,6 +24,13 @@ __all__ = [
 
 #: Names of fields whose lowest number is the best.
 RANKS = ("rank", "ranks", "ranking", "rankings")
+#: Words in the name of a measure that is the better the lower it is.
+_LOWER = frozenset(
+    {
+        *("loss", "losses", "perplexity", "perplexities", "ppl", "nll", "error", "errors", "cost", "costs", "penalty"),
+        *("penalties", "toxicity", "harmfulness", "distance", "mistakes", "violations"),
+    }
+)
 _CLEAR = ("rating", "score", "reward", "grade", "point", "quality", "preference", "help", "overall", "stars", "likes", "votes")
 
 Places = tuple[tuple[Path, ...], ...]
@@ -119,6 +126,11 @@ def settle_order(fields: FieldNames, values: Sequence[Sequence[object]]) -> Fiel
     whole = [sorted(row) for row in rows]
     as_ranks = bool(rows) and all(row in (list(range(len(row))), list(range(1, len(row) + 1))) for row in whole)
     name = fields.rating[0]
+    if not ranked and any(part in _LOWER for word in words for part in word.split("_")):
+        raise InputError(
+            f"{name!r}: by its name the lower number may be the better one",
+            hint="say which end is best with `rating_order`: lower or higher",
+        )
     if ranked:
         if rows and not all(n.is_integer() and 0 <= n <= 1000 for row in rows for n in row):
             raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -46,9 +47,29 @@ def settle_verdict(
         there = fields_of(sample[0]) if sample else "no fields"
         raise InputError(f"{fields.verdict!r} is in none of the first rows; they have {there}", option="verdict_field")
     names = (fields.verdict,) if fields.verdict else names
+    for name in names:
+        if _are_shares([value for row in sample for _, value in find(row, name)], len(completions)):
+            return replace(fields, rating=(name,), order="higher")
     # Annotators side by side use the same values.
     values = [value for row in sample for name in names for _, value in verdict_values(row, name)]
     return replace(fields, scales=tuple(infer_scale(name, completions, values, fields) for name in names))
+
+
+def _are_shares(values: Sequence[Any], k: int) -> bool:
+    """Whether each value is a list that shares 1 out among K completions, as ``[0, 1]`` and ``[0.7, 0.3]`` do.
+
+    Read as the verdicts of several annotators, such lists would say that all of them disagree: a tie in every row.
+    """
+    lists = [inner for value in values if (inner := unpacked(value)) not in (None, "")]
+    return bool(lists) and all(_is_share(inner, k) for inner in lists)
+
+
+def _is_share(value: object, k: int) -> bool:
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != k:
+        return False
+    if not all(isinstance(item, (int, float)) and not isinstance(item, bool) and 0 <= item <= 1 for item in value):
+        return False
+    return math.isclose(sum(value), 1, abs_tol=1e-6)
 
 
 def settle_rating(sample: Sequence[Row], fields: FieldNames) -> FieldNames:

@@ -456,6 +456,9 @@ def _ends(name: str, names: Sequence[str], numbers: set[float]) -> tuple[float, 
             raise _ask(name, numbers, names)
         return float(start), float(start + k - 1)
     if base in _STRENGTHS:
+        if low >= 0 and high > 3:
+            # Counted from 1, or from 0, with no preference in the middle: not a strength with a sign.
+            raise _ask(name, numbers, names)
         top = max(3.0, abs(low), abs(high))
         return -top, top
     if low < 0:
