@@ -73,6 +73,22 @@ def migrate() -> None:
     copy.replace(database)
 
 
+def order_records_by_age() -> None:
+    """Adds an index to SQLite by which a page of a data set's records is read.
+
+    The server gives records in the order of `inserted_at`, and without an index sorts all of them for each page: 100,000 take
+    a hundred times as long to read as they need.
+    """
+    from argilla_server.database import sync_engine
+    from argilla_server.settings import settings
+    from sqlalchemy import text
+
+    if settings.database_is_sqlite:
+        with sync_engine.begin() as connection:
+            connection.execute(text("CREATE INDEX IF NOT EXISTS admap_records_by_age ON records (dataset_id, inserted_at)"))
+        sync_engine.dispose()
+
+
 def is_newest() -> bool:
     """Whether the database is at the newest revision."""
     from alembic.config import Config
@@ -446,6 +462,7 @@ def serve(port: int) -> None:
     if os.environ["ADMAP_OWN_ENGINE"]:
         trust_our_own_engine_only()
     migrate()
+    order_records_by_age()
     # The migration's logging set-up disables every logger that was there before it.
     for logger in logging.root.manager.loggerDict.values():
         if isinstance(logger, logging.Logger):

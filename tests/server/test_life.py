@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -175,6 +176,14 @@ def test_only_its_own_page_may_call_the_api_from_a_browser(life: Life, two_start
         answer = http.get("/api/v1/me", headers={"Origin": "http://evil.example"})
         assert answer.headers.get("access-control-allow-origin") != "http://evil.example"
         assert answer.headers.get("access-control-allow-origin") != "*"
+
+
+def test_a_page_of_records_is_read_without_sorting_all_of_them(life: Life, dataset: str) -> None:
+    with contextlib.closing(sqlite3.connect(f"file:{quote(str(life.folder.database))}?mode=ro", uri=True)) as database:
+        query = "SELECT * FROM records WHERE dataset_id = ? ORDER BY inserted_at LIMIT 10 OFFSET 200"
+        plan = str(database.execute(f"EXPLAIN QUERY PLAN {query}", (dataset.replace("-", ""),)).fetchall())
+    assert "admap_records_by_age" in plan
+    assert "TEMP B-TREE" not in plan
 
 
 def test_a_second_start_changes_no_process(life: Life, two_starts: object) -> None:
