@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import gzip
 import json
 import subprocess
 import sys
@@ -9,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats.format import FieldNames
@@ -33,6 +37,20 @@ def arrow(path: Path, table: pa.Table) -> bytes:
     with pa.ipc.new_stream(str(path), table.schema) as writer:
         writer.write_table(table)
     return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["x.jsonl.zst", "x.jsonl.gz"])
+def test_files_that_are_cut_leave_no_memory_behind(tmp_path: Path, name: str) -> None:
+    content = json.dumps(PAIR).encode() * 100
+    packed = zstandard.compress(content) if name.endswith("zst") else gzip.compress(content)
+    (tmp_path / name).write_bytes(packed[:-9])
+    said(tmp_path / name)
+    gc.collect()
+    before = psutil.Process().memory_info().vms
+    for _ in range(20):
+        assert "it is cut" in said(tmp_path / name)
+        gc.collect()
+    assert psutil.Process().memory_info().vms - before < 60e6
 
 
 def test_an_arrow_file_whose_offsets_lead_outside_is_refused_and_ends_no_process(tmp_path: Path) -> None:

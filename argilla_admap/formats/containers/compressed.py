@@ -92,15 +92,15 @@ class _Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        block = self._unpacked.read(len(buffer))
-        buffer[: len(block)] = block
-        self._size += len(block)
+        # Arrow's `read` never gives back the bytes it was to fill where the file turns out to be cut.
+        size: int = self._unpacked.readinto(buffer)
+        self._size += size
         if self._size > _UNPACKED_AT_LEAST + self._most * self._packed.tell():
             raise InputError(
                 f"{self._path}: unpacks to more than {self._most} times its size, as no data do",
                 hint="if it is not damaged and you know who made it, unpack it and name the unpacked file",
             )
-        return len(block)
+        return size
 
 
 @contextmanager
