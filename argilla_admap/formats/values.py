@@ -217,6 +217,10 @@ def find(row: Row, dotted: str) -> list[tuple[Path, Any]]:
     rest = dotted
     while rest and found:
         here = found[0][1]
+        if isinstance(here, str) and isinstance(inner := decoded(here), Mapping):
+            # A text that holds an object as JSON.
+            found = [(path, decoded(value) if isinstance(value, str) else value) for path, value in found]
+            here = inner
         # A column may have a dot in its own name.
         name = rest if isinstance(here, Mapping) and rest in here else rest.partition(".")[0]
         rest = rest[len(name) + 1 :]
@@ -304,8 +308,10 @@ def _annotator(row: Row, fields: FieldNames) -> str | None:
     return None
 
 
-def written_like(value: float, original: object) -> int | float | str:
+def written_like(value: float, original: object) -> int | float | str | Decimal:
     """The new number as the original was written: whole as an int, text as text."""
+    if isinstance(original, Decimal):
+        return Decimal(str(value))
     if isinstance(original, str):
         return str(int(value)) if value.is_integer() and "." not in original else str(value)
     if isinstance(original, float):

@@ -46,6 +46,11 @@ def test_windows_text_keeps_its_quotes_dashes_and_euro_signs(tmp_path: Path) -> 
     assert repaired(tmp_path / "x.csv") == [(text, ("a", "b"))]
 
 
+def test_lines_that_end_as_on_old_macs_are_told_and_converted(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"prompt,chosen,rejected\rp,a,b\rq,c,d\r")
+    assert repaired(tmp_path / "x.csv") == [("p", ("a", "b")), ("q", ("c", "d"))]
+
+
 def test_spaces_in_a_header_are_told_and_taken_away(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text('prompt, chosen, rejected\n"p, q", "a\nc", "b"\n')
     assert repaired(tmp_path / "x.csv") == [("p, q", ("a\nc", "b"))]

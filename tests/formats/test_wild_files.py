@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from argilla_admap.errors import InputError
@@ -142,3 +145,77 @@ def test_a_decimal_comma_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("question;answer_1;answer_2;rating_1;rating_2\nq;x;y;4,5;2,0\n")
     with pytest.raises(InputError, match=r"row 1: the rating is text \('4,5'\): a number is written with a decimal point"):
         read(tmp_path / "x.csv").check()
+
+
+@pytest.mark.parametrize(
+    ("lists", "hint"),
+    [(([1, 0, 0], [0, 1, 0], [0, 0, 1]), "fields of their own"), (([1, 2], [2, 1]), "name it with `rating_field`")],
+)
+def test_lists_that_no_annotators_gave_are_asked_about(tmp_path: Path, lists: tuple[list[int], ...], hint: str) -> None:
+    # Read as annotators' verdicts, each row would say the same.
+    rows = rivals("label", *lists)
+    assert hint in refusal(tmp_path, rows)
+    votes = FieldNames(verdict_values=(("a", "0"), ("b", "1"), ("tie", "2")))
+    assert len(ratings(tmp_path, rows, fields=votes)) == len(rows)
+
+
+def test_of_a_pair_beside_the_list_that_it_was_made_of_the_pair_is_read(tmp_path: Path) -> None:
+    row = {"prompt": "p", "responses": ["x", "y"], "scores": [1, 3], "chosen": "y", "rejected": "x"}
+    (record,) = opened(tmp_path, [row]).records()
+    write_corrected(tmp_path / "x.jsonl", tmp_path / "y.jsonl", {record.id: (0, 1)})
+    after = json.loads((tmp_path / "y.jsonl").read_text())
+    assert (after["chosen"], after["rejected"]) == ("x", "y")
+
+
+@pytest.mark.parametrize("response", ["x", "another"])
+def test_the_answer_to_train_on_beside_a_pair_stays_the_chosen_one(tmp_path: Path, response: str) -> None:
+    row = {"prompt": "p", "response": response, "chosen": "x", "rejected": "y"}
+    (record,) = opened(tmp_path, [row]).records()
+    write_corrected(tmp_path / "x.jsonl", tmp_path / "y.jsonl", {record.id: (0, 1)})
+    after = json.loads((tmp_path / "y.jsonl").read_text())
+    assert after == {"prompt": "p", "response": "y" if response == "x" else response, "chosen": "y", "rejected": "x"}
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("names", [("conversation_a", "conversation_b"), ("messages_a", "messages_b")])
+def test_arenas_name_and_nest_their_conversations_in_more_than_one_way(
+    tmp_path: Path, names: tuple[str, str], wrapped: bool
+) -> None:
+    sides = {name: [[m] if wrapped else m for m in say("q", text)] for name, text in zip(names, "xy", strict=True)}
+    (record,) = opened(tmp_path, [{"winner": "model_b", "turn": 1, **sides}]).records()
+    assert (record.prompt, record.completions, record.ratings) == ("q", ("x", "y"), (0, 1))
+
+
+def test_fields_within_a_text_that_holds_json_can_be_named(tmp_path: Path) -> None:
+    rows = [{"text": json.dumps({"question": "q", "chosen": "x", "rejected": "y"}), "n": 1}]
+    named = FieldNames(prompt="text.question", chosen="text.chosen", rejected="text.rejected")
+    (record,) = opened(tmp_path, rows, fields=named).records()
+    assert (record.prompt, record.completions) == ("q", ("x", "y"))
+    write_corrected(tmp_path / "x.jsonl", tmp_path / "y.jsonl", {record.id: (0, 1)}, fields=named)
+    after = json.loads((tmp_path / "y.jsonl").read_text())
+    assert json.loads(after["text"]) == {"question": "q", "chosen": "y", "rejected": "x"}
+
+
+def test_a_rating_that_nobody_named_is_not_missed(tmp_path: Path) -> None:
+    rows = [{"instruction": "p", "completions": [{"response": t, "annotations": {"Rating": "5"}} for t in "xy"]}]
+    preferences = opened(tmp_path, rows)
+    assert [record.ratings for record in preferences.records()] == [(None, None)]
+    assert any("'completions.annotations'" in line for line in preferences.report.lines())
+
+
+def test_rows_of_empty_cells_are_no_records_and_stay(tmp_path: Path) -> None:
+    content = "prompt,chosen,rejected\np1,x,y\n,,\np2,v,w\n , ,\n,,\n"
+    (tmp_path / "x.csv").write_text(content)
+    _, second = read(tmp_path / "x.csv").records()
+    write_corrected(tmp_path / "x.csv", tmp_path / "y.csv", {second.id: (0, 1)})
+    assert (tmp_path / "y.csv").read_text() == content.replace("v,w", "w,v")
+
+
+def test_decimals_of_a_table_are_corrected(tmp_path: Path) -> None:
+    scores = [[Decimal("1.50"), Decimal("4.25")]]
+    pq.write_table(pa.table({"prompt": ["p"], "responses": [["x", "y"]], "scores": scores}), tmp_path / "x.parquet")
+    (record,) = read(tmp_path / "x.parquet").records()
+    write_corrected(tmp_path / "x.parquet", tmp_path / "y.parquet", {record.id: (4.25, 1.5)})
+    after = pq.read_table(tmp_path / "y.parquet")
+    assert after.schema == pq.read_schema(tmp_path / "x.parquet")
+    assert after["scores"].to_pylist() == [scores[0][::-1]]

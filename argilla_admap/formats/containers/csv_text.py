@@ -72,7 +72,8 @@ class CsvShard(TextShard):
                     hint="close it, or get the file again",
                 )
             raw = record.rstrip(b"\r\n")
-            if not raw.strip():
+            # Below its last row a spreadsheet writes rows of empty cells.
+            if not raw.strip() or (problem is None and not any(map(str.strip, cells))):
                 lead += record
                 self.check_blank(f"{self.name}:{first}", len(lead))
                 continue
@@ -112,7 +113,8 @@ class CsvShard(TextShard):
         if problem is not None:
             raise ValueError(f"not CSV: {problem}, in {shorten(text)}")
         if len(cells) != len(self.header):
-            raise ValueError(f"{len(cells)} cells under a header of {len(self.header)} columns, in {shorten(text)}")
+            header = shorten(self.delimiter.join(self.header))
+            raise ValueError(f"{len(cells)} cells under a header of {len(self.header)} columns ({header}), in {shorten(text)}")
         row = dict(zip(self.header, cells, strict=True))
         if row.pop(GUARDED, None) is None:
             return row
@@ -171,5 +173,10 @@ class _Lines:
         except UnicodeDecodeError as exc:
             raise InputError(f"{self._file.name}:1: {self._file.not_utf8(line, exc, 'of the header')}") from exc
         except csv.Error as exc:
+            if b"\r" in line.rstrip(b"\r\n"):
+                command = self._file.through("tr '\\r' '\\n'", suffix=".lines")
+                raise InputError(
+                    f"{self._file.name}:1: its lines end as on old Macs", hint=f"convert them with `{command}`"
+                ) from exc
             raise InputError(f"{self._file.name}:1: the header cannot be read ({exc}); expected the columns' names") from exc
         return before + line

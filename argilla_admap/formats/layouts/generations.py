@@ -51,6 +51,9 @@ class Distilabel(RowFormat):
 
     def fits(self, row: Row) -> bool:
         value = row.get(list_field(row))
+        if isinstance(row.get("chosen"), str) and isinstance(row.get("rejected"), str):
+            # Who trains on a pair takes these, and a correction must reach them.
+            return False
         return isinstance(unpacked(value), list) and any(n in row for n in self._prompts)
 
     def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:

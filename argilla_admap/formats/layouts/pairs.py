@@ -7,7 +7,19 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from argilla_admap.formats.format import Draft, Edit, FieldNames, Path, Put, Row, RowError, RowFormat, Swap, TieCannotBeSaid
+from argilla_admap.formats.format import (
+    Copy,
+    Draft,
+    Edit,
+    FieldNames,
+    Path,
+    Put,
+    Row,
+    RowError,
+    RowFormat,
+    Swap,
+    TieCannotBeSaid,
+)
 from argilla_admap.formats.rows.conversations import looks_like_messages
 from argilla_admap.formats.rows.prompts import PROMPTS, prompt_of, with_surroundings
 from argilla_admap.formats.rows.ratings import good_from, put_ratings, rate, ratings_by_field, wanted_ratings
@@ -148,7 +160,11 @@ class Pair(RowFormat):
         return draft
 
     def correct_row(self, row: Row, draft: Draft, ratings: Sequence[float | None], fields: FieldNames) -> list[Edit]:
-        return correct_pair(row, draft, ratings, ((self.sides[0],), (self.sides[1],)))
+        edits = correct_pair(row, draft, ratings, ((self.sides[0],), (self.sides[1],)))
+        if any(isinstance(edit, Swap) for edit in edits) and row.get("response") == row[self.sides[0]]:
+            # The answer to train on, beside the pair, is the chosen one.
+            edits.append(Copy((self.sides[0],), ("response",)))
+        return edits
 
 
 def are_texts(row: Row, *names: str) -> bool:

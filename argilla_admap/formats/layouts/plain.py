@@ -157,7 +157,7 @@ class UltraFeedback(RowFormat):
         return (
             "instruction" in row
             and "response" in first
-            and bool({"annotations", "overall_score", "fine-grained_score"} & set(first))
+            and (bool({"overall_score", "fine-grained_score"} & set(first)) or self._aspects([row]) != ("overall_score",))
         )
 
     def settle(self, sample: Sequence[Row], fields: FieldNames) -> FieldNames:

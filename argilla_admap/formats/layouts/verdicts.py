@@ -52,7 +52,17 @@ _RIVAL = re.compile(
 #: Fields of verdicts, the first that a row has is taken.
 _VERDICTS = (
     *("better_response_id", "overall_pref", "overall_preference", "preference_strength", "preference", "preferred"),
-    *("winner", "verdict", "comparison", "better", "best", "better_response", "preferred_response", "human_preference"),
+    *(
+        "winner",
+        "verdict",
+        "comparison",
+        "better",
+        "best",
+        "better_response",
+        "best_response",
+        "preferred_response",
+        "human_preference",
+    ),
     *(
         "choice",
         "selected",
@@ -204,6 +214,9 @@ def _values(sample: Sequence[Row], name: str) -> list[Any]:
 _FLAGS = ("winner_model_a", "winner_model_b", "winner_tie")
 
 
+_CONVERSATIONS = (("conversation_a", "conversation_b"), ("messages_a", "messages_b"))
+
+
 class Arena(Versus):
     """Chatbot Arena's layouts: two conversations or two responses, and who won."""
 
@@ -216,7 +229,7 @@ class Arena(Versus):
     def fits(self, row: Row) -> bool:
         judged = "winner" in row or all(name in row for name in _FLAGS[:2])
         return judged and (
-            ("conversation_a" in row and "conversation_b" in row)
+            any(all(name in row for name in sides) for sides in _CONVERSATIONS)
             or ("response_a" in row and "response_b" in row and "prompt" in row)
         )
 
@@ -230,9 +243,7 @@ class Arena(Versus):
 
     def describe(self, fields: FieldNames) -> str:
         sides = fields.scales[0].fields if fields.scales else ("response_a", "response_b")
-        words = ["the completions are `conversation_a` and `conversation_b` after what both begin with"]
-        if sides[0] != "conversation_a":
-            words = ["the completions are `response_a` and `response_b`"]
+        words = [f"the completions are {in_backticks(sides)}{' after what both begin with' * (sides in _CONVERSATIONS)}"]
         words += [scale.describe() for scale in fields.scales]
         if fields.rating:
             words.append(f"the {'ranks' if fields.order == 'lower' else 'ratings'} are {in_backticks(fields.rating)}")
@@ -241,12 +252,12 @@ class Arena(Versus):
         return "; ".join(words)
 
     def _sides(self, row: Row) -> tuple[str, str]:
-        return ("conversation_a", "conversation_b") if "conversation_a" in row else ("response_a", "response_b")
+        return next((sides for sides in _CONVERSATIONS if sides[0] in row), ("response_a", "response_b"))
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
         names = self._sides(row)
         shared: Sequence[Turn]
-        if names[0] == "conversation_a":
+        if names in _CONVERSATIONS:
             sides = []
             for name in names:
                 value = messages(row.get(name), repr(name))

@@ -72,6 +72,9 @@ def messages(value: object, what: str = "messages") -> tuple[Turn, ...] | None:
         value = [value]
     if not isinstance(value, Sequence) or isinstance(value, (str, bytes)) or not value:
         return None
+    if all(isinstance(m, Sequence) and not isinstance(m, (str, bytes)) and len(m) == 1 for m in value):
+        # A list around each message, as VisionArena has it.
+        value = [m[0] for m in value]
     if not all(isinstance(m, Mapping) for m in value) or any(_role_key(m) is None for m in value):
         return None
     if not any(n in message for message in value for n in (*_CONTENT_KEYS, *_CALL_KEYS)):

@@ -11,7 +11,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.formats.format import Draft, Edit, FieldNames, Path, Put, Row, RowError
 from argilla_admap.formats.rows.ratings import put_in_lists, rate, ratings_by_field, settle_order, wanted_ratings
 from argilla_admap.formats.rows.verdict_scale import infer_scale
-from argilla_admap.formats.values import fields_of, find, unpacked
+from argilla_admap.formats.values import fields_of, find, shorten, unpacked
 
 __all__ = ["label", "put_label", "settle_rating", "settle_verdict", "verdict_values"]
 
@@ -47,29 +47,46 @@ def settle_verdict(
         there = fields_of(sample[0]) if sample else "no fields"
         raise InputError(f"{fields.verdict!r} is in none of the first rows; they have {there}", option="verdict_field")
     names = (fields.verdict,) if fields.verdict else names
-    for name in names:
-        if _are_shares([value for row in sample for _, value in find(row, name)], len(completions)):
+    for name in () if fields.verdict_values else names:
+        if _are_shares(name, [value for row in sample for _, value in find(row, name)], len(completions)):
             return replace(fields, rating=(name,), order="higher")
     # Annotators side by side use the same values.
     values = [value for row in sample for name in names for _, value in verdict_values(row, name)]
     return replace(fields, scales=tuple(infer_scale(name, completions, values, fields) for name in names))
 
 
-def _are_shares(values: Sequence[Any], k: int) -> bool:
+def _are_shares(name: str, values: Sequence[Any], k: int) -> bool:
     """Whether each value is a list that shares 1 out among K completions, as ``[0, 1]`` and ``[0.7, 0.3]`` do.
 
-    Read as the verdicts of several annotators, such lists would say that all of them disagree: a tie in every row.
+    Raises:
+        InputError: they are other lists of numbers that no annotators gave: read as verdicts, all rows would be ties.
     """
     lists = [inner for value in values if (inner := unpacked(value)) not in (None, "")]
-    return bool(lists) and all(_is_share(inner, k) for inner in lists)
+    if not lists or not all(_is_numbers(inner) for inner in lists):
+        return False
+    shares = all(min(inner) >= 0 and math.isclose(sum(inner), 1, abs_tol=1e-6) for inner in lists)
+    if shares and all(len(inner) == k for inner in lists):
+        return True
+    same = len({tuple(sorted(inner)) for inner in lists}) == 1 and len(set(lists[0])) > 1
+    if len(lists) > 1 and (shares or same):
+        one_each = all(len(inner) == k for inner in lists)
+        raise InputError(
+            f"{name!r} holds lists such as {shorten(lists[0])}, of the same numbers or the same sum in each row: these are no "
+            "verdicts of annotators",
+            hint="if it is a number for each completion, name it with `rating_field`"
+            if one_each
+            else "write a number for each completion into fields of their own, and name them with `rating_field`",
+        )
+    return False
 
 
-def _is_share(value: object, k: int) -> bool:
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != k:
-        return False
-    if not all(isinstance(item, (int, float)) and not isinstance(item, bool) and 0 <= item <= 1 for item in value):
-        return False
-    return math.isclose(sum(value), 1, abs_tol=1e-6)
+def _is_numbers(value: object) -> bool:
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and len(value) > 1
+        and all(isinstance(item, (int, float)) and not isinstance(item, bool) and math.isfinite(item) for item in value)
+    )
 
 
 def settle_rating(sample: Sequence[Row], fields: FieldNames) -> FieldNames:
