@@ -73,20 +73,30 @@ def migrate() -> None:
     copy.replace(database)
 
 
-def order_records_by_age() -> None:
-    """Adds an index to SQLite by which a page of a data set's records is read.
+def ready_sqlite_for_large_datasets() -> None:
+    """Makes SQLite read the records that are asked for and not all of a data set, at each page and at each bulk request.
 
-    The server gives records in the order of `inserted_at`, and without an index sorts all of them for each page: 100,000 take
-    a hundred times as long to read as they need.
+    Argilla gives records in the order of `inserted_at`, which no index has. And it asks for records by their ids *and* by their
+    data set: an SQLite that knows nothing of the sizes takes the few data sets for the shorter way. It is told that a data set
+    is large (https://sqlite.org/fileformat2.html#stat1tab); connections that are opened later know it.
     """
     from argilla_server.database import sync_engine
     from argilla_server.settings import settings
     from sqlalchemy import text
 
-    if settings.database_is_sqlite:
-        with sync_engine.begin() as connection:
-            connection.execute(text("CREATE INDEX IF NOT EXISTS admap_records_by_age ON records (dataset_id, inserted_at)"))
-        sync_engine.dispose()
+    if not settings.database_is_sqlite:
+        return
+    # Rows in all, and of one value of each column.
+    sizes = {"ix_records_dataset_id": "1000000 100000", "admap_records_by_age": "1000000 100000 1"}
+    sizes["ix_records_status"] = "1000000 500000"
+    with sync_engine.begin() as connection:
+        connection.execute(text("CREATE INDEX IF NOT EXISTS admap_records_by_age ON records (dataset_id, inserted_at)"))
+        connection.execute(text("ANALYZE sqlite_schema"))
+        connection.execute(text("DELETE FROM sqlite_stat1 WHERE tbl = 'records'"))
+        for index, size in sizes.items():
+            values = {"index": index, "size": size}
+            connection.execute(text("INSERT INTO sqlite_stat1 VALUES ('records', :index, :size)"), values)
+    sync_engine.dispose()
 
 
 def is_newest() -> bool:
@@ -372,6 +382,27 @@ def note_missed_writes() -> None:
     ElasticSearchEngine._update_document_request, ElasticSearchEngine._bulk_op_request = noted_update, noted_bulk
 
 
+def keep_the_client_of_the_engine() -> None:
+    """The server makes a client, and with it a connection whose owner must be asked for, for every request: keeps one for all.
+
+    A connection that breaks is made anew by the client, which tries a request again on it.
+    """
+    from argilla_server.search_engine.elasticsearch import ElasticSearchEngine
+
+    make = ElasticSearchEngine.new_instance
+    made: list[Any] = []
+
+    async def new_instance(_engine: Any) -> Any:
+        if not made:
+            made.append(await make())
+        return made[0]
+
+    async def close(_engine: Any) -> None:
+        """It ends with the server."""
+
+    ElasticSearchEngine.new_instance, ElasticSearchEngine.close = classmethod(new_instance), close
+
+
 def skip_events_without_webhooks() -> None:
     """Bulk writes spend half of their time on events even when no webhook is registered: checks that first."""
     from argilla_server.bulk import records_bulk
@@ -462,7 +493,7 @@ def serve(port: int) -> None:
     if os.environ["ADMAP_OWN_ENGINE"]:
         trust_our_own_engine_only()
     migrate()
-    order_records_by_age()
+    ready_sqlite_for_large_datasets()
     # The migration's logging set-up disables every logger that was there before it.
     for logger in logging.root.manager.loggerDict.values():
         if isinstance(logger, logging.Logger):
@@ -472,6 +503,7 @@ def serve(port: int) -> None:
     log("the database is ready")
     asyncio.run(repair_index(dirty=DIRTY_MARKER.exists()))
     note_missed_writes()
+    keep_the_client_of_the_engine()
     skip_events_without_webhooks()
     load_vectors_of_a_single_record()
     hide_from_annotators()

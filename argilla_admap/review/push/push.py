@@ -378,7 +378,12 @@ def _stored(record: Record, known: StoredRecords, ids: set[str]) -> tuple[str, S
     a correction, it is another one. That is the same record still, and keeps its answers.
     """
     name = external_id(record.id)
-    if name not in known and len(record.completions) == 2 and record.id == content_id(record.prompt, record.completions):
+    if (
+        known
+        and name not in known
+        and len(record.completions) == 2
+        and record.id == content_id(record.prompt, record.completions)
+    ):
         before = content_id(record.prompt, record.completions[::-1])
         if before in known and before not in ids:
             return before, known[before]
