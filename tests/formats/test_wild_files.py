@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,41 @@ def test_decimals_of_a_table_are_corrected(tmp_path: Path) -> None:
     after = pq.read_table(tmp_path / "y.parquet")
     assert after.schema == pq.read_schema(tmp_path / "x.parquet")
     assert after["scores"].to_pylist() == [scores[0][::-1]]
+
+
+PAIR_ROW = '{"prompt": "p%d", "chosen": "a", "rejected": "b"}\n'
+
+
+def folder_notes(folder: Path, *names: str) -> str:
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(PAIR_ROW % number)
+    report = read(folder).check()
+    assert report.records == len(names)
+    return "\n".join(report.notes)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            ("data/train-00000-of-00001.jsonl", "data/test-00000-of-00001.jsonl"),
+            "several splits are read together: test (1 file), tr",
+        ),
+        (("train/a.jsonl", "train/b.jsonl", "validation/a.jsonl"), "train (2 files), validation (1 file)"),
+        (("train-00000-of-00003.jsonl", "train-00002-of-00003.jsonl"), "of train 2 of its 3 files are here"),
+        (("train-00000-of-00002-3f.jsonl", "train-00001-of-00002-9a.jsonl"), ""),
+        (("train.jsonl", "trained.jsonl", "contest.jsonl"), ""),
+    ],
+)
+def test_what_the_names_of_a_folders_files_tell_is_said(tmp_path: Path, names: tuple[str, ...], said: str) -> None:
+    notes = folder_notes(tmp_path, *names)
+    assert said in notes
+    assert bool(notes) == bool(said)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.jsonl")
+    with pytest.raises(InputError, match="give - as the input's name"):
+        read(tmp_path / "x.jsonl")

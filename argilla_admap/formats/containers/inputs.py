@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -23,6 +24,10 @@ from argilla_admap.tables import output_errors
 
 __all__ = ["open_source"]
 
+#: A split's name in the path of a file.
+_SPLIT = re.compile(r"(?<![a-z])(train|training|test|validation|valid|val|dev|eval)(?![a-z])")
+#: One of several files, as the Hub names them, with or without a hash at the end.
+_PART = re.compile(r"(.*?)-?([0-9]{5})-of-([0-9]{5})[^/]*")
 _PIPE = "pipe JSON Lines into the command, or name a file"
 _SAVE_AGAIN = "save the data set again"
 
@@ -71,6 +76,11 @@ def open_source(
         return _saved(path) if (path / "state.json").is_file() else _folder(path)
     if not path.exists():
         raise no_such_file(path)
+    if not path.is_file():
+        # It is gone through more than once.
+        raise InputError(
+            f"{path}: is no file that can be read again", hint="give - as the input's name for what is piped in, or name a file"
+        )
     return [_file(path, empty)]
 
 
@@ -114,7 +124,31 @@ def _folder(path: Path) -> list[Shard]:
             f"{path}: holds files of several kinds ({', '.join(kinds)})", hint="name one file, or a folder with one kind"
         )
     # A part of many may hold no row: of its records all were left out, or it was a shard of none. Its note says so.
-    return [_file(p, True) for p, extension in zip(files, extensions, strict=True) if extension == kinds[0]]
+    taken = [p for p, extension in zip(files, extensions, strict=True) if extension == kinds[0]]
+    shards = [_file(p, True) for p in taken]
+    notes = (shards[0].note, _folder_note([p.relative_to(path).as_posix() for p in taken]))
+    shards[0].note = "; ".join(filter(None, notes))
+    return shards
+
+
+def _folder_note(names: Sequence[str]) -> str:
+    """What a user should know of a folder's files: that they are of several splits, or that some of a row are missing."""
+    notes = []
+    splits: dict[str, int] = {}
+    rows: dict[tuple[str, int], set[int]] = {}
+    for name in names:
+        for split in dict.fromkeys(_SPLIT.findall(name.lower())):
+            splits[split] = splits.get(split, 0) + 1
+        if (part := _PART.fullmatch(name)) is not None:
+            rows.setdefault((part[1], int(part[3])), set()).add(int(part[2]))
+    if len(splits) > 1:
+        found = ", ".join(f"{split} ({count} file{'s' * (count != 1)})" for split, count in splits.items())
+        notes.append(f"the files of several splits are read together: {found}; to read one alone name its file or folder")
+    for (beginning, of), there in rows.items():
+        if len(there) < of:
+            files = f"{len(there)} of its {of} files {'is' if len(there) == 1 else 'are'}"
+            notes.append(f"of {beginning or 'the data set'} {files} here; what the others hold is not read")
+    return "; ".join(notes)
 
 
 def _saved(path: Path) -> list[Shard]:
