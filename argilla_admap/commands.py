@@ -144,7 +144,7 @@ def select(
         seed=seed,
     )
     opened = _opened(data_map)
-    frame = opened.columns(rules.columns(opened.numbers.schema.names))
+    frame = opened.columns(rules.columns(opened.light))
     selection = select_records(frame, rules, _vectors(embeddings, opened))
     if not selection.chosen.any():
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in selection.dropped.items())
@@ -186,7 +186,7 @@ def _reviewed(facts: CardFacts, dataset: str, client: rg.Argilla | None, data_ma
     reviews = read_reviews(dataset, connect(client))
     # Where a part of the map was pushed: the map itself knows the others, and which of them were chosen.
     absent = ~data_map.columns(("id",))["id"].isin(set(reviews.frame["id"])).to_numpy(bool)
-    others = NotPushed.of_map(data_map.numbers, absent, chosen)
+    others = NotPushed.of_map(data_map.table(NotPushed.columns), absent, chosen)
     wrong = label_errors(reviews, chosen, others).estimate.total
     corrected = sum(one.outcome == "corrected" for one in reviews.records.values() if one.id in chosen)
     said = (
@@ -555,6 +555,7 @@ def report(
     from argilla_admap.reporting.points import gather_points
     from argilla_admap.reporting.review_words import read_status, review_figures
     from argilla_admap.reporting.words import bias_figures, map_figures
+    from argilla_admap.tables import release_memory
 
     path = Path(output)
     kind = path.suffix.lower()
@@ -564,10 +565,11 @@ def report(
     link, outcomes, review = _review(dataset, client, warn) if dataset else (None, {}, None)
     if status is not None:
         review = read_status(Path(status)) if isinstance(status, (str, os.PathLike)) else dict(status)
-    records = opened.numbers.num_rows
+    records = len(opened)
     if dry_run:
         return Report({"records": records, "output": None})
     bias = measure_bias(opened.stream()).as_json()
+    release_memory()
     answer: dict[str, Any] = {"records": records, "output": str(path), "bias": bias}
     judged = bias_figures(bias)
     if kind == ".html":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,17 @@ def read_stored(path: str | os.PathLike[str], stream: RecordStream | None = None
         yield from _checked(Path(path), source, schema, ids=not told_apart)
         told_apart = True
 
-    return RecordStream(batches, schema, source.info)
+    def columns(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        if not told_apart:
+            yield from (batch.select(list(names)) for batch in batches())
+            return
+        # Every row was checked by an earlier pass.
+        wanted = pa.schema([schema.field(name) for name in names])
+        for batch in source.columns(names):
+            found = [_cast(Path(path), batch.column(field.name), field) for field in wanted]
+            yield pa.RecordBatch.from_arrays(found, schema=wanted)
+
+    return RecordStream(batches, schema, source.info, columns)
 
 
 def _target(ours: dict[str, pa.Field[Any]], field: pa.Field[Any]) -> pa.Field[Any]:

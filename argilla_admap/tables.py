@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import json
@@ -28,6 +29,7 @@ __all__ = [
     "new_folder",
     "output_errors",
     "read_stream",
+    "release_memory",
     "row_groups",
     "write_error",
     "write_parquet",
@@ -79,9 +81,13 @@ class Spool(Generic[Item]):
         return len(self._places)
 
     def __iter__(self) -> Iterator[Item]:
-        for place in self._places:
-            self._file.seek(place)
-            yield pickle.load(self._file)  # noqa: S301  # a file without a name, of our own
+        for index in range(len(self)):
+            yield self[index]
+
+    def __getitem__(self, index: int) -> Item:
+        self._file.seek(self._places[index])
+        item: Item = pickle.load(self._file)  # noqa: S301  # a file without a name, of our own
+        return item
 
 
 class RecordStream:
@@ -91,6 +97,7 @@ class RecordStream:
         open_batches: starts a new pass over the data.
         schema: of every batch.
         info: facts about the whole (judge, thresholds, counts), as JSON values; written into a file's metadata.
+        open_columns: starts a pass over the named columns, where that is less work than a pass over all.
     """
 
     def __init__(
@@ -98,8 +105,9 @@ class RecordStream:
         open_batches: Callable[[], Iterator[pa.RecordBatch]],
         schema: pa.Schema,
         info: Mapping[str, Any] | None = None,
+        open_columns: Callable[[Sequence[str]], Iterator[pa.RecordBatch]] | None = None,
     ) -> None:
-        self._open = open_batches
+        self._open, self._open_columns = open_batches, open_columns
         self.schema = schema
         self.info: dict[str, Any] = dict(info or {})
         #: Completions in all; None where no pass has counted them.
@@ -108,6 +116,12 @@ class RecordStream:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """A new pass over the data."""
         return self._open()
+
+    def columns(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """A new pass over the named columns alone."""
+        if self._open_columns is not None:
+            return self._open_columns(names)
+        return (batch.select(list(names)) for batch in self._open())
 
     def table(self) -> pa.Table:
         """The whole as one table in memory."""
@@ -146,19 +160,25 @@ def read_stream(
     except (pa.ArrowInvalid, OSError) as exc:
         raise InputError(f"{path}: not a Parquet file ({exc})", hint="make it with `admap score` or `admap map`") from exc
 
-    names = None if columns is None else list(columns)
-
-    def batches() -> Iterator[pa.RecordBatch]:
+    def chosen(names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        wanted = None if names is None else list(names)
         try:
             # Without pre_buffer: it would keep what it has read of the file until the end. With a buffer: without, a column is
             # read as a whole from each row group, and others write row groups of a million rows.
             with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
-                yield from file.iter_batches(batch_size=rows, use_threads=threads, columns=names)
+                yield from file.iter_batches(batch_size=rows, use_threads=threads, columns=wanted)
         except (pa.ArrowInvalid, OSError) as exc:
             raise InputError(f"{path}: cannot be read to its end ({exc})", hint="make it again") from exc
 
     schema = schema.remove_metadata() if columns is None else pa.schema([schema.field(name) for name in columns])
-    return RecordStream(batches, schema, _info_of(path, stored))
+    return RecordStream(lambda: chosen(columns), schema, _info_of(path, stored), chosen)
+
+
+def release_memory() -> None:
+    """Gives back to the system what was freed and kept for later: between two parts of a work, each of which needs much."""
+    pa.default_memory_pool().release_unused()
+    with suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _rows_at_once(metadata: pq.FileMetaData) -> int:

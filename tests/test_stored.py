@@ -81,6 +81,22 @@ def test_what_pandas_wrote_is_read_as_ours(scored: Path, tmp_path: Path) -> None
     assert theirs.to_pylist() == ours.slice(5).to_pylist()
 
 
+def test_a_map_holds_only_the_columns_that_are_asked_for(mapped: Path) -> None:
+    found = DataMap.read(mapped)
+    some = found.table(("flags", "mean", "no such column", "id"))
+    assert len(found) == some.num_rows == 24
+    assert "numbers" not in found.__dict__
+    assert some.schema.names == ["id", "mean", "flags"]
+    assert some == found.numbers.select(some.schema.names)
+    assert found.numbers.schema.names == found.light == list(found.frame.columns)
+
+
+def test_columns_of_a_file_that_nobody_has_checked_are_checked(scored: Path, tmp_path: Path) -> None:
+    bad = _change(scored, tmp_path / "bad.parquet", "completions", 3, ["alone"])
+    with pytest.raises(InputError, match="'completions' holds 1"):
+        list(read_stored(bad).columns(["id"]))
+
+
 def test_not_a_number_counts_as_unscored(scored: Path, tmp_path: Path) -> None:
     changed = _change(scored, tmp_path / "nan.parquet", "scores", 4, [float("nan"), 3.0])
     with pytest.raises(SystemExit) as end:

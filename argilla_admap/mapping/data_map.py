@@ -53,7 +53,7 @@ from argilla_admap.mapping.wrong.learning import Answers, model_pairs
 from argilla_admap.mapping.wrong.reasons import Evidence
 from argilla_admap.records import MAP_FIELDS, SCORED_SCHEMA
 from argilla_admap.stored import read_stored, stored_scores
-from argilla_admap.tables import RecordStream, Spool, read_stream, write_parquet
+from argilla_admap.tables import RecordStream, Spool, read_stream, release_memory, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,27 +94,46 @@ class DataMap:
         info: Mapping[str, Any],
         *,
         columns: AddedColumns | None = None,
-        numbers: pa.Table | None = None,
+        records: int | None = None,
     ) -> None:
         """
         Args:
             source: the records with their texts.
             info: as above.
             columns: the map's own, which `source` does not have; None when it has.
-            numbers: as the attribute, where they are read already.
+            records: how many of `source`, where they are counted already.
         """
-        self._source, self._columns = source, columns
+        self._source, self._columns, self._records = source, columns, records
         self.info: dict[str, Any] = dict(info)
         self.schema = pa.schema([*source.schema, *(columns.schema if columns is not None else ())])
-        if numbers is not None:
-            self.numbers = numbers
 
     @cached_property
     def numbers(self) -> pa.Table:
         """Every column of the map but its long texts, as one Arrow table, a row a record; the source is read again for it."""
-        light = [field.name for field in self.schema if field.name not in TEXT_COLUMNS]
-        kept = [batch.select(light) for batch in self._rows(texts=False)]
-        return pa.Table.from_batches(kept, schema=pa.schema([self.schema.field(name) for name in light]))
+        return self._read(self.light)
+
+    @property
+    def light(self) -> list[str]:
+        """The names of the columns in `numbers`."""
+        return [name for name in self.schema.names if name not in TEXT_COLUMNS]
+
+    def table(self, names: Collection[str]) -> pa.Table:
+        """Those of the named columns that the map has, as one Arrow table.
+
+        Of a file, only they are read and held: all `numbers` of a million records take some 400 MB.
+        """
+        wanted = [name for name in self.schema.names if name in names]
+        held = self._columns is not None or "numbers" in self.__dict__
+        return self.numbers.select(wanted) if held else self._read(wanted)
+
+    def _read(self, names: list[str]) -> pa.Table:
+        rows = self._source.columns(names) if self._columns is None else self._rows(texts=False)
+        found = pa.Table.from_batches((one.select(names) for one in rows), pa.schema([self.schema.field(n) for n in names]))
+        # Many small pieces take half as much again as one of each column.
+        for place, name in enumerate(names):
+            found = found.set_column(place, found.schema.field(place), found.select([name]).combine_chunks().column(0))
+        release_memory()
+        return found
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -128,7 +147,7 @@ class DataMap:
         """
         import pandas as pd
 
-        table = self.numbers if names is None else self.numbers.select([n for n in self.numbers.schema.names if n in names])
+        table = self.numbers if names is None else self.table(names)
         return table.to_pandas(types_mapper=lambda kind: pd.ArrowDtype(kind) if pa.types.is_list(kind) else None)
 
     @property
@@ -143,7 +162,9 @@ class DataMap:
         return dict(self.info["summary"])
 
     def __len__(self) -> int:
-        return int(self.info["summary"]["records"]) if self._columns is not None else self.numbers.num_rows
+        if self._records is None:
+            self._records = int(self.info["summary"]["records"]) if self._columns is not None else self.table(["id"]).num_rows
+        return self._records
 
     def __repr__(self) -> str:
         summary = self.info["summary"]
@@ -184,7 +205,7 @@ class DataMap:
 
     def stream(self) -> RecordStream:
         """The map as a stream of record batches."""
-        return RecordStream(self.batches, self.schema, self.info)
+        return RecordStream(self.batches, self.schema, self.info, None if self._columns is not None else self._source.columns)
 
     def plot(self, ax: Any = None) -> Any:
         """Draws the map into matplotlib's `ax`, or into a new figure, and returns the axes.
@@ -210,15 +231,15 @@ class DataMap:
         Raises:
             InputError: absent, not Parquet, not a map, or with a row that cannot be used.
         """
-        opened = read_stream(path)
+        opened = read_stream(path, rows=None)
         missing = [name for name in _OF_A_MAP if name not in opened.schema.names]
         if missing or not isinstance(opened.info.get("summary"), dict):
             lacks = f"no column {missing[0]!r}" if missing else "no summary in its metadata"
             raise InputError(f"{path}: not a map ({lacks})", hint="make one with `admap map`")
         source = read_stored(path, opened)
-        light = [field for field in source.schema if field.name not in TEXT_COLUMNS]
-        kept = [batch.select([field.name for field in light]) for batch in source.batches()]
-        return cls(source, source.info, numbers=pa.Table.from_batches(kept, schema=pa.schema(light)))
+        records = sum(batch.num_rows for batch in source.batches())
+        release_memory()
+        return cls(source, source.info, records=records)
 
 
 def build_map(

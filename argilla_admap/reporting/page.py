@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from typing import Any
@@ -31,7 +31,7 @@ from argilla_admap.records import printable
 from argilla_admap.reporting.points import Points, gather_points
 from argilla_admap.reporting.review_words import review_panel
 from argilla_admap.reporting.words import OUTCOMES, Figure, headline, map_figures, next_step, outcome_figures
-from argilla_admap.tables import atomic_path
+from argilla_admap.tables import Spool, atomic_path
 
 __all__ = ["MOST_POINTS", "DataBlock", "PageReport", "RecordLink", "embed_json", "pack_array", "region_lines", "write_page"]
 
@@ -40,6 +40,8 @@ MOST_POINTS = 2**21
 #: Records in one block of ids, and in one of texts; a block is unpacked when one of its records is looked at.
 BLOCK_ROWS = 2048
 TEXT_ROWS = 128
+#: Columns of which the page shows the first words.
+_READ = ("prompt", "completions", "models", "evidence")
 _PROMPT_CHARS = 200
 _COMPLETION_CHARS = 160
 _MOST_COMPLETIONS = 12
@@ -143,7 +145,8 @@ def write_page(
         "review": review_panel(status) if status else None,
     }
     with atomic_path(output) as temporary:
-        temporary.write_bytes(_assemble(manifest, blocks))
+        with temporary.open("wb") as file:
+            file.writelines(_assemble(manifest, blocks))
         size = temporary.stat().st_size
     return PageReport(records=len(points), drawn=drawn, texts=texts, bytes=size, figures=words)
 
@@ -230,18 +233,21 @@ def _text_blocks(data_map: DataMap, points: Points, order: npt.NDArray[np.int64]
     wanted = min(len(order), max(room, 0) // 60)
     rank = np.full(len(points), -1, np.int64)
     rank[order[:wanted]] = np.arange(wanted)
-    rows: list[Any] = [None] * wanted
+    spool, kept = Spool[bytes](), np.zeros(wanted, np.int64)
+    names = [name for name in data_map.schema.names if name in _READ]
     start = 0
-    for batch in data_map.batches():
+    for batch in data_map.stream().columns(names):
         here = rank[start : start + batch.num_rows]
         start += batch.num_rows
         chosen = np.flatnonzero(here >= 0)
         if len(chosen):
             for place, row in zip(here[chosen].tolist(), _first_words(batch.take(chosen)), strict=True):
-                rows[place] = row
+                kept[place] = len(spool)
+                spool.add(orjson.dumps(row))
     blocks = []
     for first in range(0, wanted, TEXT_ROWS):
-        block = pack_json(f"t-{first // TEXT_ROWS}", rows[first : first + TEXT_ROWS])
+        rows = [orjson.Fragment(spool[index]) for index in kept[first : first + TEXT_ROWS].tolist()]
+        block = pack_json(f"t-{first // TEXT_ROWS}", rows)
         room -= len(block)
         if room < 0:
             break
@@ -290,8 +296,8 @@ def region_lines(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _assemble(manifest: Mapping[str, Any], blocks: Sequence[DataBlock]) -> bytes:
-    """The template with the data put in; what was put in is never searched for a marker."""
+def _assemble(manifest: Mapping[str, Any], blocks: Sequence[DataBlock]) -> Iterator[bytes]:
+    """The template with the data put in, piece by piece; what was put in is never searched for a marker."""
     folder = resources.files(__package__) / "assets"
     style = (folder / "page.css").read_bytes()
     script = b"".join((folder / name).read_bytes() for name in _SCRIPTS)
@@ -300,15 +306,15 @@ def _assemble(manifest: Mapping[str, Any], blocks: Sequence[DataBlock]) -> bytes
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-    parts = {
-        b"policy": policy.encode(),
-        b"style": style,
-        b"manifest": embed_json(manifest),
-        b"blocks": b"".join(block.element() for block in blocks),
-        b"script": script,
+    parts: dict[bytes, Iterable[bytes]] = {
+        b"policy": (policy.encode(),),
+        b"style": (style,),
+        b"manifest": (embed_json(manifest),),
+        b"blocks": (block.element() for block in blocks),
+        b"script": (script,),
     }
-    pieces = (folder / "page.html").read_bytes().split(b"@@")
-    return b"".join(parts[piece] if place % 2 else piece for place, piece in enumerate(pieces))
+    for place, piece in enumerate((folder / "page.html").read_bytes().split(b"@@")):
+        yield from parts[piece] if place % 2 else (piece,)
 
 
 def _digest(text: bytes) -> str:

@@ -62,11 +62,12 @@ class Points:
 
 def gather_points(data_map: DataMap) -> Points:
     """The numbers of a map."""
-    table: Any = data_map.numbers
+    # A few columns at a time: all of them twice, as Arrow's and as these, would be large.
+    table: Any = data_map.table(("k", "scores", "ratings"))
     n = table.num_rows
-    scores: Any = table.column("scores").combine_chunks()
-    ratings: Any = table.column("ratings").combine_chunks()
     k = table.column("k").to_numpy().astype(np.int64)
+    scores, ratings = (flat_numbers(table.column(name).combine_chunks(), k) for name in ("scores", "ratings"))
+    table = data_map.table(("region", "flags", "source"))
     flags = dict(list(masks_of_names(table.column("flags").combine_chunks()).items())[:_MOST_FLAGS])
     bits = np.zeros(n, np.uint32)
     for bit, mask in enumerate(flags.values()):
@@ -76,16 +77,17 @@ def gather_points(data_map: DataMap) -> Points:
     order = np.argsort(-np.bincount(codes, minlength=len(names)), kind="stable")
     rank = np.argsort(order)
     region: Any = pc.fill_null(pc.index_in(table.column("region"), pa.array(MAP_REGIONS, pa.string())), -1)
+    table = data_map.table(("id", *_NUMBERS))
     return Points(
         ids=table.column("id"),
-        numbers={key: table.column(key).to_numpy().astype(np.float64) for key in _NUMBERS},
+        numbers={key: np.asarray(table.column(key).to_numpy(), np.float64) for key in _NUMBERS},
         region=(np.asarray(region, dtype=np.int64) + 1).astype(np.uint8),
         flags=bits,
         flag_names=tuple(flags),
         source=rank[codes],
         source_names=tuple(names[i] for i in order),
         k=k,
-        scores=flat_numbers(scores, k),
-        ratings=flat_numbers(ratings, k),
+        scores=scores,
+        ratings=ratings,
         info=dict(data_map.info),
     )

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import t as student
 
 from argilla_admap.errors import InputError
+from argilla_admap.mapping.analysis import bias
 from argilla_admap.mapping.analysis.bias import control_length, family_of, measure_bias, read_bias_input, within_slopes
 from argilla_admap.mapping.data.text_features import LANGUAGES
 from argilla_admap.tables import RecordStream
@@ -97,6 +98,13 @@ def test_slopes_and_intervals_are_those_of_a_regression_with_record_dummies(caus
         assert estimate is not None
         assert estimate.value == pytest.approx(value, abs=1e-9)
         assert estimate.high - estimate.value == pytest.approx(half, rel=1e-6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bias, "_ROWS", 7)
+        for part, estimate in zip(within_slopes(offsets, y, xs, keep), fast, strict=True):
+            assert part is not None
+            assert estimate is not None
+            assert part.records == estimate.records
+            assert (part.value, part.low, part.high) == pytest.approx((estimate.value, estimate.low, estimate.high), rel=1e-9)
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:

@@ -165,7 +165,7 @@ def heavy_map(n: int) -> DataMap:
         schema=pa.schema([f.with_nullable(True) for f in MAP_SCHEMA]),
     )
     stream = RecordStream.from_table(table, {"thresholds": {"variance": 1.0, "mean": 6.0}})
-    return DataMap(stream, stream.info, numbers=table.drop_columns(["prompt", "completions"]))
+    return DataMap(stream, stream.info)
 
 
 def test_the_figures_say_regions_errors_flags_and_the_lean_of_a_region_to_a_source(tmp_path: Path) -> None:

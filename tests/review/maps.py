@@ -13,28 +13,11 @@ from argilla_admap.mapping.data_map import DataMap
 from argilla_admap.records import MAP_SCHEMA
 from argilla_admap.tables import RecordStream
 
-_LIGHT = (
-    "id",
-    "models",
-    "ratings",
-    "scores",
-    "source",
-    "k",
-    "mean",
-    "variance",
-    "region",
-    "agreement",
-    "p_wrong",
-    "flags",
-    "issues",
-    "p_wrong_unread",
-)
-
 
 def data_map(rows: Sequence[dict[str, Any]]) -> DataMap:
     """A map of these rows; a column that a row leaves out is null."""
     table = pa.Table.from_pylist([{**_EMPTY, **row} for row in rows], schema=_SCHEMA)
-    return DataMap(RecordStream.from_table(table), {"judge": "tests", "summary": {}}, numbers=table.select(list(_LIGHT)))
+    return DataMap(RecordStream.from_table(table), {"judge": "tests", "summary": {}})
 
 
 _SCHEMA = pa.schema([*MAP_SCHEMA, *(field for field in EXTRA_FIELDS if field.name == "issues"), UNREAD])

@@ -14,21 +14,37 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, double_column, groups_by_size, list_sizes, offsets_of
+from argilla_admap.mapping.data.arrays import (
+    Bools,
+    Floats,
+    Ints,
+    double_column,
+    groups_by_size,
+    list_sizes,
+    offsets_of,
+    owners_of,
+)
 from argilla_admap.mapping.data.observations import OTHER_JUDGE, Numbers, NumbersReader
 from argilla_admap.mapping.data.text_features import LANGUAGES, languages_of
 from argilla_admap.tables import RecordStream
 
 __all__ = ["Agreement", "Bias", "control_length", "estimate_bias", "measure_bias"]
 
+Signs = npt.NDArray[np.int8]
+
 #: With more pairs than this, a seeded sample of the records is taken.
 _MOST_PAIRS = 4_000_000
+#: Records whose slopes are summed up at a time.
+_ROWS = 1 << 16
+#: Columns that are looked at, beside each judge's scores.
+_READ = ("prompt", "completions", "models", "ratings", "source", "judges")
 _GROUPS_SHOWN = 20
 
 #: A maker's models, by what their names hold; the first that fits counts.
@@ -69,7 +85,7 @@ def read_bias_input(stream: RecordStream) -> BiasInput:
     reader = NumbersReader(stream.schema)
     lengths, languages = [np.zeros(0)], [np.zeros(0, np.int64)]
     judge = stream.info.get("judge")
-    for batch in stream.batches():
+    for batch in stream.columns([n for n in stream.schema.names if n in (*_READ, "scores") or n.startswith(OTHER_JUDGE)]):
         reader.add(batch)
         texts: Any = batch.column("completions")
         characters = np.asarray(pc.fill_null(pc.utf8_length(texts.flatten()), 0), dtype=np.float64)
@@ -237,34 +253,54 @@ def within_slopes(offsets: Ints, outcome: Floats, causes: Sequence[Floats], keep
     Source: Liang & Zeger, Biometrika 73 (1986) 13-22; Cameron & Miller, J. Human Resources 50 (2015) 317-372, eqs. 10-12.
     """
     nothing: list[Estimate | None] = [None] * len(causes)
-    n = len(offsets) - 1
-    owner = np.repeat(np.arange(n), np.diff(offsets))[keep]
-    counts = np.bincount(owner, minlength=n)
-    fit = counts[owner] >= 2
-    owner = owner[fit]
-    if not len(owner):
-        return nothing
-    columns = [values[keep][fit] for values in (outcome, *causes)]
-    y, *xs = (values - (np.bincount(owner, values, minlength=n) / np.maximum(counts, 1))[owner] for values in columns)
-    x = np.stack(xs, axis=1)
-    # A record in which no cause varies says nothing of any slope.
-    records = int((np.bincount(owner, np.square(x).sum(axis=1), minlength=n) > 1e-12).sum())
-    gram = x.T @ x
+    gram, moments, squares = np.zeros((len(causes),) * 2), np.zeros(len(causes)), 0.0
+    records = items = 0
+    for y, x, own, raw in _within(offsets, outcome, causes, keep):
+        # A record in which no cause varies says nothing of any slope.
+        records += int((np.bincount(own, np.square(x).sum(axis=1)) > 1e-12).sum())
+        items += len(y)
+        gram += x.T @ x
+        moments += x.T @ y
+        squares += float(np.square(raw).sum())
     if records < 10 or np.linalg.matrix_rank(gram, tol=1e-9 * max(float(np.trace(gram)), 1e-300)) < len(causes):
         return nothing
-    slopes = np.linalg.solve(gram, x.T @ y)
-    pulls = x * (y - x @ slopes)[:, None]
-    clusters = np.stack([np.bincount(owner, pull, minlength=n) for pull in pulls.T], axis=1)
+    slopes = np.linalg.solve(gram, moments)
+    meat = np.zeros_like(gram)
+    for y, x, own, _ in _within(offsets, outcome, causes, keep):
+        pulls = x * (y - x @ slopes)[:, None]
+        clusters = np.stack([np.bincount(own, pull) for pull in pulls.T], axis=1)
+        meat += clusters.T @ clusters
     bread = np.linalg.inv(gram)
-    covariance = bread @ (clusters.T @ clusters) @ bread * (records / (records - 1))
+    covariance = bread @ meat @ bread * (records / (records - 1))
     reach = float(student.ppf(0.975, records - 1)) * np.sqrt(np.diag(covariance))
     # Where the outcome does not depend on a cause at all, rounding errors remain, which are no effect however small theirs.
-    dust = 1e-9 * np.sqrt(np.square(columns[0]).mean() / np.maximum(np.square(x).mean(axis=0), 1e-300))
+    dust = 1e-9 * np.sqrt(squares / items / np.maximum(np.diag(gram) / items, 1e-300))
     slopes, reach = np.where(np.abs(slopes) <= dust, 0.0, slopes), np.where(reach <= dust, 0.0, reach)
     return [
         Estimate(float(slope), float(slope - half), float(slope + half), records)
         for slope, half in zip(slopes, reach, strict=True)
     ]
+
+
+def _within(
+    offsets: Ints, outcome: Floats, causes: Sequence[Floats], keep: Bools
+) -> Iterator[tuple[Floats, Floats, Ints, Floats]]:
+    """Of some records at a time, those with two completions or more: outcome and causes (m, c) less the record's own means.
+
+    Then the record of each completion, counted from the first of these records, and the outcome as it is.
+    """
+    for start in range(0, len(offsets) - 1, _ROWS):
+        ends = offsets[start : start + _ROWS + 1]
+        part = slice(int(ends[0]), int(ends[-1]))
+        own = owners_of(ends)[keep[part]]
+        counts = np.bincount(own, minlength=len(ends) - 1)
+        fit = counts[own] >= 2
+        own = own[fit]
+        if not len(own):
+            continue
+        columns = [values[part][keep[part]][fit] for values in (outcome, *causes)]
+        y, *xs = (values - (np.bincount(own, values, minlength=len(counts)) / np.maximum(counts, 1))[own] for values in columns)
+        yield y, np.stack(xs, axis=1), own, columns[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,10 +314,10 @@ class Pairs:
     """
 
     record: Ints
-    score: Floats
-    rating: Floats
-    length: Floats
-    others: Mapping[str, Floats]
+    score: Signs
+    rating: Signs
+    length: Signs
+    others: Mapping[str, Signs]
 
     @classmethod
     def of(cls, seen: BiasInput) -> Pairs:
@@ -297,8 +333,9 @@ class Pairs:
             for i, j in combinations(range(group.k), 2):
                 records.append(group.rows)
                 for name, values in columns.items():
-                    parts[name].append(np.sign(np.nan_to_num(values[group.items[:, i]] - values[group.items[:, j]])))
-        joined = {name: np.concatenate(pieces) if pieces else np.zeros(0) for name, pieces in parts.items()}
+                    difference = np.nan_to_num(values[group.items[:, i]] - values[group.items[:, j]])
+                    parts[name].append(np.sign(difference).astype(np.int8))
+        joined = {name: np.concatenate(pieces) if pieces else np.zeros(0, np.int8) for name, pieces in parts.items()}
         others = {name: joined[OTHER_JUDGE + name] for name in seen.other_scores}
         return cls(np.concatenate(records), joined["score"], joined["rating"], joined["length"], others)
 
@@ -307,13 +344,13 @@ def _prefixed(others: Mapping[str, Floats]) -> dict[str, Floats]:
     return {OTHER_JUDGE + name: values for name, values in others.items()}
 
 
-def _share(products: Floats) -> float | None:
+def _share(products: Signs) -> float | None:
     """Of the products of two signs that are not zero, the share that is positive."""
     decided = int(np.count_nonzero(products))
     return float((products > 0).sum() / decided) if decided else None
 
 
-def _agreements(products: Floats, groups: Ints, names: Sequence[str]) -> Iterator[Agreement]:
+def _agreements(products: Signs, groups: Ints, names: Sequence[str]) -> Iterator[Agreement]:
     """The share of positive products for all, then for each group, the largest first."""
     decided = products != 0
     if not decided.any():

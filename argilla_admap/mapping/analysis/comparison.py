@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 
@@ -30,6 +31,7 @@ from argilla_admap.mapping.data.arrays import (
 from argilla_admap.mapping.data.text_features import fingerprints
 from argilla_admap.mapping.regions.coordinates import REGIONS
 from argilla_admap.mapping.regions.record_flags import LIKELY_WRONG
+from argilla_admap.tables import release_memory
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap
@@ -39,6 +41,8 @@ __all__ = ["MOVED_COLUMNS", "Comparison", "cohen_kappa", "compare_frames", "comp
 #: What the answer calls records without a region.
 UNPLACED = "none"
 _TOP = 100
+#: Records whose completions are looked at together.
+_ROWS = 1 << 16
 _COMPARED = ("region", "mean", "variance", "p_wrong")
 _OF_FRAME = ("id", *_COMPARED, "flags", "scores")
 MOVED_COLUMNS = ("id", *(f"{name}_{side}" for name in _COMPARED for side in "ab"), "distance")
@@ -63,7 +67,8 @@ def compare_maps(a: DataMap, b: DataMap) -> Comparison:
     Raises:
         InputError: no record is in both.
     """
-    found = compare_frames(*(one.columns(_OF_FRAME).assign(texts=_text_keys(one)) for one in (a, b)))
+    found = compare_frames(*(_with_texts(one) for one in (a, b)))
+    release_memory()
     biases = {side: measure_bias(data_map.stream()).as_json() for side, data_map in (("a", a), ("b", b))}
     thresholds = {side: m.thresholds.as_json() if m.thresholds else None for side, m in (("a", a), ("b", b))}
     return Comparison({**found.answer, "thresholds": thresholds, "bias": biases}, found.moved)
@@ -78,25 +83,29 @@ def compare_frames(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
     Raises:
         InputError: an id occurs twice in one of them, or no record is in both.
     """
-    for side, frame in (("first", a), ("second", b)):
-        twice = frame["id"][frame["id"].duplicated()]
-        if len(twice):
+    ids: list[Any] = [pa.array(frame["id"]) for frame in (a, b)]
+    for side, frame, own in zip(("first", "second"), (a, b), ids, strict=True):
+        hashed = np.sort(fingerprints(own))
+        # Only where two hashes are equal are the ids themselves compared, which takes much memory.
+        if (hashed[1:] == hashed[:-1]).any() and len(twice := frame["id"][frame["id"].duplicated()]):
             raise InputError(
                 f"the {side} map has the id {twice.iloc[0]!r} more than once", hint="make ids unique, and map again"
             )
-    places = pd.Index(b["id"]).get_indexer(pd.Index(a["id"]))
-    shared = places >= 0
-    if not shared.any():
+    found: Any = pc.fill_null(pc.index_in(ids[0], ids[1], skip_nulls=False), -1)
+    places = np.asarray(found, np.int64)
+    rows = np.flatnonzero(places >= 0)
+    common = len(rows)
+    if not common:
         hint = "make both from the same data, with the same ids"
         raise InputError("the two maps have no record id in common", hint=hint)
-    left, right = a[shared].reset_index(drop=True), b.iloc[places[shared]].reset_index(drop=True)
-    other = np.zeros(len(left), bool)
-    if "texts" in left and "texts" in right:
-        other = left["texts"].to_numpy() != right["texts"].to_numpy()
-        if other.all():
+    if "texts" in a and "texts" in b:
+        rows = rows[a["texts"].to_numpy()[rows] == b["texts"].to_numpy()[places[rows]]]
+        if not len(rows):
             hint = "compare maps of the same data, with the completions in the same order"
-            raise InputError(f"the {len(left):,} ids that both maps have belong to other texts in each", hint=hint)
-        left, right = left[~other].reset_index(drop=True), right[~other].reset_index(drop=True)
+            raise InputError(f"the {common:,} ids that both maps have belong to other texts in each", hint=hint)
+    left, right = _rows_of(a, rows), _rows_of(b, places[rows])
+    del ids, found
+    release_memory()
     regions = _regions(left), _regions(right)
     counts = np.zeros((4, 4), np.int64)
     np.add.at(counts, regions, 1)
@@ -106,9 +115,9 @@ def compare_frames(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
         "records_a": len(a),
         "records_b": len(b),
         "common": len(left),
-        "only_a": len(a) - int(shared.sum()),
-        "only_b": len(b) - int(shared.sum()),
-        "other_texts": int(other.sum()),
+        "only_a": len(a) - common,
+        "only_b": len(b) - common,
+        "other_texts": common - len(rows),
         "regions": {
             "same": int(np.trace(counts)),
             "moved": int(counts.sum() - np.trace(counts)),
@@ -125,10 +134,25 @@ def compare_frames(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
     return Comparison(answer, moved)
 
 
+def _with_texts(data_map: DataMap) -> pd.DataFrame:
+    frame = data_map.columns(_OF_FRAME)
+    codes: Any = region_codes(frame)
+    frame["region"] = pd.Categorical.from_codes(codes, pd.Index(REGIONS))
+    frame["texts"] = _text_keys(data_map)
+    release_memory()
+    return frame
+
+
+def _rows_of(frame: pd.DataFrame, rows: Ints) -> pd.DataFrame:
+    """The rows at these positions; the frame itself where that is all of it as it is."""
+    whole = len(rows) == len(frame) and bool((rows == np.arange(len(rows))).all())
+    return frame if whole else frame.iloc[rows].reset_index(drop=True)
+
+
 def _text_keys(data_map: DataMap) -> UInts:
     """A hash of each record's prompt and completions, in their order; shape (n,)."""
     keys = [np.zeros(0, np.uint64)]
-    for batch in data_map.stream().batches():
+    for batch in data_map.stream().columns(("prompt", "completions")):
         lists: Any = batch.column("completions")
         offsets = offsets_of(list_sizes(lists))
         owner = owners_of(offsets)
@@ -174,23 +198,26 @@ def _orders(left: pd.DataFrame, right: pd.DataFrame) -> dict[str, float | int | 
     nothing: dict[str, float | int | None] = {"records": 0, "pairs": 0, "same_order": None, "same_order_or_tied": None}
     if "scores" not in left.columns or "scores" not in right.columns:
         return nothing
-    (x, first), (y, second) = _ragged(left["scores"]), _ragged(right["scores"])
-    alike = (first == second) & (first >= 2)
-    if not alike.any():
+    records = same = opposite = pairs = 0
+    for start in range(0, len(left), _ROWS):
+        rows = slice(start, start + _ROWS)
+        (x, first), (y, second) = (_ragged(frame["scores"].iloc[rows]) for frame in (left, right))
+        alike = (first == second) & (first >= 2)
+        records += int(alike.sum())
+        x, y = x[np.repeat(alike, first)], y[np.repeat(alike, second)]
+        for group in groups_by_size(offsets_of(first[alike])):
+            for i, j in combinations(range(group.k), 2):
+                one = x[group.items[:, i]] - x[group.items[:, j]]
+                two = y[group.items[:, i]] - y[group.items[:, j]]
+                known = np.isfinite(one) & np.isfinite(two)
+                product = np.sign(one[known]) * np.sign(two[known])
+                pairs += int(known.sum())
+                same += int((product > 0).sum())
+                opposite += int((product < 0).sum())
+    if not records:
         return nothing
-    x, y = x[np.repeat(alike, first)], y[np.repeat(alike, second)]
-    same = opposite = pairs = 0
-    for group in groups_by_size(offsets_of(first[alike])):
-        for i, j in combinations(range(group.k), 2):
-            one = x[group.items[:, i]] - x[group.items[:, j]]
-            two = y[group.items[:, i]] - y[group.items[:, j]]
-            known = np.isfinite(one) & np.isfinite(two)
-            product = np.sign(one[known]) * np.sign(two[known])
-            pairs += int(known.sum())
-            same += int((product > 0).sum())
-            opposite += int((product < 0).sum())
     return {
-        "records": int(alike.sum()),
+        "records": records,
         "pairs": pairs,
         "same_order": same / (same + opposite) if same + opposite else None,
         "same_order_or_tied": (pairs - opposite) / pairs if pairs else None,
@@ -247,10 +274,9 @@ def _moved(left: pd.DataFrame, right: pd.DataFrame, regions: tuple[Ints, Ints]) 
             x, y = np.sqrt(x), np.sqrt(y)
         spread = float(np.nanstd(x)) if np.isfinite(x).any() else 1.0
         square += np.nan_to_num(np.square((y - x) / (spread or 1.0)))
-    out = pd.DataFrame({"id": left["id"]})
+    out = pd.DataFrame({"id": left["id"][moved]})
     for name in _COMPARED:
-        out[f"{name}_a"], out[f"{name}_b"] = left[name], right[name]
-    out["distance"] = np.sqrt(square)
-    out = out.loc[moved, list(MOVED_COLUMNS)]
+        out[f"{name}_a"], out[f"{name}_b"] = left[name][moved], right[name][moved]
+    out["distance"] = np.sqrt(square)[moved]
     ordered: pd.DataFrame = out.sort_values(["distance", "id"], ascending=[False, True], ignore_index=True)
     return ordered

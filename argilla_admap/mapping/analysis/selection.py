@@ -29,6 +29,8 @@ __all__ = ["Rules", "Selection", "arrow_lists", "chosen_stream", "flag_masks", "
 POOL = 4
 #: Candidates that are compared with each other at once: their similarities fit the processor's cache.
 PART = 512
+#: Ids that are hashed at a time.
+_ROWS = 1 << 16
 NO_VALUE = "(none)"
 
 
@@ -335,9 +337,10 @@ def map_vectors(frame: pd.DataFrame) -> Floats:
 
 def region_codes(frame: pd.DataFrame) -> Ints:
     """Codes into `REGIONS` of the column `region`, -1 where there is none; shape (n,)."""
-    import pandas as pd
-
-    return np.asarray(pd.Categorical(frame["region"], categories=list(REGIONS)).codes, dtype=np.int64)
+    codes = np.full(len(frame), -1, np.int64)
+    for code, name in enumerate(REGIONS):
+        codes[(frame["region"] == name).to_numpy(dtype=bool, na_value=False)] = code
+    return codes
 
 
 def frame_numbers(frame: pd.DataFrame, column: str) -> Floats:
@@ -351,7 +354,10 @@ def _best_first(frame: pd.DataFrame, seed: int) -> Ints:
     import pandas as pd
 
     key = f"{seed % 10**16:016d}"  # of sixteen bytes, as the hash wants it
-    drawn = pd.util.hash_array(frame["id"].to_numpy(dtype=object), hash_key=key)
+    ids, drawn = frame["id"], np.empty(len(frame), np.uint64)
+    for start in range(0, len(frame), _ROWS):
+        some = ids.iloc[start : start + _ROWS].to_numpy(dtype=object)
+        drawn[start : start + _ROWS] = pd.util.hash_array(some, hash_key=key, categorize=False)
     return np.lexsort((drawn, -np.nan_to_num(frame_numbers(frame, "mean"), nan=-np.inf)))
 
 
@@ -367,7 +373,12 @@ def _strata(frame: pd.DataFrame, column: str, *, required: bool) -> tuple[Ints, 
     values = frame[column]
     if len(values) and not np.isscalar(values.iloc[0]) and values.iloc[0] is not None:
         raise InputError(f"the values of {column!r} are lists", option="stratify", hint="name a column with one value a record")
-    codes, names = pd.factorize(values.astype(object).where(values.notna(), NO_VALUE).astype(str), sort=True)
+    found, given = pd.factorize(values)
+    # The last one is that of code -1, no value.
+    words = [*map(str, given.astype(object)), NO_VALUE]
+    names = sorted({*words[:-1], *([NO_VALUE] if (found < 0).any() else ())})
+    place = {name: code for code, name in enumerate(names)}
+    codes = np.array([place.get(word, -1) for word in words], np.int64)[found]
     order = np.argsort(-np.bincount(codes, minlength=len(names)), kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))

@@ -129,9 +129,15 @@ def flat_strings(lists: Any, sizes: Ints) -> Any:
 
 
 def codes_of(pieces: Sequence[Any]) -> tuple[Ints, tuple[str, ...]]:
-    """Arrow columns of strings as codes into their sorted names (so that the order of the rows does not count); -1 for null."""
-    joined = pa.chunked_array([chunk for piece in pieces for chunk in getattr(piece, "chunks", [piece])], pa.string())
-    encoded: Any = pc.dictionary_encode(joined.combine_chunks())
+    """Arrow columns of strings (or dictionaries of them) as codes into their sorted names, -1 for null.
+
+    The order of the rows does not count.
+    """
+    chunks = [chunk for piece in pieces for chunk in getattr(piece, "chunks", [piece])]
+    coded: list[Any] = [pc.dictionary_encode(chunk) for chunk in chunks]
+    kind: Any = pa.dictionary(pa.int32(), pa.string())
+    joined: Any = pa.chunked_array(coded, kind)
+    encoded: Any = joined.unify_dictionaries().combine_chunks()
     if not len(encoded):
         return np.zeros(0, np.int64), ()
     names = encoded.dictionary.to_pylist()

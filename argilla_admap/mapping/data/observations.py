@@ -102,15 +102,16 @@ class NumbersReader:
             pieces.append(np.full(int(sizes.sum()), np.nan) if missing else flat_numbers(batch.column(name), sizes))
         self.judged = self.judged or bool(np.isfinite(self._flat["scores"][-1]).any())
         if "models" in self._names:
-            self._models.append(flat_strings(batch.column("models"), sizes))
+            self._models.append(pc.dictionary_encode(flat_strings(batch.column("models"), sizes)))
         else:
-            self._models.append(pa.nulls(int(sizes.sum()), pa.string()))
+            self._models.append(pc.dictionary_encode(pa.nulls(int(sizes.sum()), pa.string())))
         has_source = self._source in self._names
-        self._sources.append(batch.column(self._source).cast(pa.string()) if has_source else pa.nulls(len(sizes), pa.string()))
+        sources: Any = batch.column(self._source).cast(pa.string()) if has_source else pa.nulls(len(sizes), pa.string())
+        self._sources.append(pc.dictionary_encode(sources))
 
     def column(self, name: str) -> Floats:
-        """A column that was read; flat."""
-        values: Floats = _joined(self._flat[name], np.float64)
+        """A column that was read; flat. It is given once: held twice, it would be large."""
+        values: Floats = _joined(self._flat.pop(name), np.float64)
         return values
 
     def numbers(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -45,16 +45,17 @@ def part_to_push(data_map: DataMap, only: str, audit: int = 0) -> Bools:
     Raises:
         InputError: no such part, or one of which the map knows nothing.
     """
-    names = set(data_map.numbers.schema.names)
+    names = set(data_map.light)
     known = [name for name, queue in QUEUES.items() if queue.conditions and queue.columns <= names]
     if only != FLAGGED and only not in known:
         raise InputError(f"{only!r} is no part of this map", option="only", hint=f"choose {', '.join([FLAGGED, *known])}")
     columns = sorted({"id", "flags", "issues", *(QUEUES[only].columns if only in known else ())} & names)
-    frame: pd.DataFrame = data_map.numbers.select(columns).to_pandas()
+    numbers = data_map.table(columns)
+    frame: pd.DataFrame = numbers.to_pandas()
     if only == FLAGGED:
         inside = np.zeros(len(frame), bool)
         for column in {"flags", "issues"} & names:
-            found: Any = data_map.numbers.column(column)
+            found: Any = numbers.column(column)
             inside |= pc.fill_null(pc.list_value_length(found), 0).to_numpy() > 0
     else:
         inside = QUEUES[only].mask(frame).to_numpy(bool)
@@ -73,6 +74,9 @@ class NotPushed:
         counted: whether an estimate counts the record's label.
     """
 
+    #: Of a map, those that are looked at.
+    columns: ClassVar = ("id", "ratings", "flags", "p_wrong")
+
     flags: tuple[str, ...] = ()
     p_wrong: Floats = field(default_factory=lambda: np.zeros(0))
     counted: Bools = field(default_factory=lambda: np.zeros(0, bool))
@@ -83,7 +87,7 @@ class NotPushed:
     @classmethod
     def of_map(cls, numbers: Any, rows: Bools, counted: Collection[str] | None = None) -> NotPushed:
         """Those of the map's `rows` that have a label; of them `counted` by id, or all."""
-        table = numbers.select(["id", "ratings", "flags", "p_wrong"]).filter(pa.array(rows)).combine_chunks()
+        table = numbers.select(list(cls.columns)).filter(pa.array(rows)).combine_chunks()
         labels: Any = table.column("ratings").combine_chunks()
         given = np.asarray(pc.is_valid(pc.list_flatten(labels)))
         ratings = np.bincount(np.asarray(pc.list_parent_indices(labels))[given], minlength=len(labels))

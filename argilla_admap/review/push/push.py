@@ -190,7 +190,9 @@ def _push_managed(
         "map": None if layout.blind else map_info,
         "summary": {"judge": data_map.info.get("judge"), "records": total},
         **(
-            NotPushed.of_map(data_map.numbers, ~part).note(str(options.only), left_out) if part is not None and left_out else {}
+            NotPushed.of_map(data_map.table(NotPushed.columns), ~part).note(str(options.only), left_out)
+            if part is not None and left_out
+            else {}
         ),
         "pushed": pushed_map(data_map, stored.get("pushed")),
     }
@@ -396,7 +398,7 @@ def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> Rev
     Raises:
         InputError: the data set that is there asks its reviewers something that does not fit.
     """
-    sizes = data_map.numbers.column("k")
+    sizes = data_map.table(("k",)).column("k")
     if not len(sizes):
         raise InputError("the map holds no record")
     bounds: Any = pc.min_max(sizes).as_py()
@@ -423,12 +425,12 @@ def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> Rev
 def _choices(data_map: DataMap) -> tuple[str, ...]:
     """What to ask about these pairs: about the label, about the sides, or both where only some have a label to keep or flip."""
     ordered = _ordered(data_map)
-    return OF_SIDES if not ordered else OF_BOTH if ordered < len(data_map.numbers) else ()
+    return OF_SIDES if not ordered else OF_BOTH if ordered < len(data_map) else ()
 
 
 def _ordered(data_map: DataMap) -> int:
     """How many pairs have a label that puts one side first."""
-    column: Any = data_map.numbers.column("ratings")
+    column: Any = data_map.table(("ratings",)).column("ratings")
     lengths: Any = pc.list_value_length(column)
     two: Any = 2
     pairs = column.filter(pc.equal(lengths, two))
@@ -437,13 +439,13 @@ def _ordered(data_map: DataMap) -> int:
 
 
 def _distinct_ratings(data_map: DataMap) -> list[float | None]:
-    column: Any = data_map.numbers.column("ratings")
+    column: Any = data_map.table(("ratings",)).column("ratings")
     found: list[float | None] = pc.unique(pc.list_flatten(column)).to_pylist()
     return found
 
 
 def _map_info(data_map: DataMap) -> dict[str, Any]:
-    numbers = data_map.numbers
+    numbers = data_map.table(("mean", "variance", "scores"))
     scores: Any = numbers.column("scores")
     return card.map_info(
         numbers.column("mean").to_numpy(),
