@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+\Z", re.ASCII)
+_WITH_COMMA = re.compile(r"[+-]?[0-9.]*[0-9],[0-9][0-9.,]*\Z")
 _NOTHING = frozenset({"", "n/a", "na", "none", "null"})
 #: Two values side by side with only space between them.
 _WITHOUT_COMMA = re.compile(r"""['"}\].\d]\s+-?['"{\[.\d]""")
@@ -142,10 +142,8 @@ def number(value: object, what: str, hint: str = "another field can be named wit
     # A comparison with NaN is false: NaN and infinity end below.
     elif isinstance(value, (int, float, Decimal)) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST:
         return float(value)
-    if isinstance(value, str) and _DECIMAL_COMMA.match(value.strip()):
-        raise RowError(
-            f"{what} is {seen(value)}: a number is written with a decimal point, as in {value.strip().replace(',', '.')}"
-        )
+    if isinstance(value, str) and _WITH_COMMA.match(value.strip()):
+        raise RowError(f"{what} is {seen(value)}: write the number without a comma, and its decimals behind a point")
     raise RowError(f"{what} is {seen(value)}, expected a finite number, of {_LARGEST:.0e} at most; {hint}")
 
 

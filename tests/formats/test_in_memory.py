@@ -10,12 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import datasets
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 import argilla_admap as admap
 from argilla_admap.errors import InputError
+from argilla_admap.formats.registry import read
 from tests.doubles.loops import run_apart
 
 ROWS = [
@@ -161,3 +163,18 @@ def test_a_file_of_scores_is_mapped_by_its_name(tmp_path: Path) -> None:
 def test_existing_scores_that_are_not_there_are_missed() -> None:
     with pytest.warns(UserWarning, match="no record carries scores"):
         admap.score(ROWS[:5], scorer="existing")
+
+
+def test_arrays_and_numbers_of_numpy_in_a_list_of_rows_are_read() -> None:
+    frame = pd.DataFrame({"prompt": ["p"], "responses": [np.array(["x", "y"])], "scores": [np.array([1, 4], dtype=np.float32)]})
+    (record,) = read(frame.to_dict("records")).records()
+    assert (record.completions, record.ratings) == (("x", "y"), (1, 4))
+    sides = {"response_a": np.array([{"role": "assistant", "content": "x"}], dtype=object), "response_b": "y"}
+    winners = (np.int64(0), np.int64(1), pd.NA, np.float64("nan"))
+    rows = [{"prompt": np.str_("p"), **sides, "winner": winner} for winner in winners]
+    assert [record.ratings for record in read(rows).records()] == [(1, 0), (0, 1), (None, None), (None, None)]
+
+
+def test_a_column_alone_is_refused() -> None:
+    with pytest.raises(InputError, match="a Series has no columns to read"):
+        read(pd.Series(["p"]))

@@ -144,7 +144,7 @@ def test_a_csv_of_a_spreadsheet_is_read_and_keeps_its_bytes(tmp_path: Path, begi
 
 def test_a_decimal_comma_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("question;answer_1;answer_2;rating_1;rating_2\nq;x;y;4,5;2,0\n")
-    with pytest.raises(InputError, match=r"row 1: the rating is text \('4,5'\): a number is written with a decimal point"):
+    with pytest.raises(InputError, match=r"row 1: the rating is text \('4,5'\): write the number without a comma"):
         read(tmp_path / "x.csv").check()
 
 

@@ -31,9 +31,22 @@ class _Rows(Shard):
     def rows(self) -> Iterator[NumberedRow]:
         for number, row in enumerate(self._rows, 1):
             if isinstance(row, Mapping):
-                yield NumberedRow(number, dict(row))
+                yield NumberedRow(number, {name: _plain(value) for name, value in row.items()})
             else:
                 yield NumberedRow(number, None, f"{seen(row)}, expected a dict with a record's fields")
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and numbers of NumPy, pandas' NA and the like as Python's own values, at any depth."""
+    if value is None or isinstance(value, (str, bytes, bool, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if callable(made := getattr(value, "tolist", None)):
+        return _plain(made())
+    return None if type(value).__name__ == "NAType" else value
 
 
 class _Table(TableShard):
@@ -83,7 +96,10 @@ def in_memory(source: Any, split: str | None) -> list[Shard]:
     if home == "pandas" and hasattr(source, "columns"):
         return [_frame(source)]
     if hasattr(source, "__arrow_c_stream__"):
-        return [_Table(pa.RecordBatchReader.from_stream(source).read_all(), f"the {kind}")]
+        try:
+            return [_Table(pa.RecordBatchReader.from_stream(source).read_all(), f"the {kind}")]
+        except pa.ArrowInvalid as exc:
+            raise InputError(f"a {kind} has no columns to read ({exc})", hint=f"give {_TAKEN}") from exc
     raise InputError(f"a {kind} cannot be read", hint=f"give {_TAKEN}")
 
 
