@@ -104,6 +104,17 @@ def test_a_parquet_footer_whose_statistics_do_not_fit_is_refused_and_ends_no_pro
     assert kept
 
 
+def test_a_parquet_page_that_says_it_is_larger_than_the_file_is_refused_before_memory_is_taken_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({name: [text * 40] for name, text in PAIR.items()}), path, compression="none", use_dictionary=False)
+    content = path.read_bytes()
+    # A page's size in Thrift's compact protocol: 50 bytes. Of three bytes' worth it is more than the file has.
+    size = b"\x15\x64,\x15\x02"
+    assert content.count(size) == 3
+    path.write_bytes(content.replace(size, b"\x15\xe4\xac\x15,\x15\x02", 1))
+    assert " ends at byte " in said(path)
+
+
 def test_more_digits_than_a_number_has_are_text() -> None:
     digits = "9" * 5000
     row = {"prompt": "p", "answer_a": "a", "answer_b": "b", "preference": f"Response {digits}"}

@@ -102,7 +102,7 @@ def what_it_lies(file: IO[bytes], size: int, footer: Footer) -> str:
     for group in footer.groups:
         at_once = 0
         for chunk in group:
-            pages = list(_pages(file, chunk))
+            pages = list(_pages(file, size, chunk))
             # Some writers leave the headers out of the sum.
             if sum(pages) > 2 * chunk.unpacked + 2**20:
                 return f"a column of {chunk.unpacked:,} bytes, in pages of {sum(pages):,}"
@@ -112,7 +112,7 @@ def what_it_lies(file: IO[bytes], size: int, footer: Footer) -> str:
     return ""
 
 
-def _pages(file: IO[bytes], chunk: _Chunk) -> Iterator[int]:
+def _pages(file: IO[bytes], size: int, chunk: _Chunk) -> Iterator[int]:
     """The bytes of each page of a column's chunk, unpacked."""
     at, end = chunk.start, chunk.start + chunk.packed
     while at < end:
@@ -130,8 +130,11 @@ def _pages(file: IO[bytes], chunk: _Chunk) -> Iterator[int]:
         unpacked, packed = header.fields.get(2), header.fields.get(3)
         if not isinstance(unpacked, int) or not isinstance(packed, int) or unpacked < 0 or packed < 0:
             raise ValueError(f"the page at byte {at:,} does not say its size")
+        if (after := at + header.at + packed) > size:
+            # Arrow would take the memory for it before it reads.
+            raise ValueError(f"the page at byte {at:,} ends at byte {after:,} of {size:,}")
         yield unpacked
-        at += header.at + packed
+        at = after
 
 
 class _Struct:
