@@ -11,6 +11,7 @@ from collections import Counter
 
 from argilla_admap.scoring.client.failures import Unreadable
 from argilla_admap.scoring.judging.grades import read_grade
+from tests.bench.results import keep
 from tests.scoring.grade_grammar import answers
 
 __all__ = ["measure"]
@@ -36,8 +37,9 @@ def measure(count: int, seed: int = 0) -> tuple[Counter[str], list[tuple[str, in
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     begun = time.perf_counter()
-    counts, unlike = measure(count, int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    counts, unlike = measure(count, seed)
     seconds = time.perf_counter() - begun
     for answer, grade, found in unlike:
         print(f"{'wrong' if found else 'missed'}: {answer!r} is {grade}, read as {found}")
@@ -45,6 +47,11 @@ def main() -> None:
         f"{count:,} answers, {counts['graded']:,} with a grade: {counts['wrong']} wrong, {counts['missed']:,} missed "
         f"({counts['missed'] / max(1, counts['graded']):.2%}), {seconds:.0f} s"
     )
+    if count >= 50_000:
+        keep(
+            "grades",
+            {"answers": count, "seed": seed, **{name: counts[name] for name in ("graded", "right", "missed", "wrong")}},
+        )
     sys.exit(1 if counts["wrong"] else 0)
 
 
