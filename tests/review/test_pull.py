@@ -159,6 +159,24 @@ def test_answers_of_a_person_who_left_the_workspace_are_not_lost(api: Api, works
     assert [line["reviewers"] for line in audit_trail(result)] == [[annotator.username]]
 
 
+def test_the_records_are_read_once_and_written_as_they_were_read(
+    api: Api, workspace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, ids = review(api, workspace, [row("r0"), row("r1")])
+    answer(api.client, ids["r1"], {"better": "b"})
+    pages, read = Api.pages, []
+
+    def counted(self: Api, *arguments: Any, **options: Any) -> Any:
+        read.append(arguments)
+        return pages(self, *arguments, **options)
+
+    monkeypatch.setattr(Api, "pages", counted)
+    pull_to_file("review", api.client, PullOptions(output=str(tmp_path / "out.jsonl"), workspace=workspace))
+    written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(one["id"], [text["rating"] for text in one["completions"]]) for one in written] == [("r0", [1, 0]), ("r1", [0, 1])]
+    assert len(read) == 1
+
+
 def test_a_record_that_somebody_added_by_hand_is_counted_and_said(api: Api, workspace: str) -> None:
     target, ids = review(api, workspace, [row("r0")])
     api.put_records(target, [{"fields": {"admap_title": "mine", "admap": {"text": "no completions"}}}])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats.registry import CheckedRecords, ReadReport
@@ -25,7 +25,7 @@ _SHOWN = 20
 
 
 class DatasetRecords(CheckedRecords):
-    """The records of a data set; each pass over the stream reads the server again.
+    """The records of a data set.
 
     Args:
         api, target, adapter: the data set and how to read it.
@@ -35,6 +35,7 @@ class DatasetRecords(CheckedRecords):
             the texts of another.
         only: the ids of the records to give; all where it is left out.
         dropped: the ids of records not to give.
+        pages: the server's records, where they are read already; None: each pass asks the server.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class DatasetRecords(CheckedRecords):
         corrections: Mapping[str, Ratings] | None = None,
         only: Set[str] | None = None,
         dropped: Collection[str] = (),
+        pages: Iterable[list[dict[str, Any]]] | None = None,
     ) -> None:
         super().__init__({"source": f"argilla:{target.full_name}"})
         self.format = _description(target, adapter)
         self._api, self._target, self._adapter = api, target, adapter
         self._on_error, self._limit = on_error, limit
         self._corrections, self._only, self._dropped = corrections, only, frozenset(dropped)
+        self._pages = pages
 
     def records(self) -> Iterator[Record]:
         """A new pass, one record at a time.
@@ -65,7 +68,8 @@ class DatasetRecords(CheckedRecords):
         # The id of a record that has none of its own is the hash of its texts: records with the same texts are told apart
         # only where each of them is wanted with its correction.
         seen: set[str] | None = set() if self._corrections is None else None
-        for page in self._api.pages(self._target, ("suggestions",) if isinstance(self._adapter, External) else ()):
+        include = ("suggestions",) if isinstance(self._adapter, External) else ()
+        for page in self._api.pages(self._target, include) if self._pages is None else self._pages:
             for item in page:
                 report.rows += 1
                 found = ServerRecord(item, self._adapter)

@@ -35,6 +35,7 @@ from argilla_admap.review.dataset.settings import ensure_properties
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.resolve import ReviewerAnswer, resolve
 from argilla_admap.review.queues.overview import never_pushed
+from argilla_admap.tables import Spool
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -203,6 +204,7 @@ def pull(
     options: PullOptions = PullOptions(),  # noqa: B008  # frozen
     *,
     describe: bool = False,
+    pages: Spool[list[dict[str, Any]]] | None = None,
 ) -> PullResult:
     """The submitted answers, settled among several reviewers, as ratings in each record's own order.
 
@@ -211,6 +213,7 @@ def pull(
         client: of the server; its user must be allowed to read all answers (owner, or admin of the workspace).
         options: how to take them in; nothing is written.
         describe: keep length and the prompt's beginning of every record.
+        pages: gets the records as the server gave them, for whoever writes them: they are read once.
 
     Raises:
         InputError: a data set that asks nothing about the label.
@@ -226,17 +229,25 @@ def pull(
             f"{target.full_name}: none of its questions ({asked}) says which completion is better",
             hint="name one with `rating_question`",
         )
-    collected = _collect(api, target, adapter, describe=describe)
+    collected = _collect(api, target, adapter, describe, pages)
     usernames = api.usernames(target.workspace_id) if collected.reviewed else {}
     return _settle(target, adapter, collected, options, usernames)
 
 
-def _collect(api: Api, target: RemoteDataset, adapter: DatasetAdapter, *, describe: bool = False) -> _Collected:
+def _collect(
+    api: Api,
+    target: RemoteDataset,
+    adapter: DatasetAdapter,
+    describe: bool = False,
+    pages: Spool[list[dict[str, Any]]] | None = None,
+) -> _Collected:
     found = _Collected()
     include = ("responses", "suggestions") if isinstance(adapter, External) else ("responses",)
     blind = isinstance(adapter, Managed) and adapter.layout.blind
     key = key_of(target) if blind else None
     for page in api.pages(target, include):
+        if pages is not None:
+            pages.add(page)
         for item in page:
             found.records += 1
             if blind and out_of_step(item):

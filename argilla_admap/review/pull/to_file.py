@@ -18,7 +18,7 @@ from argilla_admap.review.pull.pull import PullResult, mark_outcomes, pull
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.renew import renew_overview
 from argilla_admap.review.pull.soft import soft_columns
-from argilla_admap.tables import atomic_path
+from argilla_admap.tables import Spool, atomic_path
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -105,7 +105,9 @@ def pull_to_file(dataset: str, client: rg.Argilla, options: PullOptions) -> Pull
             "the original is written again as it was, with no column more", option="soft", hint="name a format with `format`"
         )
     api = Api(client)
-    result = pull(dataset, client, options)
+    # The records themselves are written where there is no original.
+    pages: Spool[list[dict[str, Any]]] | None = None if options.original is not None or options.dry_run else Spool()
+    result = pull(dataset, client, options, pages=pages)
     if options.original is not None and options.format is None:
         if str(options.output).startswith("hf:"):
             raise InputError(
@@ -115,7 +117,7 @@ def pull_to_file(dataset: str, client: rg.Argilla, options: PullOptions) -> Pull
             )
         written = _write_original(result, options)
     else:
-        written = _write_records(result, api, options)
+        written = _write_records(result, api, options, pages)
     if options.dry_run:
         return written
     if options.changes is not None:
@@ -228,7 +230,7 @@ def _dropped(names: Sequence[str], result: PullResult) -> str:
     return f"{len(names) - bad:,} ties and {bad:,} records that are both bad were left out, as asked ({_some(names)})"
 
 
-def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled:
+def _write_records(result: PullResult, api: Api, options: PullOptions, pages: Spool[list[dict[str, Any]]] | None) -> Pulled:
     """The records in a format of choice: the original's, else Argilla's own."""
     from argilla_admap.formats import writing
     from argilla_admap.formats.data_card import data_card
@@ -244,7 +246,14 @@ def _write_records(result: PullResult, api: Api, options: PullOptions) -> Pulled
         only = result.outcomes.keys() if options.reviewed_only else None
         # Records that lack a text are in the notes already; what the others say is not held back for them.
         stream = DatasetRecords(
-            api, result.target, result.adapter, on_error="skip", corrections=result.corrections, only=only, dropped=dropped
+            api,
+            result.target,
+            result.adapter,
+            on_error="skip",
+            corrections=result.corrections,
+            only=only,
+            dropped=dropped,
+            pages=pages,
         )
         said = (*result.notes, _dropped(dropped, result)) if dropped else result.notes
         pulled = Pulled(result, ties_dropped=dropped, written=len(result.corrections.keys() - set(dropped)), notes=said)
