@@ -26,6 +26,7 @@ __all__ = [
     "Spool",
     "atomic_path",
     "check_writable",
+    "keep_origin",
     "new_folder",
     "output_errors",
     "read_stream",
@@ -215,9 +216,12 @@ def write_parquet(
         batches: each of `schema`.
         schema: of the file.
         info: JSON values for the metadata key ``admap``; a callable is asked when all batches are through.
+    Raises:
+        InputError: the records came from that very file.
     """
     rows = 0
     if info is not None and not callable(info):
+        keep_origin(info, path)
         schema = schema.with_metadata({METADATA_KEY: _as_json(info)})
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for batch in batches:
@@ -226,6 +230,20 @@ def write_parquet(
         if callable(info):
             writer.add_key_value_metadata({METADATA_KEY: _as_json(info())})
     return rows
+
+
+def keep_origin(info: Mapping[str, Any], output: str | os.PathLike[str]) -> None:
+    """Refuses to write over the data that records came from, however many steps ago.
+
+    Raises:
+        InputError: the output is the file that `info` names as the input.
+    """
+    origin = info.get("input")
+    # What is not there, or is no file, is not written over.
+    with suppress(OSError, ValueError):
+        if isinstance(origin, str) and Path(output).samefile(origin):
+            words = "these records were read from this file, which must not be lost"
+            raise InputError(f"{os.fspath(output)}: {words}", option="output", hint="name another file")
 
 
 def _info_of(path: Path, stored: bytes | None) -> dict[str, Any]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import argilla_admap as admap
@@ -71,3 +74,24 @@ def test_options_of_a_judge_beside_another_scorer_are_said_to_be_unused(dry_run:
     said.clear()
     admap.score(rows, scorer="existing", dry_run=dry_run, warn=said.append)
     assert [words for words in said if "not used" in words] == []
+
+
+@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.parquet"])
+def test_a_step_further_on_does_not_write_over_the_data_that_it_came_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"prompt": "p", "chosen": "a", "rejected": "b", "note": "mine"}]
+    Path("pairs.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    pq.write_table(pa.Table.from_pylist(rows), "pairs.parquet")
+    before = Path(name).read_bytes()
+    admap.score(name, scorer="existing", output="scored.parquet", warn=lambda words: None)
+    admap.map("scored.parquet", "map.parquet")
+    steps: list[Callable[[], object]] = [lambda: admap.select("map.parquet", name)]
+    if name.endswith(".parquet"):
+        steps += [lambda: admap.select("map.parquet", name, format="trl"), lambda: admap.map("scored.parquet", name)]
+    for step in steps:
+        with pytest.raises(InputError, match="these records were read from this file"):
+            step()
+    assert Path(name).read_bytes() == before
+    assert admap.select("map.parquet", "train.jsonl").json()["selected"] == 1

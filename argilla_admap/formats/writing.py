@@ -20,7 +20,7 @@ from argilla_admap.formats.containers.csv_text import GUARDED, guarded
 from argilla_admap.formats.hub import HUB, HubPlace, publish, quiet
 from argilla_admap.formats.written_rows import WRITABLE, ExtraColumns, Row, Writer, default_format
 from argilla_admap.records import Record, batch_to_records
-from argilla_admap.tables import RecordStream, atomic_path, new_folder, write_parquet
+from argilla_admap.tables import RecordStream, atomic_path, keep_origin, new_folder, write_parquet
 
 __all__ = ["WRITABLE", "Card", "ExtraColumns", "WriteReport", "can_hold", "write"]
 
@@ -105,6 +105,7 @@ def write(
         raise InputError(
             "-: standard output is not written to", hint="name a file, as in out.jsonl, or a new folder", option="output"
         )
+    keep_origin(stream.info, path)
     if not path.suffix:
         _write_folder(stream, path, writer, report, card)
         return report

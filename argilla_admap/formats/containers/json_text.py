@@ -64,8 +64,9 @@ def _load_slowly(raw: bytes) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as exc:
+        words = exc.msg.removesuffix(" at")
         raise ValueError(
-            f"not JSON: {exc.msg} at character {exc.pos + 1}, near {shorten(text[max(exc.pos - 20, 0) : exc.pos + 20])}"
+            f"not JSON: {words} at character {exc.pos + 1}, near {shorten(text[max(exc.pos - 20, 0) : exc.pos + 20])}"
         ) from exc
     except RecursionError as exc:
         raise ValueError(_TOO_DEEP) from exc
