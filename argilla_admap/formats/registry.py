@@ -113,6 +113,7 @@ class ReadReport:
         first: the first record, as it was read.
         remarks: what was decided for single records, with how many there are.
         notes: what else the user should know.
+        unlabelled: what to do where no record has a label.
     """
 
     rows: int = 0
@@ -127,6 +128,7 @@ class ReadReport:
     first: Record | None = None
     remarks: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    unlabelled: str = "name its field with `rating_field` or `verdict_field`, if the data have one"
 
     def note(self, record: Record) -> None:
         """Counts a record that is yielded."""
@@ -140,7 +142,7 @@ class ReadReport:
             return []
         lines = [f"{_count(self.records, 'record')}, {self.labelled:,} with a label"]
         if not self.labelled:
-            lines[0] += ": name its field with `rating_field` or `verdict_field`, if the data have one"
+            lines[0] += f": {self.unlabelled}"
         lines.append(f"The first as it is read: the prompt {shorten(self.first.prompt)}")
         for text, rating in list(zip(self.first.completions, self.first.ratings, strict=True))[:6]:
             lines.append(f"  {'no label' if rating is None else f'{rating:g}'}: {shorten(text)}")

@@ -326,7 +326,7 @@ def test_as_input_the_texts_are_checked_first_and_taken_once(api: Api, workspace
     # Without ids of their own, which the SDK would give them.
     api.request("POST", f"/api/v1/datasets/{made.id}/records/bulk", json={"items": [{"fields": whole}, {"fields": whole}]})
     place = f"argilla:{workspace}/theirs"
-    with pytest.raises(InputError, match="record half: not all its texts are there"):
+    with pytest.raises(InputError, match="record half: its prompt or all completions but one are not there"):
         admap.read(place, client=api.client).table()
     stream = admap.read(place, client=api.client, on_error="skip")
     said: list[str] = []

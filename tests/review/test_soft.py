@@ -15,7 +15,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.mapping.analysis.agreement import krippendorff_alpha
 from argilla_admap.pipeline import push
 from argilla_admap.review.argilla.argilla_api import Api
-from argilla_admap.review.dataset.adapters import adapter_for
+from argilla_admap.review.dataset.recognise import adapter_for
 from argilla_admap.review.people.reliability import agreement, known_answers
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.reviews import read_reviews

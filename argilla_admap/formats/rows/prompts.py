@@ -17,7 +17,7 @@ from argilla_admap.formats.rows.conversations import (
 from argilla_admap.formats.values import as_text, decoded, fields_of, look, optional_text, seen, shorten, unpacked
 from argilla_admap.records import Turn, printable
 
-__all__ = ["PROMPTS", "named_prompt", "prompt_field", "prompt_of", "with_surroundings"]
+__all__ = ["BESIDE", "PROMPTS", "named_prompt", "prompt_field", "prompt_of", "with_surroundings"]
 
 #: Where a prompt stands; the first that a row has is taken.
 PROMPTS = (
@@ -48,7 +48,8 @@ _MEDIA = {
     **dict.fromkeys(("video", "videos"), "video"),
     **dict.fromkeys(("audio", "audios"), "sound"),
 }
-_BESIDE = frozenset({*_SYSTEMS, *_TOOLS, *_HISTORIES, *_CONTEXTS, *_INPUTS, *_MEDIA})
+#: Fields that are read beside a prompt.
+BESIDE = frozenset({*_SYSTEMS, *_TOOLS, *_HISTORIES, *_CONTEXTS, *_INPUTS, *_MEDIA})
 
 Prompt = tuple[str, tuple[Turn, ...]]
 
@@ -125,7 +126,7 @@ def with_surroundings(row: Row, turns: Sequence[Turn], taken: Collection[str] = 
     """
     turns = list(turns)
     # A prompt of one field is the common case, and must stay cheap.
-    beside = [] if _BESIDE.isdisjoint(row) else [n for n in row if n in _BESIDE and n not in taken and not _empty(row, n)]
+    beside = [] if BESIDE.isdisjoint(row) else [n for n in row if n in BESIDE and n not in taken and not _empty(row, n)]
     if not beside:
         return prompt_and_turns(turns)
     front: list[Turn] = []

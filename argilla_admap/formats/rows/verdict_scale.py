@@ -31,8 +31,8 @@ _BOTH_BAD = frozenset(
         *("tie (both bad)", "tie both bad", "both wrong", "all bad"),
     }
 )
-#: "A-is-slightly-better", "response 1 is much better than response 2", "a wins"
-_BETTER = re.compile(r"(.+?) (?:is )?(?:[a-z]+ )*(?:better|best|preferred|wins?|won)\b.*")
+#: "A-is-slightly-better", "Response B is a bit better", "response 1 is much better than response 2", "a wins"
+_BETTER = re.compile(r"(.+?) (?:is )?(?:a (?:bit|little|lot) |[a-z]{2,} )*(?:better|best|preferred|wins?|won)\b.*")
 _COMPARED = re.compile(r"(.+?) ?(>{1,3}|<{1,3}|=|≈|~=?|≻) ?(.+)")
 _NOUNS = "model|response|answer|completion|output|option|assistant|candidate|text|generation|summary|reply|chat|conversation"
 #: Of more digits a number names no completion, and of very many Python makes none.

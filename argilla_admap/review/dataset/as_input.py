@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats.registry import CheckedRecords, ReadReport
+from argilla_admap.formats.values import in_backticks
 from argilla_admap.records import Record
 from argilla_admap.review.argilla.argilla_api import Address, Api, RemoteDataset, parse_address
-from argilla_admap.review.dataset.adapters import DatasetAdapter, External, adapter_for
+from argilla_admap.review.dataset.adapters import DatasetAdapter, External
 from argilla_admap.review.dataset.answers import Ratings
+from argilla_admap.review.dataset.recognise import adapter_for
 from argilla_admap.review.dataset.server_record import ServerRecord
 
 if TYPE_CHECKING:
@@ -22,6 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["DatasetRecords", "named_fields", "read_dataset"]
 
 _SHOWN = 20
+#: The search for records with an answer that somebody submitted.
+_SUBMITTED = {"type": "terms", "scope": {"entity": "response", "property": "status"}, "values": ["submitted"]}
+_ANSWERED = {"filters": {"and": [_SUBMITTED]}}
+
+
+class NamedFields(TypedDict, total=False):
+    """The options of `adapter_for` that name fields."""
+
+    prompt_field: str | None
+    completion_fields: tuple[str, ...]
+    labelled: bool
 
 
 class DatasetRecords(CheckedRecords):
@@ -88,13 +101,27 @@ class DatasetRecords(CheckedRecords):
                 after = (self._corrections or {}).get(record.id)
                 yield record if after is None else replace(record, ratings=found.in_order_of_texts(after))
                 if report.records == self._limit:
+                    self._say_where_labels_are(report)
                     return
+        self._say_where_labels_are(report)
         if not report.records and self._corrections is None:
             first = f"; the first: {report.skipped_examples[0]}" if report.skipped else ""
             raise InputError(f"argilla:{self._target.full_name}: it holds no record that can be used{first}")
 
+    def _say_where_labels_are(self, report: ReadReport) -> None:
+        """What to do where no record has a label: people's answers are none, for a review would be compared with itself."""
+        if report.labelled or not isinstance(self._adapter, External):
+            return
+        asked = ", ".join(str(question["name"]) for question in self._target.questions) or "none"
+        report.unlabelled = f"no suggestion says one; the questions are {asked}: name one with `rating_field`, if it does"
+        if self._adapter.answerable and (answered := self._api.count(self._target, _ANSWERED)):
+            report.unlabelled = (
+                f"{answered:,} have answers of people, which are a review's and not read as labels. To have them checked, "
+                "write them into a file with `admap pull`, and score and map that file"
+            )
+
     def _skip(self, record_id: str, report: ReadReport) -> None:
-        problem = f"argilla:{self._target.full_name}, record {record_id}: not all its texts are there"
+        problem = f"argilla:{self._target.full_name}, record {record_id}: its prompt or all completions but one are not there"
         if self._on_error == "stop":
             raise InputError(problem, hint="complete it, or skip such records with `on_error` skip")
         report.skipped += 1
@@ -134,16 +161,17 @@ def read_dataset(
     else:
         api = Api(dataset._client)
         target = api.dataset(Address(str(dataset.name), str(dataset.workspace.name)))
-    prompt, completions = named_fields(fields)
     question = _rating_question(target, fields) if fields is not None else None
-    adapter = adapter_for(target, prompt_field=prompt, completion_fields=completions, rating_question=question)
+    adapter = adapter_for(target, **named_fields(fields), rating_question=question)
+    if isinstance(adapter, External) and question is not None:
+        adapter = replace(adapter, question_named=True)
     return DatasetRecords(api, target, adapter, on_error=on_error, limit=limit)
 
 
-def named_fields(fields: FieldNames | None) -> tuple[str | None, tuple[str, ...]]:
-    """The names of the prompt's and of the completions' fields, where the user gave them."""
+def named_fields(fields: FieldNames | None) -> NamedFields:
+    """The names of the prompt's and of the completions' fields, where the user gave them, as `adapter_for` takes them."""
     if fields is None:
-        return None, ()
+        return {}
     pair = tuple(name for name in (fields.chosen, fields.rejected) if name)
     if len(fields.prompts) > 1:
         raise InputError(
@@ -151,7 +179,11 @@ def named_fields(fields: FieldNames | None) -> tuple[str | None, tuple[str, ...]
             option="prompt_field",
             hint="name one with `prompt_field`",
         )
-    return next(iter(fields.prompts), None), fields.completion or pair
+    return {
+        "prompt_field": next(iter(fields.prompts), None),
+        "completion_fields": fields.completion or pair,
+        "labelled": not fields.completion and len(pair) == 2,
+    }
 
 
 def _rating_question(target: RemoteDataset, fields: FieldNames) -> str | None:
@@ -184,7 +216,10 @@ def _description(target: RemoteDataset, adapter: DatasetAdapter) -> str:
     if not isinstance(adapter, External):
         return f"{place} (a review of ours)"
     prompt = f"the prompt is `{adapter.prompt}`" if adapter.prompt else "the prompt is in the completions' messages"
-    texts = ", ".join(f"`{name}`" for name in adapter.completions)
+    texts = in_backticks(adapter.completions)
     asked = [*adapter.choices, *adapter.ratings, *adapter.ranking]
-    label = ", ".join(f"`{name}`" for name in asked) or ("the fields' names" if adapter.labelled else "nothing")
-    return f"{place} ({prompt}; the completions are {texts}; the label is said by {label})"
+    label = in_backticks(asked) or ("the fields' names" if adapter.chosen is not None else "nothing")
+    said = f"{place} ({prompt}; the completions are {texts}; the label is said by {label})"
+    if adapter.passed:
+        said += f"; {in_backticks(adapter.passed)} could say it too: name the one that does with `rating_field`"
+    return said + (f"; not read: {in_backticks(adapter.unread)}" if adapter.unread else "")

@@ -61,9 +61,12 @@ class ServerRecord:
             return None
         k = len(self.texts.completions)
         noted = _noted(self.metadata.get(_LABEL), k)
-        if noted is not None:
+        named = isinstance(self._adapter, External) and self._adapter.question_named
+        if noted is not None and not named:
             return noted
         suggested = self._adapter.suggested(self.item, k)
+        if noted is not None and all(rating is None for rating in suggested):
+            return noted
         return tuple(suggested[self.order.index(own)] for own in range(k))
 
     @cached_property
@@ -102,7 +105,7 @@ class ServerRecord:
                 continue
             values = {name: given.get("value") for name, given in (response.get("values") or {}).items()}
             try:
-                said = self._adapter.answer(values)
+                said = self._adapter.answer(values, self.item)
                 if self.asked is not None:
                     said = in_terms_of_texts(said, tuple(self.asked[own] for own in self.order))
                 said = in_own_order(said, self.order)

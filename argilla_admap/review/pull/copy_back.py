@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.records import printable
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
-from argilla_admap.review.dataset.adapters import External, Managed, RecordTexts, adapter_for
+from argilla_admap.review.dataset.adapters import External, Managed, RecordTexts
 from argilla_admap.review.dataset.answers import Value, in_own_order
+from argilla_admap.review.dataset.recognise import adapter_for
 from argilla_admap.review.dataset.server_record import ServerRecord
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
 from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.argilla.properties import BY_COLUMN, ORIGINS
-from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Managed, adapter_for
+from argilla_admap.review.dataset.adapters import DatasetAdapter, External, Managed
 from argilla_admap.review.dataset.answers import (
     BETTER,
     EQUAL,
@@ -30,6 +30,7 @@ from argilla_admap.review.dataset.answers import (
 from argilla_admap.review.dataset.as_input import named_fields
 from argilla_admap.review.dataset.hidden_fields import out_of_step, reveal
 from argilla_admap.review.dataset.layout import NOTE, scale_is_kept
+from argilla_admap.review.dataset.recognise import adapter_for
 from argilla_admap.review.dataset.server_record import ServerRecord
 from argilla_admap.review.dataset.settings import ensure_properties
 from argilla_admap.review.pull.pull_options import PullOptions
@@ -221,8 +222,8 @@ def pull(
     """
     api = Api(client)
     target = api.dataset(parse_address(dataset, options.workspace))
-    prompt, completions = named_fields(options.fields) if options.original is None else (None, ())
-    adapter = adapter_for(target, prompt_field=prompt, completion_fields=completions, rating_question=options.rating_question)
+    named = named_fields(options.fields if options.original is None else None)
+    adapter = adapter_for(target, **named, rating_question=options.rating_question)
     if not adapter.answerable:
         asked = ", ".join(str(question["name"]) for question in target.questions) or "none"
         raise InputError(
@@ -360,6 +361,12 @@ def _settle(
         corrections[record_id] = after
     counts = list(outcomes.values())
     notes = []
+    if outcomes and isinstance(adapter, External) and adapter.passed:
+        taken = next(iter([*adapter.choices, *adapter.ranking, *adapter.ratings]))
+        notes.append(
+            f"the label is what people answer to {taken!r}; {adapter.passed[0]!r} could say it too: name the one that does "
+            "with `rating_question`"
+        )
     if counts.count("unclear"):
         notes.append(f"{counts.count('unclear'):,} reviewed records have no answer about the label; they stay as they are")
     if found.stale:

@@ -23,7 +23,7 @@ from argilla_admap.review.argilla.argilla_api import INFO, Address, Api, RemoteD
 from argilla_admap.review.argilla.cipher import key_of
 from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART, TEXTS
 from argilla_admap.review.dataset import card, hidden_fields
-from argilla_admap.review.dataset.adapters import adapter_for, external_id
+from argilla_admap.review.dataset.adapters import external_id
 from argilla_admap.review.dataset.answers import RatingScale, question_rating
 from argilla_admap.review.dataset.layout import (
     OF_BOTH,
@@ -34,6 +34,7 @@ from argilla_admap.review.dataset.layout import (
     scale_is_kept,
     shown_order,
 )
+from argilla_admap.review.dataset.recognise import adapter_for
 from argilla_admap.review.dataset.settings import choose_workspace, complete_settings, create_dataset, ensure_text_vector
 from argilla_admap.review.push.enrich import enrich
 from argilla_admap.review.push.not_pushed import NotPushed, part_to_push

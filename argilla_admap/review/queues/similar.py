@@ -9,8 +9,9 @@ from argilla_admap.errors import InputError
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, terms_filter
 from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION, TEXTS
 from argilla_admap.review.argilla.refusals import Refused
-from argilla_admap.review.dataset.adapters import DatasetAdapter, adapter_for, external_id
+from argilla_admap.review.dataset.adapters import DatasetAdapter, external_id
 from argilla_admap.review.dataset.layout import managed_layout
+from argilla_admap.review.dataset.recognise import adapter_for
 from argilla_admap.review.queues.conditions import Condition, Order
 from argilla_admap.review.queues.queues import Queue, QueueCount, similar_url
 
