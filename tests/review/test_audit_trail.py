@@ -14,6 +14,8 @@ from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.pull.audit import read_changes
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.to_file import pull_to_file
+from argilla_admap.review.push import payload
+from argilla_admap.review.push.payload import pushed_map
 from tests.review.maps import data_map, row
 from tests.review.test_push import answer, records, remote
 
@@ -93,3 +95,14 @@ def test_a_file_that_is_no_trail_is_refused_with_its_line(tmp_path: Path) -> Non
     assert ([change.id for change in found], others) == (["r"], 1)
     with pytest.raises(InputError, match="cannot be read"):
         read_changes(tmp_path / "absent.jsonl")
+
+
+def test_the_fingerprint_of_a_map_does_not_depend_on_how_much_of_it_is_looked_at_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = data_map([row(f"r{i}", p_wrong=i / 50) for i in range(50)])
+    whole = pushed_map(given)["fingerprint"]
+    for rows in (1, 7, 50):
+        monkeypatch.setattr(payload, "_ROWS", rows)
+        assert pushed_map(given)["fingerprint"] == whole
+    assert pushed_map(data_map([row(f"r{i}", p_wrong=i / 51) for i in range(50)]))["fingerprint"] != whole

@@ -13,6 +13,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.pipeline import push, run
 from argilla_admap.review.argilla.argilla_api import Api, parse_address
 from argilla_admap.review.argilla.properties import TEXTS
+from argilla_admap.review.push import text_vectors as text_vectors_module
 from argilla_admap.review.push.sender import lacks_text_vectors
 from argilla_admap.review.push.text_vectors import DIMENSIONS, text_vectors
 from argilla_admap.review.queues.overview import find_queues
@@ -37,6 +38,17 @@ def test_texts_that_share_words_are_near_and_the_vector_is_the_same_in_any_batch
     alike = unit @ unit.T - 2 * np.eye(12)
     assert [int(i) // 4 for i in alike.argmax(axis=1)] == [i // 4 for i in range(12)]
     np.testing.assert_array_equal(text_vectors(batch(prompts[5:7])), vectors[5:7])
+
+
+def test_the_vectors_stay_those_of_data_sets_that_are_there() -> None:
+    from scipy import sparse
+    from sklearn.random_projection import SparseRandomProjection
+
+    words = sparse.csr_matrix((1, 2**18), dtype=np.float32)
+    fitted = SparseRandomProjection(DIMENSIONS, density=1 / 64, random_state=0).fit(words).components_
+    ours = text_vectors_module._projection()
+    assert ours.dtype == np.float32
+    assert (ours != fitted.T.astype(np.float32).tocsr()).nnz == 0
 
 
 def test_a_text_without_a_word_has_a_vector_of_zeros_which_is_never_sent() -> None:

@@ -6,6 +6,7 @@ Only submitted answers count: a draft is not said yet, and a discarded record wa
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -262,15 +263,20 @@ def _collect(
     return found
 
 
+def _shared(value: Any) -> Any:
+    """One object for equal terms: the server's JSON has one for each record."""
+    return sys.intern(value) if isinstance(value, str) else value
+
+
 def _facts(record: ServerRecord, *, describe: bool) -> RecordFacts:
     p_wrong = record.metadata.get(_P_WRONG_UNREAD, record.metadata.get(_P_WRONG))
     flags = record.metadata.get(_FLAGS) or ()
-    noted: dict[str, Any] = {column: record.metadata.get(BY_COLUMN[column].name) for column in _TERMS}
+    noted: dict[str, Any] = {column: _shared(record.metadata.get(BY_COLUMN[column].name)) for column in _TERMS}
     if describe and record.texts is not None:
         noted |= {"length": sum(map(len, record.texts.completions)), "prompt": record.texts.prompt[:_PROMPT]}
     return RecordFacts(
         float(p_wrong) if p_wrong is not None else None,
-        " ".join(sorted([flags] if isinstance(flags, str) else map(str, flags))),
+        sys.intern(" ".join(sorted([flags] if isinstance(flags, str) else map(str, flags)))),
         sum(rating is not None for rating in record.label or ()) >= 2,
         **noted,
     )

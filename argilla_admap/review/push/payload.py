@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.regions.record_flags import SUSPECT
 from argilla_admap.review.argilla.properties import BY_COLUMN, MIXED, ORIGINS, PROPERTIES, Property, encode_term
+from argilla_admap.tables import release_memory
 
 if TYPE_CHECKING:
     from argilla_admap.mapping.data_map import DataMap
@@ -28,6 +30,8 @@ _FLOATS = tuple(prop.column for prop in PROPERTIES if prop.always and prop.kind 
 _TERMS = tuple(prop.column for prop in PROPERTIES if prop.always and prop.kind == "terms" and prop.column != "label")
 _LONGEST_ID = 2000
 _LONGEST_TERM = 200
+#: Values of a column that become objects at a time.
+_ROWS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +98,15 @@ class Payload:
         drawn: float = 0.0,
         view: Any = None,
     ) -> None:
-        table = data_map.numbers
-        self.ids: list[str] = [str(record_id) for record_id in table.column("id").to_pylist()]
+        ids: Any = data_map.table(("id",)).column("id")
+        self.ids: list[str] = ids.cast(pa.string()).to_pylist()
         self._check_ids()
+        table = data_map.table((*_FLOATS, _UNREAD.column))
         self._floats = {name: self._float(table, BY_COLUMN[name]) for name in _FLOATS}
-        self._terms: dict[str, list[Any]] = {name: table.column(name).to_pylist() for name in _TERMS}
+        without = self._float(table, _UNREAD) if _UNREAD.column in table.schema.names else None
+        table = data_map.table(("ratings", "issues", *_TERMS, *ORIGINS))
+        # Columns of Arrow, of which a value becomes an object when its record is sent: all objects at once are large.
+        self._terms: dict[str, Any] = {name: table.column(name) for name in _TERMS}
         self._ratings = table.column("ratings")
         mean, variance = self._floats["mean"], self._floats["variance"]
         self.view = MapView.stored(view, MapView.of(mean, variance))
@@ -106,7 +114,7 @@ class Payload:
         self._points = np.column_stack([variance - self.view.x, mean - self.view.y, np.full(len(mean), self.view.depth)])
         self._lists: dict[str, list[Any]] = {}
         if mixed:
-            self._lists["sample"] = mixed_sample(self.ids, self._terms["flags"], self._floats["p_wrong"])
+            self._lists["sample"] = mixed_sample(self.ids, self._terms["flags"].to_pylist(), self._floats["p_wrong"])
             self._lists["queue"] = [part and MIXED for part in self._lists["sample"]]
         self._lists |= _origins(table, [name for name in ORIGINS if name != "models" or not mixed])
         if audit or drawn:
@@ -114,14 +122,15 @@ class Payload:
         if reviewers:
             self._lists["reviewer"] = [_assign(record_id, reviewers, overlap) for record_id in self.ids]
         if "issues" in table.schema.names:
-            found = table.column("issues").to_pylist()
-            if any(found):
-                self._lists["issues"] = found
-        if _UNREAD.column in table.schema.names:
-            without = self._float(table, _UNREAD)
+            found: Any = table.column("issues")
+            if np.asarray(pc.fill_null(pc.list_value_length(found), 0)).any():
+                self._terms["issues"] = found
+        if without is not None:
             differs = np.isfinite(without) & (without != self._floats["p_wrong"])
             if differs.any():
                 self._lists[_UNREAD.column] = [float(p) if other else None for p, other in zip(without, differs, strict=True)]
+
+        release_memory()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -163,18 +172,18 @@ class Payload:
     @property
     def columns(self) -> list[str]:
         """The columns of the metadata properties that these records need."""
-        return [p.column for p in PROPERTIES if p.always or p.column in self._lists]
+        return [p.column for p in PROPERTIES if p.always or p.column in self._lists or p.column in self._terms]
 
     def metadata(self, row: int) -> dict[str, Any]:
         """One record's metadata by property name; what it does not have is left out."""
         found: dict[str, Any] = {}
         for name, values in self._floats.items():
-            value = float(values[row])
-            if value == value:
-                found[BY_COLUMN[name].name] = value
+            number = float(values[row])
+            if number == number:
+                found[BY_COLUMN[name].name] = number
         for name, terms in self._terms.items():
-            if terms[row]:
-                found[BY_COLUMN[name].name] = terms[row]
+            if value := terms[row].as_py():
+                found[BY_COLUMN[name].name] = value
         ratings = self._ratings[row].as_py()
         if ratings is not None and any(rating is not None for rating in ratings):
             found[BY_COLUMN["label"].name] = orjson.dumps(ratings).decode()
@@ -197,7 +206,12 @@ def pushed_map(data_map: DataMap, earlier: Any = None) -> dict[str, Any]:
     """
     digest = hashlib.blake2b(digest_size=8)
     for name in ("id", *_FLOATS):
-        digest.update(repr(data_map.numbers.column(name).to_pylist()).encode("utf-8", "surrogatepass"))
+        column: Any = data_map.table((name,)).column(name)
+        # As the whole list would be written.
+        for start in range(0, max(len(column), 1), _ROWS):
+            part = repr(column.slice(start, _ROWS).to_pylist())[1:-1]
+            digest.update(f"{', ' if start else '['}{part}".encode("utf-8", "surrogatepass"))
+        digest.update(b"]")
     found = digest.hexdigest()
     if isinstance(earlier, dict) and earlier.get("fingerprint") == found:
         return earlier
@@ -217,13 +231,18 @@ def _origins(table: pa.Table, columns: Sequence[str]) -> dict[str, list[str | No
     for column in columns:
         if column not in table.schema.names:
             continue
-        values = table.column(column).to_pylist()
-        if column == "models":
-            values = [" / ".join(sorted(given)) if given and len(given) == 2 and all(given) else None for given in values]
-        names = {str(value) for value in values if value is not None}
-        if 2 <= len(names) <= len(values) / 3:
-            terms = {name: encode_term(name[:_LONGEST_TERM]) for name in names}
-            found[column] = [None if value is None else terms[str(value)] for value in values]
+        given: Any = table.column(column)
+        # Each value once, however many records have it.
+        terms: dict[str, str] = {}
+        values: list[str | None] = []
+        for start in range(0, len(given), _ROWS):
+            part = given.slice(start, _ROWS).to_pylist()
+            if column == "models":
+                part = [" / ".join(sorted(two)) if two and len(two) == 2 and all(two) else None for two in part]
+            values += [None if value is None else terms.setdefault(str(value), str(value)) for value in part]
+        if 2 <= len(terms) <= len(values) / 3:
+            terms = {name: encode_term(name[:_LONGEST_TERM]) for name in terms}
+            found[column] = [None if value is None else terms[value] for value in values]
     return found
 
 

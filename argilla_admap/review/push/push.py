@@ -317,7 +317,7 @@ def _items(
     rating questions by name.
     """
     row = 0
-    ids = set(payload.ids)
+    ids = set(payload.ids) if known else set()  # looked at only for what is there
     for batch in data_map.batches():
         extra = [name for name in batch.schema.names if name not in ("prompt", "turns", "completions", "samples")]
         rows = batch.select(extra).to_pylist()

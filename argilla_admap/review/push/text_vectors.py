@@ -32,6 +32,8 @@ __all__ = ["DIMENSIONS", "EmbeddedTexts", "HashedWords", "TextVectors", "text_ve
 DIMENSIONS = 128
 #: Hashed words.
 _WORDS = 2**18
+#: Share of them that a dimension looks at.
+_DENSITY = 1 / 64
 #: So many characters of a prompt, and of all completions together, are read.
 _PROMPT, _COMPLETIONS = 1_000, 2_000
 #: How much the prompt counts: records of one kind of task are alike in it.
@@ -162,14 +164,19 @@ def _bag(texts: Any, most: int) -> sparse.csr_matrix:
 
 @cache
 def _projection() -> Any:
-    """Shape (words, DIMENSIONS): sparse, the same on every machine and run."""
-    from sklearn.random_projection import SparseRandomProjection
+    """Shape (words, DIMENSIONS): sparse, the same on every machine and run.
 
-    fitted = SparseRandomProjection(DIMENSIONS, density=1 / 64, random_state=0).fit(_shape())
-    return fitted.components_.T.astype(np.float32).tocsr()
-
-
-def _shape() -> Any:
+    It is what scikit-learn's SparseRandomProjection fits, which holds a number for each word and dimension meanwhile.
+    """
     from scipy import sparse
+    from sklearn.utils.random import sample_without_replacement
 
-    return sparse.csr_matrix((1, _WORDS), dtype=np.float32)
+    rng = np.random.RandomState(0)
+    rows = [
+        sample_without_replacement(_WORDS, rng.binomial(_WORDS, _DENSITY), random_state=rng).astype(np.int32)
+        for _ in range(DIMENSIONS)
+    ]
+    ends, words = np.cumsum([0, *map(len, rows)]), np.concatenate(rows)
+    signs = rng.binomial(1, 0.5, size=len(words)) * 2 - 1
+    found = sparse.csr_matrix((np.sqrt(1 / _DENSITY) / np.sqrt(DIMENSIONS) * signs, words, ends), shape=(DIMENSIONS, _WORDS))
+    return found.T.astype(np.float32).tocsr()
