@@ -258,3 +258,32 @@ def test_a_named_pipe_is_refused_and_never_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.jsonl")
     with pytest.raises(InputError, match="give - as the input's name"):
         read(tmp_path / "x.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "expected"),
+    [
+        ("winner_model_a", [1, 0], [(1, 0), (0, 1)]),
+        ("prob_b", [0.75, 0.25], [(0.25, 0.75), (0.75, 0.25)]),
+        ("is_left_better", ["1", "0"], [(1, 0), (0, 1)]),
+    ],
+)
+def test_a_verdict_named_after_one_side_says_whether_it_is_that_one(
+    tmp_path: Path, field: str, values: list[object], expected: list[Ratings]
+) -> None:
+    preferences = opened(tmp_path, rivals(field, *values), fields=FieldNames(verdict=field))
+    assert [record.ratings for record in preferences.records()] == expected
+    assert "if not so, say what they mean with `verdict_values`" in preferences.format.description
+
+
+def test_a_verdict_named_after_both_sides_is_still_asked_about(tmp_path: Path) -> None:
+    assert "say what they mean" in refusal(tmp_path, rivals("a_or_b", 0.75, 0.25), fields=FieldNames(verdict="a_or_b"))
+
+
+def test_ranks_that_are_said_to_be_ratings_are_described_as_they_are_taken(tmp_path: Path) -> None:
+    rows = [{"prompt": "p", "answers": [{"answer": "x", "rank": 1}, {"answer": "y", "rank": 2}]}]
+    by_itself = opened(tmp_path, rows)
+    assert "the best has K" in by_itself.format.description
+    said = opened(tmp_path, rows, fields=FieldNames(order="higher"))
+    assert [record.ratings for record in said.records()] == [(1, 2)]
+    assert said.format.description.endswith("the ratings are `rank`")

@@ -329,7 +329,7 @@ class Nectar(Completions):
         return "prompt" in row and "answer" in first and bool(find(first, "rank"))
 
     def describe(self, fields: FieldNames) -> str:
-        return self.takes
+        return super().describe(fields) if fields.order == "higher" else self.takes
 
     def parse_row(self, row: Row, fields: FieldNames) -> Draft:
         draft = super().parse_row(row, fields)

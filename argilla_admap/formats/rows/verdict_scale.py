@@ -385,6 +385,9 @@ _STRENGTHS = ("preference_strength", "overall_preference")
 _FIRST_IS_BETTER = ("label", "labels")
 
 
+_OF_A_SIDE = {"a": "a", "b": "b", "left": "a", "right": "b", "first": "a", "second": "b"}
+
+
 def infer_scale(name: str, completions: Sequence[str], values: Sequence[object], fields: FieldNames) -> VerdictScale:
     """What the values of a verdict mean, by what was given, by the names and by the values themselves.
 
@@ -469,6 +472,10 @@ def _ends(name: str, names: Sequence[str], numbers: set[float]) -> tuple[float, 
             raise _ask(name, numbers, names)
         return 1.0, 2.0
     fractions = any(0 < n < 1 and n != 0.5 for n in numbers)
+    sides = {_OF_A_SIDE[word] for word in re.split(r"[\W_]+", base.lower()) if word in _OF_A_SIDE}
+    if len(sides) == 1:
+        # Named after one side, as `winner_model_a` and `prob_b` are: 1 says that it is this one.
+        return (1.0, 0.0) if sides == {"a"} else (0.0, 1.0)
     if counted == 1:
         if 0.0 in numbers or fractions:
             raise _ask(name, numbers, names)
