@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 
 from argilla_admap.errors import InputError
-from argilla_admap.review.argilla.argilla_api import RemoteDataset
+from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset
+from argilla_admap.review.argilla.properties import PROPERTIES
 from argilla_admap.review.dataset.adapters import External
 from argilla_admap.review.dataset.as_input import DatasetRecords
 from argilla_admap.review.dataset.recognise import adapter_for
 from argilla_admap.review.dataset.server_record import ServerRecord
+from argilla_admap.review.dataset.settings import refuse_taken_names
+from argilla_admap.review.push.enrich import _Matcher
+from argilla_admap.review.push.payload import Payload
+from tests.review.maps import data_map, row
 
 TARGET = RemoteDataset("1", "theirs", "w", "2", True, None, {}, 1, True, "http://argilla")
 
@@ -168,3 +173,49 @@ def test_a_named_question_is_the_label_whatever_a_push_noted() -> None:
     named = replace(adapter, question_named=True)
     assert record(named, fields, {"preference": "response_1"}, **noted).label == (1.0, 0.0)
     assert record(named, fields, {}, **noted).label == (0.0, 1.0)
+
+
+def test_metadata_of_somebody_else_under_our_names_are_refused_before_anything_is_sent() -> None:
+    ours: dict[str, Any] = {p.name: {"title": p.title, "settings": {"type": p.kind, "values": None}} for p in PROPERTIES}
+    half = {name: ours[name] for name in ("admap_mean", "admap_flags")}
+    refuse_taken_names(replace(TARGET, properties=half))
+    for found in (
+        {"admap_mean": {"title": "admap_mean", "settings": {"type": "float"}}},
+        {"admap_flags": {"title": "Flags", "settings": {"type": "terms", "values": ["theirs"]}}},
+        {"admap_review": {"title": "Mine", "settings": {"type": "float", "min": 0.0}}},
+    ):
+        with pytest.raises(InputError, match=f"'{next(iter(found))}' that no push made"):
+            refuse_taken_names(replace(TARGET, properties=half | found))
+    refuse_taken_names(
+        replace(TARGET, properties=ours | {"admap_mean": {"title": "admap_mean", "settings": {"type": "float"}}})
+    )
+
+
+def test_a_draft_is_refused_in_words() -> None:
+    with pytest.raises(InputError, match="is a draft"):
+        adapter_for(replace(dataset(("prompt", "chosen", "rejected"), {}), ready=False))
+    with pytest.raises(InputError, match="is a draft"):
+        Api.search(None, replace(TARGET, ready=False), {})  # type: ignore[arg-type]  # asks nobody
+
+
+def test_a_record_of_the_same_id_and_quite_other_texts_is_not_the_same() -> None:
+    """Ids that count rows are in every file."""
+    adapter = read(("prompt", "chosen", "rejected"), {})
+    texts = {
+        "prompt": "Which river flows through Paris?",
+        "chosen": "The Seine does, from east to west.",
+        "rejected": "The Rhine.",
+    }
+    rows = [row(str(i), prompt=f"{texts['prompt']} {i}", completions=[texts["chosen"], texts["rejected"]]) for i in range(3)]
+    found = data_map([*rows, row("3", prompt="Name a heavy metal.", completions=["Lead, with symbol Pb.", "Some feather."])])
+    matcher = _Matcher(found, Payload(found), adapter)
+
+    def find(record_id: str, **fields: str) -> int | None:
+        match = matcher.find({"external_id": record_id, "fields": texts | {"prompt": f"{texts['prompt']} 1"} | fields})
+        return None if match is None else match[0]
+
+    assert find("1") == 1
+    assert find("1", chosen="<p>The Seine does, from east to west.</p>") == 1
+    assert find("2", prompt="How do I bake bread?", chosen="Mix flour, yeast and water.", rejected="Buy some instead.") is None
+    assert find("3") == 1
+    assert (matcher.other_texts, matcher.strangers, matcher.by_text) == (1, 1, 1)

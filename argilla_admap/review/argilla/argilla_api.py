@@ -106,6 +106,14 @@ class RemoteDataset:
         """The address of its review page."""
         return review_page(self.api_url, self.id)
 
+    def check_published(self) -> None:
+        """Raises InputError where it is a draft: that holds no records and has no index."""
+        if not self.ready:
+            raise InputError(
+                f"{self.full_name} is a draft, which holds no records yet",
+                hint="publish it in Argilla and add its records, or name another data set",
+            )
+
     def kind(self, prop: str) -> str | None:
         """The type of a metadata property, None where there is no such property."""
         found = self.properties.get(prop)
@@ -439,7 +447,12 @@ class Api:
         offset: int = 0,
         include: Sequence[str] = (),
     ) -> tuple[list[dict[str, Any]], int]:
-        """One page of the records that match, in the body's order, and how many match. Reads."""
+        """One page of the records that match, in the body's order, and how many match. Reads.
+
+        Raises:
+            InputError: a draft, which has no index.
+        """
+        dataset.check_published()
         params = [("limit", str(limit)), ("offset", str(offset)), *(("include", word) for word in include)]
         answer = self.request("POST", f"/api/v1/datasets/{dataset.id}/records/search", json=body, params=params)
         return [item["record"] for item in answer["items"]], int(answer["total"])

@@ -54,11 +54,12 @@ def adapter_for(
         labelled: the two completion fields were named as the better one and the worse one.
 
     Raises:
-        InputError: fields or a question that are not there, hold no text, or are not recognised; the message lists them.
+        InputError: a draft; fields or a question that are not there, hold no text, or are not recognised, with what there is.
     """
     managed = None if prompt_field or completion_fields else managed_layout(dataset)
     if managed is not None:
         return Managed(managed)
+    dataset.check_published()
     kinds = {str(f["name"]): str(f["settings"].get("type")) for f in dataset.fields}
     names = list(kinds)
     listed = ", ".join(names) or "none"

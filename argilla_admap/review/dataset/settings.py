@@ -14,13 +14,21 @@ from argilla_admap.review.argilla.properties import (
     HIDDEN_KEY_TITLE,
     POSITION,
     POSITION_TITLE,
+    PROPERTIES,
     TEXTS,
     TEXTS_TITLE,
 )
 from argilla_admap.review.argilla.refusals import Refused
 from argilla_admap.review.dataset import card, layout
 
-__all__ = ["choose_workspace", "complete_settings", "create_dataset", "ensure_properties", "ensure_text_vector"]
+__all__ = [
+    "choose_workspace",
+    "complete_settings",
+    "create_dataset",
+    "ensure_properties",
+    "ensure_text_vector",
+    "refuse_taken_names",
+]
 
 _DIMENSIONS = 3
 _MOST_VECTORS = 5
@@ -174,6 +182,27 @@ def ensure_properties(api: Api, dataset: RemoteDataset, columns: Iterable[str], 
     elif vector is None:
         _once(api.add_vector, dataset.id, {"name": POSITION, "title": POSITION_TITLE, "dimensions": _DIMENSIONS})
     return notes
+
+
+def refuse_taken_names(dataset: RemoteDataset) -> None:
+    """Refuses somebody else's data set that holds metadata under our names, which a push would replace.
+
+    A property of ours has another title than its name, neither options nor ends; where all are there, a push has made them.
+
+    Raises:
+        InputError: it names the property.
+    """
+    if all(prop.name in dataset.properties for prop in PROPERTIES if prop.always):
+        return
+    for prop in PROPERTIES:
+        found = dataset.properties.get(prop.name, {})
+        limits = [key for key in ("values", "min", "max") if (found.get("settings") or {}).get(key) is not None]
+        if found and (limits or found["title"] == prop.name):
+            raise InputError(
+                f"{dataset.full_name} has a metadata property {prop.name!r} that no push made; ours of this name would replace "
+                "its values",
+                hint=_TAKEN,
+            )
 
 
 def ensure_text_vector(api: Api, dataset: RemoteDataset, title: str, dimensions: int) -> tuple[bool, list[str]]:

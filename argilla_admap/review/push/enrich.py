@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,8 +17,8 @@ import pyarrow as pa
 from argilla_admap.records import batch_to_records, printable
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset
 from argilla_admap.review.argilla.properties import BY_COLUMN, POSITION
-from argilla_admap.review.dataset.adapters import DatasetAdapter, external_id
-from argilla_admap.review.dataset.settings import ensure_properties, ensure_text_vector
+from argilla_admap.review.dataset.adapters import DatasetAdapter, RecordTexts, external_id
+from argilla_admap.review.dataset.settings import ensure_properties, ensure_text_vector, refuse_taken_names
 from argilla_admap.review.push.payload import Payload
 from argilla_admap.review.push.push_options import PushProgress, PushResult
 from argilla_admap.review.push.sender import Sender, StoredRecords, lacks_text_vectors
@@ -46,7 +48,7 @@ def enrich(
 ) -> PushResult:
     """Adds metadata properties, the vector and their values to the records that the map holds.
 
-    A record is matched by its external id, else by the hash of its texts.
+    A record is matched by its external id, unless its texts are quite other ones, else by the hash of its texts.
 
     Args:
         api: of the server.
@@ -61,6 +63,7 @@ def enrich(
     Raises:
         InputError: one of our names is taken by something else; nothing was written.
     """
+    refuse_taken_names(dataset)
     payload = Payload(data_map, audit=audit, drawn=last_drawn(api, dataset), view=_earlier_view(api, dataset))
     notes = [] if dry_run else ensure_properties(api, dataset, payload.columns, blind=False)
     if not dry_run:
@@ -101,7 +104,12 @@ def enrich(
     if matcher.by_text:
         notes.append(f"{matcher.by_text:,} records were matched by their texts, because their ids differ")
     if matcher.other_texts:
-        notes.append(f"{matcher.other_texts:,} records have the id of a record of the map and other texts")
+        notes.append(f"{matcher.other_texts:,} records have the id of a record of the map and texts that differ a little")
+    if matcher.strangers:
+        notes.append(
+            f"{matcher.strangers:,} records have the id of a record of the map and quite other texts: they were left alone; is "
+            "the map of other data?"
+        )
     if sender.held:
         notes.append(
             f"{sender.held:,} records hold metadata ({sender.held_by!r}) that the data set's settings do not allow any more; "
@@ -160,8 +168,15 @@ class _Matcher:
                 self._texts.setdefault(_text_key(record.prompt, prints), len(self._completions))
                 self._completions.append(prints)
         self.matched: set[int] = set()
+        self._map = data_map
         self.by_text = 0
         self.other_texts = 0
+        self.strangers = 0
+
+    @cached_property
+    def _sketches(self) -> list[frozenset[int]]:
+        """Of the map's records, in its order; made when the first record has other texts than its id says."""
+        return [_sketch(r.prompt, r.completions) for batch in self._map.batches() for r in batch_to_records(batch)]
 
     def find(self, item: Mapping[str, Any]) -> tuple[int, tuple[int, ...] | None] | None:
         """The row, and the map's completion at each place there if that is not the map's order; None without a match."""
@@ -169,24 +184,40 @@ class _Matcher:
         texts = self._adapter.texts(item)
         prints = tuple(map(_print, texts.completions)) if texts is not None else ()
         row = self._rows.get(external) if external is not None else None
+        other = row is not None and texts is not None and sorted(prints) != sorted(self._completions[row])
+        if texts is not None and row is not None and other and not self._alike(row, texts):
+            row = None
         if row is None and texts is not None:
-            row = self._texts.get(_text_key(texts.prompt, prints))
-            self.by_text += row is not None
+            by_text = self._texts.get(_text_key(texts.prompt, prints))
+            self.by_text += by_text is not None
+            self.strangers += other and by_text is None
+            row = by_text
+        elif other:
+            self.other_texts += 1
         if row is None:
             return None
-        self.matched.add(row)
         ours = self._completions[row]
-        if prints == ours:
-            return row, None
-        if sorted(prints) != sorted(ours) or len(set(ours)) != len(ours):
-            self.other_texts += sorted(prints) != sorted(ours)
+        self.matched.add(row)
+        if prints == ours or sorted(prints) != sorted(ours) or len(set(ours)) != len(ours):
             return row, None
         return row, tuple(ours.index(found) for found in prints)
+
+    def _alike(self, row: int, texts: RecordTexts) -> bool:
+        """Whether the map's row has most of these words."""
+        ours, theirs = self._sketches[row], _sketch(texts.prompt, texts.completions)
+        return 2 * len(ours & theirs) >= min(len(ours), len(theirs))
 
 
 def _print(text: str) -> bytes:
     """A fingerprint of a text that white space around it does not change."""
     return hashlib.blake2b(printable(text.strip()).encode(), digest_size=8).digest()
+
+
+def _sketch(prompt: str, completions: Sequence[str]) -> frozenset[int]:
+    """Eight of a record's words, by the smallest hashes: of like texts mostly the same ones (Broder, "On the resemblance and
+    containment of documents", 1997)."""
+    words = set(re.findall(r"\w{3,}", " ".join((prompt, *completions)).lower()))
+    return frozenset(sorted(zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words)[:8])
 
 
 def _text_key(prompt: str, completions: Sequence[bytes]) -> bytes:
