@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import pickle
@@ -27,6 +28,7 @@ __all__ = [
     "atomic_path",
     "check_writable",
     "keep_origin",
+    "mark_of",
     "new_folder",
     "output_errors",
     "read_stream",
@@ -235,15 +237,27 @@ def write_parquet(
 def keep_origin(info: Mapping[str, Any], output: str | os.PathLike[str]) -> None:
     """Refuses to write over the data that records came from, however many steps ago.
 
+    Args:
+        info: ``input`` is the path of the data, or ``input_mark`` the `mark_of` it.
+        output: the file to be written.
     Raises:
-        InputError: the output is the file that `info` names as the input.
+        InputError: the output is that very file.
     """
-    origin = info.get("input")
+    origin, mark = info.get("input"), info.get("input_mark")
+    same = isinstance(mark, str) and mark == mark_of(output)
     # What is not there, or is no file, is not written over.
     with suppress(OSError, ValueError):
-        if isinstance(origin, str) and Path(output).samefile(origin):
-            words = "these records were read from this file, which must not be lost"
-            raise InputError(f"{os.fspath(output)}: {words}", option="output", hint="name another file")
+        same |= isinstance(origin, str) and Path(output).samefile(origin)
+    if same:
+        words = "these records were read from this file, which must not be lost"
+        raise InputError(f"{os.fspath(output)}: {words}", option="output", hint="name another file")
+
+
+def mark_of(path: object) -> str | None:
+    """Tells a file or folder of a machine by its place, and does not say where that is; None where nothing is there."""
+    if isinstance(path, (str, os.PathLike)) and Path(path).exists():
+        return hashlib.blake2b(os.fsencode(os.path.realpath(path)), digest_size=8).hexdigest()
+    return None
 
 
 def _info_of(path: Path, stored: bytes | None) -> dict[str, Any]:

@@ -177,6 +177,23 @@ def test_the_records_are_read_once_and_written_as_they_were_read(
     assert len(read) == 1
 
 
+def test_a_pull_never_writes_over_the_data_that_was_pushed(api: Api, workspace: str, tmp_path: Path) -> None:
+    source, link = tmp_path / "in.jsonl", tmp_path / "link.jsonl"
+    source.write_text("all that a person made")
+    link.symlink_to(source)
+    pushed = data_map([row("r0")])
+    pushed.info["input"] = str(source)
+    push(pushed, "review", api.client, workspace=workspace)
+    for output in (source, link):
+        with pytest.raises(InputError, match="must not be lost"):
+            pull_to_file("review", api.client, PullOptions(output=str(output), workspace=workspace))
+    assert source.read_text() == "all that a person made"
+    # Where it is, is nobody's business on Argilla.
+    assert str(tmp_path) not in json.dumps(remote(api, workspace, "review").metadata)
+    pull_to_file("review", api.client, PullOptions(output=str(tmp_path / "out.jsonl"), workspace=workspace))
+    assert (tmp_path / "out.jsonl").exists()
+
+
 def test_a_record_that_somebody_added_by_hand_is_counted_and_said(api: Api, workspace: str) -> None:
     target, ids = review(api, workspace, [row("r0")])
     api.put_records(target, [{"fields": {"admap_title": "mine", "admap": {"text": "no completions"}}}])

@@ -18,7 +18,7 @@ from argilla_admap.review.pull.pull import PullResult, mark_outcomes, pull
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.renew import renew_overview
 from argilla_admap.review.pull.soft import soft_columns
-from argilla_admap.tables import Spool, atomic_path
+from argilla_admap.tables import Spool, atomic_path, keep_origin
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -117,6 +117,8 @@ def pull_to_file(dataset: str, client: rg.Argilla, options: PullOptions) -> Pull
             )
         written = _write_original(result, options)
     else:
+        if options.output is not None:
+            keep_origin(result.target.info, options.output)
         written = _write_records(result, api, options, pages)
     if options.dry_run:
         return written

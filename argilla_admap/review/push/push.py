@@ -44,6 +44,7 @@ from argilla_admap.review.push.sender import Sender, StoredRecord, StoredRecords
 from argilla_admap.review.push.text_vectors import EmbeddedTexts, HashedWords, TextVectors
 from argilla_admap.review.queues.overview import count_queues, last_drawn, refresh_overview
 from argilla_admap.scoring.options import ScoreOptions
+from argilla_admap.tables import mark_of
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -197,6 +198,8 @@ def _push_managed(
         ),
         "pushed": pushed_map(data_map, stored.get("pushed")),
     }
+    if mark := mark_of(data_map.info.get("input")):
+        info["input_mark"] = mark
     if reviewers:
         info |= {"reviewers": list(reviewers), "overlap": overlap}
     if origin or stored.get("home"):
