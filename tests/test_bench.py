@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import argilla_admap as admap
 from argilla_admap.example_data import write_example
 from tests.bench.__main__ import table
-from tests.bench.results import FOLDER
+from tests.bench.results import kept
 from tests.test_readme import section
 
 #: What the README calls a row of the table of planted errors, in its order.
@@ -35,12 +34,16 @@ COSTS: dict[str, dict[str, Any]] = {
 }
 
 
-def kept(name: str) -> Any:
-    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["figures"]
-
-
 def test_the_readme_s_table_is_made_from_what_was_kept() -> None:
     assert table(kept("overview")) in section("Large data")
+
+
+def test_the_page_on_large_data_says_what_the_interrupted_push_measured() -> None:
+    found = kept("interrupted_push")
+    assert set(found["differ"].values()) == {found["sent_again"]} == {0}
+    said = " ".join(admap.help("large-data").split())
+    for words in ("{records:,} pairs", "{records_a_second:.0f} records a second", "the client computed {client_cpu:.0%}"):
+        assert words.format(**found) in said
 
 
 def test_the_readme_s_planted_errors_are_those_that_were_found() -> None:

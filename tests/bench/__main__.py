@@ -6,22 +6,23 @@ Each is a ratio within one run, the median of several; the README's table is mad
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench import regions
+from tests.bench import regions, server_speed
 from tests.bench.engine import run_alone
 from tests.bench.mapping_speed import mapped
 from tests.bench.peers import latency_server
-from tests.bench.results import FOLDER, keep
+from tests.bench.results import keep, kept
 
 #: Records that are mapped, smallest first.
 RECORDS = (10_000, 100_000, 1_000_000)
 REQUESTS, IN_FLIGHT, LATENCY_MS, ROUNDS = 4000, 256, 50.0, 3
 STORED = 200_000
+_BOTH = ("push", "pull")
 
 
 def judge() -> dict[str, Any]:
@@ -78,8 +79,23 @@ def table(figures: dict[str, Any]) -> str:
     known = figures["stored"]
     what = f"`admap score`, {known['judgements']:,} judgements that are in the store"
     rows.append((what, f"{known['cpu_us_a_judgement']:.0f} µs of CPU a judgement", f"{known['peak_memory_mb']:,} MB"))
+    rows += _server_rows(kept("server_speed"), kept("interrupted_push"))
     lines = ["| what | speed | peak memory |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines)
+
+
+def _server_rows(short: dict[str, Any], killed: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Push and pull beside bare HTTP requests, and the large push that was killed on its way."""
+    push, pull = (
+        {name: short[f"{command}_{name}"] for name in ("of_bare", "client_cpu", "peak_memory_mb")} for command in _BOTH
+    )
+    what = f"`admap push` and `admap pull`, {short['records']:,} records of two texts of {short['characters']:,} characters"
+    speed = f"{push['of_bare']:.1f} and {pull['of_bare']:.1f} times as long as bare HTTP requests"
+    computes = f"the client computes {push['client_cpu']:.0%} and {pull['client_cpu']:.0%} of the time"
+    yield what, f"{speed}; {computes}", f"{push['peak_memory_mb']:,.0f} and {pull['peak_memory_mb']:,.0f} MB"
+    what = f"`admap push`, {killed['records']:,} records; it and the server killed on the way"
+    speed = f"{killed['records_a_second']:.0f} records a second; the client computes {killed['client_cpu']:.0%} of the time"
+    yield what, speed, f"{max(one['peak_memory_mb'] for one in killed['pushes']):,} MB"
 
 
 def main() -> None:
@@ -88,7 +104,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print the table of what was kept, and measure nothing")
     options = parser.parse_args()
     if options.table:
-        print(table(json.loads((FOLDER / "overview.json").read_text(encoding="utf-8"))["figures"]))
+        print(table(kept("overview")))
         return
     figures = {
         "map": [mapped(records) for records in options.records],
@@ -97,6 +113,7 @@ def main() -> None:
         "stored": stored(),
     }
     keep("overview", figures)
+    keep("server_speed", server_speed.compare())
     print(table(figures))
 
 

@@ -6,7 +6,6 @@ The map runs in a process of its own. With `--keep` the README's table is of the
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import pyarrow.compute as pc
 
 from argilla_admap.records import SCORED_SCHEMA
 from argilla_admap.tables import write_parquet
-from tests.bench.results import FOLDER, keep
+from tests.bench.results import keep, kept
 
 ROWS = 16_384
 POOL = 8192
@@ -129,8 +128,7 @@ def main() -> None:
             flush=True,
         )
     if options.keep:
-        kept = json.loads((FOLDER / "overview.json").read_text(encoding="utf-8"))["figures"]
-        keep("overview", {**kept, "map": found})
+        keep("overview", {**kept("overview"), "map": found})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 A server of its own is started (with ADMAP_TEST_SERVER_DIR set, that one is taken). `admap push` makes a data set; then a
 program that knows nothing but the bodies of the requests sends the same records, in the same batches, to a second one. `admap
 pull` is compared with bare requests for the same pages. A second push, which finds nothing to send, is timed too. What counts
-is how much longer ours take, and the share of the time in which the client computes.
+is how much longer ours take, and the share of the time in which the client computes: a push of two records says how much of
+that is its start.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from argilla_admap.tables import write_parquet
 from tests.bench.mapping_speed import measure, synthetic
 from tests.bench.results import keep
 
-RECORDS, ROUNDS = 1000, 2
+RECORDS, ROUNDS = 5000, 2
 CHARACTERS = 1200
 BATCH = 100
 _PARTS = ("responses", "suggestions", "vectors")
 
 
-def compare(records: int, rounds: int = ROUNDS) -> dict[str, Any]:
+def compare(records: int = RECORDS, rounds: int = ROUNDS) -> dict[str, Any]:
     """Medians of the rounds: seconds, the client's share of CPU, and ours over bare HTTP."""
     kept = os.environ.get("ADMAP_TEST_SERVER_DIR")
     with tempfile.TemporaryDirectory() as place:
@@ -59,7 +60,7 @@ def _round(api: Api, folder: Path, records: int) -> dict[str, float]:
         write_parquet(scored, synthetic(count, 2, CHARACTERS), SCORED_SCHEMA)
         _admap("map", scored, "-o", maps[count])
     name, other = (f"bench-{uuid.uuid4().hex[:8]}" for _ in range(2))
-    _admap("push", maps[2], "--dataset", other)
+    start = _admap("push", maps[2], "--dataset", other)
     push = _admap("push", maps[records], "--dataset", name)
     target = api.dataset(parse_address(name))
     bodies = folder / "bodies.jsonl"
@@ -77,10 +78,15 @@ def _round(api: Api, folder: Path, records: int) -> dict[str, float]:
         "push_seconds": push["seconds"],
         "push_of_bare": push["seconds"] / bare_push,
         "push_client_cpu": push["cpu_seconds"] / push["seconds"],
+        "push_cpu_seconds": push["cpu_seconds"],
+        "push_start_seconds": start["seconds"],
+        "push_start_cpu_seconds": start["cpu_seconds"],
+        "push_peak_memory_mb": push["peak_memory_mb"],
         "push_again_seconds": again["seconds"],
         "pull_seconds": pull["seconds"],
         "pull_of_bare": pull["seconds"] / bare_pull,
         "pull_client_cpu": pull["cpu_seconds"] / pull["seconds"],
+        "pull_peak_memory_mb": pull["peak_memory_mb"],
     }
 
 
@@ -124,7 +130,7 @@ def main() -> None:
             _request("GET", f"{words[1]}&offset={offset}")
     else:
         began = time.perf_counter()
-        figures = compare(*map(int, words or [str(RECORDS)]))
+        figures = compare(*map(int, words))
         print(json.dumps(figures, indent=1), f"{time.perf_counter() - began:.0f} s")
         keep("server_speed", figures)
 

@@ -13,6 +13,11 @@ from typing import Any
 FOLDER = Path(__file__).parent
 
 
+def kept(name: str) -> Any:
+    """The figures of `name`.json."""
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["figures"]
+
+
 def keep(name: str, figures: Any) -> None:
     """Writes `figures` as `name`.json, in the place of what an earlier run kept."""
     measured = {
