@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from argilla_admap.errors import InputError
+from argilla_admap.formats.format import FieldNames
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset
 from argilla_admap.review.argilla.properties import PROPERTIES
 from argilla_admap.review.dataset.adapters import External
-from argilla_admap.review.dataset.as_input import DatasetRecords
+from argilla_admap.review.dataset.as_input import DatasetRecords, read_dataset
 from argilla_admap.review.dataset.recognise import adapter_for
 from argilla_admap.review.dataset.server_record import ServerRecord
 from argilla_admap.review.dataset.settings import refuse_taken_names
@@ -114,6 +115,22 @@ def test_fields_named_as_the_better_and_the_worse_one_are_the_label() -> None:
     assert record(adapter, {"prompt": "p", "up": "x", "down": "y"}).label == (1.0, 0.0)
 
 
+def test_no_suggestion_outweighs_the_better_and_the_worse_one_as_they_were_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = dataset(("prompt", "up", "down"), {f"{name}-rating": range(1, 6) for name in ("up", "down")})
+    item = {"id": "0", "external_id": "r", "fields": {"prompt": "p", "up": "x", "down": "y"}}
+    suggestions = [{"question_id": "id of up-rating", "value": 1}, {"question_id": "id of down-rating", "value": 5}]
+    monkeypatch.setattr(Api, "__init__", lambda *_: None)
+    monkeypatch.setattr(Api, "dataset", lambda *_: target)
+    monkeypatch.setattr(Api, "pages", lambda *_: iter([[item | {"suggestions": suggestions}]]))
+
+    def label(**fields: Any) -> tuple[float | None, ...]:
+        (found,) = read_dataset("w/theirs", None, fields=FieldNames(**fields)).records()
+        return found.ratings
+
+    assert label(completion=("up", "down")) == (1.0, 5.0)
+    assert label(chosen="up", rejected="down") == (1.0, 0.0)
+
+
 def test_what_stands_beside_the_prompt_belongs_to_it() -> None:
     adapter = read(
         {"system_prompt": "text", "context": "text", "image": "image", "prompt": "text", "chosen": "text", "rejected": "text"},
@@ -189,6 +206,10 @@ def test_metadata_of_somebody_else_under_our_names_are_refused_before_anything_i
     refuse_taken_names(
         replace(TARGET, properties=ours | {"admap_mean": {"title": "admap_mean", "settings": {"type": "float"}}})
     )
+    with pytest.raises(InputError, match="'admap_flags' that no push made"):
+        refuse_taken_names(
+            replace(TARGET, properties=ours | {"admap_flags": {"title": "x", "settings": {"values": ["theirs"]}}})
+        )
 
 
 def test_a_draft_is_refused_in_words() -> None:

@@ -12,7 +12,7 @@ from argilla_admap.cli.review.status_command import _show, command
 from argilla_admap.commands import status
 from argilla_admap.reporting.review_words import review_figures
 from argilla_admap.review.argilla.argilla_api import Api
-from argilla_admap.review.status.status import advice
+from argilla_admap.review.status.status import _log_odds, advice
 from tests.report.standing import STANDING
 from tests.review.maps import row
 from tests.review.test_pull import review
@@ -196,3 +196,10 @@ def test_the_advice_tells_of_records_that_were_not_pushed() -> None:
     assert advice(standing(), 0, 200).startswith(
         "Stop here, and push more of the map: about 40 wrong labels are left among 200"
     )
+
+
+def test_a_chance_at_its_end_has_finite_odds() -> None:
+    """P(wrong) is 0 or 1 where the evidence is overwhelming; what other people say still counts beside it."""
+    assert _log_odds(0.5) == _log_odds(float("nan")) == 0.0
+    assert -30 < _log_odds(0.0) < -20
+    assert 20 < _log_odds(1.0) < 30

@@ -117,7 +117,8 @@ class DatasetRecords(CheckedRecords):
         if self._adapter.answerable and (answered := self._api.count(self._target, _ANSWERED)):
             report.unlabelled = (
                 f"{answered:,} have answers of people, which are a review's and not read as labels. To have them checked, "
-                "write them into a file with `admap pull`, and score and map that file"
+                "write them into a file with `admap pull`, score and map it, and push that map with `copy_to`: what made a "
+                "label does not confirm it"
             )
 
     def _skip(self, record_id: str, report: ReadReport) -> None:
@@ -162,9 +163,13 @@ def read_dataset(
         api = Api(dataset._client)
         target = api.dataset(Address(str(dataset.name), str(dataset.workspace.name)))
     question = _rating_question(target, fields) if fields is not None else None
-    adapter = adapter_for(target, **named_fields(fields), rating_question=question)
+    named = named_fields(fields)
+    adapter = adapter_for(target, **named, rating_question=question)
     if isinstance(adapter, External) and question is not None:
         adapter = replace(adapter, question_named=True)
+    elif isinstance(adapter, External) and named.get("labelled"):
+        # The better and the worse one were named: no suggestion says otherwise.
+        adapter = replace(adapter, choices={}, ratings={}, ranking={}, scale=None, passed=(), question_named=True)
     return DatasetRecords(api, target, adapter, on_error=on_error, limit=limit)
 
 

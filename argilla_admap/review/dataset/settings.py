@@ -187,17 +187,16 @@ def ensure_properties(api: Api, dataset: RemoteDataset, columns: Iterable[str], 
 def refuse_taken_names(dataset: RemoteDataset) -> None:
     """Refuses somebody else's data set that holds metadata under our names, which a push would replace.
 
-    A property of ours has another title than its name, neither options nor ends; where all are there, a push has made them.
+    A property of ours has neither options nor ends, and another title than its name; where all are there, a push has made them.
 
     Raises:
         InputError: it names the property.
     """
-    if all(prop.name in dataset.properties for prop in PROPERTIES if prop.always):
-        return
+    pushed = all(prop.name in dataset.properties for prop in PROPERTIES if prop.always)
     for prop in PROPERTIES:
         found = dataset.properties.get(prop.name, {})
         limits = [key for key in ("values", "min", "max") if (found.get("settings") or {}).get(key) is not None]
-        if found and (limits or found["title"] == prop.name):
+        if limits or (found and found["title"] == prop.name and not pushed):
             raise InputError(
                 f"{dataset.full_name} has a metadata property {prop.name!r} that no push made; ours of this name would replace "
                 "its values",

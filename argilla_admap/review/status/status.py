@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -147,6 +148,14 @@ def _scores(record: Review, reviews: Reviews) -> tuple[float | None, ...]:
     return scores
 
 
+def _log_odds(chance: float) -> float:
+    """Of a chance in 0..1, finite at both ends; 0 where it is not known."""
+    if math.isnan(chance):
+        return 0.0
+    chance = min(max(chance, 1e-12), 1 - 1e-12)
+    return math.log(chance / (1 - chance))
+
+
 def _reviewers(frame: pd.DataFrame, reviews: Reviews, estimate: ErrorEstimate) -> list[dict[str, Any]]:
     """Each person's answers, and how often they are right by what P(wrong) and the other people say of the same records."""
     prior = dict(zip(frame["id"], estimate.chance, strict=True))
@@ -159,8 +168,7 @@ def _reviewers(frame: pd.DataFrame, reviews: Reviews, estimate: ErrorEstimate) -
         total = sum(1 if corrects else -1 for _, corrects in votes)
         for reviewer, corrects in votes:
             others = weight * (total - (1 if corrects else -1))
-            base = 0.0 if np.isnan(chance) else float(np.log(chance / (1 - chance)))
-            said.setdefault(reviewer, []).append((float(1 / (1 + np.exp(-base - others))), bool(corrects)))
+            said.setdefault(reviewer, []).append((float(1 / (1 + np.exp(-_log_odds(chance) - others))), bool(corrects)))
     known = {person.name: person.json() for person in known_answers(reviews)}
     lines = []
     for reviewer, given in sorted(said.items(), key=lambda item: (-len(item[1]), item[0])):
