@@ -356,9 +356,10 @@ def test_ctrl_c_stops_what_the_start_has_begun_and_nothing_else(life: Life, data
     begun = until(lambda: life.pids["server"])
     starter.send_signal(number)
     _, said = starter.communicate()
-    assert starter.returncode == 1
+    # Python ends itself by the signal where it came within an `exec`, such as that of a dataclass, whoever caught it.
+    assert starter.returncode in (1, -signal.SIGINT)
     assert "stopped; run the same command again" in said
-    assert not Path(f"/proc/{begun}").exists()
+    until(lambda: not Path(f"/proc/{begun}").exists())
     after = life.pids
     assert after["server"] is None
     assert all(after[name] == before[name] for name in ("elasticsearch", "redis", "worker"))
