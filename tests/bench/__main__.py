@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench import regions, server_speed
+from tests.bench import memory, regions, server_speed
 from tests.bench.engine import run_alone
 from tests.bench.mapping_speed import mapped
 from tests.bench.peers import latency_server
@@ -80,6 +80,10 @@ def table(figures: dict[str, Any]) -> str:
     what = f"`admap score`, {known['judgements']:,} judgements that are in the store"
     rows.append((what, f"{known['cpu_us_a_judgement']:.0f} µs of CPU a judgement", f"{known['peak_memory_mb']:,} MB"))
     rows += _server_rows(kept("server_speed"), kept("interrupted_push"))
+    for one in kept("memory")[:: len(memory.RECORDS) - 1]:
+        most = memory.peaks(one)
+        what = f"{one['records']:,} pairs of real text, {one['megabytes_of_text']:,} MB: {', '.join(most)}"
+        rows.append((what, "", f"{', '.join(f'{value:,}' for value in most.values())} MB"))
     lines = ["| what | speed | peak memory |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines)
 
