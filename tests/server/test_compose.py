@@ -54,3 +54,13 @@ def test_the_image_of_our_own_is_this_version_and_nobody_in_it_is_root() -> None
     assert kept[:1] == ["*"]
     copied = {word for line in lines if line.startswith("COPY") and "--from" not in line for word in line.split()[1:-1]}
     assert {word.removeprefix("!") for word in kept if word.startswith("!")} == copied
+
+
+def test_the_page_about_it_names_services_and_files_that_are_there() -> None:
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    .*?argilla (?:exec|run|stop|up|pull|build) ?(.*?)(?: [<>]|\)|$)", page, re.MULTILINE)
+    words = {word for one in commands for word in one.split() if word.isalpha()}
+    assert words >= {"server", "worker", "postgres", "elasticsearch", "redis", "admap"}
+    assert words - SERVICES.keys() <= {"python", "reindex", "tar", "doctor", "argilla"}
+    for place in re.findall(r"`(tests/[\w/.]+\.py)`", page):
+        assert (FOLDER.parent / place).is_file()
