@@ -6,11 +6,10 @@ Only submitted answers count: a draft is not said yet, and a discarded record wa
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -35,14 +34,17 @@ from argilla_admap.review.dataset.recognise import adapter_for
 from argilla_admap.review.dataset.server_record import ServerRecord
 from argilla_admap.review.dataset.settings import ensure_properties
 from argilla_admap.review.pull.pull_options import PullOptions
+from argilla_admap.review.pull.record_facts import FactColumns, RecordFacts
 from argilla_admap.review.pull.resolve import ReviewerAnswer, resolve
-from argilla_admap.review.queues.overview import never_pushed
+from argilla_admap.review.queues.disagreements import open_disagreements
+from argilla_admap.review.queues.overview import count_queues, never_pushed, refresh_overview
+from argilla_admap.review.queues.queues import QueueCount
 from argilla_admap.tables import Spool
 
 if TYPE_CHECKING:
     import argilla as rg
 
-__all__ = ["PullResult", "RecordFacts", "ReviewedRecord", "mark_outcomes", "pull"]
+__all__ = ["PullResult", "ReviewedRecord", "mark_outcomes", "pull", "renew_overview"]
 
 _ASKED = BY_COLUMN["adjudicate"].name
 _REVIEW, _JUDGED = BY_COLUMN["review"], BY_COLUMN["judged"]
@@ -52,33 +54,6 @@ _TERMS = ("sample", "audit", "region", *ORIGINS)
 #: Characters of the prompt that are kept of every record where it is asked for.
 _PROMPT = 300
 _BATCH = 100
-
-
-class RecordFacts(NamedTuple):
-    """What is kept of every record, reviewed or not.
-
-    Attributes:
-        p_wrong: without the record's own answer, where the map learned from it; None where it has none.
-        flags: joined by a space.
-        labelled: its label has two ratings or more.
-        sample: the part that it plays in the mixed sample of a blind review; None outside of it.
-        audit: its random number, if it is in the random sample.
-        region, source, annotator, models: as terms; None where it has none.
-        length: characters of all completions; 0 where it was not asked for.
-        prompt: its beginning; empty where it was not asked for.
-    """
-
-    p_wrong: float | None
-    flags: str
-    labelled: bool
-    sample: str | None
-    audit: float | None
-    region: str | None
-    source: str | None
-    annotator: str | None
-    models: str | None
-    length: int = 0
-    prompt: str = ""
 
 
 @dataclass(slots=True)
@@ -113,7 +88,7 @@ class _Collected:
     """All reviewed records; of the others only their number and what their labels are like."""
 
     records: int = 0
-    facts: dict[str, RecordFacts] = field(default_factory=dict)
+    facts: FactColumns = field(default_factory=FactColumns)
     stale: int = 0
     low: float | None = None
     high: float | None = None
@@ -179,7 +154,7 @@ class PullResult:
     adapter: DatasetAdapter = field(repr=False)
     verdicts: Mapping[str, str] = field(repr=False)
     found: Mapping[str, ReviewedRecord] = field(repr=False)
-    facts: Mapping[str, RecordFacts] = field(repr=False)
+    facts: FactColumns = field(repr=False)
     scale: RatingScale | None = field(repr=False)
     ends: tuple[float, float] = field(repr=False)
     usernames: Mapping[str, str] = field(repr=False)
@@ -258,25 +233,20 @@ def _collect(
             found.see(record.label or ())
             found.stale += record.stale
             if record.id is not None:
-                found.facts.setdefault(record.id, _facts(record, describe=describe))
+                found.facts.add(record.id, _facts(record, describe=describe))
             _add(found, record, key)
     return found
-
-
-def _shared(value: Any) -> Any:
-    """One object for equal terms: the server's JSON has one for each record."""
-    return sys.intern(value) if isinstance(value, str) else value
 
 
 def _facts(record: ServerRecord, *, describe: bool) -> RecordFacts:
     p_wrong = record.metadata.get(_P_WRONG_UNREAD, record.metadata.get(_P_WRONG))
     flags = record.metadata.get(_FLAGS) or ()
-    noted: dict[str, Any] = {column: _shared(record.metadata.get(BY_COLUMN[column].name)) for column in _TERMS}
+    noted: dict[str, Any] = {column: record.metadata.get(BY_COLUMN[column].name) for column in _TERMS}
     if describe and record.texts is not None:
         noted |= {"length": sum(map(len, record.texts.completions)), "prompt": record.texts.prompt[:_PROMPT]}
     return RecordFacts(
         float(p_wrong) if p_wrong is not None else None,
-        sys.intern(" ".join(sorted([flags] if isinstance(flags, str) else map(str, flags)))),
+        " ".join(sorted([flags] if isinstance(flags, str) else map(str, flags))),
         sum(rating is not None for rating in record.label or ()) >= 2,
         **noted,
     )
@@ -474,3 +444,22 @@ def mark_outcomes(result: PullResult, api: Api) -> int:
 def _judged(metadata: Mapping[str, Any], pushed: Any) -> str:
     """What the map says of the record as its outcome is noted, for the audit trail."""
     return orjson.dumps({"p_wrong": metadata.get(_P_WRONG), "map": pushed}).decode()
+
+
+def renew_overview(result: PullResult, api: Api) -> list[QueueCount]:
+    """The queues as they stand now, and the guidelines with them; records whose reviewers disagree are opened for the owner.
+
+    Call it after `mark_outcomes`. Idempotent; answers are not touched.
+
+    Raises:
+        ArgillaError: the server refused.
+    """
+    # Once more, because outcomes may have added a property.
+    target = api.refresh(result.target)
+    if never_pushed(target):
+        return []
+    open_disagreements(api, target)
+    counts = count_queues(api, target)
+    summary = {**target.info.get("summary", {}), "records": result.records, "reviewed": result.reviewed}
+    refresh_overview(api, target, counts, map_info=target.info.get("map"), summary=summary)
+    return counts

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from argilla_admap.errors import InputError
 from argilla_admap.review.dataset.answers import BETTER, EQUAL, Ratings, Value, ratings_from_answer
-from argilla_admap.review.pull.pull import PullResult, RecordFacts, pull
+from argilla_admap.review.pull.pull import PullResult, pull
 from argilla_admap.review.pull.pull_options import PullOptions
 from argilla_admap.review.pull.resolve import ReviewerAnswer
 
@@ -96,11 +96,7 @@ class Reviews:
     def frame(self) -> pd.DataFrame:
         """All records of the data set, a row each: id, p_wrong (NaN without), sample, flags, labelled, outcome (None where
         nobody answered), corrected (1.0, 0.0; NaN where nothing is settled)."""
-        import pandas as pd
-
-        frame: pd.DataFrame = pd.DataFrame(list(self.result.facts.values()), columns=list(RecordFacts._fields))
-        frame.insert(0, "id", list(self.result.facts))
-        frame["p_wrong"] = frame["p_wrong"].astype(float)
+        frame = self.result.facts.frame()
         frame["outcome"] = frame["id"].map(self.result.outcomes).astype(object)
         frame["corrected"] = frame["outcome"].map({"corrected": 1.0, "confirmed": 0.0}).astype(float)
         return frame

@@ -14,9 +14,8 @@ from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.review.argilla.argilla_api import Api
 from argilla_admap.review.dataset.as_input import DatasetRecords
 from argilla_admap.review.pull.audit import ALREADY, audit_trail
-from argilla_admap.review.pull.pull import PullResult, mark_outcomes, pull
+from argilla_admap.review.pull.pull import PullResult, mark_outcomes, pull, renew_overview
 from argilla_admap.review.pull.pull_options import PullOptions
-from argilla_admap.review.pull.renew import renew_overview
 from argilla_admap.review.pull.soft import soft_columns
 from argilla_admap.tables import Spool, atomic_path, keep_origin
 

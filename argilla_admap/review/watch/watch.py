@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from argilla_admap.errors import ArgillaError, InputError, UnknownDataset
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
 from argilla_admap.review.argilla.refusals import Refused
-from argilla_admap.review.pull.pull import mark_outcomes, pull
+from argilla_admap.review.pull.pull import mark_outcomes, pull, renew_overview
 from argilla_admap.review.pull.pull_options import PullOptions
-from argilla_admap.review.pull.renew import renew_overview
 from argilla_admap.review.watch.webhooks import Listener
 
 if TYPE_CHECKING:
