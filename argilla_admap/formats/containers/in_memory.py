@@ -93,7 +93,9 @@ def in_memory(source: Any, split: str | None) -> list[Shard]:
         return [_Dataset(source, f"the {kind}")]
     if isinstance(source, (list, tuple)):
         return [_Rows(source)]
-    if home == "pandas" and hasattr(source, "columns"):
+    if home == "pandas":
+        if not hasattr(source, "columns"):
+            raise InputError(f"a {kind} has no columns to read", hint=f"give {_TAKEN}")
         return [_frame(source)]
     if hasattr(source, "__arrow_c_stream__"):
         try:
