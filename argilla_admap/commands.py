@@ -477,7 +477,8 @@ def _places(
         scores = ids = as_scored(opened)
     places = place_records(scores, ids, stratify=stratify, given=thresholds_of(limits), between=between)
     if output is not None:
-        write_parquet(output, places.batches(), PLACE_SCHEMA, {"summary": places.summary, "regions_only": True})
+        facts = {"summary": places.summary, "regions_only": True}
+        write_parquet(output, places.batches(), PLACE_SCHEMA, facts, repeated=("k", "region"))
     return places
 
 

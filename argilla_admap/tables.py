@@ -210,6 +210,8 @@ def write_parquet(
     batches: Iterable[pa.RecordBatch],
     schema: pa.Schema,
     info: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
+    *,
+    repeated: Sequence[str] | None = None,
 ) -> int:
     """Writes the batches to a temporary name, then renames: the file is whole or absent. Returns the rows written.
 
@@ -218,6 +220,7 @@ def write_parquet(
         batches: each of `schema`.
         schema: of the file.
         info: JSON values for the metadata key ``admap``; a callable is asked when all batches are through.
+        repeated: the columns whose values repeat, so that a dictionary of them pays; None: found out for each.
     Raises:
         InputError: the records came from that very file.
     """
@@ -225,7 +228,11 @@ def write_parquet(
     if info is not None and not callable(info):
         keep_origin(info, path)
         schema = schema.with_metadata({METADATA_KEY: _as_json(info)})
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    dictionary: Any = True if repeated is None else list(repeated)
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=dictionary) as writer,
+    ):
         for batch in batches:
             rows += batch.num_rows
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,10 +63,10 @@ class Places:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The records in their order, of `PLACE_SCHEMA`."""
-        start = 0
-        for batch in self.stream.batches():
+
+        def placed(given: tuple[pa.RecordBatch, int]) -> pa.RecordBatch:
+            batch, start = given
             rows = slice(start, start + batch.num_rows)
-            start = rows.stop
             columns: list[Any] = [
                 batch.column("id").cast(pa.string()),
                 pa.array(self.sizes[rows], pa.int32()),
@@ -74,7 +74,18 @@ class Places:
                 double_column(self.place.variance[rows]),
                 coded_column(self.region[rows], REGIONS),
             ]
-            yield pa.RecordBatch.from_arrays(columns, schema=PLACE_SCHEMA)
+            return pa.RecordBatch.from_arrays(columns, schema=PLACE_SCHEMA)
+
+        # Beside the writing of those before.
+        return in_order(placed, _with_starts(self.stream.batches()))
+
+
+def _with_starts(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """Each batch, and how many rows are before it."""
+    start = 0
+    for batch in batches:
+        yield batch, start
+        start += batch.num_rows
 
 
 def place_records(
