@@ -51,10 +51,11 @@ def test_answers_index_and_database_agree_after_an_upgrade(admap: Admap, unpatch
         here = {"ARGILLA_API_URL": connection.url, "ARGILLA_API_KEY": connection.api_key}
         assert connection.api_key == unpatched.api_key
         assert work(records(connection.url, connection.api_key, place)) == before
-        # By the index: what is asked of a person, and every queue's counts.
+        # By the index: who has answered what, and every queue's counts.
         ann = login(connection.url, made["name"], made["password"])
-        left = search(ann, dataset, terms("admap_flags", "likely_wrong"))
-        assert [record["id"] for record in left] == [asked[-1]["id"]]
+        submitted = {"type": "terms", "scope": {"entity": "response", "property": "status"}, "values": ["submitted"]}
+        answered = search(ann, dataset, submitted)
+        assert {record["id"] for record in answered} == {record["id"] for record in asked[:-1]}
         found = admap("queues", place, **here)
         assert [(one["name"], one["count"]) for one in found["queues"]] == [
             (one["name"], one["count"]) for one in counted["queues"]
@@ -63,7 +64,7 @@ def test_answers_index_and_database_agree_after_an_upgrade(admap: Admap, unpatch
         assert {**after, "output": None} == {**pulled, "output": None}
         assert Path("after.jsonl").read_bytes() == Path("before.jsonl").read_bytes()
         # And it goes on there.
-        answer(ann, left[0], better="keep")
+        answer(ann, asked[-1], better="keep")
         again = admap("run", original, "--dataset", place, "--scorer", "existing", **here)
         assert (again["created"], again["records"]) == (False, _TAKEN)
         findings = admap("doctor", **here)["findings"]
