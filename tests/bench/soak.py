@@ -74,7 +74,7 @@ class Soak:
         other = [json.loads(line) for line in lines]
         for row in other:
             for completion in row["completions"]:
-                completion["scores"] = [score * 0.9 + 0.2 for score in completion["scores"] or ()]
+                completion["scores"] = [None if score is None else score * 0.9 + 0.2 for score in completion["scores"] or ()]
         (self.folder / "other.jsonl").write_text("".join(json.dumps(row) + "\n" for row in other), encoding="utf-8")
         self.truth = {row["id"]: "flip" if row["id"] in planted else "keep" for row in other}
         for name in ("original", "other"):
