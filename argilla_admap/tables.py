@@ -28,8 +28,8 @@ __all__ = [
     "atomic_path",
     "check_writable",
     "keep_origin",
-    "mark_of",
     "new_folder",
+    "origin_mark",
     "output_errors",
     "read_stream",
     "release_memory",
@@ -47,6 +47,7 @@ _GROUP_ROWS, _GROUP_BYTES = 4096, 4 << 20
 READ_BYTES = 1 << 18
 #: The key of our own facts in a file's Parquet metadata.
 METADATA_KEY = "admap"
+_MARK = "input_mark"
 # A full disk, a spent quota, a limit on the size of files, a disk that broke or was mounted again without the right to write.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
@@ -245,13 +246,13 @@ def keep_origin(info: Mapping[str, Any], output: str | os.PathLike[str]) -> None
     """Refuses to write over the data that records came from, however many steps ago.
 
     Args:
-        info: ``input`` is the path of the data, or ``input_mark`` the `mark_of` it.
+        info: names the data by their path, or by their `origin_mark`.
         output: the file to be written.
     Raises:
         InputError: the output is that very file.
     """
-    origin, mark = info.get("input"), info.get("input_mark")
-    same = isinstance(mark, str) and mark == mark_of(output)
+    origin, mark = info.get("input"), info.get(_MARK)
+    same = isinstance(mark, str) and mark == _mark_of(output)
     # What is not there, or is no file, is not written over.
     with suppress(OSError, ValueError):
         same |= isinstance(origin, str) and Path(output).samefile(origin)
@@ -260,7 +261,13 @@ def keep_origin(info: Mapping[str, Any], output: str | os.PathLike[str]) -> None
         raise InputError(f"{os.fspath(output)}: {words}", option="output", hint="name another file")
 
 
-def mark_of(path: object) -> str | None:
+def origin_mark(info: Mapping[str, Any]) -> dict[str, str]:
+    """What `keep_origin` tells the input of `info` by where its path may not be said; empty where no file is there."""
+    mark = _mark_of(info.get("input"))
+    return {} if mark is None else {_MARK: mark}
+
+
+def _mark_of(path: object) -> str | None:
     """Tells a file or folder of a machine by its place, and does not say where that is; None where nothing is there."""
     if isinstance(path, (str, os.PathLike)) and Path(path).exists():
         return hashlib.blake2b(os.fsencode(os.path.realpath(path)), digest_size=8).hexdigest()

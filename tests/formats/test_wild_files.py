@@ -253,7 +253,6 @@ def test_what_the_names_of_a_folders_files_tell_is_said(tmp_path: Path, names: t
     assert bool(notes) == bool(said)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_named_pipe_is_refused_and_never_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.jsonl")
     with pytest.raises(InputError, match="give - as the input's name"):

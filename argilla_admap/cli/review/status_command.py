@@ -35,11 +35,11 @@ def command(dataset: str, resolve: str, rating_question: str | None, as_json: bo
 
 
 def _show(answer: dict[str, Any]) -> None:
-    from argilla_admap.mapping.analysis.errors_left import LEAST_RANDOM
     from argilla_admap.reporting.review_words import no_queue, review_figures
+    from argilla_admap.review.status.status import lacks_sample
 
     click.echo(f"{answer['dataset']}: {answer['advice']}")
-    if answer["labels"] and answer["random"]["drawn"] < LEAST_RANDOM:
+    if lacks_sample(answer):
         click.echo(f"To draw a random sample: admap push MAP --dataset {shlex.quote(answer['dataset'])} --audit 50")
     click.echo()
     table(None, ["", "", ""], [[figure.label, figure.value, figure.note] for figure in review_figures(answer)])

@@ -44,7 +44,7 @@ from argilla_admap.review.push.sender import Sender, StoredRecord, StoredRecords
 from argilla_admap.review.push.text_vectors import EmbeddedTexts, HashedWords, TextVectors
 from argilla_admap.review.queues.overview import count_queues, last_drawn, refresh_overview
 from argilla_admap.scoring.options import ScoreOptions
-from argilla_admap.tables import mark_of
+from argilla_admap.tables import origin_mark
 
 if TYPE_CHECKING:
     import argilla as rg
@@ -197,9 +197,8 @@ def _push_managed(
             else {}
         ),
         "pushed": pushed_map(data_map, stored.get("pushed")),
+        **origin_mark(data_map.info),
     }
-    if mark := mark_of(data_map.info.get("input")):
-        info["input_mark"] = mark
     if reviewers:
         info |= {"reviewers": list(reviewers), "overlap": overlap}
     if origin or stored.get("home"):

@@ -30,7 +30,7 @@ from argilla_admap.review.queues.queues import QUEUES, Queue, QueueCount
 if TYPE_CHECKING:
     import argilla as rg
 
-__all__ = ["Status", "review_status"]
+__all__ = ["Status", "lacks_sample", "review_status"]
 
 #: Reading on is worth it while the next hundred records of the best queue hold this many wrong labels.
 WORTH_READING = 3.0
@@ -277,7 +277,7 @@ def advice(answer: Mapping[str, Any], unread: int, left_out: int = 0) -> str:
         left_out: labelled records of the map that the data set does not hold.
     """
     left: Mapping[str, Any] = answer["remaining_errors"]
-    best, random = answer["next_100"], answer["random"]
+    best = answer["next_100"]
     if not answer["labels"]:
         return "There is nothing to say: no record has a label that could be wrong."
     if not unread and not left_out:
@@ -285,7 +285,7 @@ def advice(answer: Mapping[str, Any], unread: int, left_out: int = 0) -> str:
     coming = "" if best is None else f"the next {min(100, unread)} of the best queue are expected to hold {_about(best)}"
     if left["value"] is None:
         go_on = f"go on: {coming}" if coming and best >= WORTH_READING else coming or "go on"
-        drawn = "the queue Random sample" if random["drawn"] >= LEAST_RANDOM else "a random sample, which a push can draw,"
+        drawn = "a random sample, which a push can draw," if lacks_sample(answer) else "the queue Random sample"
         return (
             f"{go_on[0].upper()}{go_on[1:]}; how many errors are left cannot be known before {LEAST_RANDOM} records of {drawn} "
             "have been read."
@@ -302,6 +302,11 @@ def advice(answer: Mapping[str, Any], unread: int, left_out: int = 0) -> str:
     if best is not None and best < WORTH_READING:
         return f"Stop: {coming}; {rest}."
     return f"Go on: {coming + '; ' if coming else ''}{rest}."
+
+
+def lacks_sample(answer: Mapping[str, Any]) -> bool:
+    """Whether fewer records were drawn at random than an estimate needs, in an answer of `admap status`."""
+    return bool(answer["labels"] and answer["random"]["drawn"] < LEAST_RANDOM)
 
 
 def _about(number: float) -> str:
