@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -210,6 +211,24 @@ def test_every_record_is_read_once_though_one_is_deleted_meanwhile() -> None:
     found = [item["id"] for page in api(handle).pages(_dataset(), size=3) for item in page]
     assert len(found) == len(set(found))
     assert {_id(number) for number in present} <= set(found)
+
+
+def test_the_next_page_is_on_its_way_while_one_is_worked_on_and_its_failure_is_told() -> None:
+    asked = [threading.Event() for _ in range(3)]
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        page = int(request.url.params["offset"]) // 2
+        asked[page].set()
+        items = [{"id": _id(2 * page)}, {"id": _id(2 * page + 1)}]
+        return httpx.Response(500 if page == 2 else 200, json={"items": items, "total": 6})
+
+    pages = api(handle).pages(_dataset(), size=2)
+    assert len(next(pages)) == 2
+    assert asked[1].wait(10)
+    assert not asked[2].is_set()
+    assert len(next(pages)) == 2
+    with pytest.raises(ArgillaError, match="server's log"):
+        next(pages)
 
 
 def test_a_web_page_instead_of_an_answer_is_asked_again_and_then_told() -> None:

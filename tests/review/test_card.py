@@ -38,6 +38,11 @@ def test_decoding_gives_back_exactly_what_was_encoded(text: str, opaque: bool) -
     assert card.decode(card.encode(text, opaque=opaque)) == text
 
 
+@given(st.text(st.sampled_from("\u241b\u2800\u283c\u28ffa\u00e9\u4e2d"), max_size=12))
+def test_a_text_that_we_did_not_encode_is_decoded_escape_by_escape(text: str) -> None:
+    assert card.decode(text) == card._RUN.sub(card._restored, text)
+
+
 @given(ANY)
 def test_encoded_text_holds_nothing_dangerous(text: str) -> None:
     encoded = card.encode(text)

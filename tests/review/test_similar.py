@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from argilla_admap.errors import InputError
 from argilla_admap.pipeline import push, run
@@ -38,6 +41,23 @@ def test_texts_that_share_words_are_near_and_the_vector_is_the_same_in_any_batch
     alike = unit @ unit.T - 2 * np.eye(12)
     assert [int(i) // 4 for i in alike.argmax(axis=1)] == [i // 4 for i in range(12)]
     np.testing.assert_array_equal(text_vectors(batch(prompts[5:7])), vectors[5:7])
+
+
+@given(
+    st.lists(
+        st.text(st.sampled_from("aA1_ .,-'\n\u0130\u00df\u0416\u4e2d\u0663\u00b2") | st.characters(), max_size=30), max_size=6
+    )
+)
+def test_words_are_counted_as_scikit_learn_counts_them(texts: list[str]) -> None:
+    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.preprocessing import normalize
+
+    texts = [text.encode("utf-8", "ignore").decode() for text in texts]
+    ours = text_vectors_module._bag(pa.array([*texts, "the cat, the other cat"]), 1000)
+    plain = HashingVectorizer(n_features=2**18, alternate_sign=False, norm=None, stop_words="english", dtype=np.float32)
+    theirs = plain.transform([*texts, "the cat, the other cat"])
+    theirs.data = 1 + np.log(theirs.data)
+    assert (ours != normalize(theirs)).nnz == 0
 
 
 def test_the_vectors_stay_those_of_data_sets_that_are_there() -> None:
@@ -82,7 +102,9 @@ def test_the_queue_of_similar_records_holds_those_of_its_task_first(argilla_clie
         find_queues(argilla_client, name, similar_to="1-Python", by="sound")
 
 
-def test_a_data_set_without_the_vector_gets_it_for_every_record_with_the_next_push(argilla_client: Any, workspace: str) -> None:
+def test_a_data_set_without_the_vector_gets_it_for_every_record_and_later_only_new_texts_do(
+    argilla_client: Any, workspace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [row(f"r{i}", prompt=f"What is the number {i}?") for i in range(5)]
     push(data_map(rows), f"{workspace}/late", argilla_client, text_vectors="none")
     api = Api(argilla_client)
@@ -91,7 +113,25 @@ def test_a_data_set_without_the_vector_gets_it_for_every_record_with_the_next_pu
     assert push(data_map(rows), f"{workspace}/late", argilla_client).updated == 5
     found = [item for page in api.pages(api.dataset(address), ("vectors",)) for item in page]
     assert all(len(item["vectors"][TEXTS]) == DIMENSIONS for item in found)
+    made: list[int] = []
+
+    def counted(batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
+        made.append(batch.num_rows)
+        return text_vectors(batch)
+
+    monkeypatch.setattr(text_vectors_module, "text_vectors", counted)
     assert push(data_map(rows), f"{workspace}/late", argilla_client).updated == 0
+    assert made == []
+    again = [*rows[:4], row("r4", prompt="What is another number?"), row("r5", prompt="And what is this?")]
+    assert push(data_map(again), f"{workspace}/late", argilla_client).added == 1
+    assert made == [2]
+    vectors = {
+        item["external_id"]: item["vectors"][TEXTS] for page in api.pages(api.dataset(address), ("vectors",)) for item in page
+    }
+    expected = text_vectors(
+        batch(["What is another number?", "And what is this?"], [list(one["completions"]) for one in again[4:]])
+    )
+    np.testing.assert_allclose([vectors["r4"], vectors["r5"]], expected, atol=1e-6)
 
 
 def test_a_model_makes_the_vectors_once_and_another_push_leaves_them(

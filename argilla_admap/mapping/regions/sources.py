@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2_contingency
 
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 from argilla_admap.mapping.regions.coordinates import REGIONS
@@ -152,6 +151,9 @@ def cramers_v(first: Ints, second: Ints) -> float | None:
     rows, columns = table.shape
     if rows < 2 or columns < 2:
         return None
+    # A quarter of the time that a push takes to start, which has no use for it.
+    from scipy.stats import chi2_contingency
+
     phi = float(chi2_contingency(table, correction=False).statistic) / n
     phi = max(phi - (rows - 1) * (columns - 1) / (n - 1), 0.0)
     smaller = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1)) - 1

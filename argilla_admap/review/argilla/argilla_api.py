@@ -9,8 +9,10 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -43,7 +45,7 @@ __all__ = [
 # A retry is not news for the user: without a handler, Python would print stamina's warning on stderr.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
-#: Records a request; the server takes 1,000 when adapter.
+#: Records a request: the most that the server gives.
 PAGE = 1000
 #: Where a push keeps what it knows of a data set, in the data set's own metadata.
 INFO = "admap"
@@ -431,6 +433,8 @@ class Api:
     def pages(self, dataset: RemoteDataset, include: Sequence[str] = (), size: int = PAGE) -> Iterator[list[dict[str, Any]]]:
         """All records, a page after the other, each once. Reads; in the order in which they were made, which updates keep.
 
+        The next page is on its way while one is worked on.
+
         Args:
             dataset: which.
             include: "responses", "suggestions", "vectors" or "vectors:NAME".
@@ -443,9 +447,13 @@ class Api:
         for turn in range(5):
             met = _Ids() if turn else seen
             offset, totals = 0, []
+            waiting = self._page(dataset, include, size, offset)
             while True:
-                params = [("offset", str(offset)), ("limit", str(size)), *(("include", word) for word in include)]
-                answer = self.request("GET", f"/api/v1/datasets/{dataset.id}/records", params=params)
+                answer = waiting.result()
+                offset += len(answer["items"])
+                last = len(answer["items"]) < size
+                if not last:
+                    waiting = self._page(dataset, include, size, offset)
                 items = {bytes.fromhex(item["id"].replace("-", "")): item for item in answer["items"]}
                 totals.append(int(answer["total"]))
                 if met is not seen:
@@ -453,8 +461,7 @@ class Api:
                 fresh = [item for item, new in zip(items.values(), seen.add(list(items)), strict=True) if new]
                 if fresh:
                     yield fresh
-                offset += len(answer["items"])
-                if len(answer["items"]) < size:
+                if last:
                     break
             # A record that is deleted moves those behind it up, past a page's end; records of one instant may change places.
             if min(totals) == totals[0] and len(met) >= totals[0]:
@@ -462,6 +469,20 @@ class Api:
         raise ArgillaError(
             f"{dataset.full_name}: its records change while they are read", hint="try again when nobody deletes any"
         )
+
+    def _page(self, dataset: RemoteDataset, include: Sequence[str], size: int, offset: int) -> Future[Any]:
+        """Asks for a page, in a thread that ends with the program: who waits for it can be interrupted."""
+        params = [("offset", str(offset)), ("limit", str(size)), *(("include", word) for word in include)]
+        found: Future[Any] = Future()
+
+        def ask() -> None:
+            try:
+                found.set_result(self.request("GET", f"/api/v1/datasets/{dataset.id}/records", params=params))
+            except BaseException as exc:
+                found.set_exception(exc)
+
+        threading.Thread(target=ask, name="admap-page", daemon=True).start()
+        return found
 
     def search(
         self,

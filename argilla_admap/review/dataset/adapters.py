@@ -89,11 +89,16 @@ class Managed:
         external = item.get("external_id")
         return _noted_id(item) or (None if external is None else card.decode(external))
 
+    def completions_of(self, item: Mapping[str, Any]) -> int | None:
+        """How many completions the record has; None where `texts` finds none."""
+        value = item["fields"].get(card.FIELD)
+        return len(value["_c"]) if isinstance(value, dict) and "_c" in value and "_p" in value else None
+
     def texts(self, item: Mapping[str, Any]) -> RecordTexts | None:
         """The texts, completions in the record's own order; None where somebody else added the record without a card."""
-        value = item["fields"].get(card.FIELD)
-        if not isinstance(value, dict) or "_c" not in value or "_p" not in value:
+        if self.completions_of(item) is None:
             return None
+        value = item["fields"][card.FIELD]
         shown = [card.decode(text) for text in value["_c"]]
         completions = [""] * len(shown)
         for place, own in enumerate(self.order(item, len(shown))):
@@ -183,6 +188,11 @@ class External:
         except RowError:
             return None
         return RecordTexts(prompt, turns, tuple(completions))
+
+    def completions_of(self, item: Mapping[str, Any]) -> int | None:
+        """How many completions the record has; None where `texts` finds none."""
+        texts = self.texts(item)
+        return None if texts is None else len(texts.completions)
 
     def _places(self, item: Mapping[str, Any] | None) -> tuple[int, ...]:
         """Those of the completions that the record has: a field may be optional, as distilabel's are but for the first."""

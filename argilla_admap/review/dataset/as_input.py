@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+import orjson
 
 from argilla_admap.errors import InputError
 from argilla_admap.formats.registry import CheckedRecords, ReadReport
@@ -48,7 +50,7 @@ class DatasetRecords(CheckedRecords):
             the texts of another.
         only: the ids of the records to give; all where it is left out.
         dropped: the ids of records not to give.
-        pages: the server's records, where they are read already; None: each pass asks the server.
+        pages: the server's records, a page of JSON each, where they are read already; None: each pass asks the server.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class DatasetRecords(CheckedRecords):
         corrections: Mapping[str, Ratings] | None = None,
         only: Set[str] | None = None,
         dropped: Collection[str] = (),
-        pages: Iterable[list[dict[str, Any]]] | None = None,
+        pages: Iterable[bytes] | None = None,
     ) -> None:
         super().__init__({"source": f"argilla:{target.full_name}"})
         self.format = _description(target, adapter)
@@ -82,7 +84,7 @@ class DatasetRecords(CheckedRecords):
         # only where each of them is wanted with its correction.
         seen: set[str] | None = set() if self._corrections is None else None
         include = ("suggestions",) if isinstance(self._adapter, External) else ()
-        for page in self._api.pages(self._target, include) if self._pages is None else self._pages:
+        for page in self._api.pages(self._target, include) if self._pages is None else map(orjson.loads, self._pages):
             for item in page:
                 report.rows += 1
                 found = ServerRecord(item, self._adapter)

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -71,6 +71,7 @@ class _Escapes(dict[int, str]):
 
 
 _ESCAPES = _Escapes()
+_BYTES = {chr(_DIGITS + byte): chr(byte) for byte in range(256)}
 
 
 def encode(text: str, *, opaque: bool = False) -> str:
@@ -84,20 +85,37 @@ def encode(text: str, *, opaque: bool = False) -> str:
         opaque: encode every character: for our own sentences, whose words no search should find.
     """
     if opaque:
-        return text.translate(_ESCAPES)
+        return _opaque(text)
     return _UNSAFE.sub(lambda match: _ESCAPES[ord(match.group())], text)
+
+
+@lru_cache(4096)
+def _opaque(text: str) -> str:
+    # Roles, regions, judges: few different ones.
+    return text.translate(_ESCAPES)
 
 
 def decode(text: str) -> str:
     """The text that :func:`encode` was given. The card holds the same function in JavaScript."""
 
-    def restore(match: re.Match[str]) -> str:
-        code = 0
-        for digit in match[match.lastindex or 0]:
-            code = code * 256 + ord(digit) - _DIGITS
-        return chr(code)
+    plain, *escaped = text.split(_ESCAPE)
+    if not escaped:
+        return text
+    found = [plain]
+    for part in escaped:
+        byte = _BYTES.get(part[:1])
+        if byte is None:
+            # Of two bytes or more: rare.
+            return _RUN.sub(_restored, text)
+        found += (byte, part[1:])
+    return "".join(found)
 
-    return _RUN.sub(restore, text)
+
+def _restored(match: re.Match[str]) -> str:
+    code = 0
+    for digit in match[match.lastindex or 0]:
+        code = code * 256 + ord(digit) - _DIGITS
+    return chr(code)
 
 
 def card_value(
@@ -144,7 +162,7 @@ def card_value(
         "_d": {short: _number(row.get(name)) for short, name in _NUMBERS.items()},
         "_g": _encoded(row.get("region"), opaque=True),
         "_f": [encode(str(flag), opaque=True) for flag in _listed(row.get("flags"))],
-        "_e": [encode(_as_shown(str(sentence), order), opaque=True) for sentence in _listed(row.get("evidence"))],
+        "_e": [encode(sentence, opaque=True) for sentence in _as_shown(_listed(row.get("evidence")), order)],
         "_j": _encoded(row.get("judges") or row.get("judge"), opaque=True),
     }
     return value
@@ -168,10 +186,10 @@ def with_label_asked(value: Mapping[str, Any], asked: Sequence[float | None]) ->
     return {**value, "_l": value["_r"], "_r": list(asked), "_f": [], "_e": [], "_d": numbers}
 
 
-def _as_shown(sentence: str, order: Sequence[int]) -> str:
-    """A sentence of the diagnosis with the letters that the completions have on the page; it names them in their own order."""
+def _as_shown(sentences: Sequence[Any], order: Sequence[int]) -> list[str]:
+    """Sentences of the diagnosis with the letters that the completions have on the page; they name them in their own order."""
     places = {letter(own): letter(shown) for shown, own in enumerate(order)}
-    return _LETTER.sub(lambda match: places.get(match.group(), match.group()), sentence)
+    return [_LETTER.sub(lambda match: places.get(match.group(), match.group()), str(sentence)) for sentence in sentences]
 
 
 #: Numbers of a record that the card prints, by their short keys.

@@ -27,14 +27,19 @@ class ServerRecord:
     Attributes:
         item: the server's JSON.
         id: the record's own id; None where neither an id nor texts are there.
-        texts: None where not all of them are there.
+        k: its number of completions; None where not all texts are there.
     """
 
     def __init__(self, item: Mapping[str, Any], adapter: DatasetAdapter) -> None:
         self.item = item
         self._adapter = adapter
         self.id = adapter.record_id(item)
-        self.texts: RecordTexts | None = adapter.texts(item)
+        self.k = adapter.completions_of(item)
+
+    @cached_property
+    def texts(self) -> RecordTexts | None:
+        """None where not all of them are there."""
+        return self._adapter.texts(self.item)
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -52,14 +57,13 @@ class ServerRecord:
     @cached_property
     def order(self) -> tuple[int, ...]:
         """The record's own completion at each place of the page; empty without texts."""
-        return self._adapter.order(self.item, len(self.texts.completions)) if self.texts is not None else ()
+        return self._adapter.order(self.item, self.k) if self.k is not None else ()
 
     @cached_property
     def label(self) -> Ratings | None:
         """The label before the review, in the record's own order; None without texts."""
-        if self.texts is None:
+        if (k := self.k) is None:
             return None
-        k = len(self.texts.completions)
         noted = _noted(self.metadata.get(_LABEL), k)
         named = isinstance(self._adapter, External) and self._adapter.question_named
         if noted is not None and not named:
@@ -135,10 +139,10 @@ class ServerRecord:
 
     def scores(self, key: str | None = None) -> tuple[float | None, ...]:
         """The judge's scores that the card holds, in the record's own order; of a blind one with its data set's key."""
-        if self.texts is None:
+        if self.k is None:
             return ()
         hidden = decrypt_hidden(key, self.id or "", self.metadata.get(HIDDEN_PART)) if key is not None else None
-        return tuple(self._shown("_s", len(self.texts.completions), hidden))
+        return tuple(self._shown("_s", self.k, hidden))
 
     def _shown(self, key: str, k: int, hidden: Mapping[str, Any] | None = None) -> list[Any]:
         """What a card of ours shows of each completion, in the record's own order; nothing in a blind review."""

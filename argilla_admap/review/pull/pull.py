@@ -181,7 +181,7 @@ def pull(
     options: PullOptions = PullOptions(),  # noqa: B008  # frozen
     *,
     describe: bool = False,
-    pages: Spool[list[dict[str, Any]]] | None = None,
+    pages: Spool[bytes] | None = None,
 ) -> PullResult:
     """The submitted answers, settled among several reviewers, as ratings in each record's own order.
 
@@ -190,7 +190,7 @@ def pull(
         client: of the server; its user must be allowed to read all answers (owner, or admin of the workspace).
         options: how to take them in; nothing is written.
         describe: keep length and the prompt's beginning of every record.
-        pages: gets the records as the server gave them, for whoever writes them: they are read once.
+        pages: gets the records as the server gave them, a page of JSON each, for whoever writes them: they are read once.
 
     Raises:
         InputError: a data set that asks nothing about the label.
@@ -216,7 +216,7 @@ def _collect(
     target: RemoteDataset,
     adapter: DatasetAdapter,
     describe: bool = False,
-    pages: Spool[list[dict[str, Any]]] | None = None,
+    pages: Spool[bytes] | None = None,
 ) -> _Collected:
     found = _Collected()
     include = ("responses", "suggestions") if isinstance(adapter, External) else ("responses",)
@@ -224,7 +224,7 @@ def _collect(
     key = key_of(target) if blind else None
     for page in api.pages(target, include):
         if pages is not None:
-            pages.add(page)
+            pages.add(orjson.dumps(page))
         for item in page:
             found.records += 1
             if blind and out_of_step(item):

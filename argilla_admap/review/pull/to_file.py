@@ -105,7 +105,7 @@ def pull_to_file(dataset: str, client: rg.Argilla, options: PullOptions) -> Pull
         )
     api = Api(client)
     # The records themselves are written where there is no original.
-    pages: Spool[list[dict[str, Any]]] | None = None if options.original is not None or options.dry_run else Spool()
+    pages: Spool[bytes] | None = None if options.original is not None or options.dry_run else Spool()
     result = pull(dataset, client, options, pages=pages)
     if options.original is not None and options.format is None:
         if str(options.output).startswith("hf:"):
@@ -231,7 +231,7 @@ def _dropped(names: Sequence[str], result: PullResult) -> str:
     return f"{len(names) - bad:,} ties and {bad:,} records that are both bad were left out, as asked ({_some(names)})"
 
 
-def _write_records(result: PullResult, api: Api, options: PullOptions, pages: Spool[list[dict[str, Any]]] | None) -> Pulled:
+def _write_records(result: PullResult, api: Api, options: PullOptions, pages: Spool[bytes] | None) -> Pulled:
     """The records in a format of choice: the original's, else Argilla's own."""
     from argilla_admap.formats import writing
     from argilla_admap.formats.data_card import data_card

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -40,7 +41,7 @@ from argilla_admap.review.push.enrich import enrich
 from argilla_admap.review.push.not_pushed import NotPushed, part_to_push
 from argilla_admap.review.push.payload import Payload, pushed_map
 from argilla_admap.review.push.push_options import PushOptions, PushProgress, PushResult
-from argilla_admap.review.push.sender import Sender, StoredRecord, StoredRecords, existing_records, lacks_text_vectors
+from argilla_admap.review.push.sender import Sender, StoredRecord, StoredRecords, digest, existing_records, lacks_text_vectors
 from argilla_admap.review.push.text_vectors import EmbeddedTexts, HashedWords, TextVectors
 from argilla_admap.review.queues.overview import count_queues, last_drawn, refresh_overview
 from argilla_admap.scoring.options import ScoreOptions
@@ -222,8 +223,8 @@ def _push_managed(
         return PushResult(str(address), True, len(payload), total, 0, left_out=left_out, notes=(*notes, _DRY_RUN))
     if target is not None and target.ready and not api.replaces_fields():
         usual = replace(layout, key=key_of(target)) if keyed else layout
-        rehearsed = _items(data_map, payload, usual, known, _sealing_key(usual, target), {}, None, part)
-        _check_fields_stay(api, target, known, rehearsed)
+        rehearsed = _items(data_map, payload, usual, known, _sealing_key(usual, target), {}, part)
+        _check_fields_stay(api, target, known, chain.from_iterable(some.items for some in rehearsed))
     if not options.dry_run:
         target = create_dataset(api, address, {INFO: info}, overlap) if target is None else target
         target = complete_settings(api, target, layout, payload.columns, map_info=map_info)
@@ -235,17 +236,20 @@ def _push_managed(
             api.update_dataset(target, distribution={"strategy": "overlap", "min_submitted": overlap})
     if target is None:  # a dry run of an absent data set has returned
         raise ArgillaError(f"{address}: the data set is gone")
-    sender = Sender(api, target, known, dry_run=options.dry_run)
+    all_texts = False
     if texts is not None and not options.dry_run:
         there, texts_notes = ensure_text_vector(api, target, texts.title, texts.dimensions)
         texts = texts if there else None
         target = api.refresh(target)
-        sender.all_texts = there and lacks_text_vectors(api, target)
+        all_texts = there and lacks_text_vectors(api, target)
         notes += texts_notes
+    sender = Sender(api, target, known, dry_run=options.dry_run)
     key = _sealing_key(layout, target)
     rated = {str(q["name"]): str(q["id"]) for q in target.questions if layout.kind == "ratings" and q.get("id")}
-    items = _items(data_map, payload, layout, known, key, rated, None if options.dry_run else texts, part)
-    for done, item in enumerate(items, 1):
+    items = _items(data_map, payload, layout, known, key, rated, part, all_texts=all_texts)
+    if texts is not None and not options.dry_run:
+        items = _with_texts(items, texts)
+    for done, item in enumerate(chain.from_iterable(some.items for some in items), 1):
         sender.add(item)
         if progress is not None and (done % 100 == 0 or done == total):
             progress(done, total)
@@ -302,6 +306,15 @@ def _check_fields_stay(api: Api, target: RemoteDataset, known: StoredRecords, it
         )
 
 
+class _Items(NamedTuple):
+    """A batch of the map as Argilla takes it; where each record stands in it, and which lack the vector of their texts"""
+
+    batch: pa.RecordBatch
+    items: list[dict[str, Any]]
+    places: list[int]
+    wordless: list[int]
+
+
 def _items(
     data_map: DataMap,
     payload: Payload,
@@ -309,10 +322,13 @@ def _items(
     known: StoredRecords,
     key: str | None,
     questions: Mapping[str, str],
-    vectors: TextVectors | None,
     part: Bools | None,
-) -> Iterator[dict[str, Any]]:
-    """Each record as Argilla takes it, streamed; with `part` those and the ones that are there already.
+    *,
+    all_texts: bool = False,
+) -> Iterator[_Items]:
+    """The records as Argilla takes them, streamed; with `part` those and the ones that are there already.
+
+    With `all_texts` those that are there lack the vector of their texts.
 
     A blind record shows label and scores once its review is completed; until then they travel along encrypted with the `key`,
     for the pull that finds it completed. In an open review ratings start from the label's; `questions` are the ids of the
@@ -325,14 +341,13 @@ def _items(
         rows = batch.select(extra).to_pylist()
         columns: dict[str, Any]
         inside = np.ones(len(rows), bool) if part is None else part[row : row + len(rows)]
-        texts = iter(vectors.of(batch.filter(pa.array(inside)))) if vectors is not None else None
-        for sent, record, columns in zip(inside, batch_to_records(batch), rows, strict=True):
+        made = _Items(batch, [], [], [])
+        for place, (sent, record, columns) in enumerate(zip(inside, batch_to_records(batch), rows, strict=True)):
             if record.id != payload.ids[row]:
                 raise InputError(
                     f"the map's texts and numbers are not in one order at record {record.id!r}", hint="make the map again"
                 )
             row += 1
-            text = next(texts) if sent and texts is not None else None
             name, stored = _stored(record, known, ids)
             if not sent and stored is None:
                 continue
@@ -359,9 +374,25 @@ def _items(
             vector = payload.vector(row - 1)
             if vector is not None and not layout.blind:
                 item["vector"] = vector
-            if text is not None and text.any():
-                item["texts"] = text.tolist()
-            yield item
+            if stored is not None:
+                item["digest"] = digest(fields)
+            # The vector of texts that are there already is there with them.
+            if sent and (all_texts or stored is None or item["digest"] != stored.fields):
+                made.wordless.append(len(made.items))
+            made.items.append(item)
+            made.places.append(place)
+        yield made
+
+
+def _with_texts(given: Iterable[_Items], vectors: TextVectors) -> Iterator[_Items]:
+    """The same, with the vectors of the texts of those that need one."""
+    for some in given:
+        places = [some.places[i] for i in some.wordless]
+        found = vectors.of(some.batch.take(pa.array(places, pa.int64()))) if places else ()
+        for i, vector in zip(some.wordless, found, strict=True):
+            if vector.any():
+                some.items[i]["texts"] = vector.tolist()
+        yield some
 
 
 def _from_label(label: Sequence[float | None], scale: RatingScale, questions: Mapping[str, str]) -> list[dict[str, Any]]:

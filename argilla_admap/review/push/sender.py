@@ -17,7 +17,7 @@ from argilla_admap.review.dataset import card
 from argilla_admap.review.dataset.answers import alike
 from argilla_admap.review.dataset.server_record import stale_answers
 
-__all__ = ["Sender", "StoredRecord", "StoredRecords", "existing_records", "lacks_text_vectors", "split_metadata"]
+__all__ = ["Sender", "StoredRecord", "StoredRecords", "digest", "existing_records", "lacks_text_vectors", "split_metadata"]
 
 #: Larger batches are no faster; smaller ones lose less when one fails, and the person sees them go.
 _BATCH = 100
@@ -52,7 +52,7 @@ class StoredRecord:
 
     def order_of(self, completions: Sequence[str]) -> tuple[int, ...] | None:
         """Which of the completions stands at each letter; None where they are others."""
-        prints = [_digest(card.encode(text)) for text in completions]
+        prints = [digest(card.encode(text)) for text in completions]
         order: list[int] = []
         for there in self.letters:
             order += [i for i, mine in enumerate(prints) if mine == there and i not in order][:1]
@@ -63,13 +63,14 @@ class StoredRecords(dict[str, StoredRecord]):
     """External id -> the record on the server. Holds ids and digests, no text."""
 
 
-def _digest(value: Any) -> bytes:
+def digest(value: Any) -> bytes:
+    """Tells one JSON value from another, whatever the order of its keys."""
     return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
 
 
 def _letters(fields: Mapping[str, Any]) -> tuple[bytes, ...]:
     value = fields.get(card.FIELD)
-    return tuple(map(_digest, value.get("_c") or ())) if isinstance(value, Mapping) else ()
+    return tuple(map(digest, value.get("_c") or ())) if isinstance(value, Mapping) else ()
 
 
 def existing_records(api: Api, dataset: RemoteDataset) -> StoredRecords:
@@ -84,9 +85,9 @@ def existing_records(api: Api, dataset: RemoteDataset) -> StoredRecords:
             known[item["external_id"]] = StoredRecord(
                 uuid.UUID(item["id"]).bytes,
                 _letters(item["fields"]),
-                _digest(item["fields"]),
-                _digest(ours),
-                _digest((item.get("vectors") or {}).get(POSITION)),
+                digest(item["fields"]),
+                digest(ours),
+                digest((item.get("vectors") or {}).get(POSITION)),
                 others or None,
                 ours.get(_SAMPLE),
                 item.get("status") == "completed",
@@ -124,7 +125,6 @@ class Sender:
         met: records of the server that were among those given.
         held: records whose metadata could not be sent without losing others'; `held_by` is one of these others.
         stale: answers to completions that were replaced by others.
-        all_texts: send the vector of the texts of every record, because those that are there have none yet.
         notes: what the user should know.
     """
 
@@ -138,11 +138,11 @@ class Sender:
         self._relabelled: dict[str, tuple[float | None, ...]] = {}
         self.added = self.updated = self.reworded = self.met = self.held = self.stale = 0
         self.held_by = ""
-        self.all_texts = False
         self.notes: list[str] = []
 
     def add(self, item: Mapping[str, Any]) -> None:
-        """Takes one record: ``external_id, fields, metadata``; perhaps ``vector`` (its place), ``texts``, ``suggestions``."""
+        """Takes one record: ``external_id, fields, metadata``, of one that is there the ``digest`` of its fields; perhaps
+        ``vector`` (its place), ``texts`` (the vector of its texts), ``suggestions``."""
         stored = self._known.get(item["external_id"])
         vector, texts = item.get("vector"), item.get("texts")
         vectors = {name: value for name, value in ((POSITION, vector), (TEXTS, texts)) if value is not None}
@@ -153,7 +153,7 @@ class Sender:
             return
         self.met += 1
         changed: dict[str, Any] = {}
-        if _digest(item["fields"]) != stored.fields:
+        if item["digest"] != stored.fields:
             changed["fields"] = item["fields"]
             self.reworded += 1
             if _letters(item["fields"]) != stored.letters:
@@ -166,13 +166,11 @@ class Sender:
         if stored.sample is not None:
             # Reviewers are at work on the mixed sample: a record does not leave it, nor change its part.
             metadata = {**metadata, _SAMPLE: stored.sample, _QUEUE: MIXED}
-        if _digest(metadata) != stored.metadata:
+        if digest(metadata) != stored.metadata:
             # The server replaces metadata whole: what others put there goes along.
             changed["metadata"] = {**(stored.others or {}), **metadata}
-        if vector is not None and _digest(vector) == stored.vector:
+        if vector is not None and digest(vector) == stored.vector:
             del vectors[POSITION]
-        if texts is not None and not self.all_texts and "fields" not in changed:
-            del vectors[TEXTS]
         if vectors:
             changed["vectors"] = vectors
         if changed:
