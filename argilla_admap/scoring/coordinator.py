@@ -330,6 +330,7 @@ class RemoteStore(Store):
         self._sent: Future[Any] | None = None
         self._in_flight: list[Any] = []
         self._version = 0
+        self._has_room = False
 
     def look_up(self, keys: Sequence[bytes]) -> dict[bytes, CacheEntry]:
         found: dict[bytes, CacheEntry] = self._hub.call("store", "look_up", list(keys)) if keys else {}
@@ -342,6 +343,11 @@ class RemoteStore(Store):
         # Others may have written at any time: what is asked is looked up once more.
         self._version += 1
         return self._version
+
+    def hold_room(self) -> None:
+        if not self._has_room:
+            self._hub.call("store", "hold_room")
+            self._has_room = True
 
     def flush(self) -> bool:
         if self._sent is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -12,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from argilla_admap.errors import ScoringError
+from argilla_admap.scoring.cache.store import CacheEntry, Store
+from argilla_admap.scoring.run import score
 from tests.doubles.batch_server import Batches
 from tests.doubles.judge_server import Judge
-from tests.scoring.makers import records
+from tests.scoring.makers import options, records, stream
 
 # No file of the program may grow beyond so many bytes: to the program the same as a full disk (a write that fails).
 LIMITED = (
@@ -50,6 +54,56 @@ def test_a_store_that_cannot_grow_ends_the_run_and_loses_nothing_that_it_took_in
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["scored"] == 600
     assert (judge.counts()["distinct"], judge.counts()["twice"] <= 16) == (600, True)
+
+
+def test_answers_under_way_are_written_into_the_room_that_was_held_for_them(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.sqlite")
+    store.hold_room()
+    held, pages = store._room, store._db.execute("PRAGMA page_count").fetchone()[0]
+    assert held is not None
+    assert os.fstat(held.fileno()).st_blocks * 512 >= 4 << 20
+    assert [file.name for file in tmp_path.iterdir() if not file.name.startswith("s.sqlite")] == []
+    store._db.execute(f"PRAGMA max_page_count={pages}")
+
+    class Room:
+        """Whose end makes room."""
+
+        def close(self) -> None:
+            assert held is not None
+            held.close()
+            store._db.execute("PRAGMA max_page_count=100000")
+
+    store._room = Room()  # type: ignore[assignment]
+    written: list[int] = []
+    for number in range(400):
+        store.put(CacheEntry(number.to_bytes(16, "big"), 1.0, None, None, None, 1, 1, None), lambda: written.append(1))
+    with pytest.raises(ScoringError, match="full") as caught:
+        store.flush()
+    assert "make room on that disk" in caught.value.hint
+    store.put(CacheEntry(b"late", 1.0, None, None, None, 1, 1, None))
+    store.close()
+    assert len(written) == 400
+    assert Store(tmp_path / "s.sqlite").count() == 401
+
+
+def test_on_a_full_disk_nothing_is_asked(judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int, _start: int, size: int) -> None:
+        if size > 300_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    few = score(stream(records(3)), options(judge.url, tmp_path))
+    assert (few.summary["scored"], judge.counts()["paid"]) == (6, 6)
+
+    def fuller(_descriptor: int, _start: int, _size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", fuller)
+    with pytest.raises(ScoringError, match="disk is full: nothing is asked"):
+        score(stream(records(20)), options(judge.url, tmp_path))
+    assert judge.counts()["paid"] == 6
+    # What needs no answer needs no room.
+    assert score(stream(records(3)), options(judge.url, tmp_path)).summary["cached"] == 6
 
 
 def test_an_output_that_cannot_grow_is_absent_and_not_half(tmp_path: Path) -> None:

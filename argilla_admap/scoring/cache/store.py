@@ -6,14 +6,17 @@ an edited record asks anew for what changed and nothing else.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from urllib.parse import quote
 
 import orjson
@@ -21,6 +24,7 @@ import platformdirs
 
 from argilla_admap.errors import InputError, ScoringError
 from argilla_admap.scoring.cache.keys import KeySpace, addresses_by_model, key_space
+from argilla_admap.tables import write_error
 
 __all__ = ["CacheEntry", "Store", "default_path"]
 
@@ -30,6 +34,9 @@ _READABLE = (1, _VERSION)
 _CHUNK = 2000
 #: So long another program may hold the file while it is opened.
 _OPEN_SECONDS = 30.0
+#: Bytes that are kept free for the answers that are under way when the disk gets full, and the least of them.
+_ROOM, _LEAST_ROOM = 4 << 20, 256 << 10
+_MAKE_ROOM = "make room on that disk and run the same command again: what was stored is kept"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS judgements (
     key BLOB PRIMARY KEY, score REAL, variance REAL, mass REAL, text, input INTEGER, output INTEGER, cost REAL
@@ -78,6 +85,7 @@ class Store:
     def __init__(self, path: Path | None = None, *, create: bool = True) -> None:
         self.path = Path(path) if path is not None else default_path()
         self._waiting: list[tuple[CacheEntry, Callable[[], None] | None]] = []
+        self._room: IO[bytes] | None = None
         with self._translated("open"):
             in_memory = not create and not self.path.exists()
             if not create and not in_memory and not os.access(self.path, os.W_OK):
@@ -142,8 +150,7 @@ class Store:
         except sqlite3.OperationalError as exc:
             words = str(exc)
             if "full" in words or "disk I/O" in words:
-                hint = "make room on that disk and run the same command again: what was stored is kept"
-                raise ScoringError(f"{self.path}: {words}", hint=hint) from exc
+                raise _DiskFull(f"{self.path}: {words}", hint=_MAKE_ROOM) from exc
             if _is_busy(exc):
                 raise ScoringError(
                     f"{self.path}: held by another program ({words})", hint="end it, or name another `store`"
@@ -152,7 +159,7 @@ class Store:
         except sqlite3.DatabaseError as exc:
             raise _unusable(self.path, f"not a judgement store, or damaged ({exc}); move the file away") from exc
         except OSError as exc:
-            raise _unusable(self.path, f"cannot {doing} the judgement store ({exc.strerror})") from exc
+            raise write_error(self.path, exc, "name another `store`") from exc
 
     def look_up(self, keys: Sequence[bytes]) -> dict[bytes, CacheEntry]:
         """Those of the keys that are known."""
@@ -206,35 +213,77 @@ class Store:
         """Takes an answer in; `done` is called when it is written."""
         self._waiting.append((entry, done))
 
+    def hold_room(self) -> None:
+        """Keeps room on the disk for the answers to what is asked from now on: a full disk loses none that is under way.
+
+        Raises:
+            ScoringError: there is no such room, and nothing may be asked.
+        """
+        size = _ROOM
+        while self._room is None and size >= _LEAST_ROOM:
+            self._room, size = self._room_of(size), size // 2
+        if self._room is None:
+            raise ScoringError(f"{self.path}: its disk is full: nothing is asked that could not be stored", hint=_MAKE_ROOM)
+
+    def _room_of(self, size: int) -> IO[bytes] | None:
+        """A file without a name, which goes with this process however that ends; None: the disk has not so many bytes."""
+        room: IO[bytes] = io.BytesIO()  # where the file system keeps no room
+        try:
+            room = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115
+            os.posix_fallocate(room.fileno(), 0, size)
+        except OSError as exc:
+            if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+                room.close()
+                return None
+        return room
+
     def flush(self) -> bool:
-        """Writes all that was taken in, in one transaction. False: another process is writing at this moment, try again."""
+        """Writes all that was taken in, in one transaction. False: another process is writing at this moment, try again.
+
+        Raises:
+            ScoringError: the disk is full. Where room was held, all of it is written even so, and so is what comes after.
+        """
         if not self._waiting:
             return True
         batch, self._waiting = self._waiting, []
+        full: _DiskFull | None = None
+        written = False
         try:
-            with self._translated("write"):
-                try:
-                    self._db.execute("BEGIN IMMEDIATE")
-                except sqlite3.OperationalError as exc:
-                    if not _is_busy(exc):
-                        raise
-                    self._waiting = batch + self._waiting
-                    return False
-                try:
-                    self._db.executemany(
-                        "INSERT OR REPLACE INTO judgements VALUES (?,?,?,?,?,?,?,?)", [entry for entry, _ in batch]
-                    )
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    with suppress(sqlite3.Error):
-                        self._db.execute("ROLLBACK")
-                    raise
-        except BaseException:
-            self._waiting = batch + self._waiting
-            raise
-        for _, done in batch:
+            written = self._write(batch)
+        except _DiskFull as exc:
+            if self._room is None:
+                raise
+            self._room.close()
+            self._room, full = None, exc
+            written = self._write(batch)
+        finally:
+            if not written:
+                self._waiting = batch + self._waiting
+        for _, done in batch if written else ():
             if done is not None:
                 done()
+        if full is not None:
+            raise full
+        return written
+
+    def _write(self, batch: Sequence[tuple[CacheEntry, Any]]) -> bool:
+        """Writes it; False: another process is writing."""
+        with self._translated("write"):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as exc:
+                if not _is_busy(exc):
+                    raise
+                return False
+            try:
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO judgements VALUES (?,?,?,?,?,?,?,?)", [entry for entry, _ in batch]
+                )
+                self._db.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
         return True
 
     def checkpoint(self) -> None:
@@ -294,7 +343,13 @@ class Store:
         try:
             self.flush()
         finally:
+            if self._room is not None:
+                self._room.close()
             self._db.close()
+
+
+class _DiskFull(ScoringError):
+    """The store cannot grow."""
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:

@@ -287,6 +287,11 @@ class Dispatcher:
 
     def _depart(self, ready: list[_Reservation]) -> None:
         """Sends locked tasks, but for those that another process answered before they were locked."""
+        try:
+            self.store.hold_room()
+        except ScoringError as exc:
+            self._stop(exc)
+            return
         # As long as nobody else has written to the store, what was looked up before is all there is.
         changed = self.store.version() != self._first_version
         found = self.store.look_up([key for one in ready for key in one.task.request.keys]) if changed else {}
