@@ -273,7 +273,9 @@ def build_map(
     check_stratum(scored, stratify)
     # The arithmetic is many small matrices: threads of its own would wait for each other longer than they work.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _built(scored, stratify, thresholds, between, answers, each)
+        data_map = _built(scored, stratify, thresholds, between, answers, each)
+    release_memory()
+    return data_map
 
 
 def _built(
@@ -317,6 +319,7 @@ def _built(
     model = fit_wrong(book, labels_of, (strength, known), said)
     usual, votes = usual_margins(sample.offsets, sample.ratings, sample.scores), are_votes(sample.offsets, sample.ratings)
 
+    release_memory()
     # Not by way of `book`, whose pieces are on this machine's disk.
     offsets = book.offsets
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +103,17 @@ def test_what_people_answered_is_learned_in_pieces_as_in_one(tmp_path, monkeypat
     pieces = written(stream, tmp_path / "pieces.parquet", answers)
     assert json.loads(whole.schema.metadata[b"admap"])["summary"]["learned_from"]["learned"]
     assert_same(whole, pieces)
+
+
+def test_batches_are_let_go_once_they_are_looked_at():
+    table, given, most = records(10**9, 4096).table(), [], [0]
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(table), 64):
+            batch = table.slice(start, 64).combine_chunks().to_batches()[0]
+            given.append(weakref.ref(batch))
+            most[0] = max(most[0], sum(one() is not None for one in given))
+            yield batch
+
+    observed.observe_pieces(RecordStream(batches, table.schema))
+    assert most[0] <= observed.WORKERS + 4

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import tee
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,7 +21,7 @@ from argilla_admap.mapping.data.arrays import Floats, Folds, Ints, UInts, offset
 from argilla_admap.mapping.data.near_duplicates import Prompts, answer_keys, join_near_duplicates, repeats
 from argilla_admap.mapping.data.observations import NumbersReader, Observations, read_texts
 from argilla_admap.mapping.data.text_features import fingerprints, hashed_words, join_facts
-from argilla_admap.tables import RecordStream, Spool
+from argilla_admap.tables import RecordStream, Spool, release_memory
 
 __all__ = ["FOLDS", "InOrder", "Observed", "folds_of", "in_order", "observe", "observe_pieces"]
 
@@ -234,9 +233,17 @@ def observe_pieces(
         found.append(prompts)
         held = _Held(open_reader())
 
-    batches, given = tee(batch for batch in stream.batches() if batch.num_rows)
-    for texts, batch in zip(each(read_texts, given), batches, strict=True):
-        held.add(batch, texts)
+    # Not `itertools.tee`, which keeps up to 57 batches that both have passed.
+    looked_at: deque[pa.RecordBatch] = deque()
+
+    def given() -> Iterator[pa.RecordBatch]:
+        for batch in stream.batches():
+            if batch.num_rows:
+                looked_at.append(batch)
+                yield batch
+
+    for texts in each(read_texts, given()):
+        held.add(looked_at.popleft(), texts)
         if held.rows >= PIECE_ROWS:
             keep()
     if held.rows or not found:
@@ -245,6 +252,7 @@ def observe_pieces(
     columns = list(zip(*found, strict=True))
     found.clear()
     keys, *prompts = (np.concatenate(columns.pop(0)) for _ in range(len(columns)))
+    release_memory()
     return Observed(spool, outlines, stream, Prompts(*prompts), keys, judged)
 
 
