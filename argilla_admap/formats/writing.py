@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +19,7 @@ from argilla_admap.errors import InputError
 from argilla_admap.formats.containers.compressed import container_of, packed, packing_of
 from argilla_admap.formats.containers.csv_text import GUARDED, guarded
 from argilla_admap.formats.hub import HUB, HubPlace, publish, quiet
+from argilla_admap.formats.registry import CheckedRecords
 from argilla_admap.formats.written_rows import WRITABLE, ExtraColumns, Row, Writer, default_format
 from argilla_admap.records import Record, batch_to_records
 from argilla_admap.tables import RecordStream, atomic_path, keep_origin, new_folder, write_parquet
@@ -157,17 +159,20 @@ def _write_folder(stream: RecordStream, output: Path, writer: Writer, report: Wr
 
 
 def _rows(stream: RecordStream, make: _Make, lacks: Sequence[str], report: WriteReport) -> Iterator[Row]:
-    for batch in stream.batches():
-        for record in batch_to_records(batch):
-            report.records += 1
-            for part in lacks:
-                if part not in report.no_place and _says_more(record, part):
-                    report.no_place.append(part)
-            before = report.rows
-            for row in make(record):
-                report.rows += 1
-                yield row
-            report.left_out += report.rows == before
+    # What is read record by record need not become batches first.
+    given = (
+        stream.records() if isinstance(stream, CheckedRecords) else chain.from_iterable(map(batch_to_records, stream.batches()))
+    )
+    for record in given:
+        report.records += 1
+        for part in lacks:
+            if part not in report.no_place and _says_more(record, part):
+                report.no_place.append(part)
+        before = report.rows
+        for row in make(record):
+            report.rows += 1
+            yield row
+        report.left_out += report.rows == before
 
 
 def _says_more(record: Record, part: str) -> bool:
