@@ -303,7 +303,8 @@ def _own(exc: BaseException) -> BaseException:
     seen: set[int] = set()
     while found is not None and id(found) not in seen:
         seen.add(id(found))
-        if isinstance(found, AdmapError):
+        # Ray makes a class of its own and of ours, which is lost on the way to another process.
+        if isinstance(found, AdmapError) and not isinstance(found, _ray().exceptions.RayError):
             return found
         found = getattr(found, "cause", None) or found.__cause__
     return AdmapError(f"the work on Ray failed: {_last_line(exc)}", hint="Ray's own words are in its logs, in /tmp/ray")

@@ -34,6 +34,7 @@ __all__ = [
     "read_stream",
     "release_memory",
     "row_groups",
+    "temporary_folder",
     "write_error",
     "write_parquet",
 ]
@@ -49,6 +50,8 @@ READ_BYTES = 1 << 18
 METADATA_KEY = "admap"
 _MARK = "input_mark"
 # A full disk, a spent quota, a limit on the size of files, a disk that broke or was mounted again without the right to write.
+_ELSEWHERE = "name another place with `output`"
+_IN_TMPDIR = "name a folder with room in TMPDIR"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
@@ -76,10 +79,18 @@ class Spool(Generic[Item]):
         Raises:
             OutputError: the disk is full.
         """
-        with output_errors(tempfile.gettempdir(), "name a folder with room in TMPDIR"):
-            self._file.seek(0, os.SEEK_END)
-            self._places.append(self._file.tell())
-            pickle.dump(item, self._file, protocol=5)
+        with output_errors(tempfile.gettempdir(), _IN_TMPDIR):
+            try:
+                self._file.seek(0, os.SEEK_END)
+                self._places.append(self._file.tell())
+                pickle.dump(item, self._file, protocol=5)
+                # Here, and not when it is read.
+                self._file.flush()
+            except OSError:
+                # Or Python would try, and complain, once more when the spool goes.
+                with suppress(OSError):
+                    self._file.close()
+                raise
 
     def __len__(self) -> int:
         return len(self._places)
@@ -336,24 +347,65 @@ def new_folder(output: Path) -> Iterator[Path]:
 
     Raises:
         InputError: `output` is there already, or its folder cannot be written to.
+        OutputError: the disk is full, or fails, while the block writes.
     """
     if output.exists():
         raise InputError(f"{output}: is there already", hint="name a new folder", option="output")
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent))
-    except OSError as exc:
-        raise write_error(output, exc) from exc
-    try:
-        with output_errors(output):
-            yield temporary
-            temporary.chmod(0o777 & ~_umask())
-            temporary.replace(output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _locked_folder(output.parent, f".{output.name[:40]}.", output) as temporary, output_errors(output):
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        temporary.replace(output)
 
 
 @contextmanager
-def output_errors(path: str | os.PathLike[str], hint: str = "name another place with `output`") -> Iterator[None]:
+def temporary_folder(name: str) -> Iterator[Path]:
+    """A private folder in TMPDIR, removed when the block ends; those of this name that killed programs left go first.
+
+    Raises:
+        OutputError: the disk is full, or fails, while the block writes there.
+    """
+    place = Path(tempfile.gettempdir())
+    with _locked_folder(place, f"{name}-", place, _IN_TMPDIR) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _locked_folder(folder: Path, beginning: str, shown: Path, hint: str = _ELSEWHERE) -> Iterator[Path]:
+    """A new folder in another, locked and removed at the end; what cannot be written into it is told of `shown`."""
+    _remove_left_behind(folder, beginning)
+    try:
+        temporary, lock = _create_folder(folder, beginning)
+    except OSError as exc:
+        raise write_error(shown, exc, hint) from exc
+    try:
+        yield temporary
+    except OutputError as exc:
+        cause = exc.__cause__
+        if isinstance(cause, OSError) and exc.message.startswith(os.fspath(temporary)):
+            raise write_error(shown, cause, hint) from cause
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(lock)
+
+
+def _create_folder(folder: Path, beginning: str) -> tuple[Path, int]:
+    """A new folder in another, and a descriptor that holds a lock on it."""
+    while True:
+        temporary = Path(tempfile.mkdtemp(prefix=beginning, suffix=".part", dir=folder))
+        lock = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:  # the file system keeps no locks: a name that nobody removes
+            return temporary.replace(temporary.with_suffix(".tmp")), lock
+        if temporary.exists():
+            return temporary, lock
+        # Another program took it for one that was left behind, before it was locked.
+        os.close(lock)
+
+
+@contextmanager
+def output_errors(path: str | os.PathLike[str], hint: str = _ELSEWHERE) -> Iterator[None]:
     """A disk that refuses what the block writes is an `OutputError`; other errors pass, since the block may read too."""
     try:
         yield
@@ -363,7 +415,7 @@ def output_errors(path: str | os.PathLike[str], hint: str = "name another place 
         raise write_error(path, exc, hint) from exc
 
 
-def write_error(path: str | os.PathLike[str], exc: OSError, hint: str = "name another place with `output`") -> AdmapError:
+def write_error(path: str | os.PathLike[str], exc: OSError, hint: str = _ELSEWHERE) -> AdmapError:
     """Why `path` cannot be written, as an error of ours: `OutputError` where the disk is at fault, else `InputError`."""
     reason = os.strerror(exc.errno) if exc.errno else str(exc)
     if exc.errno in _DISK_ERRORS:
@@ -432,18 +484,24 @@ def _lock(descriptor: int, temporary: Path) -> bool:
 
 
 def _remove_left_behind(folder: Path, beginning: str) -> None:
-    """Removes the temporary files of this name that nobody writes any more; what cannot be told stays."""
+    """Removes what writers of this name left in a folder, and nobody writes any more; what cannot be told stays."""
     with suppress(OSError):
         for left in folder.iterdir():
-            if left.name.startswith(beginning) and left.suffix == ".part" and left.is_file():
+            if left.name.startswith(beginning) and left.suffix == ".part" and (left.is_file() or left.is_dir()):
                 _remove_unlocked(left)
 
 
 def _remove_unlocked(path: Path) -> None:
     with suppress(OSError):
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        is_folder = path.is_dir()
+        if is_folder and path.stat().st_uid != os.geteuid():  # in a folder of all users
+            return
+        descriptor = os.open(path, (os.O_RDONLY if is_folder else os.O_RDWR) | os.O_NOFOLLOW)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
+            if is_folder:
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
         finally:
             os.close(descriptor)

@@ -20,7 +20,7 @@ import pytest
 
 import argilla_admap as admap
 from argilla_admap import distributed, pipeline
-from argilla_admap.distributed import connect_cluster, in_order
+from argilla_admap.distributed import Remote, connect_cluster, in_order, in_pool
 from argilla_admap.errors import InputError, JudgeRefused
 from argilla_admap.example_data import write_example
 from argilla_admap.mapping.data import observed
@@ -200,6 +200,31 @@ def test_a_run_scores_and_maps_on_the_cluster(cluster: Any, tmp_path: Path, monk
 
 def longest(_prompt: str, completions: list[str]) -> list[float]:
     return [float(len(text)) for text in completions]
+
+
+class Refusing:
+    """An object on the cluster that refuses."""
+
+    def refuse(self) -> None:
+        raise InputError("no", hint="do that", option="limit")
+
+
+class Asking:
+    """A worker that asks it."""
+
+    def __init__(self, actor: Any) -> None:
+        self.remote = Remote(actor)
+
+    def __call__(self, _given: int) -> None:
+        self.remote.call("refuse")
+
+
+def test_an_error_of_the_coordinator_reaches_the_person_by_way_of_a_worker(cluster: Any) -> None:
+    remote = Remote.start(Refusing)
+    with pytest.raises(InputError, match="no; do that") as caught:
+        list(in_pool(Asking, remote, [1], 1, 1))
+    remote.kill()
+    assert (caught.value.hint, caught.value.option) == ("do that", "limit")
 
 
 def test_work_keeps_its_order_and_its_errors(cluster: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import json
 import os
 import random
@@ -20,7 +21,17 @@ import pytest
 
 import argilla_admap as admap
 from argilla_admap.errors import InputError, OutputError
-from argilla_admap.tables import RecordStream, atomic_path, check_writable, read_stream, write_parquet
+from argilla_admap.formats.writeback.rewrite import rewrite
+from argilla_admap.tables import (
+    RecordStream,
+    Spool,
+    atomic_path,
+    check_writable,
+    new_folder,
+    read_stream,
+    temporary_folder,
+    write_parquet,
+)
 
 FIELDS: list[pa.Field[Any]] = [pa.field("id", pa.string()), pa.field("n", pa.int64())]
 SCHEMA = pa.schema(FIELDS)
@@ -138,6 +149,73 @@ def test_a_disk_that_refuses_is_an_output_error_with_what_to_do(tmp_path: Path, 
     with pytest.raises(OutputError, match=words), atomic_path(tmp_path / "x.parquet"):
         raise OSError(number, "the library's own words")
     assert not list(tmp_path.iterdir())
+
+
+def test_folders_that_killed_programs_left_are_removed_and_those_of_living_ones_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left = [tmp_path / name for name in ("admap-x-dead.part", ".new.dead.part", "admap-y-dead.part")]
+    for folder in left:
+        (folder / "below").mkdir(parents=True)
+    with temporary_folder("admap-x") as first, temporary_folder("admap-x") as second, new_folder(tmp_path / "new") as third:
+        assert sorted(tmp_path.iterdir()) == sorted([first, second, third, left[2]])
+        (third / "file").write_text("kept")
+    assert sorted(tmp_path.iterdir()) == [left[2], tmp_path / "new"]
+    assert (tmp_path / "new" / "file").read_text() == "kept"
+
+
+def test_a_disk_that_is_full_below_a_folder_is_told_of_the_name_that_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> Any:
+        raise OSError(errno.ENOSPC, "x")
+        yield
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with (
+        pytest.raises(OutputError, match=rf"^{tmp_path}/new: cannot be written") as caught,
+        new_folder(tmp_path / "new") as new,
+    ):
+        write_parquet(new / "part.parquet", full(), SCHEMA)
+    assert "`output`" in caught.value.hint
+    with pytest.raises(OutputError, match=rf"^{tmp_path}: cannot be written") as caught, temporary_folder("admap-x") as folder:
+        write_parquet(folder / "part.parquet", full(), SCHEMA)
+    assert "TMPDIR" in caught.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_saved_data_set_that_the_disk_cannot_take_is_an_output_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "x")
+
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "state.json").write_text("{}")
+    monkeypatch.setattr("shutil.copy2", full)
+    with pytest.raises(OutputError, match=rf"^{tmp_path}/new: cannot be written .*; make room"):
+        rewrite(tmp_path / "saved", [], tmp_path / "new", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_spool_says_when_it_is_filled_that_the_disk_is_full_and_goes_in_silence() -> None:
+    class Full(io.BytesIO):
+        """A disk that takes what is buffered only as long as it is not written."""
+
+        def flush(self) -> None:
+            if not self.closed:
+                raise OSError(errno.ENOSPC, "x")
+
+        def close(self) -> None:
+            super().close()
+            raise OSError(errno.ENOSPC, "x")
+
+    spool: Spool[str] = Spool()
+    spool._file = Full()  # type: ignore[assignment]
+    with pytest.raises(OutputError, match="cannot be written") as caught:
+        spool.add("words")
+    assert "TMPDIR" in caught.value.hint
+    assert spool._file.closed
 
 
 def test_an_error_of_what_is_read_meanwhile_is_not_blamed_on_the_output(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -22,7 +22,7 @@ from argilla_admap.formats.hub import HUB, HubPlace, publish, quiet
 from argilla_admap.formats.registry import CheckedRecords
 from argilla_admap.formats.written_rows import WRITABLE, ExtraColumns, Row, Writer, default_format
 from argilla_admap.records import Record, batch_to_records
-from argilla_admap.tables import RecordStream, atomic_path, keep_origin, new_folder, write_parquet
+from argilla_admap.tables import RecordStream, Spool, atomic_path, keep_origin, new_folder, temporary_folder, write_parquet
 
 __all__ = ["WRITABLE", "Card", "ExtraColumns", "WriteReport", "can_hold", "write"]
 
@@ -97,8 +97,8 @@ def write(
     path = Path(words)
     if words.startswith(HUB):
         place = HubPlace.parse(words)
-        with tempfile.TemporaryDirectory() as folder:
-            table = Path(folder) / "part.parquet"
+        with temporary_folder("admap-hub") as folder:
+            table = folder / "part.parquet"
             # Where the records were on this machine is nobody else's business.
             write_parquet(table, _batches(stream, writer, report), writer.schema)
             report.notes.append(publish(table, place, card(report.rows, name) if card is not None else ""))
@@ -150,10 +150,11 @@ def _write_folder(stream: RecordStream, output: Path, writer: Writer, report: Wr
     except ImportError as exc:
         raise InputError(f"{output}: needs the `datasets` library", hint="install it with `pip install datasets`") from exc
     with new_folder(output) as folder, quiet(datasets.utils):
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            write_parquet(Path(work, "part.parquet"), _batches(stream, writer, report), writer.schema)
-            made = datasets.Dataset.from_parquet(str(Path(work, "part.parquet")), cache_dir=str(Path(work, "cache")))
-            made.save_to_disk(str(folder))
+        work = folder / "work"
+        work.mkdir()
+        write_parquet(work / "part.parquet", _batches(stream, writer, report), writer.schema)
+        datasets.Dataset.from_parquet(str(work / "part.parquet"), cache_dir=str(work / "cache")).save_to_disk(str(folder))
+        shutil.rmtree(work)
         if card is not None:
             (folder / "README.md").write_text(card(report.rows, report.format), encoding="utf-8")
 
@@ -205,30 +206,34 @@ def _write_array(out: IO[bytes], rows: Iterator[Row]) -> None:
 def _write_csv(out: IO[bytes], columns: list[str], rows: Iterator[Row], report: WriteReport, delimiter: str) -> None:
     # Parquet's own column for turns is for tables only.
     columns = [name for name in columns if name != "turns"]
-    with tempfile.TemporaryFile() as spool:
-        # The header says whether there are guards, so that the rows go through once before it is written.
-        for row in rows:
-            cells, guards = [], 0
-            for value in map(row.get, columns):
-                cell = orjson.dumps(value).decode() if isinstance(value, (list, dict)) else value
-                if isinstance(cell, str) and (safe := guarded(cell)) is not None:
-                    cell, guards = safe, guards + 1
-                cells.append(cell)
-            report.guarded += guards
-            spool.write(orjson.dumps([*cells, guards], option=orjson.OPT_APPEND_NEWLINE))
-        spool.seek(0)
-        width = len(columns) + bool(report.guarded)
-        text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
-        # All texts are quoted: where a spreadsheet takes another character for the separator, none of them opens a new cell.
-        table = csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-        table.writerow([*columns, GUARDED][:width])
-        try:
-            table.writerows(orjson.loads(line)[:width] for line in spool)
-        except csv.Error as exc:
-            raise InputError(
-                f"a text cannot be written as CSV ({exc}): it holds a NUL, which Python before 3.11 does not write",
-                option="output",
-                hint="write JSON Lines or Parquet",
-            ) from exc
-        text.flush()
-        text.detach()
+    # The header says whether there are guards, so that the rows go through once before it is written.
+    spool: Spool[list[bytes]] = Spool()
+    lines: list[bytes] = []
+    for row in rows:
+        cells, guards = [], 0
+        for value in map(row.get, columns):
+            cell = orjson.dumps(value).decode() if isinstance(value, (list, dict)) else value
+            if isinstance(cell, str) and (safe := guarded(cell)) is not None:
+                cell, guards = safe, guards + 1
+            cells.append(cell)
+        report.guarded += guards
+        lines.append(orjson.dumps([*cells, guards]))
+        if len(lines) == 256:
+            spool.add(lines)
+            lines = []
+    spool.add(lines)
+    width = len(columns) + bool(report.guarded)
+    text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
+    # All texts are quoted: where a spreadsheet takes another character for the separator, none of them opens a new cell.
+    table = csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    table.writerow([*columns, GUARDED][:width])
+    try:
+        table.writerows(orjson.loads(line)[:width] for held in spool for line in held)
+    except csv.Error as exc:
+        raise InputError(
+            f"a text cannot be written as CSV ({exc}): it holds a NUL, which Python before 3.11 does not write",
+            option="output",
+            hint="write JSON Lines or Parquet",
+        ) from exc
+    text.flush()
+    text.detach()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +18,7 @@ from argilla_admap.records import SCORED_SCHEMA
 from argilla_admap.scoring.options import GUIDANCE
 from argilla_admap.scoring.scorer import ScoredCompletion
 from argilla_admap.scoring.scorers.existing import ExistingScorer
-from argilla_admap.tables import RecordStream, read_stream, write_parquet
+from argilla_admap.tables import RecordStream, read_stream, temporary_folder, write_parquet
 
 __all__ = [
     "ROW",
@@ -269,12 +268,11 @@ def write_scored(
         if output is not None:
             path = Path(output)
         else:
-            path = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="admap-scored-")), "scored.parquet")
+            path = Path(undo.enter_context(temporary_folder("admap-scored")), "scored.parquet")
         try:
             write_parquet(path, batches, schema, info)
         except OutputError as exc:
-            room = exc.hint if output is not None else "make room there, or name a folder with room in TMPDIR"
-            hint = f"{room}, and run the same command again: what was paid for is in the judgement store"
+            hint = f"{exc.hint}, and run the same command again: what was paid for is in the judgement store"
             raise OutputError(exc.message, hint=hint) from exc
         remove = undo.pop_all().close
     return path, remove if output is None else None

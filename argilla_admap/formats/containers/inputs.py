@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from argilla_admap.formats.containers.csv_text import CsvShard
 from argilla_admap.formats.containers.json_text import json_shard
 from argilla_admap.formats.containers.shard import Shard
 from argilla_admap.formats.containers.table_files import ArrowShard, HubShard, ParquetShard, hub_splits
-from argilla_admap.tables import output_errors
+from argilla_admap.tables import output_errors, temporary_folder
 
 __all__ = ["open_source"]
 
@@ -175,13 +176,12 @@ def _spooled_stdin() -> Path:
     """Standard input in a temporary file, since it is gone through more than once. Raises InputError where there is none."""
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError("-: standard input is a terminal", hint=_PIPE)
-    with tempfile.NamedTemporaryFile(prefix="admap-stdin-", suffix=".jsonl", delete=False) as spool:
-        path = Path(spool.name)
-        # Registered before it is filled: an interrupted copy is removed too.
-        atexit.register(path.unlink, missing_ok=True)
-        with output_errors(path, "name a folder with room in TMPDIR"):
-            shutil.copyfileobj(sys.stdin.buffer, spool)
-            spool.flush()
+    until_the_end = ExitStack()
+    # Registered before it is filled: an interrupted copy is removed too.
+    atexit.register(until_the_end.close)
+    path = until_the_end.enter_context(temporary_folder("admap-stdin")) / "stdin.jsonl"
+    with output_errors(tempfile.gettempdir(), "name a folder with room in TMPDIR"), path.open("xb") as spool:
+        shutil.copyfileobj(sys.stdin.buffer, spool)
         if not spool.tell():
             raise InputError("-: standard input is empty", hint=_PIPE)
     return path

@@ -241,8 +241,23 @@ def _write_saved(original: Path, shards: Sequence[ArrowShard], output: Path, edi
         # The library's caches are of the data as they were.
         return [name for name in names if name.startswith("cache-") or Path(folder, name) in ours]
 
+    failed: list[OSError] = []
+
+    def copy(source: str, target: str) -> None:
+        try:
+            shutil.copy2(source, target)
+        except OSError as exc:
+            failed.append(exc)
+            raise
+
     with new_folder(output) as folder:
-        shutil.copytree(original, folder, dirs_exist_ok=True, ignore=not_copied)
+        try:
+            shutil.copytree(original, folder, dirs_exist_ok=True, ignore=not_copied, copy_function=copy)
+        except shutil.Error:
+            # It keeps the words of each error alone.
+            if failed:
+                raise failed[0] from None
+            raise
         for shard in shards:
             target = folder / shard.path.relative_to(original)
             edits = edits_of[shard]
