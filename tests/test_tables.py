@@ -21,7 +21,7 @@ import pytest
 
 import argilla_admap as admap
 from argilla_admap.errors import InputError, OutputError
-from argilla_admap.formats.writeback.rewrite import rewrite
+from argilla_admap.formats.writeback import rewrite
 from argilla_admap.tables import (
     RecordStream,
     Spool,
@@ -193,7 +193,7 @@ def test_a_saved_data_set_that_the_disk_cannot_take_is_an_output_error(tmp_path:
     (tmp_path / "saved" / "state.json").write_text("{}")
     monkeypatch.setattr("shutil.copy2", full)
     with pytest.raises(OutputError, match=rf"^{tmp_path}/new: cannot be written .*; make room"):
-        rewrite(tmp_path / "saved", [], tmp_path / "new", {})
+        rewrite._write_saved(tmp_path / "saved", [], tmp_path / "new", {})
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
 
 
