@@ -25,6 +25,7 @@ from argilla_admap.review.argilla.properties import BY_COLUMN
 from argilla_admap.review.dataset.answers import alike
 
 __all__ = [
+    "COLUMNS",
     "FIELD",
     "bare_source",
     "card_value",
@@ -201,6 +202,21 @@ _NUMBERS = {
     "_e": "agreement",
     "_f": "region_confidence",
 }
+#: The columns of the map that a card is made of, beside the record's own.
+COLUMNS = frozenset(
+    (
+        *_NUMBERS.values(),
+        "scores",
+        "score_variances",
+        "score_counts",
+        "errors",
+        "region",
+        "flags",
+        "evidence",
+        "judges",
+        "judge",
+    )
+)
 #: Flags that the card does not print: its first line says the same.
 _SAID = ("likely_wrong", "unscored")
 

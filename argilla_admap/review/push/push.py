@@ -337,8 +337,7 @@ def _items(
     row = 0
     ids = set(payload.ids) if known else set()  # looked at only for what is there
     for batch in data_map.batches():
-        extra = [name for name in batch.schema.names if name not in ("prompt", "turns", "completions", "samples")]
-        rows = batch.select(extra).to_pylist()
+        rows = batch.select([name for name in batch.schema.names if name in card.COLUMNS]).to_pylist()
         columns: dict[str, Any]
         inside = np.ones(len(rows), bool) if part is None else part[row : row + len(rows)]
         made = _Items(batch, [], [], [])

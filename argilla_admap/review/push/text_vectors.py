@@ -42,6 +42,9 @@ _PROMPT, _COMPLETIONS = 1_000, 2_000
 _SHARE = 0.6
 
 
+_WORD_BYTES = np.array([ord(chr(b).lower()) if chr(b).isalnum() or chr(b) == "_" else 32 for b in range(128)], np.uint8)
+
+
 class TextVectors(Protocol):
     """Gives the vectors of batches of records. `title` tells in Argilla's settings how they were made."""
 
@@ -179,14 +182,20 @@ def _words(texts: Any) -> tuple[Ints, Any]:
     from sklearn.feature_extraction.text import HashingVectorizer
 
     plain = pc.string_is_ascii(texts)
-    split: Any = pc.split_pattern_regex(pc.ascii_lower(texts.filter(plain)), "[^0-9a-z_]+")
-    # Arrow knows no other alphabet's words.
-    others = texts.filter(pc.invert(plain)).to_pylist()
+    # Far faster than a regular expression, which knows other alphabets.
+    parts: Any = pc.ascii_split_whitespace(_words_alone(texts.filter(plain)))
     words_of = HashingVectorizer().build_tokenizer()
-    found = [words_of(text.lower()) for text in others]
-    rows, sizes = np.asarray(plain), [list_sizes(split), np.array([len(words) for words in found], np.int64)]
+    found = [words_of(text.lower()) for text in texts.filter(pc.invert(plain)).to_pylist()]
+    rows, sizes = np.asarray(plain), [list_sizes(parts), np.array([len(words) for words in found], np.int64)]
     row = np.repeat(np.concatenate([np.flatnonzero(rows), np.flatnonzero(~rows)]), np.concatenate(sizes))
-    return row, pa.concat_arrays([split.flatten(), pa.array(list(chain.from_iterable(found)), pa.string())])
+    return row, pa.concat_arrays([parts.flatten(), pa.array(list(chain.from_iterable(found)), pa.string())])
+
+
+def _words_alone(texts: Any) -> Any:
+    """ASCII texts, lowered, with a space for every character that is in no word."""
+    _, ends, data = texts.buffers()
+    letters: Any = np.frombuffer(data or b"", np.uint8)
+    return pa.StringArray.from_buffers(len(texts), ends, pa.py_buffer(_WORD_BYTES[letters]), offset=texts.offset)
 
 
 @cache
