@@ -13,6 +13,7 @@ from argilla_admap.pipeline import push
 from argilla_admap.review.argilla.argilla_api import Api, RemoteDataset, parse_address
 from argilla_admap.review.argilla.refusals import Refused
 from argilla_admap.review.push import sender as sending
+from argilla_admap.review.push import stored_records
 from argilla_admap.review.queues import guidelines as guidelines_of
 from argilla_admap.review.queues.queues import CONTRACT, QUEUES
 from tests.review.maps import data_map, many, row
@@ -124,7 +125,7 @@ def test_metadata_that_others_write_during_a_push_are_kept(
     api = Api(argilla_client)
     target = remote(api, workspace, "meanwhile")
     first = next(iter(records(api, target).values()))
-    original = sending.existing_records
+    original = stored_records.existing_records
 
     def look(*arguments: Any) -> Any:
         known = original(*arguments)

@@ -17,7 +17,7 @@ from argilla_admap.pipeline import push, run
 from argilla_admap.review.argilla.argilla_api import Api, parse_address
 from argilla_admap.review.argilla.properties import TEXTS
 from argilla_admap.review.push import text_vectors as text_vectors_module
-from argilla_admap.review.push.sender import lacks_text_vectors
+from argilla_admap.review.push.stored_records import lacks_text_vectors
 from argilla_admap.review.push.text_vectors import DIMENSIONS, text_vectors
 from argilla_admap.review.queues.overview import find_queues
 from tests.doubles.argilla_server import Annotator

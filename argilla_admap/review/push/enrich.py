@@ -21,7 +21,8 @@ from argilla_admap.review.dataset.adapters import DatasetAdapter, RecordTexts, e
 from argilla_admap.review.dataset.settings import ensure_properties, ensure_text_vector, refuse_taken_names
 from argilla_admap.review.push.payload import Payload
 from argilla_admap.review.push.push_options import PushProgress, PushResult
-from argilla_admap.review.push.sender import Sender, StoredRecords, lacks_text_vectors
+from argilla_admap.review.push.sender import Sender
+from argilla_admap.review.push.stored_records import lacks_text_vectors
 from argilla_admap.review.push.text_vectors import TextVectors
 from argilla_admap.review.queues.overview import count_queues, last_drawn
 
@@ -75,7 +76,7 @@ def enrich(
             texts = texts if there and lacks_text_vectors(api, dataset) else None
     total = api.total(dataset)
     matcher = _Matcher(data_map, payload, adapter)
-    sender = Sender(api, dataset, StoredRecords(), dry_run=dry_run)
+    sender = Sender(api, dataset, dry_run=dry_run)
     include = (f"vectors:{POSITION}",) if POSITION in dataset.vectors else ()
     began, done, unsafe = time.monotonic(), 0, 0
     for page in api.pages(dataset, include):

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,6 +135,11 @@ class Payload:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def id_set(self) -> frozenset[str]:
+        """The records' ids, for what is seldom asked: a set of a million takes some 50 MB."""
+        return frozenset(self.ids)
 
     def _check_ids(self) -> None:
         seen: set[str] = set()

@@ -41,7 +41,14 @@ from argilla_admap.review.push.enrich import enrich
 from argilla_admap.review.push.not_pushed import NotPushed, part_to_push
 from argilla_admap.review.push.payload import Payload, pushed_map
 from argilla_admap.review.push.push_options import PushOptions, PushProgress, PushResult
-from argilla_admap.review.push.sender import Sender, StoredRecord, StoredRecords, digest, existing_records, lacks_text_vectors
+from argilla_admap.review.push.sender import Sender
+from argilla_admap.review.push.stored_records import (
+    StoredRecord,
+    StoredRecords,
+    digest,
+    existing_records,
+    lacks_text_vectors,
+)
 from argilla_admap.review.push.text_vectors import EmbeddedTexts, HashedWords, TextVectors
 from argilla_admap.review.queues.overview import count_queues, last_drawn, refresh_overview
 from argilla_admap.scoring.options import ScoreOptions
@@ -56,6 +63,8 @@ __all__ = ["push"]
 
 _ID, _ORDER, _REVIEW = (BY_COLUMN[column].name for column in ("id", "order", "review"))
 _DRY_RUN = "dry run: nothing was written"
+#: Records that are prepared at once.
+_PREPARED = 512
 #: What Argilla 2.8 has no right for.
 _NOT_BLIND = (
     "this server lets annotators filter and sort by what is hidden from them, and shows them other people's answers: with a "
@@ -180,7 +189,7 @@ def _push_managed(
     began = time.monotonic()
     known = existing_records(api, target) if target is not None and target.ready else StoredRecords()
     if part is not None:
-        part = part | payload.drawn | np.array([external_id(name) in known for name in payload.ids], bool)
+        part = part | payload.drawn | (known.rows(list(map(external_id, payload.ids))) >= 0)
     total = len(payload) if part is None else int(part.sum())
     left_out = len(payload) - total
     map_info = _map_info(data_map)
@@ -224,7 +233,7 @@ def _push_managed(
     if target is not None and target.ready and not api.replaces_fields():
         usual = replace(layout, key=key_of(target)) if keyed else layout
         rehearsed = _items(data_map, payload, usual, known, _sealing_key(usual, target), {}, part)
-        _check_fields_stay(api, target, known, chain.from_iterable(some.items for some in rehearsed))
+        _check_fields_stay(api, target, rehearsed)
     if not options.dry_run:
         target = create_dataset(api, address, {INFO: info}, overlap) if target is None else target
         target = complete_settings(api, target, layout, payload.columns, map_info=map_info)
@@ -243,14 +252,14 @@ def _push_managed(
         target = api.refresh(target)
         all_texts = there and lacks_text_vectors(api, target)
         notes += texts_notes
-    sender = Sender(api, target, known, dry_run=options.dry_run)
+    sender = Sender(api, target, dry_run=options.dry_run)
     key = _sealing_key(layout, target)
     rated = {str(q["name"]): str(q["id"]) for q in target.questions if layout.kind == "ratings" and q.get("id")}
     items = _items(data_map, payload, layout, known, key, rated, part, all_texts=all_texts)
     if texts is not None and not options.dry_run:
         items = _with_texts(items, texts)
-    for done, item in enumerate(chain.from_iterable(some.items for some in items), 1):
-        sender.add(item)
+    for done, (item, held) in enumerate(chain.from_iterable(zip(some.items, some.stored, strict=True) for some in items), 1):
+        sender.add(item, held)
         if progress is not None and (done % 100 == 0 or done == total):
             progress(done, total)
     sender.flush()
@@ -289,15 +298,16 @@ def _sealing_key(layout: ReviewLayout, target: RemoteDataset) -> str | None:
     return key_of(target) if layout.blind and target.allow_extra_metadata else None
 
 
-def _check_fields_stay(api: Api, target: RemoteDataset, known: StoredRecords, items: Iterable[Mapping[str, Any]]) -> None:
+def _check_fields_stay(api: Api, target: RemoteDataset, given: Iterable[_Items]) -> None:
     """Refuses what Argilla 2.5 would do by half: it takes a record's metadata and leaves its old texts and numbers on the page.
 
     Raises:
         InputError: records that are there would change; nothing was sent.
     """
-    rehearsal = Sender(api, target, known, dry_run=True)
-    for item in items:
-        rehearsal.add(item)
+    rehearsal = Sender(api, target, dry_run=True)
+    for some in given:
+        for item, stored in zip(some.items, some.stored, strict=True):
+            rehearsal.add(item, stored)
     if rehearsal.reworded:
         raise InputError(
             f"{target.full_name}: {rehearsal.reworded:,} records would show other texts or numbers than before, and Argilla "
@@ -307,12 +317,14 @@ def _check_fields_stay(api: Api, target: RemoteDataset, known: StoredRecords, it
 
 
 class _Items(NamedTuple):
-    """A batch of the map as Argilla takes it; where each record stands in it, and which lack the vector of their texts"""
+    """Some records as Argilla takes them, and what is there of each; where each stands in a batch of the map; those of them
+    that lack the vector of their texts."""
 
-    batch: pa.RecordBatch
     items: list[dict[str, Any]]
+    stored: list[StoredRecord | None]
     places: list[int]
     wordless: list[int]
+    batch: pa.RecordBatch
 
 
 def _items(
@@ -335,19 +347,22 @@ def _items(
     rating questions by name.
     """
     row = 0
-    ids = set(payload.ids) if known else set()  # looked at only for what is there
-    for batch in data_map.batches():
+    for batch in _cut(data_map.batches()):
         rows = batch.select([name for name in batch.schema.names if name in card.COLUMNS]).to_pylist()
         columns: dict[str, Any]
         inside = np.ones(len(rows), bool) if part is None else part[row : row + len(rows)]
-        made = _Items(batch, [], [], [])
-        for place, (sent, record, columns) in enumerate(zip(inside, batch_to_records(batch), rows, strict=True)):
+        made = _Items([], [], [], [], batch)
+        records = batch_to_records(batch)
+        there = known.rows([external_id(record.id) for record in records]).tolist()
+        for place, (sent, record, columns) in enumerate(zip(inside, records, rows, strict=True)):
             if record.id != payload.ids[row]:
                 raise InputError(
                     f"the map's texts and numbers are not in one order at record {record.id!r}", hint="make the map again"
                 )
             row += 1
-            name, stored = _stored(record, known, ids)
+            name, stored = external_id(record.id), known.at(there[place])
+            if stored is None and known and (before := _before(record, known, payload)) is not None:
+                name, stored = before, known.get(before)
             if not sent and stored is None:
                 continue
             k = len(record.completions)
@@ -379,8 +394,15 @@ def _items(
             if sent and (all_texts or stored is None or item["digest"] != stored.fields):
                 made.wordless.append(len(made.items))
             made.items.append(item)
+            made.stored.append(stored)
             made.places.append(place)
         yield made
+
+
+def _cut(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same in smaller batches: what Argilla is sent is many times as large."""
+    for batch in batches:
+        yield from (batch.slice(start, _PREPARED) for start in range(0, batch.num_rows, _PREPARED))
 
 
 def _with_texts(given: Iterable[_Items], vectors: TextVectors) -> Iterator[_Items]:
@@ -406,23 +428,16 @@ def _from_label(label: Sequence[float | None], scale: RatingScale, questions: Ma
     ]
 
 
-def _stored(record: Record, known: StoredRecords, ids: set[str]) -> tuple[str, StoredRecord | None]:
-    """The external id of the record, and what is there of it.
+def _before(record: Record, known: StoredRecords, payload: Payload) -> str | None:
+    """The external id under which a pair is there whose sides were exchanged by a correction; None where it is not.
 
-    The id of a record without one of its own is the hash of its texts in their order: of a pair whose sides were exchanged by
-    a correction, it is another one. That is the same record still, and keeps its answers.
+    The id of a record without one of its own is the hash of its texts in their order: of that pair it is another one. It is
+    the same record still, and keeps its answers.
     """
-    name = external_id(record.id)
-    if (
-        known
-        and name not in known
-        and len(record.completions) == 2
-        and record.id == content_id(record.prompt, record.completions)
-    ):
-        before = content_id(record.prompt, record.completions[::-1])
-        if before in known and before not in ids:
-            return before, known[before]
-    return name, known.get(name)
+    if len(record.completions) != 2 or record.id != content_id(record.prompt, record.completions):
+        return None
+    before = content_id(record.prompt, record.completions[::-1])
+    return before if known.get(before) is not None and before not in payload.id_set else None
 
 
 def _layout(data_map: DataMap, blind: bool, target: RemoteDataset | None) -> ReviewLayout:

@@ -2,112 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
 
 from argilla_admap.errors import ArgillaError, InputError
 from argilla_admap.review.argilla.argilla_api import BY_AGE, Api, RemoteDataset, terms_filter
-from argilla_admap.review.argilla.properties import BY_COLUMN, HIDDEN_PART, MIXED, POSITION, PROPERTIES, STALE, TEXTS
+from argilla_admap.review.argilla.properties import BY_COLUMN, MIXED, POSITION, STALE, TEXTS
 from argilla_admap.review.dataset import card
 from argilla_admap.review.dataset.answers import alike
 from argilla_admap.review.dataset.server_record import stale_answers
+from argilla_admap.review.push.stored_records import StoredRecord, digest, letters_of, split_metadata
 
-__all__ = ["Sender", "StoredRecord", "StoredRecords", "digest", "existing_records", "lacks_text_vectors", "split_metadata"]
+__all__ = ["Sender"]
 
 #: Larger batches are no faster; smaller ones lose less when one fails, and the person sees them go.
 _BATCH = 100
 _BATCH_BYTES = 8_000_000
 _LARGEST = 50_000_000
-#: Written by pull and by an adjudication, so that push must not take it for out of date.
-_KEPT = frozenset(BY_COLUMN[column].name for column in ("review", "judged", "adjudicate"))
 _SAMPLE, _QUEUE = BY_COLUMN["sample"].name, BY_COLUMN["queue"].name
-_OURS = (frozenset(prop.name for prop in PROPERTIES) | {HIDDEN_PART}) - _KEPT
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
-    """One record on the server: its id there, what its parts look like, and the metadata that are not ours.
-
-    Attributes:
-        letters: digests of the completions at each letter.
-        label: on the card, at the places of the page; empty where it shows none.
-        answered: somebody answered, drafts and discards included.
-    """
-
-    server_id: bytes
-    letters: tuple[bytes, ...]
-    fields: bytes
-    metadata: bytes
-    vector: bytes
-    others: Mapping[str, Any] | None
-    sample: str | None
-    completed: bool
-    label: tuple[float | None, ...]
-    answered: bool
-
-    def order_of(self, completions: Sequence[str]) -> tuple[int, ...] | None:
-        """Which of the completions stands at each letter; None where they are others."""
-        prints = [digest(card.encode(text)) for text in completions]
-        order: list[int] = []
-        for there in self.letters:
-            order += [i for i, mine in enumerate(prints) if mine == there and i not in order][:1]
-        return tuple(order) if len(order) == len(prints) == len(self.letters) else None
-
-
-class StoredRecords(dict[str, StoredRecord]):
-    """External id -> the record on the server. Holds ids and digests, no text."""
-
-
-def digest(value: Any) -> bytes:
-    """Tells one JSON value from another, whatever the order of its keys."""
-    return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
-
-
-def _letters(fields: Mapping[str, Any]) -> tuple[bytes, ...]:
-    value = fields.get(card.FIELD)
-    return tuple(map(digest, value.get("_c") or ())) if isinstance(value, Mapping) else ()
-
-
-def existing_records(api: Api, dataset: RemoteDataset) -> StoredRecords:
-    """All records of a data set of ours, as they stand on the server."""
-    known = StoredRecords()
-    include = ("responses", *((f"vectors:{POSITION}",) if POSITION in dataset.vectors else ()))
-    for page in api.pages(dataset, include):
-        for item in page:
-            if item.get("external_id") is None:
-                continue
-            ours, others = split_metadata(item.get("metadata") or {})
-            known[item["external_id"]] = StoredRecord(
-                uuid.UUID(item["id"]).bytes,
-                _letters(item["fields"]),
-                digest(item["fields"]),
-                digest(ours),
-                digest((item.get("vectors") or {}).get(POSITION)),
-                others or None,
-                ours.get(_SAMPLE),
-                item.get("status") == "completed",
-                card.shown_label(item["fields"].get(card.FIELD)),
-                bool(item.get("responses")),
-            )
-    return known
-
-
-def lacks_text_vectors(api: Api, dataset: RemoteDataset) -> bool:
-    """Whether records are there without the vector of their texts: a push that adds it ends with the newest record."""
-    newest = {"sort": [{**BY_AGE[0], "order": "desc"}]}
-    found, _ = api.search(dataset, newest, limit=1, include=(f"vectors:{TEXTS}",))
-    return bool(found) and not (found[0].get("vectors") or {}).get(TEXTS)
-
-
-def split_metadata(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The metadata that push writes, and all others."""
-    ours = {name: value for name, value in metadata.items() if name in _OURS}
-    return ours, {name: value for name, value in metadata.items() if name not in _OURS}
 
 
 def _near(stored: list[float] | None, wanted: list[float]) -> bool:
@@ -128,8 +43,8 @@ class Sender:
         notes: what the user should know.
     """
 
-    def __init__(self, api: Api, dataset: RemoteDataset, known: StoredRecords, *, dry_run: bool) -> None:
-        self._api, self._dataset, self._known, self._dry_run = api, dataset, known, dry_run
+    def __init__(self, api: Api, dataset: RemoteDataset, *, dry_run: bool) -> None:
+        self._api, self._dataset, self._dry_run = api, dataset, dry_run
         self._batch: list[dict[str, Any]] = []
         self._bytes = 0
         self._dated: set[bytes] = set()
@@ -140,10 +55,13 @@ class Sender:
         self.held_by = ""
         self.notes: list[str] = []
 
-    def add(self, item: Mapping[str, Any]) -> None:
-        """Takes one record: ``external_id, fields, metadata``, of one that is there the ``digest`` of its fields; perhaps
-        ``vector`` (its place), ``texts`` (the vector of its texts), ``suggestions``."""
-        stored = self._known.get(item["external_id"])
+    def add(self, item: Mapping[str, Any], stored: StoredRecord | None) -> None:
+        """Takes one record, and what is there of it.
+
+        Args:
+            item: ``external_id, fields, metadata``; perhaps ``vector`` (its place), ``texts`` (the vector of its texts) and
+                ``suggestions``; of a record that is there the ``digest`` of its fields.
+        """
         vector, texts = item.get("vector"), item.get("texts")
         vectors = {name: value for name, value in ((POSITION, vector), (TEXTS, texts)) if value is not None}
         if stored is None:
@@ -156,7 +74,7 @@ class Sender:
         if item["digest"] != stored.fields:
             changed["fields"] = item["fields"]
             self.reworded += 1
-            if _letters(item["fields"]) != stored.letters:
+            if letters_of(item["fields"]) != stored.letters:
                 self._retexted.add(str(uuid.UUID(bytes=stored.server_id)))
             elif stored.label and not alike(stored.label, card.shown_label(item["fields"][card.FIELD])):
                 self._relabelled[str(uuid.UUID(bytes=stored.server_id))] = stored.label
