@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pandas.util import hash_array
 
 from argilla_admap.errors import InputError
@@ -49,9 +50,10 @@ def shard_of(stream: RecordStream, words: str) -> RecordStream:
         for batch in stream.batches():
             rows = np.arange(first, first + batch.num_rows)
             first += batch.num_rows
+            prompts = text_hashes(batch.column("prompt"))
             with np.errstate(over="ignore"):
-                digest += int((text_hashes(batch.column("id")) * (2 * rows.astype(np.uint64) + np.uint64(1))).sum())
-            own: Any = pa.array(text_hashes(batch.column("prompt")) % np.uint64(of) == part - 1)
+                digest += int((_record_hashes(batch, prompts) * _odd(rows)).sum())
+            own: Any = pa.array(prompts % np.uint64(of) == part - 1)
             columns = [*batch.columns, pa.array(rows)]
             found = pa.RecordBatch.from_arrays(columns, schema=schema).filter(own)
             if found.num_rows:
@@ -80,6 +82,26 @@ def text_hashes(texts: Any) -> npt.NDArray[np.uint64]:
     """A number of each text, the same on every machine; shape (n,)."""
     hashed: npt.NDArray[np.uint64] = hash_array(np.asarray(texts.to_numpy(zero_copy_only=False), object), categorize=False)
     return hashed.astype(np.uint64)
+
+
+def _record_hashes(batch: pa.RecordBatch, prompts: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """A number of each record: of its id, prompt, completions and label; shape (n,)."""
+    found: npt.NDArray[np.uint64] = text_hashes(batch.column("id")) + np.uint64(3) * prompts
+    for factor, name in ((5, "completions"), (7, "ratings")):
+        lists: Any = batch.column(name)
+        # A slice has the values of its own rows alone; rows without a list have none.
+        lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64)
+        values = text_hashes(pc.cast(lists.flatten(), pa.string()).fill_null(""))
+        ends = np.cumsum(lengths)
+        places = np.arange(len(values)) - np.repeat(ends - lengths, lengths)
+        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(values * _odd(places), dtype=np.uint64)])
+        found += np.uint64(factor) * (sums[ends] - sums[ends - lengths])
+    return found
+
+
+def _odd(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    odd: npt.NDArray[np.uint64] = np.uint64(2) * numbers.astype(np.uint64) + np.uint64(1)
+    return odd
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,21 @@ def test_a_part_that_does_not_fit_ends_the_merge(source: Path, tmp_path: Path) -
     assert not (tmp_path / "merged.parquet").exists()
 
 
+@pytest.mark.parametrize("change", [("Answer 3 a", "Answer 3 A"), ('"rating": 1}', '"rating": 2}')])
+def test_a_part_of_an_input_that_was_edited_meanwhile_ends_the_merge(
+    source: Path, tmp_path: Path, change: tuple[str, str]
+) -> None:
+    first = scored(source, tmp_path, "1/2", "first")
+    lines = source.read_text().splitlines(keepends=True)
+    assert change[0] in lines[3]
+    source.write_text("".join([*lines[:3], lines[3].replace(*change), *lines[4:]]))
+    second = scored(source, tmp_path, "2/2", "second")
+    with pytest.raises(InputError, match="parts of different inputs"):
+        admap.merge([first, second], tmp_path / "merged.parquet")
+    again = scored(source, tmp_path, "1/2", "again")
+    assert admap.merge([again, second], tmp_path / "merged.parquet")["records"] == RECORDS
+
+
 def test_parts_of_different_judges_are_not_put_together(source: Path, judge: Judge, tmp_path: Path) -> None:
     parts = [tmp_path / f"part{i}.parquet" for i in (1, 2)]
     for i, (part, model) in enumerate(zip(parts, ("m", "other"), strict=True), start=1):
