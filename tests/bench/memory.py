@@ -2,8 +2,7 @@
 
 The records are the example data's (people's preferences, with a judge's scores), each numbered, so that no two are alike.
 Every command runs in a process of its own. A judge that answers at once scores some of them only, because what is held of a
-request is gone with its answer. Push and pull talk to a server that keeps nothing: all of the data is prepared (`push
---dry-run`), a part is sent, and what the server says it has is pulled and written.
+request is gone with its answer. Push and pull talk to a server that keeps nothing but how many records it was sent.
 """
 
 from __future__ import annotations
@@ -11,27 +10,24 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 
 from argilla_admap.example_data import write_example
-from tests.bench.forgetful_argilla import forgetful_argilla
 from tests.bench.mapping_speed import measure
 from tests.bench.peers import latency_server
+from tests.bench.plain_argilla import plain_argilla
 from tests.bench.results import keep
 
 __all__ = ["peaks"]
 
 RECORDS = (10_000, 100_000, 1_000_000)
-#: Records that are pulled, at most: a million take half an hour on two cores.
-PULLED = 100_000
-#: Records that a judge scores, and that are sent to Argilla, at most.
-ASKED = SENT = 10_000
+#: Records that a judge scores, at most.
+ASKED = 10_000
 
 
 def lines(path: Path, records: int) -> Iterator[bytes]:
@@ -80,18 +76,11 @@ def on_this_machine(run: Run, judge: str) -> None:
     run.measure("compare", "compare", mapped, mapped)
 
 
-def on_argilla(run: Run, argilla: str) -> None:
-    """Push and pull."""
-    few, small, name = run.folder / "few.parquet", run.folder / "few.map.parquet", f"bench-{run.records}"
-    run.measure("push, prepared", "push", run.map, "--dataset", name, "--dry-run")
-    run.measure("part", "score", run.source, "-o", few, *existing(run.folder), "--limit", SENT)
-    run.measure("part", "map", few, "-o", small)
-    del run.found["part"]
-    run.measure("push, sent", "push", small, "--dataset", name)
-    there = httpx.get(f"{argilla}/api/v1/me/datasets").json()["items"][-1]["id"]
-    httpx.put(f"{argilla}/api/v1/datasets/{there}/count/{run.records}")
-    if run.records > PULLED:
-        return
+def on_argilla(run: Run) -> None:
+    """Push, a second push that finds all of them there, and pull."""
+    name = f"bench-{run.records}"
+    run.measure("push", "push", run.map, "--dataset", name)
+    run.measure("push, again", "push", run.map, "--dataset", name)
     run.measure("pull", "pull", name, "-o", run.folder / "pulled.jsonl")
     run.measure("pull, original", "pull", name, "--original", run.source, "-o", run.folder / "corrected.jsonl")
 
@@ -106,19 +95,28 @@ def peaks(figures: dict[str, Any]) -> dict[str, int]:
     return found
 
 
-def main() -> None:
-    numbers = tuple(int(word) for word in sys.argv[1:]) or RECORDS
+def measured(numbers: Sequence[int] = RECORDS) -> list[dict[str, Any]]:
+    """What each command took, for each number of records."""
     figures = []
-    with latency_server(0) as judge, forgetful_argilla() as argilla:
+    kept = dict(os.environ)
+    with latency_server(0) as judge, plain_argilla() as argilla:
         os.environ |= {"ARGILLA_API_URL": argilla, "ARGILLA_API_KEY": "key", "OPENAI_API_KEY": "none"}
         for records in numbers:
             with tempfile.TemporaryDirectory() as folder:
                 run = Run(records, Path(folder))
                 on_this_machine(run, judge)
-                on_argilla(run, argilla)
+                on_argilla(run)
                 figures.append(run.found)
+    os.environ.clear()
+    os.environ |= kept
     print(*(f"{one['records']:,}: {peaks(one)}" for one in figures), sep="\n")
-    if not sys.argv[1:]:
+    return figures
+
+
+def main() -> None:
+    numbers = tuple(int(word) for word in sys.argv[1:])
+    figures = measured(numbers or RECORDS)
+    if not numbers:
         keep("memory", figures)
 
 

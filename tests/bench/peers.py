@@ -20,7 +20,7 @@ import sys
 import tempfile
 import urllib.request
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
+REQUESTS, IN_FLIGHT, LATENCIES = 4000, 1024, (200.0, 0.0)
 CLIENTS = Path(__file__).parent / "peer_clients"
 #: What pip installs for each. distilabel leaves out what its own imports need.
 PEERS = {
@@ -127,23 +128,42 @@ def write_prompts(path: Path, number: int, seed: int = 0) -> None:
             lines.write(json.dumps(f"{index}: rate this answer from 1 to 5. {text}") + "\n")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=4000, help="for each client; an even number")
-    parser.add_argument("--in-flight", type=int, default=1024)
-    parser.add_argument("--latency-ms", type=float, nargs="*", default=[200.0, 0.0])
-    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
-    parser.add_argument("--cache", type=Path, default=user_cache_path("argilla-admap") / "bench-peers")
-    options = parser.parse_args()
-    options.cache.mkdir(parents=True, exist_ok=True)
-    pythons = {"ours": Path(sys.executable)} | {name: peer_python(name, options.cache, PEERS[name]) for name in options.peers}
+def compare(
+    requests: int = REQUESTS,
+    in_flight: int = IN_FLIGHT,
+    latencies: Sequence[float] = LATENCIES,
+    peers: Sequence[str] = tuple(PEERS),
+    cache: Path | None = None,
+) -> list[dict[str, Any]]:
+    """What each client did against each server; the table of each is printed."""
+    cache = cache or user_cache_path("argilla-admap") / "bench-peers"
+    cache.mkdir(parents=True, exist_ok=True)
+    pythons = {"ours": Path(sys.executable)} | {name: peer_python(name, cache, PEERS[name]) for name in peers}
+    found = []
     with tempfile.TemporaryDirectory() as folder:
         prompts = Path(folder) / "prompts.jsonl"
-        write_prompts(prompts, options.requests)
-        for latency in options.latency_ms:
+        write_prompts(prompts, requests)
+        for latency in latencies:
             with latency_server(latency) as url:
-                speeds = [measure(name, python, url, prompts, options.in_flight) for name, python in pythons.items() if python]
-            show(latency, options.in_flight, [speed for speed in speeds if speed])
+                speeds = [measure(name, python, url, prompts, in_flight) for name, python in pythons.items() if python]
+            known = [speed for speed in speeds if speed]
+            show(latency, in_flight, known)
+            clients = {
+                one.client: {"requests_a_second": round(one.rate), "cpu_ms_a_request": round(one.cpu, 2)} for one in known
+            }
+            found.append({"latency_ms": latency, "in_flight": in_flight, "requests": requests, "clients": clients})
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=REQUESTS, help="for each client; an even number")
+    parser.add_argument("--in-flight", type=int, default=IN_FLIGHT)
+    parser.add_argument("--latency-ms", type=float, nargs="*", default=LATENCIES)
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--cache", type=Path, help="the folder of the peers' environments")
+    options = parser.parse_args()
+    compare(options.requests, options.in_flight, options.latency_ms, options.peers, options.cache)
 
 
 def show(latency: float, in_flight: int, speeds: list[Speed]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,35 @@ class MapView:
         return [self.x, self.y, self.depth]
 
 
+class Strings(Sequence[str]):
+    """A column of strings, of which some become objects when they are asked for: a million at once take 70 MB."""
+
+    def __init__(self, column: Any) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        given: Any = self._column[place]
+        found: str | list[str] = given.to_pylist() if isinstance(place, slice) else given.as_py()
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _ROWS):
+            yield from self[start : start + _ROWS]
+
+    @property
+    def repeat(self) -> bool:
+        """Whether one of them is there twice."""
+        different: int = pc.count_distinct(self._column, mode="all").as_py()
+        return different < len(self)
+
+
 class Payload:
     """The metadata and vectors of a map's records, by row.
 
@@ -100,24 +129,25 @@ class Payload:
         view: Any = None,
     ) -> None:
         ids: Any = data_map.table(("id",)).column("id")
-        self.ids: list[str] = ids.cast(pa.string()).to_pylist()
+        self.ids = Strings(ids.cast(pa.string()))
         self._check_ids()
+        release_memory()
         table = data_map.table((*_FLOATS, _UNREAD.column))
         self._floats = {name: self._float(table, BY_COLUMN[name]) for name in _FLOATS}
         without = self._float(table, _UNREAD) if _UNREAD.column in table.schema.names else None
-        table = data_map.table(("ratings", "issues", *_TERMS, *ORIGINS))
+        del table
+        table = data_map.table(("ratings", "issues", *_TERMS))
         # Columns of Arrow, of which a value becomes an object when its record is sent: all objects at once are large.
         self._terms: dict[str, Any] = {name: table.column(name) for name in _TERMS}
         self._ratings = table.column("ratings")
         mean, variance = self._floats["mean"], self._floats["variance"]
         self.view = MapView.stored(view, MapView.of(mean, variance))
         self._placed = np.isfinite(mean) & np.isfinite(variance)
-        self._points = np.column_stack([variance - self.view.x, mean - self.view.y, np.full(len(mean), self.view.depth)])
         self._lists: dict[str, list[Any]] = {}
         if mixed:
             self._lists["sample"] = mixed_sample(self.ids, self._terms["flags"].to_pylist(), self._floats["p_wrong"])
             self._lists["queue"] = [part and MIXED for part in self._lists["sample"]]
-        self._lists |= _origins(table, [name for name in ORIGINS if name != "models" or not mixed])
+        self._lists |= _origins(data_map, [name for name in ORIGINS if name != "models" or not mixed])
         if audit or drawn:
             self._lists["audit"] = random_sample(self.ids, audit, drawn)
         if reviewers:
@@ -142,7 +172,7 @@ class Payload:
         return frozenset(self.ids)
 
     def _check_ids(self) -> None:
-        seen: set[str] = set()
+        seen: set[str] | None = set() if self.ids.repeat else None
         for record_id in self.ids:
             if not record_id or not record_id.strip():
                 raise InputError("a record has an empty id", hint="name the column of the ids with `id_field`, or leave it out")
@@ -150,6 +180,8 @@ class Payload:
                 raise InputError(
                     f"the id {record_id[:60]!r}... is {len(record_id)} characters long; Argilla's index loses such a record"
                 )
+            if seen is None:
+                continue
             if record_id in seen:
                 raise InputError(f"the id {record_id!r} is given to two records; Argilla would keep one of them")
             seen.add(record_id)
@@ -200,7 +232,10 @@ class Payload:
 
     def vector(self, row: int) -> list[float] | None:
         """One record's place on the map, shape (3,); None where it has none."""
-        return [float(number) for number in self._points[row]] if self._placed[row] else None
+        if not self._placed[row]:
+            return None
+        mean, variance = float(self._floats["mean"][row]), float(self._floats["variance"][row])
+        return [variance - self.view.x, mean - self.view.y, self.view.depth]
 
 
 def pushed_map(data_map: DataMap, earlier: Any = None) -> dict[str, Any]:
@@ -231,13 +266,14 @@ def _assign(record_id: str, reviewers: Sequence[str], overlap: int) -> list[str]
     return sorted(sorted(reviewers, key=lambda who: _hash(f"{who}\0{record_id}"))[:overlap])
 
 
-def _origins(table: pa.Table, columns: Sequence[str]) -> dict[str, list[str | None]]:
+def _origins(data_map: DataMap, columns: Sequence[str]) -> dict[str, list[str | None]]:
     """Where each record comes from, as terms, by column: of those columns that part the records into groups."""
     found: dict[str, list[str | None]] = {}
     for column in columns:
-        if column not in table.schema.names:
+        if column not in data_map.schema.names:
             continue
-        given: Any = table.column(column)
+        # One after the other: each is large.
+        given: Any = data_map.table((column,)).column(column)
         # Each value once, however many records have it.
         terms: dict[str, str] = {}
         values: list[str | None] = []

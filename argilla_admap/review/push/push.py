@@ -63,8 +63,8 @@ __all__ = ["push"]
 
 _ID, _ORDER, _REVIEW = (BY_COLUMN[column].name for column in ("id", "order", "review"))
 _DRY_RUN = "dry run: nothing was written"
-#: Records that are prepared at once.
-_PREPARED = 512
+#: Records that are prepared at once, and ids that are looked up at once.
+_PREPARED, _ROWS = 512, 1 << 16
 #: What Argilla 2.8 has no right for.
 _NOT_BLIND = (
     "this server lets annotators filter and sort by what is hidden from them, and shows them other people's answers: with a "
@@ -189,7 +189,8 @@ def _push_managed(
     began = time.monotonic()
     known = existing_records(api, target) if target is not None and target.ready else StoredRecords()
     if part is not None:
-        part = part | payload.drawn | (known.rows(list(map(external_id, payload.ids))) >= 0)
+        rows = [known.rows(list(map(external_id, payload.ids[at : at + _ROWS]))) for at in range(0, len(payload), _ROWS)]
+        part = part | payload.drawn | (np.concatenate(rows) >= 0)
     total = len(payload) if part is None else int(part.sum())
     left_out = len(payload) - total
     map_info = _map_info(data_map)
@@ -353,9 +354,10 @@ def _items(
         inside = np.ones(len(rows), bool) if part is None else part[row : row + len(rows)]
         made = _Items([], [], [], [], batch)
         records = batch_to_records(batch)
+        ids = payload.ids[row : row + len(rows)]
         there = known.rows([external_id(record.id) for record in records]).tolist()
         for place, (sent, record, columns) in enumerate(zip(inside, records, rows, strict=True)):
-            if record.id != payload.ids[row]:
+            if record.id != ids[place]:
                 raise InputError(
                     f"the map's texts and numbers are not in one order at record {record.id!r}", hint="make the map again"
                 )

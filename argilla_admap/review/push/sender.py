@@ -47,7 +47,8 @@ class Sender:
         self._api, self._dataset, self._dry_run = api, dataset, dry_run
         self._batch: list[dict[str, Any]] = []
         self._bytes = 0
-        self._dated: set[bytes] = set()
+        #: The ids of records that are changed, of 16 bytes each: of a million, a set would be large.
+        self._dated = bytearray()
         self._since: str | None = None
         self._retexted: set[str] = set()
         self._relabelled: dict[str, tuple[float | None, ...]] = {}
@@ -146,7 +147,7 @@ class Sender:
             # The server's own clock: the records of the first batch carry the time of their update.
             mine = {item["id"] for item in dated}
             self._since = min(str(record["updated_at"]) for record in answer["items"] if record["id"] in mine)
-        self._dated.update(uuid.UUID(item["id"]).bytes for item in dated)
+        self._dated += b"".join(uuid.UUID(item["id"]).bytes for item in dated)
 
     def _merge(self, batch: list[dict[str, Any]]) -> None:
         """Takes others' metadata as they are at this moment: a pull or a person may have written since we looked."""
@@ -164,7 +165,9 @@ class Sender:
         Those given to completions that are replaced now are noted, and do not count. Where somebody answered since we looked,
         the label stays on the card.
         """
-        changing = {item["id"]: item for item in batch if item.get("id") in self._retexted | self._relabelled.keys()}
+        changing = {
+            item["id"]: item for item in batch if item.get("id") in self._retexted or item.get("id") in self._relabelled
+        }
         if not changing:
             return
         found, _ = self._api.search(
@@ -186,6 +189,10 @@ class Sender:
                 metadata = changing[key].get("metadata") or record.get("metadata") or {}
                 noted = {**stale_answers(metadata), **{str(r["id"]): str(r["updated_at"]) for r in responses}}
                 changing[key]["metadata"] = {**metadata, STALE: orjson.dumps(noted).decode()}
+        # Each is sent once: what is known of the others is enough.
+        for key in changing:
+            self._retexted.discard(key)
+            self._relabelled.pop(key, None)
 
     def verify(self) -> None:
         """Makes sure that the index holds what the database holds; sends again what it lost.
@@ -220,8 +227,9 @@ class Sender:
         if self._since is not None:
             stale = {"type": "range", "scope": {"entity": "record", "property": "updated_at"}, "ge": self._since}
             body = {"filters": {"and": [stale]}, "sort": BY_AGE}
-            if self._api.count(self._dataset, body) < len(self._dated):
-                lost |= self._dated - set(self._found(body))
+            if self._api.count(self._dataset, body) < len(self._dated) // 16:
+                dated = {bytes(self._dated[start : start + 16]) for start in range(0, len(self._dated), 16)}
+                lost |= dated - set(self._found(body))
         return lost
 
     def _missing(self) -> set[bytes]:

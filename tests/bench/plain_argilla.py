@@ -1,12 +1,14 @@
-"""An Argilla that keeps its settings, and of the records no more than their number and the first few.
+"""An Argilla without an index: settings in memory, records in a file.
 
 What the client holds at a million records can be measured against it; a real server takes hours to index them. It answers
-what a push and a pull ask, and gives the first records again and again under other ids, one in a hundred with an answer.
+what a push and a pull ask, and gives one record in a hundred with an answer.
 """
 
 from __future__ import annotations
 
+import tempfile
 import uuid
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,9 +16,10 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from argilla_admap.review.argilla.properties import POSITION
 from tests.doubles.served import served
 
-__all__ = ["forgetful_argilla"]
+__all__ = ["plain_argilla"]
 
 _NOW = "2026-01-01T00:00:00.000000"
 _OWNER = {
@@ -30,16 +33,46 @@ _OWNER = {
     "updated_at": _NOW,
 }
 _WORKSPACE = {"id": str(uuid.UUID(int=2)), "name": "admap", "inserted_at": _NOW, "updated_at": _NOW}
-#: Records that are kept, and one in so many has an answer.
-_KEPT, _ANSWERED = 100, 100
+#: One record in so many has an answer.
+_ANSWERED = 100
+
+
+class _Records:
+    """The records of a data set, in a file: each as it was sent last."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # goes with the records
+        self._places, self._sizes = array("q"), array("q")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def put(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Makes or changes a record; the answer's part of it."""
+        number = uuid.UUID(item["id"]).int - 1 if "id" in item else len(self)
+        if number < len(self):
+            item = {**self.at(number), **{name: value for name, value in item.items() if name != "id"}}
+        written = orjson.dumps(item)
+        place = self._file.seek(0, 2)
+        self._file.write(written)
+        if number == len(self):
+            self._places.append(place)
+            self._sizes.append(len(written))
+        self._places[number], self._sizes[number] = place, len(written)
+        return {"id": str(uuid.UUID(int=number + 1)), "updated_at": _NOW}
+
+    def at(self, number: int) -> dict[str, Any]:
+        """A record as it was sent."""
+        self._file.seek(self._places[number])
+        found: dict[str, Any] = orjson.loads(self._file.read(self._sizes[number]))
+        return found
 
 
 class _Argilla:
     def __init__(self) -> None:
         self.datasets: dict[str, dict[str, Any]] = {}
         self.parts: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        self.records: dict[str, list[dict[str, Any]]] = {}
-        self.counts: dict[str, int] = {}
+        self.records: dict[str, _Records] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
         body = orjson.loads(await request.read() or b"{}")
@@ -65,7 +98,7 @@ class _Argilla:
             case ["datasets"]:
                 made = {**body, "id": str(uuid.uuid4()), "status": "draft", "guidelines": None}
                 self.datasets[made["id"]] = made
-                self.records[made["id"]], self.counts[made["id"]] = [], 0
+                self.records[made["id"]] = _Records()
                 return made
             case ["datasets", name, *rest] if name in self.datasets:
                 return self._of_dataset(request, name, rest, body)
@@ -87,19 +120,13 @@ class _Argilla:
                 dataset["status"] = "ready"
                 return dataset
             case "PUT", ["records", "bulk"]:
-                kept = self.records[name]
-                kept += [item for item in body["items"] if "id" not in item][: _KEPT - len(kept)]
-                self.counts[name] += sum("id" not in item for item in body["items"])
-                return {"items": []}
+                return {"items": [self.records[name].put(item) for item in body["items"]]}
             case "GET", ["records"]:
                 return self._page(name, int(request.query.get("offset", 0)), int(request.query["limit"]))
             case "POST", ["records", "search"]:
                 return {"items": [], "total": 0}
             case "GET", ["progress"]:
-                return {"total": self.counts[name], "completed": 0, "pending": self.counts[name]}
-            case "PUT", ["count", count]:
-                self.counts[name] = int(count)
-                return {}
+                return {"total": len(self.records[name]), "completed": 0, "pending": len(self.records[name])}
             case "POST", [kind]:
                 self.parts.setdefault((name, kind), []).append({**body, "id": str(uuid.uuid4())})
                 return self.parts[name, kind][-1]
@@ -108,29 +135,30 @@ class _Argilla:
         return None
 
     def _page(self, name: str, offset: int, limit: int) -> Any:
-        kept, total = self.records[name], self.counts[name]
-        numbers = range(offset, min(offset + limit, total))
-        return {"items": [self._record(name, number, kept[number % len(kept)]) for number in numbers], "total": total}
+        total = len(self.records[name])
+        return {"items": [self._record(name, number) for number in range(offset, min(offset + limit, total))], "total": total}
 
-    def _record(self, name: str, number: int, kept: dict[str, Any]) -> dict[str, Any]:
+    def _record(self, name: str, number: int) -> dict[str, Any]:
         question = self.parts[name, "questions"][0]
         said = {question["name"]: {"value": question["settings"]["options"][0]["value"]}}
         answer = {"id": str(uuid.UUID(int=number + 1)), "user_id": _OWNER["id"], "status": "submitted", "values": said}
+        found = self.records[name].at(number)
+        vectors = found.pop("vectors", None) or {}
         return {
-            **kept,
+            **found,
             "id": str(uuid.UUID(int=number + 1)),
-            "external_id": f"r{number}",
             "status": "pending",
             "responses": [] if number % _ANSWERED else [{**answer, "inserted_at": _NOW, "updated_at": _NOW}],
             "suggestions": [],
+            "vectors": {POSITION: vectors[POSITION]} if POSITION in vectors else {},
             "inserted_at": _NOW,
             "updated_at": _NOW,
         }
 
 
 @contextmanager
-def forgetful_argilla() -> Iterator[str]:
-    """The address of one, in a thread of this process. ``PUT /api/v1/datasets/ID/count/N`` says how many records it has."""
+def plain_argilla() -> Iterator[str]:
+    """The address of one, in a thread of this process."""
 
     def make() -> web.Application:
         argilla = _Argilla()
