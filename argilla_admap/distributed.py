@@ -11,8 +11,11 @@ import io
 import logging
 import os
 import pickle
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -25,6 +28,8 @@ __all__ = ["ENGINES", "Remote", "check_engine", "connect_cluster", "default_work
 ENGINES = ("local", "ray")
 #: Pieces that are sent together; more wait until these are done, so that memory stays flat.
 _WINDOW = 64
+#: Bytes that are sent together to a pool, which starts anew for the next.
+_POOL_BYTES = 128 << 20
 #: The column of blocks that Ray Data carries: one pickled object a row.
 _ITEM = "item"
 
@@ -73,16 +78,29 @@ def connect_cluster() -> Any:
         return ray
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
-        if os.environ.get("RAY_ADDRESS"):
-            ray.init(**quiet)
-        else:
-            _start_here(ray, quiet)
+        with _own_signals():
+            if os.environ.get("RAY_ADDRESS"):
+                ray.init(**quiet)
+            else:
+                _start_here(ray, quiet)
         # Ray prints there what becomes of workers; standard output is for results, and what matters is told by us.
         ray._private.worker.print_to_stdstream = lambda *_, **__: None
     except (ConnectionError, RuntimeError, ValueError, OSError) as exc:
         hint = "see that RAY_ADDRESS names a cluster that runs, or unset it: one is then started here"
         raise AdmapError(f"no Ray cluster can be used: {_last_line(exc)}", hint=hint) from exc
     return ray
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray takes SIGTERM for itself, and ends the program on it with a dump of its stack: it is given back to who had it."""
+    here = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM) if here else None
+    try:
+        yield
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _start_here(ray: Any, quiet: dict[str, Any]) -> None:
@@ -164,7 +182,8 @@ def in_order(work: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[
     """
     waiting = iter(given)
     while some := list(islice(waiting, _WINDOW)):
-        yield from _run(some, lambda data, _: data.map_batches(_Each(work), batch_size=None, batch_format="pyarrow"))
+        blocks = [_packed([one]) for one in some]
+        yield from _run(blocks, lambda data, _: data.map_batches(_Each(work), batch_size=None, batch_format="pyarrow"))
 
 
 def in_pool(worker: type[Any], remote: Remote, given: Iterable[Given], workers: int, calls: int) -> Generator[Any, None, None]:
@@ -180,23 +199,37 @@ def in_pool(worker: type[Any], remote: Remote, given: Iterable[Given], workers: 
     """
     ray = connect_cluster()
     processors = float(ray.cluster_resources().get("CPU", 1))
-    yield from _run(
-        given,
-        lambda data, blocks: data.map_batches(
+
+    def plan(data: Any, blocks: int) -> Any:
+        size = min(workers, blocks)
+        # The first that is ready must not take all.
+        each = min(calls, -(-blocks // size))
+        return data.map_batches(
             _EachByWorker,
             fn_constructor_args=(worker, remote.actor),
             batch_size=None,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(
-                size=min(workers, blocks),
-                max_tasks_in_flight_per_actor=calls,
-                max_concurrent_calls_per_actor=calls,
+                size=size,
+                max_tasks_in_flight_per_actor=each,
+                max_concurrent_calls_per_actor=each,
                 enable_true_multi_threading=True,
             ),
             # All of them find room, and none of them is by itself all that a processor does.
             num_cpus=min(1.0, int(100 * processors / workers) / 100),
-        ),
-    )
+        )
+
+    waiting = map(_packed, ([one] for one in given))
+    while True:
+        some, held = [], 0
+        for block in waiting:
+            some.append(block)
+            held += block.nbytes
+            if held >= _POOL_BYTES:
+                break
+        if not some:
+            return
+        yield from _run(some, plan)
 
 
 def worker_place() -> str:
@@ -273,12 +306,11 @@ def _unpacked(block: pa.Table) -> Iterator[Any]:
         yield pickle.loads(item.as_py())  # noqa: S301  # our own, from a process of ours
 
 
-def _run(given: Iterable[Any], plan: Callable[[Any, int], Any]) -> Iterator[Any]:
-    """What a plan for a data set of Ray Data, with so many blocks, makes of each."""
+def _run(given: list[pa.Table], plan: Callable[[Any, int], Any]) -> Iterator[Any]:
+    """What a plan for a data set of Ray Data, with so many blocks, makes of these; they are taken out of the list."""
     ray = connect_cluster()
-    blocks = [ray.put(_packed([one])) for one in given]
-    if not blocks:
-        return
+    given.reverse()
+    blocks = [ray.put(given.pop()) for _ in range(len(given))]
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True

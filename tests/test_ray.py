@@ -20,7 +20,7 @@ import pytest
 
 import argilla_admap as admap
 from argilla_admap import distributed, pipeline
-from argilla_admap.distributed import Remote, connect_cluster, in_order, in_pool
+from argilla_admap.distributed import Remote, connect_cluster, in_order, in_pool, worker_place
 from argilla_admap.errors import InputError, JudgeRefused
 from argilla_admap.example_data import write_example
 from argilla_admap.mapping.data import observed
@@ -200,6 +200,55 @@ def test_a_run_scores_and_maps_on_the_cluster(cluster: Any, tmp_path: Path, monk
 
 def longest(_prompt: str, completions: list[str]) -> list[float]:
     return [float(len(text)) for text in completions]
+
+
+class Noting:
+    """Keeps who did what."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, int]] = []
+
+    def note(self, place: str, given: int) -> None:
+        self.done.append((place, given))
+
+    def all(self) -> list[tuple[str, int]]:
+        return self.done
+
+
+class Slow:
+    """A worker that takes its time."""
+
+    def __init__(self, actor: Any) -> None:
+        self.remote = Remote(actor)
+
+    def __call__(self, given: int) -> int:
+        time.sleep(0.2)
+        self.remote.call("note", worker_place(), given)
+        return given
+
+
+def test_a_pool_is_fed_as_it_works_and_each_of_its_workers_has_a_part(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "_POOL_BYTES", 3 * distributed._packed([0]).nbytes)
+    remote = Remote.start(Noting)
+    drawn: list[int] = []
+
+    def given() -> Iterator[int]:
+        for number in range(7):
+            drawn.append(number)
+            yield number
+
+    results = in_pool(Slow, remote, given(), 2, 12)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    assert drawn == [0, 1, 2]
+    assert list(results) == [3, 4, 5, 6]
+    workers: list[tuple[str, int]] = remote.call("all")
+    remote.kill()
+    assert [sorted(number for _, number in workers[start : start + 3]) for start in (0, 3)] == [[0, 1, 2], [3, 4, 5]]
+    assert len({place for place, _ in workers[:3]}) == 2
+
+
+def test_a_signal_ends_the_program_as_it_did_before_ray(cluster: Any) -> None:
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 class Refusing:

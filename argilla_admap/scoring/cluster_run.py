@@ -49,6 +49,7 @@ class ScoringWorker:
         self._name = uuid.uuid4().hex
         self._scorers: list[Scorer] = []
         self._session: Session | None = None
+        self._budget = LeasedBudget(None, self._hub)
         self._opened: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Future[None]] = []
         self._loop = asyncio.new_event_loop()
@@ -72,7 +73,7 @@ class ScoringWorker:
                 results = await asyncio.gather(*(scorer.score(batch) for scorer in self._scorers))
             finally:
                 self._use_share(await self._ask("report", self._name, self._report()))
-                await self._ask("release", self._name, prompts)
+                await self._ask("release", self._name, prompts, self._budget.surplus())
         except Exception as exc:
             await self._ask("fail", exc)
             raise
@@ -82,25 +83,26 @@ class ScoringWorker:
         options, share, path = await self._ask("join", self._name, worker_place())
         store = RemoteStore(path, self._hub, self._name)
         store.report = self._report
-        budget = LeasedBudget(options.max_cost, self._hub)
+        self._budget = LeasedBudget(options.max_cost, self._hub)
         concurrency = options.concurrency and max(1, round(options.concurrency * share))
         # What waits in batches was looked for before the first worker began.
         own = replace(options, engine="local", concurrency=concurrency, ask_waiting=True)
-        self._session = Session(own, warn=self._note, store=store, budget=budget, share=share)
+        self._session = Session(own, warn=self._note, store=store, budget=self._budget, share=share)
         self._scorers = open_scorers(own, self._session)
         for scorer in self._scorers:
             for warning in await scorer.start():
                 self._note(warning)
-        self._tasks = [asyncio.ensure_future(self._tell(budget)), asyncio.ensure_future(self._close_at_the_end())]
+        self._tasks = [asyncio.ensure_future(self._tell()), asyncio.ensure_future(self._close_at_the_end())]
 
     def _note(self, words: str) -> None:
         self._hub.send("note", words)
 
-    async def _tell(self, budget: LeasedBudget) -> None:
+    async def _tell(self) -> None:
         while True:
             await asyncio.sleep(_TELL_EVERY)
             self._use_share(await self._ask("report", self._name, self._report()))
-            budget.give_back()
+            if surplus := self._budget.surplus():
+                await self._ask("give_back", surplus)
 
     def _use_share(self, share: float) -> None:
         if share and self._session is not None:

@@ -33,8 +33,8 @@ __all__ = ["Coordinator", "Hub", "LeasedBudget", "RemoteStore", "WorkerReport"]
 
 #: Seconds after which a worker that says nothing is taken for dead.
 _SILENT = 60.0
-#: Seconds that the end of a run waits for answers in flight.
-_CLOSE_WITHIN = 10.0
+#: Seconds that the end of a run waits for answers in flight, and for a worker that says nothing.
+_CLOSE_WITHIN, _HEARD_WITHIN = 10.0, 3.0
 #: A lease is for so many requests at most, and for no more than this part of what is left, over the number of workers.
 _LEASED_REQUESTS, _LEASED_PART = 16, 1 / 4
 
@@ -187,8 +187,9 @@ class Coordinator:
         self._shares[name] = max(0.0, min(wanted, 1 - others))
         return self._shares[name]
 
-    async def release(self, name: str, prompts: Sequence[int]) -> None:
-        """The worker has its answers to these prompts."""
+    async def release(self, name: str, prompts: Sequence[int], dollars: float = 0.0) -> None:
+        """The worker has its answers to these prompts, and so much left of its leases."""
+        self._leased -= dollars
         for prompt in prompts:
             holder, times = self._held.get(prompt, ("", 0))
             if holder == name:
@@ -266,7 +267,9 @@ class Coordinator:
         """Closes the store; `wait`: first lets the workers write what is in flight."""
         self._ending.set()
         deadline = time.monotonic() + _CLOSE_WITHIN
-        while wait and self._heard and time.monotonic() < deadline:  # noqa: ASYNC110  # a worker may end without a word
+        while wait and (now := time.monotonic()) < deadline:  # a worker may end without a word
+            if not any(now - heard < _HEARD_WITHIN for heard in self._heard.values()):
+                break
             await asyncio.sleep(0.01)
         for name in sorted({name for one in self._reports.values() for name in one.usages}):
             history = TokenHistory(self._store, name)
@@ -303,12 +306,13 @@ class LeasedBudget(Budget):
         self._reserved += dollars
         return True
 
-    def give_back(self) -> None:
-        """Lets others have what is neither spent nor in flight."""
-        over = self._lease - self.spent - self._reserved
-        if over > 0:
-            self._lease -= over
-            self._hub.send("give_back", over)
+    def surplus(self) -> float:
+        """Takes out what is neither spent nor in flight, in US dollars: others are to have it."""
+        if self.most is None:
+            return 0.0
+        over = max(0.0, self._lease - self.spent - self._reserved)
+        self._lease -= over
+        return over
 
 
 class RemoteStore(Store):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from argilla_admap.errors import DefaultModelGone, InputError
+from argilla_admap.scoring import coordinator
 from argilla_admap.scoring.cache.store import CacheEntry, Store
 from argilla_admap.scoring.client.rate_limit import MARGIN, RateLimits
 from argilla_admap.scoring.client.request import TokenHistory, Usage
@@ -86,7 +87,11 @@ def test_leases_never_pass_the_budget_and_use_it(workers: int, tmp_path: Path) -
     assert 1.0 - workers * 16 * 0.002 <= spent <= 1.0
     assert "max_cost" in budgets[0].words()
     budgets[0]._lease += 0.5
-    budgets[0].give_back()
+    near.call("join", "a", "place")
+    near.call("claim", "a", [1])
+    # With its last batch a worker gives back what it has left, once.
+    near.call("release", "a", [1], budgets[0].surplus())
+    assert budgets[0].surplus() == pytest.approx(0.0, abs=1e-9)
     assert near.call("lease", 0.4) == pytest.approx(0.4, abs=0.1)
 
 
@@ -179,6 +184,13 @@ def test_the_end_waits_for_what_is_in_flight(tmp_path: Path) -> None:
     near.call("leave", "a", WorkerReport())
     end.result(5)
     assert Store(tmp_path / "s.sqlite").count() == 1
+
+
+def test_the_end_does_not_wait_for_a_worker_that_ended_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coordinator, "_HEARD_WITHIN", 0.1)
+    near = Near(tmp_path / "s.sqlite")
+    near.call("join", "a", "place")
+    near.send("end", True).result(5)
 
 
 def test_a_part_of_the_limits_is_a_part_of_those_that_the_server_states() -> None:
