@@ -21,7 +21,7 @@ from argilla_admap.distributed import check_engine
 from argilla_admap.errors import InputError
 from argilla_admap.mapping.added_columns import EXTRA_FIELDS, UNREAD, AddedColumns
 from argilla_admap.mapping.analysis.label_answers import LabelAnswer, match_answers
-from argilla_admap.mapping.checks.check import CheckInput, check_prompts, prompt_checks, run_checks
+from argilla_admap.mapping.checks.check import CheckInput, comparing_checks, run_checks
 from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, codes_of, items_of
 from argilla_admap.mapping.data.observations import Observations, scores_of_samples
 from argilla_admap.mapping.data.observed import InOrder, Observed, in_order, observe_pieces
@@ -311,11 +311,13 @@ def _built(
         return scale.labels(part.offsets, part.ratings)
 
     strength, known = strengths_elsewhere(book, labels_of, lambda _, part: labels_of(part).rating, None)
-    of_prompts = {name: np.zeros(book.n, bool) for name in prompt_checks()}
+    compared = {name: np.zeros(book.n, np.uint64) for name in comparing_checks()}
     for rows, part in book.repeated():
         flat = items_of(book.offsets, rows)
-        for name, mask in check_prompts(CheckInput(part, labels_of(part), part.owner, strength[flat], known[flat])).items():
-            of_prompts[name][rows] = mask
+        repeated = CheckInput(part, labels_of(part), part.owner, strength[flat], known[flat])
+        for name, (test, _) in comparing_checks().items():
+            compared[name][rows] = test(repeated)
+    among = {name: found(compared.pop(name)) for name, (_, found) in comparing_checks().items()}
     model = fit_wrong(book, labels_of, (strength, known), said)
     usual, votes = usual_margins(sample.offsets, sample.ratings, sample.scores), are_votes(sample.offsets, sample.ratings)
 
@@ -328,7 +330,7 @@ def _built(
         flat, labels = slice(int(offsets[at.start]), int(offsets[at.stop])), labels_of(piece)
         diagnosis = model.diagnose(piece, labels, flat)
         given = CheckInput(piece, labels, piece.owner, strength[flat], known[flat])
-        findings = run_checks(given, {name: mask[at] for name, mask in of_prompts.items()})
+        findings = run_checks(given, {name: mask[at] for name, mask in among.items()})
         errors = error.of(piece)
         correlation, cosine = agreement(piece.offsets, piece.ratings, piece.scores, usual)
         cuts = RecordThresholds(split.cuts.variance[at], split.cuts.mean[at])

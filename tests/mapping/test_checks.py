@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -203,6 +205,47 @@ def test_a_record_that_is_trusted_less_speaks_less_for_others_and_none_where_not
     assert strength[1::2] == pytest.approx([-1 / 2, -2 / 3, -3 / 4])
 
 
+def test_very_many_records_of_a_prompt_of_many_completions_take_little_memory():
+    """Forty completions in 20,000 records: matrices of forty by forty for each record would take 256 MB."""
+    rng, n = np.random.default_rng(1), 20_000
+    keys = np.full(n, 7, np.uint64), np.argsort(rng.random((n, 40)))[:, :2].ravel().astype(np.uint64)
+    worth = np.linspace(-1, 1, 40)
+    ratings = np.sign(worth[keys[1]].reshape(n, 2) @ np.array([[1, -1], [-1, 1]])).ravel() * 1.0
+    tracemalloc.start()
+    strength, known = leave_one_out_strengths(np.arange(0, 2 * n + 1, 2), *keys, ratings, np.ones(2 * n, bool))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert known.all()
+    assert np.corrcoef(strength, worth[keys[1]])[0, 1] > 0.99
+    assert peak < 60e6
+
+
+@pytest.mark.parametrize(("k", "completions"), [(2, 5), (4, 6), (9, 20)])
+def test_the_strengths_are_those_of_least_squares_without_the_record(k, completions):
+    rng, n = np.random.default_rng(2), 12
+    sizes = rng.integers(2, k + 1, n)
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    keys = np.full(n, 7, np.uint64), rng.integers(completions, size=offsets[-1]).astype(np.uint64)
+    ratings, trust = rng.normal(size=offsets[-1]), rng.random(n)
+    strength, known = leave_one_out_strengths(offsets, *keys, ratings, np.ones(offsets[-1], bool), trust)
+    for record in range(n):
+        edges, differences = [np.eye(completions)], [np.zeros(completions)]
+        for other in set(range(n)) - {record}:
+            items = np.arange(offsets[other], offsets[other + 1])
+            weight = np.sqrt(2 * trust[other] / len(items))
+            for a, b in combinations(items, 2):
+                edge = np.zeros((1, completions))
+                edge[0, keys[1][a].astype(int)] += weight
+                edge[0, keys[1][b].astype(int)] -= weight
+                edges.append(edge)
+                differences.append(weight * np.array([ratings[a] - ratings[b]]))
+        best = np.linalg.lstsq(np.concatenate(edges), np.concatenate(differences), rcond=None)[0]
+        items = np.arange(offsets[record], offsets[record + 1])
+        items = items[known[items]]
+        np.testing.assert_allclose(strength[items], best[keys[1][items].astype(int)], atol=1e-10)
+    assert known.any()
+
+
 PICTURE = "[1 image, not shown]"
 
 
@@ -254,6 +297,8 @@ CHECK = Check(
 '''
 FOLLOWS = """
 import sys
+import tracemalloc
+from itertools import combinations
 import argilla_admap.mapping.checks as checks
 checks.__path__.append(sys.argv[1])
 import argilla_admap as admap

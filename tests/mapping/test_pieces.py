@@ -91,6 +91,52 @@ def test_a_map_in_pieces_is_the_map_in_one(prompts, sample, tmp_path, monkeypatc
     assert_same(whole, pieces)
 
 
+def test_a_prompt_of_very_many_records_is_looked_at_a_part_at_a_time(tmp_path, monkeypatch):
+    stream = records(4, 6000, 2)
+    whole = written(stream, tmp_path / "whole.parquet")
+    monkeypatch.setattr(observed, "PIECE_ROWS", 1500)
+    monkeypatch.setattr(observed, "PART_ITEMS", 1000)
+    book = observed.observe_pieces(stream)
+    parts = list(book.repeated())
+    assert np.array_equal(np.sort(np.concatenate([rows for rows, _ in parts])), np.arange(6000))
+    assert max(part.offsets[-1] for _, part in parts) < 2000
+    # What compares records finds the same; what the other records say is weighed by those of the part.
+    pieces = written(stream, tmp_path / "pieces.parquet")
+    assert "opposite_duplicate" in str(whole.column("issues")[:100])
+    changed = np.array([a != b for a, b in zip(*(one.column("issues").to_pylist() for one in (whole, pieces)), strict=True)])
+    assert changed.mean() < 0.02
+    np.testing.assert_allclose(whole.column("p_wrong").to_numpy(), pieces.column("p_wrong").to_numpy(), atol=0.2)
+
+
+def test_records_of_many_completions_are_held_few_at_a_time(monkeypatch):
+    stream, most = records(10**9, 2048, 5), []
+    monkeypatch.setattr(observed, "PIECE_ITEMS", 3000)
+    monkeypatch.setattr(observed, "SAMPLE_ITEMS", 4000)
+    book = observed.observe_pieces(stream, note=lambda piece: most.append(int(piece.offsets[-1])))
+    assert max(most) < 3000 + 5 * BATCH
+    assert 3900 < book.sample.offsets[-1] <= 4000
+    again = observed.observe_pieces(stream)
+    assert np.array_equal(np.sort(again.sample.keys), np.sort(book.sample.keys))
+
+
+def test_the_names_of_models_are_looked_up_once_a_piece(monkeypatch):
+    stream, looked_up = records(10**9, 4000), [0]
+    monkeypatch.setattr(observed, "PIECE_ROWS", 500)
+    book = observed.observe_pieces(stream)
+
+    class Counted(dict[str, int]):
+        def __getitem__(self, name: str) -> int:
+            looked_up[0] += 1
+            return super().__getitem__(name)
+
+        def __iter__(self) -> Iterator[str]:
+            raise AssertionError("goes through all names")
+
+    book._model_codes = Counted(book._model_codes)
+    pieces = [piece for _, piece in book.pieces()]
+    assert looked_up[0] == sum(len(np.unique(piece.models[piece.models >= 0])) for piece in pieces)
+
+
 def test_what_people_answered_is_learned_in_pieces_as_in_one(tmp_path, monkeypatch):
     stream = records(10**9, 4000)
     rows = [row for batch in stream.batches() for row in batch.select(["id", "ratings"]).to_pylist()][:200]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, join_text, letters, text_where
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, UInts, join_text, letters, text_where
 from argilla_admap.mapping.data.observations import Observations
 from argilla_admap.mapping.wrong.labels import Labels
 
@@ -26,9 +26,8 @@ __all__ = [
     "CheckQueue",
     "Findings",
     "all_checks",
-    "check_prompts",
     "check_queues",
-    "prompt_checks",
+    "comparing_checks",
     "run_checks",
 ]
 
@@ -79,21 +78,22 @@ class Check:
         title: what it finds, in a list.
         sentence: what it tells a reviewer. With `{}`, the check marks completions, and the first one's letter is put there;
             without, it marks records.
-        test: the completions (flat) or records (shape (n,)) that are marked.
+        test: the completions (flat) or records (shape (n,)) that are marked; with `among`, a number of each record, shape (n,).
         queue: where the records are reviewed.
         unless: checks whose records this one leaves alone, since they say the same more precisely; each of a lower rank.
         rank: lower ones come first in a record's list.
-        of_prompts: looks at all records of a prompt together, and marks records.
+        among: for a check that compares the records of a prompt: which are marked, by the numbers of all of them; 0 is a record
+            to leave alone.
     """
 
     name: str
     title: str
     sentence: str
-    test: Callable[[CheckInput], Bools]
+    test: Callable[[CheckInput], Any]
     queue: CheckQueue = OBVIOUS
     unless: tuple[str, ...] = ()
     rank: int = 100
-    of_prompts: bool = False
+    among: Callable[[UInts], Bools] | None = None
 
     @property
     def of_completions(self) -> bool:
@@ -149,16 +149,19 @@ class Findings:
         return said
 
 
-def run_checks(given: CheckInput, of_prompts: Mapping[str, Bools] | None = None) -> Findings:
+def run_checks(given: CheckInput, among: Mapping[str, Bools] | None = None) -> Findings:
     """Runs every check.
 
     Args:
-        of_prompts: what `check_prompts` found of these records; None where they hold all records of their prompts.
+        among: by check that compares records, which of these are marked; None where these are all records of their prompts.
     """
     records: dict[str, Bools] = {}
     first: dict[str, Ints] = {}
     for check in all_checks():
-        mask = check.test(given) if of_prompts is None or not check.of_prompts else of_prompts[check.name]
+        if check.among is None or among is None:
+            mask = check.test(given) if check.among is None else check.among(check.test(given))
+        else:
+            mask = among[check.name]
         if check.of_completions:
             marked = np.flatnonzero(mask)[::-1]
             first[check.name] = np.zeros(given.seen.n, np.int64)
@@ -170,11 +173,6 @@ def run_checks(given: CheckInput, of_prompts: Mapping[str, Bools] | None = None)
     return Findings(records, first)
 
 
-def prompt_checks() -> list[str]:
-    """The names of the checks that look at whole prompts."""
-    return [check.name for check in all_checks() if check.of_prompts]
-
-
-def check_prompts(given: CheckInput) -> dict[str, Bools]:
-    """What the checks that look at whole prompts find among all records of some prompts; shape (n,) each."""
-    return {check.name: check.test(given) for check in all_checks() if check.of_prompts}
+def comparing_checks() -> dict[str, tuple[Callable[[CheckInput], UInts], Callable[[UInts], Bools]]]:
+    """By name, `test` and `among` of the checks that compare the records of a prompt."""
+    return {check.name: (check.test, check.among) for check in all_checks() if check.among is not None}

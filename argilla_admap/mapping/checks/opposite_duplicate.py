@@ -5,27 +5,34 @@ from __future__ import annotations
 import numpy as np
 
 from argilla_admap.mapping.checks.check import Check, CheckInput, CheckQueue
-from argilla_admap.mapping.data.arrays import Bools
+from argilla_admap.mapping.data.arrays import Bools, UInts
+from argilla_admap.mapping.data.near_duplicates import mixed
 
 __all__ = ["CHECK"]
 
 
-def _opposite_duplicates(given: CheckInput) -> Bools:
+def _sides(given: CheckInput) -> UInts:
+    """A number of each record's prompt and its two completions, whose lowest bit says which of them is above; 0 for records
+    that are no such pair; shape (n,)."""
     seen, labels = given.seen, given.labels
-    found = np.zeros(seen.n, bool)
-    _, group, repeats = np.unique(seen.prompt_keys, return_inverse=True, return_counts=True)
-    rows = np.flatnonzero((seen.sizes == 2) & (seen.prompt_keys != 0) & (repeats[group] >= 2))
+    rows = np.flatnonzero((seen.sizes == 2) & (seen.prompt_keys != 0))
     rows = rows[labels.used[seen.offsets[rows]] & labels.used[seen.offsets[rows] + 1] & ~labels.constant[rows]]
-    if not len(rows):
-        return found
-    first, second = seen.offsets[rows], seen.offsets[rows] + 1
-    low = np.minimum(seen.completion_keys[first], seen.completion_keys[second])
-    high = np.maximum(seen.completion_keys[first], seen.completion_keys[second])
-    low_wins = (seen.completion_keys[first] == low) == (labels.rating[first] > labels.rating[second])
-    _, pair = np.unique(np.stack([seen.prompt_keys[rows], low, high], axis=1), axis=0, return_inverse=True)
-    pair = pair.reshape(-1)
-    wins, total = np.bincount(pair, low_wins), np.bincount(pair)
-    found[rows[(low != high) & (wins[pair] > 0) & (wins[pair] < total[pair])]] = True
+    first, second = seen.completion_keys[seen.offsets[rows]], seen.completion_keys[seen.offsets[rows] + 1]
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    low_wins = (first == low) == (labels.rating[seen.offsets[rows]] > labels.rating[seen.offsets[rows] + 1])
+    pair = mixed(mixed(mixed(seen.prompt_keys[rows]) ^ low) ^ high) | np.uint64(3)
+    sides = np.zeros(seen.n, np.uint64)
+    sides[rows] = np.where(low != high, pair - low_wins.astype(np.uint64), 0)
+    return sides
+
+
+def _opposed(sides: UInts) -> Bools:
+    """Whose pair occurs with both sides above; shape (n,)."""
+    rows = np.flatnonzero(sides)
+    found = np.zeros(len(sides), bool)
+    held = np.unique(sides[rows])
+    both = held[1:][held[1:] - held[:-1] == 1]
+    found[rows] = np.isin(sides[rows] | np.uint64(1), both)
     return found
 
 
@@ -33,12 +40,12 @@ CHECK = Check(
     name="opposite_duplicate",
     title="the same pair with the opposite label",
     sentence="The same two completions of this prompt, or of one like it, have the opposite label elsewhere.",
-    test=_opposite_duplicates,
+    test=_sides,
+    among=_opposed,
     queue=CheckQueue(
         "opposite-duplicates",
         "Duplicates with opposite labels",
         "The same prompt and completions occur elsewhere with the opposite label: one of the two is wrong.",
     ),
     rank=20,
-    of_prompts=True,
 )

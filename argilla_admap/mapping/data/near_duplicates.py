@@ -22,7 +22,7 @@ from argilla_admap.mapping.data.same_text import CompareBudget, Words, same_answ
 from argilla_admap.mapping.data.text_features import TextFacts, fingerprints
 from argilla_admap.tables import RecordStream
 
-__all__ = ["Prompts", "answer_keys", "join_near_duplicates", "repeats", "sketches", "word_keys"]
+__all__ = ["Prompts", "answer_keys", "join_near_duplicates", "mixed", "repeats", "sketches", "word_keys"]
 
 #: MinHash: rows (hashes of pairs of words) a band, and bands. Prompts that share nine pairs of words in ten share a band with
 #: probability .97, four in five .80, half .12, three in ten .01.
@@ -102,7 +102,7 @@ class ComparedTexts(Protocol):
 def answer_keys(offsets: Ints, completion_keys: UInts) -> UInts:
     """A number of each record's completions, whatever their order; shape (n,)."""
     with np.errstate(over="ignore"):
-        sums = np.concatenate([[np.uint64(0)], np.cumsum(_mixed(completion_keys))])
+        sums = np.concatenate([[np.uint64(0)], np.cumsum(mixed(completion_keys))])
         return np.asarray(sums[offsets[1:]] - sums[offsets[:-1]])
 
 
@@ -179,27 +179,27 @@ def _sketch(data: bytes, edges: Ints, bands: int) -> UInts:
     firsts = ends[texts]
     rank = (np.arange(len(words)) - np.repeat(firsts, np.diff(ends)[texts])).astype(np.uint64)
     with np.errstate(over="ignore"):
-        hashed = _mixed(np.add.reduceat(_TABLE.take(neighbours, mode="clip"), words))
+        hashed = mixed(np.add.reduceat(_TABLE.take(neighbours, mode="clip"), words))
         # The hash of all words depends on where numbers and signs stand among the words; the bands do not.
-        sketch[texts, bands] = np.add.reduceat(_mixed(hashed + rank * _HASHES[-1]), firsts)
+        sketch[texts, bands] = np.add.reduceat(mixed(hashed + rank * _HASHES[-1]), firsts)
         if not bands:
             return sketch
         follows = np.ones(len(words), bool)
         follows[ends[texts + 1] - 1] = False
-        pairs = _mixed(hashed * np.uint64(3) + np.append(hashed[1:], np.uint64(0)) * follows)
+        pairs = mixed(hashed * np.uint64(3) + np.append(hashed[1:], np.uint64(0)) * follows)
         counted = np.maximum.reduceat(kind & 3, words) == 2
         before = np.cumsum(counted).astype(np.uint64)
         before -= np.repeat(before[firsts] - counted[firsts], np.diff(ends)[texts])
-        numbers = np.add.reduceat(_mixed(hashed + before) * counted, firsts)
+        numbers = np.add.reduceat(mixed(hashed + before) * counted, firsts)
         for band in range(bands):
             total = numbers.copy()
             for factor in _HASHES[band * ROWS : (band + 1) * ROWS]:
-                total = _mixed(total + np.minimum.reduceat(pairs * factor, firsts))
+                total = mixed(total + np.minimum.reduceat(pairs * factor, firsts))
             sketch[texts, band] = total
     return sketch
 
 
-def _mixed(values: UInts) -> UInts:
+def mixed(values: UInts) -> UInts:
     """The first half of splitmix64's finaliser."""
     return np.asarray((values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9) ^ (values >> np.uint64(27)))
 
@@ -209,7 +209,7 @@ def join_near_duplicates(
     prompts: Prompts,
     offsets: Ints,
     repeated: Callable[[UInts], Iterable[tuple[Ints, ComparedTexts]]],
-    take: Callable[[Ints], ComparedTexts],
+    pieces: Callable[[], Iterable[tuple[slice, ComparedTexts]]],
 ) -> tuple[UInts, Ints, UInts]:
     """The keys of prompts and of completions, made equal for near duplicates.
 
@@ -219,8 +219,8 @@ def join_near_duplicates(
     Args:
         stream: read once more where there is something to compare.
         offsets: shape (n + 1,), of all completions.
-        repeated: gives the records whose key (shape (n,)) others have too, whole groups at a time, and their positions.
-        take: gives the records at some positions.
+        repeated: gives the records whose key (shape (n,)) others have too, as `Observed.repeated` does, and their positions.
+        pieces: gives all records in their order, and their positions.
     Returns:
         prompt_keys; the flat positions of completions whose keys change, and their new keys. Near duplicates share the smallest
         of their keys.
@@ -233,9 +233,12 @@ def join_near_duplicates(
     same = prompts.words[order[1:]] == prompts.words[order[:-1]]
     prompt_keys = _joined(prompt_keys, prompt_keys[order[1:][same]], prompt_keys[order[:-1][same]])
     rows, held, little = _same_completions(prompt_keys, prompts)
-    close = [_close_completions(prompt_keys[at], items_of(offsets, at), part) for at, part in repeated(prompt_keys)]
-    pairs = np.concatenate([np.zeros((0, 2), np.int64), *(one[0] for one in close)])[:MOST_PAIRS]
-    lengths = np.concatenate([np.zeros((0, 2), np.int64), *(one[1] for one in close)])[:MOST_PAIRS]
+    pairs, lengths = np.zeros((0, 2), np.int64), np.zeros((0, 2), np.int64)
+    for at, part in repeated(prompt_keys):
+        found = _close_completions(prompt_keys[at], items_of(offsets, at), part)
+        pairs, lengths = (np.concatenate(both)[:MOST_PAIRS] for both in zip((pairs, lengths), found, strict=True))
+        if len(pairs) == MOST_PAIRS:
+            break
     pairs, lengths = (some[np.cumsum(lengths.sum(axis=1)) <= MOST_BYTES] for some in (pairs, lengths))
     items = np.unique(pairs)
     if not len(rows) and not len(items):
@@ -248,8 +251,8 @@ def join_near_duplicates(
     same_prompt = [
         same_question(prompt_words(int(a)), prompt_words(int(b)), strictly=bool(little[a]), budget=budget) for a, b in places
     ]
-    found = rows[places[np.array(same_prompt, bool)]]
-    prompt_keys = _joined(prompt_keys, prompt_keys[found[:, 0]], prompt_keys[found[:, 1]])
+    alike = rows[places[np.array(same_prompt, bool)]]
+    prompt_keys = _joined(prompt_keys, prompt_keys[alike[:, 0]], prompt_keys[alike[:, 1]])
     completion_words = cache(lambda place: Words.of(completion_texts[place], fillers=True))
     short = lengths.min(axis=1) < LONG_TEXT
     same_completion = [
@@ -259,12 +262,32 @@ def join_near_duplicates(
     pairs = pairs[np.array(same_completion, bool)]
     if not len(pairs):
         return prompt_keys, *none
-    of_pairs = prompt_keys[np.searchsorted(offsets, pairs[:, 0], "right") - 1]
-    at = np.flatnonzero(np.isin(prompt_keys, of_pairs))
-    part, flat = take(at), items_of(offsets, at)
-    new = _joined_completions(part.completion_keys, np.searchsorted(flat, pairs), prompt_keys[at], owners_of(part.offsets))
-    changed = new != part.completion_keys
+    flat, completion_keys, owner = _completions_like(np.unique(pairs), prompt_keys, pieces)
+    new = _joined_completions(completion_keys, np.searchsorted(flat, pairs), prompt_keys[owner], owner)
+    changed = new != completion_keys
     return prompt_keys, flat[changed], new[changed]
+
+
+def _completions_like(
+    items: Ints, prompt_keys: UInts, pieces: Callable[[], Iterable[tuple[slice, ComparedTexts]]]
+) -> tuple[Ints, UInts, Ints]:
+    """The completions that are equal to one of `items` (flat positions, ascending), those included, among records of the same
+    prompts: flat positions, ascending, their keys, and the position of each one's record."""
+    keys, prompts, first = [], [], 0
+    for rows, piece in pieces():
+        own = items[slice(*np.searchsorted(items, [first, first + len(piece.completion_keys)]))] - first
+        keys.append(piece.completion_keys[own])
+        prompts.append(prompt_keys[rows][owners_of(piece.offsets)[own]])
+        first += len(piece.completion_keys)
+    names, asked = np.unique(np.concatenate(keys)), np.unique(np.concatenate(prompts))
+    found, first = [], 0
+    for rows, piece in pieces():
+        owner = rows.start + owners_of(piece.offsets)
+        at = np.flatnonzero(np.isin(piece.completion_keys, names) & np.isin(prompt_keys[owner], asked))
+        found.append((first + at, piece.completion_keys[at], owner[at]))
+        first += len(piece.completion_keys)
+    flat, completion_keys, owners = (np.concatenate(column) for column in zip(*found, strict=True))
+    return flat, completion_keys, owners
 
 
 def _joined(keys: UInts, left: UInts, right: UInts) -> UInts:
@@ -391,8 +414,9 @@ def _pairs(
 def _orders(prompts: list[str], read: Callable[[int], Words]) -> list[tuple[Any, bool]]:
     """Features by which near duplicates are neighbours, and whether only equal values count: beginning, end, shared words."""
     words = [read(place).content for place in range(len(prompts))]
-    from_either_end = [np.array([" ".join(w[::step])[:END] for w in words], object) for step in (1, -1)]
-    alphabetic = [np.unique(texts, return_inverse=True)[1] for texts in from_either_end]
+    alphabetic = [
+        np.unique(np.array([" ".join(w[::step])[:END] for w in words], object), return_inverse=True)[1] for step in (1, -1)
+    ]
     bands = sketches(pa.array(prompts, pa.large_string())).T[:BANDS]
     return [*((order, False) for order in alphabetic), *((band, True) for band in bands)]
 
@@ -415,23 +439,21 @@ def _read_again(stream: RecordStream, rows: Ints, items: Ints) -> tuple[list[str
 
 
 def _joined_completions(keys: UInts, pairs: Ints, prompt_keys: UInts, owner: Ints) -> UInts:
-    """The completions' keys, those of the pairs joined within their prompt; unless a record holds two that would be joined."""
-    if not len(pairs):
-        return keys
-    prompts = np.unique(prompt_keys[owner[pairs[:, 0]]])
-    at = np.minimum(np.searchsorted(prompts, prompt_keys[owner]), len(prompts) - 1)
-    items = np.flatnonzero(prompts[at] == prompt_keys[owner])
-    order = items[np.lexsort((keys[items], at[items]))]
-    node = np.full(len(keys), -1)
-    node[order] = np.cumsum(_changes(at[order], keys[order])) - 1
+    """The completions' keys, those of the pairs joined within their prompt; unless a record holds two that would be joined.
+
+    Args:
+        pairs: positions in `keys`.
+        prompt_keys, owner: of each completion: its prompt and its record.
+    """
+    order = np.lexsort((keys, prompt_keys))
+    node = np.empty(len(keys), np.int64)
+    node[order] = np.cumsum(_changes(prompt_keys[order], keys[order])) - 1
     component = _components(node[pairs[:, 0]], node[pairs[:, 1]], int(node.max()) + 1)
-    of_item = component[node[items]]
-    both = np.unique(np.stack([owner[items], of_item, node[items]], axis=1), axis=0)
+    of_item = component[node]
+    both = np.unique(np.stack([owner, of_item, node], axis=1), axis=0)
     _, place, held = np.unique(both[:, :2], axis=0, return_index=True, return_counts=True)
     spoilt = np.zeros(int(component.max()) + 1, bool)
     spoilt[both[place[held > 1], 1]] = True
     least = np.full(len(spoilt), np.iinfo(np.uint64).max, np.uint64)
-    np.minimum.at(least, of_item, keys[items])
-    joined: UInts = keys.copy()
-    joined[items] = np.where(spoilt[of_item], keys[items], least[of_item])
-    return joined
+    np.minimum.at(least, of_item, keys)
+    return np.where(spoilt[of_item], keys, least[of_item])

@@ -7,7 +7,7 @@ piece, so that memory stays flat. Small data are one piece, and the sample is al
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,12 +25,15 @@ from argilla_admap.tables import RecordStream, Spool, release_memory
 
 __all__ = ["FOLDS", "InOrder", "Observed", "folds_of", "in_order", "observe", "observe_pieces"]
 
-#: Records of a piece.
-PIECE_ROWS = 1 << 14
-#: Records by which everything is fitted, at most: those whose ids have the smallest hashes, whatever their order.
-SAMPLE = 50_000
-#: Completions of records of repeated prompts that are looked at together, if their prompts allow.
-PART_ITEMS = 1 << 20
+#: Records of a piece, and completions.
+PIECE_ROWS, PIECE_ITEMS = 1 << 14, 1 << 17
+#: Records by which everything is fitted, and their completions, at most: those whose ids have the smallest hashes, whatever
+#: their order.
+SAMPLE, SAMPLE_ITEMS = 50_000, 1 << 19
+#: Completions of records of repeated prompts that are looked at together, about; of very many more, by this many parts.
+PART_ITEMS, MOST_PARTS = 1 << 18, 32
+#: A prompt with more than one in this many of a part's records is dealt to all parts.
+CROWDED = 4
 #: Hashed words are used up to this many records, without scores and with; beyond, they add too little for the time.
 WORDS_RECORDS = {False: 12_000, True: 4_000}
 #: Threads that work on pieces.
@@ -105,16 +108,18 @@ class Observed:
         self.offsets = offsets_of(np.concatenate([one.sizes for one in outlines]))
         self.model_names = tuple(sorted({name for one in outlines for name in one.model_names}))
         self.source_names = tuple(sorted({name for one in outlines for name in one.source_names}))
-        self.sources = np.concatenate([_codes(one.sources, one.source_names, self.source_names) for one in outlines])
+        source_codes = {name: code for code, name in enumerate(self.source_names)}
+        self.sources = np.concatenate([_codes(one.sources, one.source_names, source_codes) for one in outlines])
+        self._model_codes = {name: code for code, name in enumerate(self.model_names)}
         self._words = _all_words(stream) if 0 < n <= WORDS_RECORDS[judged] else None
         self._changed: tuple[Ints, UInts] = np.zeros(0, np.int64), np.zeros(0, np.uint64)
         self.prompt_keys, self.folds = prompts.keys, np.zeros(n, np.int8)
-        joined = join_near_duplicates(stream, prompts, self.offsets, self._repeated, self.take)
+        joined = join_near_duplicates(stream, prompts, self.offsets, self._repeated, self._read)
         self.prompt_keys, self._changed = joined[0], joined[1:]
         self.folds = _folds(self.prompt_keys, keys)
         self._only = next(self._read())[1] if len(spool) == 1 else None
-        self.rows = np.arange(n) if n <= SAMPLE else np.flatnonzero(keys <= np.partition(keys, SAMPLE - 1)[SAMPLE - 1])
-        self.sample = self._only if self._only is not None and n <= SAMPLE else self.take(self.rows)
+        self.rows = _sample(keys, self.offsets)
+        self.sample = self._only if self._only is not None and n == len(self.rows) else self.take(self.rows)
 
     @classmethod
     def of(cls, seen: Observations) -> Observed:
@@ -148,7 +153,10 @@ class Observed:
         return Observations.joined(parts)
 
     def repeated(self) -> Iterator[tuple[Ints, Observations]]:
-        """The records of prompts that occur more than once, whole prompts at a time: positions, and those records."""
+        """The records of prompts that occur more than once, whole prompts at a time: positions, and those records.
+
+        The records of a prompt that would fill a large share of a part are dealt to all parts by their ids.
+        """
         return self._repeated(self.prompt_keys)
 
     def _read(self) -> Iterator[tuple[slice, Observations]]:
@@ -162,7 +170,7 @@ class Observed:
                 rows,
                 replace(
                     piece,
-                    models=_codes(piece.models, piece.model_names, self.model_names),
+                    models=_codes(piece.models, piece.model_names, self._model_codes),
                     model_names=self.model_names,
                     sources=self.sources[rows],
                     source_names=self.source_names,
@@ -176,15 +184,20 @@ class Observed:
         rows = np.flatnonzero((keys != 0) & repeats(keys))
         if not len(rows):
             return
-        count = -(-int((self.offsets[rows + 1] - self.offsets[rows]).sum()) // PART_ITEMS)
+        items = int((self.offsets[rows + 1] - self.offsets[rows]).sum())
+        count = min(-(-items // PART_ITEMS), MOST_PARTS)
         if count == 1:
             yield rows, self.take(rows)
             return
         # By hash into parts that each fit memory: one pass, however many parts.
+        ordered, most = np.sort(keys[rows]), max(1, len(rows) // (CROWDED * count))
+        crowded = np.unique(ordered[most:][ordered[most:] == ordered[:-most]])
+        del ordered
         parts: list[Spool[tuple[Ints, Observations]]] = [Spool(1 << 20) for _ in range(count)]
         for place, piece in self.pieces():
             inside = rows[slice(*np.searchsorted(rows, [place.start, place.stop]))]
-            part_of = keys[inside] % np.uint64(count)
+            own = np.isin(keys[inside], crowded)
+            part_of = np.where(own, piece.keys[inside - place.start], keys[inside]) % np.uint64(count)
             for number, spool in enumerate(parts):
                 own = inside[part_of == number]
                 if len(own):
@@ -244,7 +257,7 @@ def observe_pieces(
 
     for texts in each(read_texts, given()):
         held.add(looked_at.popleft(), texts)
-        if held.rows >= PIECE_ROWS:
+        if held.rows >= PIECE_ROWS or held.items >= PIECE_ITEMS:
             keep()
     if held.rows or not found:
         keep()
@@ -260,13 +273,14 @@ class _Held:
     """Batches that become a piece."""
 
     def __init__(self, reader: NumbersReader) -> None:
-        self.reader, self.rows = reader, 0
+        self.reader, self.rows, self.items = reader, 0, 0
         self._ids: list[Any] = []
         self._texts: list[dict[str, Any]] = []
 
     def add(self, batch: pa.RecordBatch, texts: dict[str, Any]) -> None:
         self.reader.add(batch)
         self.rows += batch.num_rows
+        self.items += len(texts["completion_keys"])
         self._ids.append(batch.column("id"))
         self._texts.append(texts)
 
@@ -294,12 +308,19 @@ class _Held:
         return piece, (piece.keys, piece.prompt_keys, words, lengths, answers, np.diff(ends))
 
 
-def _codes(codes: Ints, own: tuple[str, ...], names: tuple[str, ...]) -> Ints:
-    """Codes into `own` as codes into `names`, both sorted; -1 stays."""
-    if own == names:
-        return codes
-    place = {name: code for code, name in enumerate(names)}
+def _codes(codes: Ints, own: tuple[str, ...], place: Mapping[str, int]) -> Ints:
+    """Codes into `own` as those of `place`; -1 stays."""
     return np.asarray(np.array([*(place[name] for name in own), -1], np.int64)[codes])
+
+
+def _sample(keys: UInts, offsets: Ints) -> Ints:
+    """The positions of the records by which everything is fitted, ascending."""
+    rows = np.arange(len(keys)) if len(keys) <= SAMPLE else np.flatnonzero(keys <= np.partition(keys, SAMPLE - 1)[SAMPLE - 1])
+    sizes = offsets[rows + 1] - offsets[rows]
+    if sizes.sum() <= SAMPLE_ITEMS:
+        return rows
+    order = np.argsort(keys[rows], kind="stable")
+    return np.sort(rows[order[np.cumsum(sizes[order]) <= SAMPLE_ITEMS]])
 
 
 def _all_words(stream: RecordStream) -> Any:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from sys import intern
 
 __all__ = ["CompareBudget", "Words", "same_answer", "same_question"]
 
@@ -68,7 +69,8 @@ class Words:
             if not token[0].isalpha():
                 counted.append(token)
                 continue
-            word = token.lower().replace("’", "'").removesuffix("'s")
+            # Each word is held once, however many texts have it.
+            word = intern(token.lower().replace("’", "'").removesuffix("'s"))
             if token[0].isupper() and text[: match.start()].rstrip(" \"'(*_")[-1:] not in ("", ".", "?", "!", ":", "\n"):
                 names.add(word)
             if fillers or word not in _FILLERS:
