@@ -7,21 +7,28 @@ and ends with this program. What is sent between machines never holds a key: eac
 
 from __future__ import annotations
 
+import atexit
 import io
 import logging
 import os
 import pickle
 import signal
+import socket
+import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from argilla_admap.errors import AdmapError, InputError
+from argilla_admap.tables import temporary_folder
 
 __all__ = ["ENGINES", "Remote", "check_engine", "connect_cluster", "default_workers", "in_order", "in_pool", "worker_place"]
 
@@ -32,6 +39,13 @@ _WINDOW = 64
 _POOL_BYTES = 128 << 20
 #: The column of blocks that Ray Data carries: one pickled object a row.
 _ITEM = "item"
+
+#: Bytes of the name of the folder that a cluster of this machine has its own in.
+_LONGEST_PLACE = 16
+
+#: The cluster that was started here and its files; and whether a person was told to look at its logs.
+_own_cluster = ExitStack()
+_told_of_logs = False
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -78,11 +92,12 @@ def connect_cluster() -> Any:
         return ray
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
-        with _own_signals():
+        with _own_signals(ray), _silence():
             if os.environ.get("RAY_ADDRESS"):
                 ray.init(**quiet)
             else:
                 _start_here(ray, quiet)
+        _watch_cluster(ray)
         # Ray prints there what becomes of workers; standard output is for results, and what matters is told by us.
         ray._private.worker.print_to_stdstream = lambda *_, **__: None
     except (ConnectionError, RuntimeError, ValueError, OSError) as exc:
@@ -92,33 +107,98 @@ def connect_cluster() -> Any:
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
-    """Ray takes SIGTERM for itself, and ends the program on it with a dump of its stack: it is given back to who had it."""
+def _own_signals(ray: Any) -> Iterator[None]:
+    """Ray takes SIGTERM for itself, and ends the program on it with a dump of its stack: it stays with who had it."""
     here = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGTERM) if here else None
+    taking, ray._private.utils.set_sigterm_handler = ray._private.utils.set_sigterm_handler, lambda _: None
     try:
         yield
     finally:
+        ray._private.utils.set_sigterm_handler = taking
         if handler is not None:
             signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Ray's native part says on standard error, past all settings, which level of its log it was told."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _start_here(ray: Any, quiet: dict[str, Any]) -> None:
     # Ray's servers listen on all addresses of a machine that can be part of a cluster. This one is of one machine.
     from ray._private import ray_constants
 
+    _end_here()
+    place = Path(tempfile.gettempdir())
+    # Ray has sockets there, whose names may have 107 bytes.
+    place = place if len(os.fsencode(place)) <= _LONGEST_PLACE else Path("/tmp")  # noqa: S108  # private: a folder in it
+    folder = _own_cluster.enter_context(temporary_folder("admap-ray", place))
     enabled, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
     name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
     before = os.environ.get(name)
     os.environ[name] = "0"
     try:
-        ray.init(address="local", include_dashboard=False, num_cpus=max(2, os.cpu_count() or 1), **quiet)
+        processors = max(2, os.cpu_count() or 1)
+        _own_cluster.callback(ray.shutdown)
+        ray.init(address="local", include_dashboard=False, num_cpus=processors, _temp_dir=str(folder / "r"), **quiet)
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = enabled
         if before is None:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+def _end_here() -> None:
+    """Ends the cluster of this machine and removes its files; Ray itself ends one whose logs are kept for the person."""
+    if not _told_of_logs:
+        _own_cluster.close()
+
+
+def _watch_cluster(ray: Any) -> None:
+    """Tells the person if the cluster ends under the run: Ray then ends this program without a word."""
+    node = ray._private.worker._global_node
+    host, _, port = str(node.gcs_address).rpartition(":")
+    for address in (node.raylet_socket_name, (host.strip("[]"), int(port))):
+        threading.Thread(target=_wait_for_end, args=(ray, address), name="admap-ray-watch", daemon=True).start()
+
+
+def _wait_for_end(ray: Any, address: Any) -> None:
+    answers = True
+    while answers:
+        try:
+            if isinstance(address, str):
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.connect(address)
+                    connection.recv(1)
+            else:
+                with socket.create_connection(address) as connection:
+                    connection.recv(1)
+        except ConnectionResetError:
+            pass
+        except OSError:
+            answers = False
+        time.sleep(0.1)
+        if not ray.is_initialized():
+            return
+    sys.stderr.write("\nThe Ray cluster is gone, and this program ends with it; run the same command again to go on.\n")
+    sys.stderr.flush()
+
+
+atexit.register(_end_here)
 
 
 def _last_line(exc: BaseException) -> str:
@@ -339,4 +419,16 @@ def _own(exc: BaseException) -> BaseException:
         if isinstance(found, AdmapError) and not isinstance(found, _ray().exceptions.RayError):
             return found
         found = getattr(found, "cause", None) or found.__cause__
-    return AdmapError(f"the work on Ray failed: {_last_line(exc)}", hint="Ray's own words are in its logs, in /tmp/ray")
+    if isinstance(exc, _ray().exceptions.RayActorError):
+        words = "a process of this run has ended on the cluster: it was killed, or its machine is lost or has no memory left"
+    else:
+        words = f"the work on Ray failed: {_last_line(exc)}"
+    return AdmapError(words, hint=f"run the same command again: what was paid for is kept. Ray's logs: {_logs()}")
+
+
+def _logs() -> str:
+    """The folder of Ray's logs on this machine, which are kept then."""
+    global _told_of_logs
+    _told_of_logs = True
+    node = _ray()._private.worker._global_node
+    return "/tmp/ray" if node is None else str(node.get_logs_dir_path())  # noqa: S108  # a name for the person

@@ -358,13 +358,16 @@ def new_folder(output: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def temporary_folder(name: str) -> Iterator[Path]:
-    """A private folder in TMPDIR, removed when the block ends; those of this name that killed programs left go first.
+def temporary_folder(name: str, place: Path | None = None) -> Iterator[Path]:
+    """A private folder, removed when the block ends; those of this name that killed programs left go first.
 
+    Args:
+        name: what its name begins with.
+        place: the folder that it is made in; None: TMPDIR.
     Raises:
         OutputError: the disk is full, or fails, while the block writes there.
     """
-    place = Path(tempfile.gettempdir())
+    place = place or Path(tempfile.gettempdir())
     with _locked_folder(place, f"{name}-", place, _IN_TMPDIR) as temporary:
         yield temporary
 
