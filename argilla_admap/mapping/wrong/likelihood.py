@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from functools import cache
+from itertools import combinations
 
 import numpy as np
 
-from argilla_admap.mapping.data.arrays import Bools, Floats
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints
 
 __all__ = ["COMPONENTS", "MAX_EXACT", "component_likelihoods", "half_log_odds", "log_permanent", "log_uniform", "thinned"]
 
 #: Above this K the sum over assignments (2^K terms) is too long: this many completions, evenly spread over the ratings, are
 #: used.
 MAX_EXACT = 12
-#: Numbers that the sum over subsets holds at a time.
-CHUNK = 1 << 21
+#: Numbers that the sum over subsets holds at a time, at most: they stay in the processor's cache.
+CHUNK = 1 << 18
 #: Beyond this expected label (of -1 and 1) log-odds grow linearly: the regression's errors would dominate them.
 NEARLY_SURE = 0.98
 
@@ -41,17 +43,30 @@ def log_permanent(ratings: Floats, scores: Floats, scale: float) -> tuple[Floats
     slopes = (r[:, :-1] + r[:, 1:]) / 2
     prices = np.concatenate([np.zeros((n, 1)), np.cumsum(slopes * np.diff(s, axis=1), axis=1)], axis=1)
     own = r * s - prices
-    sums = np.zeros((1 << k, n))
-    sums[0] = 1.0
     weights = np.exp(scale * (r[:, :, None] * s[:, None, :] - prices[:, None, :] - own[:, :, None]))
     columns = np.ascontiguousarray(weights.transpose(1, 2, 0))
-    for subset in range(1, 1 << k):
-        row = columns[subset.bit_count() - 1]
-        total = sums[subset]
-        for j in range(k):
-            if subset >> j & 1:
-                total += row[j] * sums[subset ^ (1 << j)]
-    return best, np.log(sums[-1])
+    sums = np.ones((1, n))
+    for row, (column, without) in zip(columns, _subsets(k), strict=True):
+        total = sums[without[0]] * row[column[0]]
+        for j, rest in zip(column[1:], without[1:], strict=True):
+            part = sums[rest]
+            part *= row[j]
+            total += part
+        sums = total
+    return best, np.log(sums[0])
+
+
+@cache
+def _subsets(k: int) -> list[tuple[Ints, Ints]]:
+    """For each size m from 1 to k the subsets of k columns of that size: their columns, and the places among those of size
+    m - 1 of what is left without each; shape (m, subsets) each."""
+    found, places = [], {frozenset[int](): 0}
+    for size in range(1, k + 1):
+        subsets = list(combinations(range(k), size))
+        without = [[places[frozenset(subset) - {column}] for column in subset] for subset in subsets]
+        found.append((np.array(subsets).T, np.array(without).T))
+        places = {frozenset(subset): place for place, subset in enumerate(subsets)}
+    return found
 
 
 #: The mixture's components, in the order of `component_likelihoods`' columns.
