@@ -268,7 +268,7 @@ class Coordinator:
         self._ending.set()
         deadline = time.monotonic() + _CLOSE_WITHIN
         while wait and (now := time.monotonic()) < deadline:  # a worker may end without a word
-            if not any(now - heard < _HEARD_WITHIN for heard in self._heard.values()):
+            if not any(name in self._busy or now - heard < _HEARD_WITHIN for name, heard in self._heard.items()):
                 break
             await asyncio.sleep(0.01)
         for name in sorted({name for one in self._reports.values() for name in one.usages}):
