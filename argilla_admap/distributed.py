@@ -260,9 +260,9 @@ def in_order(work: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[
     Raises:
         AdmapError: as `work` raises it.
     """
+    ray = connect_cluster()
     waiting = iter(given)
-    while some := list(islice(waiting, _WINDOW)):
-        blocks = [_packed([one]) for one in some]
+    while blocks := [ray.put(_packed([one])) for one in islice(waiting, _WINDOW)]:
         yield from _run(blocks, lambda data, _: data.map_batches(_Each(work), batch_size=None, batch_format="pyarrow"))
 
 
@@ -299,17 +299,18 @@ def in_pool(worker: type[Any], remote: Remote, given: Iterable[Given], workers: 
             num_cpus=min(1.0, int(100 * processors / workers) / 100),
         )
 
-    waiting = map(_packed, ([one] for one in given))
+    waiting = iter(given)
     while True:
-        some, held = [], 0
-        for block in waiting:
-            some.append(block)
+        blocks, held = [], 0
+        for one in waiting:
+            block = _packed([one])
+            blocks.append(ray.put(block))
             held += block.nbytes
             if held >= _POOL_BYTES:
                 break
-        if not some:
+        if not blocks:
             return
-        yield from _run(some, plan)
+        yield from _run(blocks, plan)
 
 
 def worker_place() -> str:
@@ -386,11 +387,9 @@ def _unpacked(block: pa.Table) -> Iterator[Any]:
         yield pickle.loads(item.as_py())  # noqa: S301  # our own, from a process of ours
 
 
-def _run(given: list[pa.Table], plan: Callable[[Any, int], Any]) -> Iterator[Any]:
-    """What a plan for a data set of Ray Data, with so many blocks, makes of these; they are taken out of the list."""
+def _run(blocks: list[Any], plan: Callable[[Any, int], Any]) -> Iterator[Any]:
+    """What a plan for a data set of Ray Data, with so many blocks, makes of these."""
     ray = connect_cluster()
-    given.reverse()
-    blocks = [ray.put(given.pop()) for _ in range(len(given))]
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
