@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -276,3 +277,15 @@ def test_labels_that_several_judges_agree_with_are_kept() -> None:
         select_records(frame, Rules(agreed_by=3))
     with pytest.raises(InputError, match="2 judges cannot agree: this map has the scores of one judge"):
         select_records(frame.drop(columns="scores.a"), Rules(agreed_by=2))
+
+
+@pytest.mark.parametrize("stratify", [None, "source"])
+def test_a_column_of_as_many_values_as_records_takes_no_mask_for_each(stratify):
+    frame = frame_of(20_000)
+    frame["source"] = [f"https://example.org/{i}" for i in range(len(frame))]
+    tracemalloc.start()
+    found = select_records(frame, Rules(regions=("high_avg",), stratify=stratify))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(part["kept"] for part in found.by_stratum.values()) == found.chosen.sum() > 0
+    assert peak < 60e6

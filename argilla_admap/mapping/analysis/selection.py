@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from argilla_admap.distributed import in_order
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, masks_of_names
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, masks_of_names, parts_of
 from argilla_admap.mapping.data.observations import OTHER_JUDGE
 from argilla_admap.mapping.regions.coordinates import REGIONS
 from argilla_admap.mapping.regions.record_flags import FLAGS
@@ -171,14 +171,18 @@ def select_records(frame: pd.DataFrame, rules: Rules, vectors: Floats | None = N
     target = eligible if rules.fraction is None else round(rules.fraction * n)
     order = _best_first(frame, rules.seed)
     chosen = np.zeros(n, bool)
-    shares = [(left, target)]
+    order = order[left[order]]
+    shares = [(order, target)]
     if rules.stratify is not None:
         wants = quotas(np.bincount(strata, minlength=len(names)), target)
-        shares = [(left & (strata == code), int(want)) for code, want in enumerate(wants)]
-    for mask, want in shares:
-        best = order[mask[order]]
+        parts = parts_of(strata[order], len(names))
+        shares = [(order[part], int(want)) for part, want in zip(parts, wants, strict=True) if want]
+    for best, want in shares:
         chosen[best[:want] if vectors is None else _diverse(best, want, vectors, rules.seed)] = True
     drop("over its quota" if rules.stratify else "over the number", left & ~chosen)
+
+    # Not by a mask each: a column may have as many values as records.
+    of_all, of_chosen = (np.bincount(codes, minlength=len(names)).tolist() for codes in (strata, strata[chosen]))
 
     def counts(masks: Mapping[str, Any]) -> Counts:
         return {name: {"records": int(mask.sum()), "kept": int((mask & chosen).sum())} for name, mask in masks.items()}
@@ -188,7 +192,9 @@ def select_records(frame: pd.DataFrame, rules: Rules, vectors: Floats | None = N
         wanted=target,
         dropped=dropped,
         by_region=counts({name: region == code for code, name in enumerate(REGIONS)}),
-        by_stratum=counts({name: strata == code for code, name in enumerate(names)}),
+        by_stratum={
+            name: {"records": records, "kept": kept} for name, records, kept in zip(names, of_all, of_chosen, strict=True)
+        },
         by_flag=counts(flags),
         stratum=stratum,
         association=cramers_v(chosen.astype(np.int64), strata),

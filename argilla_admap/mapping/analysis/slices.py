@@ -73,9 +73,10 @@ def worse_slices(
     looked: list[Slice] = []
     for field, values in fields.items():
         names, codes = np.unique(np.array([value or "" for value in values], dtype=object), return_inverse=True)
-        for code, name in enumerate(names):
-            inside = codes == code
-            if not name or (read & inside).sum() < _FEWEST or inside.all():
+        enough = (np.bincount(codes[read], minlength=len(names)) >= _FEWEST) & (len(names) > 1)
+        for code in np.flatnonzero(enough).tolist():
+            name, inside = names[code], codes == code
+            if not name:
                 continue
             found = _test(inside, read, wrong, stratum, records, done, errors - false, false)
             if found is not None:

@@ -35,6 +35,7 @@ __all__ = [
     "names_column",
     "offsets_of",
     "owners_of",
+    "parts_of",
     "text_where",
 ]
 
@@ -77,6 +78,12 @@ def items_of(offsets: Ints, rows: Ints) -> Ints:
     """The positions of the items of some records in the flat arrays, record by record."""
     sizes = offsets[rows + 1] - offsets[rows]
     return np.asarray(np.repeat(offsets[rows] - (np.cumsum(sizes) - sizes), sizes) + np.arange(int(sizes.sum())))
+
+
+def parts_of(codes: Ints, n: int) -> list[Ints]:
+    """The positions of each of the codes 0..n - 1, ascending."""
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.searchsorted(codes[order], np.arange(1, n)))
 
 
 def groups_by_size(offsets: Ints, keep: Bools | None = None) -> Iterator[SizeGroup]:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import chndtr, ndtr
 
 from argilla_admap.errors import InputError
-from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size
+from argilla_admap.mapping.data.arrays import Bools, Floats, Ints, groups_by_size, parts_of
 
 __all__ = ["REGIONS", "REGION_TITLES", "Coordinates", "GivenThresholds", "Thresholds", "compute_coordinates", "split_regions"]
 
@@ -269,13 +269,15 @@ def split_regions(
     strata: dict[str, dict[str, float]] = {}
     if stratify is not None or (given is not None and given.strata):
         cuts = RecordThresholds(cuts.variance.copy(), cuts.mean.copy())
-        for code in np.unique(sources[mapped]):
+        for code, rows in enumerate(parts_of(sources + 1, len(names) + 1), -1):
+            inside = rows[mapped[rows]]
+            if not len(inside):
+                continue
             name = names[code] if code >= 0 else ""
-            inside = mapped & (sources == code)
             if given is None:
                 own, tied[inside] = fit_thresholds(place.variance[inside], place.mean[inside])
             else:
                 own = given.strata.get(name, overall)
             strata[name] = own.as_json()
-            cuts.variance[sources == code], cuts.mean[sources == code] = own.variance, own.mean
+            cuts.variance[rows], cuts.mean[rows] = own.variance, own.mean
     return RegionSplit(assign_regions(place, cuts), cuts, tied, overall, strata)
