@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,16 +120,15 @@ class Identities:
     the texts and all else in its rows but the label. Neither the place in the file nor a corrected label changes it. Only
     where nothing but the label differs does the label count too.
 
-    Memory: about 300 bytes a record, in Python's hashes, which are fast and never leave this pass.
+    Memory: about 200 bytes a record, in Python's hashes, which are fast and never leave this pass.
     """
 
     def __init__(self) -> None:
-        #: Hash of an id -> hash of the texts of the record that has it.
-        self._texts_of: dict[int, int] = {}
-        #: Of an id and the rows that have it.
-        self._seen: set[int] = set()
-        #: Hash of texts -> hash of the label that they had first.
-        self._labels: dict[int, int] = {}
+        #: Hash of an id -> its record's place in the arrays; hash of texts -> that of the record that had them first.
+        self._ids: dict[int, int] = {}
+        self._first: dict[int, int] = {}
+        #: Hashes of each record's texts, of its id and rows, and of its label.
+        self._texts, self._rows, self._labels = array("q"), array("q"), array("q")
 
     def name(self, draft: Draft, rows: str, unlabelled: Callable[[], str]) -> Identity:
         """The record's id. Called once for each record, in the order of the data.
@@ -149,7 +149,7 @@ class Identities:
         def suffixed() -> Iterator[str]:
             yield wanted
             by_texts, by_rest = suffixes(draft, unlabelled())
-            if self._texts_of[hash(wanted)] != texts:
+            if self._texts[self._ids[hash(wanted)]] != texts:
                 yield f"{wanted}-{by_texts}"
             yield f"{wanted}-{by_rest}"
             yield f"{wanted}-{_digest(by_rest, *(rating for _, rating in pairs))}"
@@ -157,11 +157,14 @@ class Identities:
 
         for candidate in suffixed():
             exact = hash((candidate, rows))
-            if exact in self._seen:
-                return Identity(candidate, duplicate=True)
-            if hash(candidate) not in self._texts_of:
+            place = self._ids.get(hash(candidate))
+            if place is None:
                 break
-        self._texts_of[hash(candidate)] = texts
-        self._seen.add(exact)
-        contradicts = self._labels.setdefault(texts, label) != label
+            if self._rows[place] == exact:
+                return Identity(candidate, duplicate=True)
+        place = self._ids[hash(candidate)] = len(self._texts)
+        self._texts.append(texts)
+        self._rows.append(exact)
+        self._labels.append(label)
+        contradicts = self._labels[self._first.setdefault(texts, place)] != label
         return Identity(candidate, contradicts=contradicts, shared=candidate != wanted and not contradicts)

@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from argilla_admap.formats.format import Chosen
 from argilla_admap.formats.ids import safe_id, suffixes, without_label
@@ -122,9 +123,10 @@ class RowMatcher:
         self._chosen = chosen
         self._answers = answers
         self._seen = seen
-        self._known = None if known is None else {*known, *answers}
+        # A view and no copy: of a million records that is large.
+        self._known = known
         self._with_suffix: dict[str, set[str]] = defaultdict(set)
-        for identity in self._known or ():
+        for identity in () if known is None else chain(known, answers):
             if match := _SUFFIXED.fullmatch(identity):
                 self._with_suffix[match[1]].add(identity)
         self._by_id: dict[str, _Group] = {}
@@ -144,10 +146,13 @@ class RowMatcher:
         group = self._group(record)
         if group is not None:
             group.records.append((self._count, record))
-        if record.id in (self._known or ()):
+        if self._is_known(record.id):
             self._last_known, self._unknown_before = self._count, self._unknown
         else:
             self._unknown += 1
+
+    def _is_known(self, identity: str) -> bool:
+        return self._known is not None and (identity in self._known or identity in self._answers)
 
     def _group(self, record: RecordRows) -> _Group | None:
         draft = record.draft
@@ -263,8 +268,7 @@ class RowMatcher:
         bases = {base for one in group.asked for base in _bases(one)}
         for _, record in group.records:
             bases.update(_content_ids(record))
-        known = self._known or set()
-        return {base for base in bases if base in known}.union(*(self._with_suffix.get(base, set()) for base in bases))
+        return {base for base in bases if self._is_known(base)}.union(*(self._with_suffix.get(base, set()) for base in bases))
 
     def _may_be_corrected(self, group: _Group, records: Mapping[str, list[RecordRows]]) -> bool:
         """Whether the file may be one where corrections gave records without ids the ids of each other.
