@@ -1,18 +1,19 @@
-"""The benchmarks in short, as one command: `python -m tests.bench` keeps what they measure in `results/overview.json`.
+"""The benchmarks as one command: `python -m tests.bench`, or some of them, as in `python -m tests.bench map push`.
 
-Each is a ratio within one run, the median of several; the README's table is made from that file (`--table` prints it).
+Each is a ratio within one run, the median of several, or a peak of memory. What they measure is kept in `results/`, and the
+README's table is made from it (`--table` prints it).
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench import memory, regions, server_speed
+from tests.bench import memory, peers, regions, server_speed
 from tests.bench.engine import run_alone
 from tests.bench.mapping_speed import mapped
 from tests.bench.peers import latency_server
@@ -76,49 +77,73 @@ def table(figures: dict[str, Any]) -> str:
     what = f"`admap score`, {asked['in_flight']} requests in flight, server of {asked['latency_ms']:g} ms"
     speed = f"{asked['of_bare_aiohttp']:.0%} of a bare aiohttp loop; {asked['cpu_ms_a_request']} ms of CPU a request"
     rows.append((what, speed, f"{asked['peak_memory_mb']:,} MB"))
+    rows.append(_peer_row(kept("peers")[0]))
     known = figures["stored"]
     what = f"`admap score`, {known['judgements']:,} judgements that are in the store"
     rows.append((what, f"{known['cpu_us_a_judgement']:.0f} µs of CPU a judgement", f"{known['peak_memory_mb']:,} MB"))
     rows += _server_rows(kept("server_speed"), kept("interrupted_push"))
-    for one in kept("memory")[:: len(memory.RECORDS) - 1]:
-        most = memory.peaks(one)
-        what = f"{one['records']:,} pairs of real text, {one['megabytes_of_text']:,} MB: {', '.join(most)}"
-        rows.append((what, "", f"{', '.join(f'{value:,}' for value in most.values())} MB"))
+    largest = kept("memory")[-1]
+    most = memory.peaks(largest)
+    what = f"{largest['records']:,} pairs of real text, {largest['megabytes_of_text']:,} MB: {', '.join(most)}"
+    rows.append((what, "", f"{', '.join(f'{value:,}' for value in most.values())} MB"))
     lines = ["| what | speed | peak memory |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines)
 
 
+def _peer_row(slow: dict[str, Any]) -> tuple[str, str, str]:
+    """How many requests a second beside other clients, at a server."""
+    rates = {name: one["requests_a_second"] for name, one in slow["clients"].items()}
+    times = ", ".join(f"{rates['ours'] / rate:.1f} times {name}" for name, rate in rates.items() if name != "ours")
+    what = f"the same, {slow['in_flight']:,} in flight, server of {slow['latency_ms']:g} ms"
+    return what, f"{rates['ours']:,} requests a second; {times}", ""
+
+
 def _server_rows(short: dict[str, Any], killed: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Push and pull beside bare HTTP requests, and the large push that was killed on its way."""
-    push, pull = (
-        {name: short[f"{command}_{name}"] for name in ("of_bare", "client_cpu", "peak_memory_mb")} for command in _BOTH
-    )
+    names = ("of_bare", "client_cpu_after_start", "bare_client_cpu", "peak_memory_mb")
+    push, pull = ({name: short[f"{command}_{name}"] for name in names} for command in _BOTH)
     what = f"`admap push` and `admap pull`, {short['records']:,} records of two texts of {short['characters']:,} characters"
     speed = f"{push['of_bare']:.1f} and {pull['of_bare']:.1f} times as long as bare HTTP requests"
-    computes = f"the client computes {push['client_cpu']:.0%} and {pull['client_cpu']:.0%} of the time"
+    ours, bare = (f"{push[name]:.0%} and {pull[name]:.0%}" for name in ("client_cpu_after_start", "bare_client_cpu"))
+    computes = f"once it has started the client computes {ours} of the time, a bare one {bare}"
     yield what, f"{speed}; {computes}", f"{push['peak_memory_mb']:,.0f} and {pull['peak_memory_mb']:,.0f} MB"
     what = f"`admap push`, {killed['records']:,} records; it and the server killed on the way"
     speed = f"{killed['records_a_second']:.0f} records a second; the client computes {killed['client_cpu']:.0%} of the time"
     yield what, speed, f"{max(one['peak_memory_mb'] for one in killed['pushes']):,} MB"
 
 
+def maps(numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """Maps of so many records, and what was kept of other numbers."""
+    found = {one["records"]: one for one in (*kept("overview")["map"], *map(mapped, numbers))}
+    return [found[records] for records in sorted(found)]
+
+
+def overview(**figures: Any) -> None:
+    """Keeps figures beside the others of the overview."""
+    keep("overview", {**kept("overview"), **figures})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts: dict[str, Callable[[], None]] = {
+        "map": lambda: overview(map=maps(options.records), regions=regions.compare()),
+        "judge": lambda: overview(judge=judge(), stored=stored()),
+        "peers": lambda: keep("peers", peers.compare()),
+        "push": lambda: keep("server_speed", server_speed.compare()),
+        "memory": lambda: keep("memory", memory.measured()),
+    }
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"what to measure; all where none is named: {', '.join(parts)}"
+    )
     parser.add_argument("--records", type=int, nargs="*", default=RECORDS, help="how many are mapped")
     parser.add_argument("--table", action="store_true", help="print the table of what was kept, and measure nothing")
     options = parser.parse_args()
-    if options.table:
-        print(table(kept("overview")))
-        return
-    figures = {
-        "map": [mapped(records) for records in options.records],
-        "regions": regions.compare(),
-        "judge": judge(),
-        "stored": stored(),
-    }
-    keep("overview", figures)
-    keep("server_speed", server_speed.compare())
-    print(table(figures))
+    if unknown := set(options.parts) - set(parts):
+        parser.error(f"{min(unknown)}: choose some of {', '.join(parts)}")
+    if not options.table:
+        for name in options.parts or parts:
+            parts[name]()
+    print(table(kept("overview")))
 
 
 if __name__ == "__main__":
