@@ -69,7 +69,10 @@ def compare_maps(a: DataMap, b: DataMap) -> Comparison:
     """
     found = compare_frames(*(_with_texts(one) for one in (a, b)))
     release_memory()
-    biases = {side: measure_bias(data_map.stream()).as_json() for side, data_map in (("a", a), ("b", b))}
+    biases = {}
+    for side, data_map in (("a", a), ("b", b)):
+        biases[side] = measure_bias(data_map.stream()).as_json()
+        release_memory()
     thresholds = {side: m.thresholds.as_json() if m.thresholds else None for side, m in (("a", a), ("b", b))}
     return Comparison({**found.answer, "thresholds": thresholds, "bias": biases}, found.moved)
 
