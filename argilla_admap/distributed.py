@@ -176,17 +176,26 @@ def _watch_cluster(ray: Any) -> None:
         threading.Thread(target=_wait_for_end, args=(ray, address), name="admap-ray-watch", daemon=True).start()
 
 
+def _connected(address: str | tuple[str, int]) -> socket.socket:
+    if not isinstance(address, str):
+        return socket.create_connection(address)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
 def _wait_for_end(ray: Any, address: Any) -> None:
+    """Holds a connection, and makes a new one when it is closed, until there is nobody to connect to."""
     answers = True
     while answers:
         try:
-            if isinstance(address, str):
-                with socket.socket(socket.AF_UNIX) as connection:
-                    connection.connect(address)
-                    connection.recv(1)
-            else:
-                with socket.create_connection(address) as connection:
-                    connection.recv(1)
+            with _connected(address) as connection:
+                while connection.recv(4096):
+                    pass
         except ConnectionResetError:
             pass
         except OSError:
