@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -91,8 +92,12 @@ class Strings(Sequence[str]):
         return found
 
     def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(self.parts())
+
+    def parts(self) -> Iterator[list[str]]:
+        """All of them, as many at a time as may be objects at once."""
         for start in range(0, len(self), _ROWS):
-            yield from self[start : start + _ROWS]
+            yield self[start : start + _ROWS]
 
     @property
     def repeat(self) -> bool:

@@ -63,8 +63,8 @@ __all__ = ["push"]
 
 _ID, _ORDER, _REVIEW = (BY_COLUMN[column].name for column in ("id", "order", "review"))
 _DRY_RUN = "dry run: nothing was written"
-#: Records that are prepared at once, and ids that are looked up at once.
-_PREPARED, _ROWS = 512, 1 << 16
+#: Records that are prepared at once.
+_PREPARED = 512
 #: What Argilla 2.8 has no right for.
 _NOT_BLIND = (
     "this server lets annotators filter and sort by what is hidden from them, and shows them other people's answers: with a "
@@ -189,7 +189,7 @@ def _push_managed(
     began = time.monotonic()
     known = existing_records(api, target) if target is not None and target.ready else StoredRecords()
     if part is not None:
-        rows = [known.rows(list(map(external_id, payload.ids[at : at + _ROWS]))) for at in range(0, len(payload), _ROWS)]
+        rows = [known.rows(list(map(external_id, ids))) for ids in payload.ids.parts()]
         part = part | payload.drawn | (np.concatenate(rows) >= 0)
     total = len(payload) if part is None else int(part.sum())
     left_out = len(payload) - total
